@@ -1,0 +1,21 @@
+"""Exceptions that model_core raises on purpose; the service maps each to a status and a code."""
+
+
+class WplusError(Exception):
+    """Every error that this project raises on purpose."""
+
+
+class InvalidInputError(WplusError, ValueError):
+    """An argument breaks its rule; the message is "<name> must be <rule>, got <value>"."""
+
+
+class NoFaceError(WplusError):
+    """No face was found where one is needed."""
+
+
+class CheckpointError(WplusError):
+    """A weight file is missing, damaged, of an unknown layout or not what its digest says."""
+
+
+class ModelMismatchError(WplusError):
+    """A code or a network belongs to another generator than the one in use."""

@@ -1,0 +1,52 @@
+"""The contract that every generator family fulfils."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Generator(nn.Module, ABC):
+    """A frozen StyleGAN-like generator: z -> w -> img.
+
+    Attributes:
+        num_ws: Rows of a W+ code; 18 at 1024 px.
+        w_dim: Width of a row; 512.
+        img_resolution: Side of the generated image, px.
+        w_mean: Mean of mapped codes, (w_dim,); the code of the average face.
+        w_std: Standard deviation of mapped codes per component, (w_dim,).
+    """
+
+    num_ws: int
+    w_dim: int
+    img_resolution: int
+    w_mean: Tensor
+    w_std: Tensor
+
+    @abstractmethod
+    def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        """Map z ~ N(0, I) to W."""
+
+    @abstractmethod
+    def synthesis(
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        noise: Sequence[Float[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable.
+
+        Args:
+            ws: W+ codes, coarse rows first.
+            noise: One map per noisy layer in place of the generator's own, or None.
+        """
+
+    @abstractmethod
+    def style_matrices(self) -> list[Float[Tensor, "styles w_dim"]]:
+        """Return, for each row of W+, the stacked linear maps through which the network reads it."""
+
+    def truncate(
+        self, w: Float[Tensor, "batch w_dim"], psi: float
+    ) -> Float[Tensor, "batch w_dim"]:
+        """Pull codes towards the mean: psi 1 leaves them, psi 0 gives the average face."""
+        return self.w_mean + psi * (w - self.w_mean)

@@ -1,0 +1,173 @@
+"""MobileStyleGAN: StyleGAN2's mapping network before a wavelet generator of depthwise convolutions.
+
+Source: Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for
+High-Fidelity Image Synthesis". The weights were distilled from StyleGAN2 FFHQ config-f, whose
+mapping network they keep, so W and W+ here are StyleGAN2-FFHQ's. Demodulation is folded into the
+convolutions and noise is fixed, as in the published inference graph.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_core.generators.contract import Generator
+from model_core.generators.ops import inverse_haar, normalize_second_moment
+
+MAPPING_GAIN = 2**0.5
+LEAKY_SLOPE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class MobileStyleGANConfig:
+    """Sizes of the network; saved beside its weights."""
+
+    w_dim: int = 512
+    mapping_layers: int = 8
+    const_size_px: int = 4
+    widths: tuple[int, ...] = (512, 512, 512, 512, 256, 128, 64)
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of StyleGAN2 at the same resolution: two per size from 4 px up."""
+        return 2 * (len(self.widths) + 2)
+
+    @property
+    def img_resolution(self) -> int:
+        """Side of the image: every block doubles the constant, the last wavelet once more."""
+        return int(self.const_size_px * 2 ** (len(self.widths) + 1))
+
+
+class Mapping(nn.Module):
+    """z -> w: normalisation and leaky fully connected layers."""
+
+    def __init__(self, w_dim: int, layers: int):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(w_dim, w_dim) for _ in range(layers))
+
+    def forward(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Map z ~ N(0, I) to W."""
+        x = normalize_second_moment(z)
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), LEAKY_SLOPE) * MAPPING_GAIN
+        return x
+
+
+class StyledConv(nn.Module):
+    """Scale the input channels by the style, convolve, add noise and bias, activate."""
+
+    noise: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, size_px: int, dense: bool):
+        super().__init__()
+        self.affine = nn.Linear(w_dim, in_channels)
+        if dense:
+            self.depthwise = nn.Identity()
+            self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        else:
+            self.depthwise = nn.Conv2d(
+                in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False
+            )
+            self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        self.register_buffer("noise", torch.zeros(1, 1, size_px, size_px))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels size size"],
+        w: Float[Tensor, "batch w_dim"],
+        noise: Float[Tensor, "..."] | None,
+    ) -> Float[Tensor, "batch out size size"]:
+        """Apply the layer with the style read from w; noise None means the fixed noise."""
+        x = self.conv(self.depthwise(x * self.affine(w)[:, :, None, None]))
+        return F.leaky_relu(x + (self.noise if noise is None else noise), LEAKY_SLOPE)
+
+
+class Block(nn.Module):
+    """Double the size by an inverse wavelet, then two styled separable convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, size_px: int):
+        super().__init__()
+        bands = in_channels // 4
+        self.up_affine = nn.Linear(w_dim, in_channels)
+        self.conv1 = StyledConv(bands, out_channels, w_dim, size_px, dense=False)
+        self.conv2 = StyledConv(out_channels, out_channels, w_dim, size_px, dense=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels size size"],
+        w1: Float[Tensor, "batch w_dim"],
+        w2: Float[Tensor, "batch w_dim"],
+        noise: Iterator[Float[Tensor, "..."] | None],
+    ) -> Float[Tensor, "batch out size2 size2"]:
+        """Apply the block: w1 drives the wavelet and the first convolution, w2 the second."""
+        x = inverse_haar(x * self.up_affine(w1)[:, :, None, None])
+        x = self.conv1(x, w1, next(noise))
+        return self.conv2(x, w2, next(noise))
+
+
+class MobileStyleGAN(Generator):
+    """The default generator: 1024 px FFHQ faces in 7.3 GMAC.
+
+    Rows keep StyleGAN2's resolutions: row 0 drives the 4 px convolution, rows 2l+1 and 2l+2
+    block l, and the image layer reads the mean of the last three.
+    """
+
+    const: Tensor
+
+    def __init__(self, config: MobileStyleGANConfig | None = None):
+        super().__init__()
+        config = config or MobileStyleGANConfig()
+        self.config = config
+        self.num_ws, self.w_dim = config.num_ws, config.w_dim
+        self.img_resolution = config.img_resolution
+        first, last = config.widths[0], config.widths[-1]
+        self.mapping_network = Mapping(config.w_dim, config.mapping_layers)
+        self.register_buffer("const", torch.zeros(1, first, *[config.const_size_px] * 2))
+        self.conv = StyledConv(first, first, config.w_dim, config.const_size_px, dense=True)
+        inputs = (first, *config.widths[:-1])
+        self.blocks = nn.ModuleList(
+            Block(inputs[i], width, config.w_dim, config.const_size_px * 2 ** (i + 1))
+            for i, width in enumerate(config.widths)
+        )
+        self.to_img_affine = nn.Linear(config.w_dim, last)
+        self.to_img = nn.Conv2d(last, 12, 1)
+        self.register_buffer("w_mean", torch.zeros(config.w_dim))
+        self.register_buffer("w_std", torch.ones(config.w_dim))
+
+    def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        """Map z ~ N(0, I) to W."""
+        return self.mapping_network(z)  # type: ignore[no-any-return]
+
+    def features(
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        blocks: int,
+        noise: Sequence[Float[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "batch channels size size"]:
+        """Run the constant and the first blocks only; an image head can stand on the result."""
+        maps = iter(noise if noise is not None else [None] * (2 * len(self.blocks) + 1))
+        x = self.conv(self.const.expand(len(ws), -1, -1, -1), ws[:, 0], next(maps))
+        for i, block in enumerate(self.blocks[:blocks]):
+            x = block(x, ws[:, 2 * i + 1], ws[:, 2 * i + 2], maps)
+        return x  # type: ignore[no-any-return]
+
+    def synthesis(
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        noise: Sequence[Float[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable."""
+        x = self.features(ws, len(self.blocks), noise)
+        style = self.to_img_affine(ws[:, -3:].mean(dim=1))
+        return inverse_haar(self.to_img(x * style[:, :, None, None]))
+
+    def style_matrices(self) -> list[Float[Tensor, "styles w_dim"]]:
+        """Return, for each row of W+, the stacked linear maps through which the network reads it."""
+        affines = [[self.conv.affine]]
+        for block in self.blocks:
+            affines += [[block.up_affine, block.conv1.affine], [block.conv2.affine]]  # type: ignore[union-attr, list-item]
+        affines += [[self.to_img_affine]] * 3
+        return [torch.cat([affine.weight for affine in row]) for row in affines]

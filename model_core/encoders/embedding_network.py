@@ -1,0 +1,115 @@
+"""The embedding network E: a face in, its W+ code out, in one pass.
+
+Source: Guan et al. 2020, section 3.2 and figure 4.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_core.encoders.attribute import ATTRIBUTE_CHANNELS, ATTRIBUTE_STRIDE, AttributeEncoder
+from model_core.encoders.treeconnect import TreeConnect
+from model_core.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingNetworkConfig:
+    """Sizes of the network; saved beside its weights."""
+
+    num_ws: int = 18
+    w_dim: int = 512
+    img_px: int = 256
+    identity: str = "dlib-resnet29"
+    identity_dim: int = 256
+
+    @property
+    def side(self) -> int:
+        """Side of TreeConnect's square matrix: its entries are those of one W+ code."""
+        side = round((self.num_ws * self.w_dim) ** 0.5)
+        if side * side != self.num_ws * self.w_dim:
+            raise InvalidInputError(
+                f"num_ws * w_dim must be a square number, got {self.num_ws * self.w_dim}"
+            )
+        return side
+
+
+class Denormalization(nn.Module):
+    """Merge the encoders: normalise attribute features, scale and shift them by identity.
+
+    Source: Guan et al. 2020, equations 2 and 3.
+    """
+
+    def __init__(self, channels: int, identity_dim: int):
+        super().__init__()
+        self.fc = nn.Linear(identity_dim, 2 * channels)
+        nn.init.normal_(self.fc.weight, std=0.1 * identity_dim**-0.5)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(
+        self,
+        attribute: Float[Tensor, "batch channels rows columns"],
+        identity: Float[Tensor, "batch identity_dim"],
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Return gamma * (f_attr - mu) / sigma + beta, with gamma - 1 and beta from f_id.
+
+        f_id is brought to zero mean and unit variance first, whatever recogniser it comes from.
+        """
+        scale, shift = self.fc(F.layer_norm(identity, identity.shape[1:])).chunk(2, dim=1)
+        return torch.addcmul(
+            shift[:, :, None, None], F.instance_norm(attribute), 1 + scale[:, :, None, None]
+        )
+
+
+class EmbeddingNetwork(nn.Module):
+    """E(x) -> ws: identity and attribute encoders, denormalisation, TreeConnect regressor.
+
+    The regressor predicts the difference to the mean code in units of W's standard deviation.
+
+    Args:
+        config: Sizes.
+        identity: E_id, images (batch, 3, 256, 256) in [-1, 1] to features (batch, identity_dim).
+        w_mean: The generator's mean code, (w_dim,).
+        w_std: The generator's spread of W, (w_dim,).
+    """
+
+    w_mean: Tensor
+    w_std: Tensor
+
+    def __init__(
+        self, config: EmbeddingNetworkConfig, identity: nn.Module, w_mean: Tensor, w_std: Tensor
+    ):
+        super().__init__()
+        self.config = config
+        self.identity = identity
+        self.attribute = AttributeEncoder()
+        cells = config.img_px // ATTRIBUTE_STRIDE
+        self.merge = Denormalization(ATTRIBUTE_CHANNELS, config.identity_dim)
+        self.regressor = TreeConnect(ATTRIBUTE_CHANNELS, cells * cells, config.side)
+        self.register_buffer("w_mean", w_mean.clone())
+        self.register_buffer("w_std", w_std.clone())
+
+    def forward(
+        self,
+        img: Float[Tensor, "batch 3 height width"],
+        identity_img: Float[Tensor, "batch 3 height width"] | None = None,
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Embed aligned faces in [-1, 1].
+
+        Args:
+            img: Where attributes come from (and identity, unless identity_img is given).
+            identity_img: Where identity comes from: figure 9 of the paper.
+        """
+        f_id = self.identity(img if identity_img is None else identity_img)
+        return self.decode(self.attribute(img), f_id)
+
+    def decode(
+        self,
+        f_attr: Float[Tensor, "batch channels rows columns"],
+        f_id: Float[Tensor, "batch identity_dim"],
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Merge the two features and regress the code."""
+        delta = self.regressor(self.merge(f_attr, f_id)).float()
+        return self.w_mean + self.w_std * delta.reshape(-1, self.config.num_ws, self.config.w_dim)

@@ -1,0 +1,49 @@
+"""TreeConnect: a dense map replaced by two sparse ones through which every input reaches every output.
+
+Source: Richter and Wattenhofer 2018, "TreeConnect: A Sparse Alternative to Fully Connected Layers".
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LocallyConnected(nn.Module):
+    """Give each row of a (rows, columns) matrix its own dense map."""
+
+    def __init__(self, rows: int, in_columns: int, out_columns: int):
+        super().__init__()
+        bound = in_columns**-0.5
+        self.weight = nn.Parameter(torch.empty(rows, in_columns, out_columns))
+        self.bias = nn.Parameter(torch.zeros(rows, 1, out_columns))
+        nn.init.uniform_(self.weight, -bound * 3**0.5, bound * 3**0.5)
+
+    def forward(self, x: Float[Tensor, "batch rows inputs"]) -> Float[Tensor, "batch rows outputs"]:
+        """Multiply row r of every item by matrix r and add its bias."""
+        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class TreeConnect(nn.Module):
+    """Regress a flat code from a feature map in O(n^1.5) weights instead of O(n^2).
+
+    A 1x1 convolution brings the features to side*side numbers; they are laid out as a square
+    matrix, mapped row by row, transposed, mapped row by row again and transposed back.
+    """
+
+    def __init__(self, in_channels: int, in_cells: int, side: int):
+        super().__init__()
+        if side * side % in_cells:
+            raise ValueError(f"side**2 must be a multiple of in_cells, got {side} and {in_cells}")
+        self.side = side
+        self.reduce = nn.Conv2d(in_channels, side * side // in_cells, 1)
+        self.first = LocallyConnected(side, side, side)
+        self.second = LocallyConnected(side, side, side)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch outputs"]:
+        """Map features to side*side outputs."""
+        squares = self.reduce(x).reshape(len(x), self.side, self.side)
+        squares = F.leaky_relu(self.first(squares), 0.2)
+        return self.second(squares.transpose(1, 2)).transpose(1, 2).flatten(1)

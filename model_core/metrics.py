@@ -1,0 +1,145 @@
+"""Figures of how close two images are, or two faces: one number for each pair.
+
+Images are in [-1, 1]. Perceptual distances are networks: see `perceptual`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from model_core.errors import InvalidInputError
+
+PEAK_TO_PEAK = 2.0
+"""Distance of black and white in [-1, 1]."""
+
+_SSIM_WINDOW = 11
+_SSIM_SIGMA = 1.5
+
+SAME_PERSON_DISTANCE = 0.6
+"""Identity distance under which dlib's author takes two photos for one person's.
+
+At this distance the similarity of typical descriptors is about 0.92.
+
+Source: King, dlib, examples/dnn_face_recognition_ex.cpp (99.38 % accurate on LFW).
+"""
+
+
+def mse(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
+    """Compute the mean squared error over channels and pixels: 0 is equal, at most 4.
+
+    Args:
+        a: Images in [-1, 1].
+        b: Images in [-1, 1], of the same shape.
+
+    Raises:
+        InvalidInputError: If the shapes differ.
+    """
+    _check_shapes(a, b)
+    return (a.float() - b.float()).square().mean((1, 2, 3))
+
+
+def psnr(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
+    """Compute the peak signal-to-noise ratio in dB, 10 log10(4 / mse); infinite for equal images.
+
+    The peak is 2, from black to white, as 255 is for bytes.
+
+    Args:
+        a: Images in [-1, 1].
+        b: Images in [-1, 1], of the same shape.
+
+    Raises:
+        InvalidInputError: If the shapes differ.
+    """
+    return 10 * (PEAK_TO_PEAK**2 / mse(a, b)).log10()
+
+
+def ssim(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
+    """Compute the structural similarity: 1 is equal, about 0 is unrelated, at least -1.
+
+    A Gaussian window of 11 px (sigma 1.5), K1 = .01, K2 = .03, averaged over the channels and the
+    positions where the window lies inside the image. Black is taken as 0 and white as 2: the
+    measure is defined for brightness, which has no sign.
+
+    Args:
+        a: Images in [-1, 1], sides of at least 11 px.
+        b: Images in [-1, 1], of the same shape.
+
+    Raises:
+        InvalidInputError: If the shapes differ or the images are smaller than the window.
+
+    Source: Wang et al. 2004, Image Quality Assessment, equation 13. The same number as scikit-image
+    with Gaussian weights; torchmetrics averages over reflected borders too and differs by a few
+    percent.
+    """
+    _check_shapes(a, b)
+    if min(a.shape[2:]) < _SSIM_WINDOW:
+        raise InvalidInputError(
+            f"sides of a must be at least {_SSIM_WINDOW} px, got {(*a.shape[2:],)}"
+        )
+    x, y = a.float() + 1, b.float() + 1
+    means = _window_mean(torch.stack([x, y, x * x, y * y, x * y]))
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = means.unbind()
+    c1, c2 = (0.01 * PEAK_TO_PEAK) ** 2, (0.03 * PEAK_TO_PEAK) ** 2
+    product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+    luminance = (2 * product + c1) / (squares + c1)
+    structure = (2 * (mean_xy - product) + c2) / (mean_xx + mean_yy - squares + c2)
+    return (luminance * structure).mean((1, 2, 3))
+
+
+def _window_mean(x: Tensor) -> Tensor:
+    """Average images under the Gaussian window, at every position inside them.
+
+    A sum of shifted images: a convolution would run in TF32 or bfloat16 where these are allowed,
+    and the variances, small differences, would be lost.
+    """
+    reach = _SSIM_WINDOW // 2
+    taps = [math.exp(-((i - reach) ** 2) / (2 * _SSIM_SIGMA**2)) for i in range(_SSIM_WINDOW)]
+    for dim in (-2, -1):
+        length = x.shape[dim] - 2 * reach
+        total = taps[0] * x.narrow(dim, 0, length)
+        for i, tap in enumerate(taps[1:], start=1):
+            total = total.add(x.narrow(dim, i, length), alpha=tap)
+        x = total / sum(taps)
+    return x
+
+
+def identity_distance(a: Float[Tensor, "n 128"], b: Float[Tensor, "n 128"]) -> Float[Tensor, "n"]:
+    """Compute the Euclidean distance of dlib descriptors, dlib's own measure of identity.
+
+    0 is equal; under SAME_PERSON_DISTANCE the two are taken for one person.
+
+    Args:
+        a: Descriptors of DlibIdentity.
+        b: Descriptors of the faces to compare with.
+
+    Raises:
+        InvalidInputError: If the shapes differ.
+    """
+    _check_shapes(a, b)
+    distance: Tensor = torch.linalg.vector_norm(a.float() - b.float(), dim=1)
+    return distance
+
+
+def identity_similarity(a: Float[Tensor, "n 128"], b: Float[Tensor, "n 128"]) -> Float[Tensor, "n"]:
+    """Compute the cosine of the angle between dlib descriptors: 1 is equal.
+
+    The descriptors of all faces share a direction, so that strangers are at about 0.83, not at 0.
+
+    Args:
+        a: Descriptors of DlibIdentity.
+        b: Descriptors of the faces to compare with.
+
+    Raises:
+        InvalidInputError: If the shapes differ.
+    """
+    _check_shapes(a, b)
+    return F.cosine_similarity(a.float(), b.float(), dim=1)
+
+
+def _check_shapes(a: Tensor, b: Tensor) -> None:
+    """Refuse what would be broadcast to nonsense."""
+    if a.shape != b.shape:
+        raise InvalidInputError(f"b must be shaped like a, {(*a.shape,)}, got {(*b.shape,)}")

@@ -1,0 +1,98 @@
+"""Run a frozen generator fast: W+ codes in, 8-bit images out, by one of several backends."""
+
+import copy
+import logging
+import shutil
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import openvino
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from model_core.errors import InvalidInputError
+from model_core.generators.contract import Generator
+
+Backend = Literal["auto", "eager", "compile", "openvino"]
+
+_log = logging.getLogger(__name__)
+
+Run = Callable[[Float[Tensor, "1 num_ws w_dim"]], UInt8[Tensor, "1 height width 3"]]
+
+
+class _Render(nn.Module):
+    """Codes to bytes, in the layout that image encoders read."""
+
+    def __init__(self, generator: Generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(
+        self, ws: Float[Tensor, "batch num_ws w_dim"]
+    ) -> UInt8[Tensor, "batch height width 3"]:
+        dtype = next(self.generator.parameters()).dtype
+        img = self.generator.synthesis(ws.to(dtype)).float()
+        img = ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        return img.permute(0, 2, 3, 1).contiguous()
+
+
+class Synthesizer:
+    """Render W+ codes by the backend chosen at construction.
+
+    Codes are rendered one by one, so an image does not depend on its batch and memory is bounded.
+
+    Args:
+        generator: Frozen, float32, on the CPU; copied.
+        device: "cpu" or a CUDA device.
+        backend: eager is the float32 reference; compile is TorchInductor in bfloat16 and needs a
+            C++ compiler; openvino is for the CPU; auto takes compile, or openvino where no
+            compiler is found.
+    Raises:
+        InvalidInputError: If the backend is unknown or cannot run on the device.
+    """
+
+    def __init__(self, generator: Generator, device: str = "cpu", backend: Backend = "auto"):
+        if backend not in get_args(Backend):
+            raise InvalidInputError(f"backend must be one of {get_args(Backend)}, got {backend!r}")
+        if backend == "openvino" and device != "cpu":
+            raise InvalidInputError(f"backend must not be openvino on {device}, got openvino")
+        self.device = device
+        self.backend = _choose(device) if backend == "auto" else backend
+        make = {"eager": _eager, "compile": _compiled, "openvino": _openvino}[self.backend]
+        self._run = make(copy.deepcopy(generator), device)
+
+    @torch.inference_mode()
+    def __call__(
+        self, ws: Float[Tensor, "batch num_ws w_dim"]
+    ) -> UInt8[Tensor, "batch height width 3"]:
+        """Render codes to RGB bytes on the CPU."""
+        return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
+
+
+def _choose(device: str) -> Backend:
+    """Take the backend that measured fastest on the device, of those that can run."""
+    if device != "cpu" or any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        return "compile"
+    _log.warning("no C++ compiler found: the generator runs by OpenVINO instead of TorchInductor")
+    return "openvino"
+
+
+def _eager(generator: Generator, device: str) -> Run:
+    render = _Render(generator).to(device)
+    return lambda ws: render(ws.to(device)).cpu()
+
+
+def _compiled(generator: Generator, device: str) -> Run:
+    # Freezing packs the weights; as an option of torch.compile it reaches fewer passes.
+    torch._inductor.config.freezing = True
+    network = generator.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    render = torch.compile(_Render(network))
+    return lambda ws: render(ws.to(device)).cpu()
+
+
+def _openvino(generator: Generator, device: str) -> Run:
+    example = torch.zeros(1, generator.num_ws, generator.w_dim)
+    model = openvino.convert_model(_Render(generator), example_input=example, input=example.shape)
+    compiled = openvino.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    return lambda ws: torch.from_numpy(compiled(ws.numpy())[0].copy())

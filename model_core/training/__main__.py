@@ -1,0 +1,86 @@
+"""Train the embedding network: python -m model_core.training --preset pretrain --run DIR."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from model_core.checkpoints.layout import cache_folder
+from model_core.errors import WplusError
+from model_core.loading import (
+    load_generator,
+    load_stlpips,
+    new_embedding_network,
+    save_embedding_network,
+)
+from model_core.training.config import TrainConfig, presets
+from model_core.training.loop import Pretraining
+from model_core.training.photos import Photos
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str], cache: Path) -> int:
+    """Run a training from the command line and return the exit code."""
+    options = _parser(cache).parse_args(arguments)
+    try:
+        config = _resolve(options)
+        if options.dry_run:
+            print(config.to_json())
+            return 0
+        _train(options, config)
+    except WplusError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser(cache: Path) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model_core.training", description=__doc__)
+    parser.add_argument("--preset", default="pretrain", choices=presets())
+    parser.add_argument("--run", type=Path, help="run folder; default CACHE/runs/PRESET")
+    parser.add_argument("--photos", type=Path, nargs="+", default=[], help="aligned photographs")
+    parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    parser.add_argument("--export", type=Path, help="write the averaged network here at the end")
+    parser.set_defaults(cache=cache)
+    for field in dataclasses.fields(TrainConfig):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE")
+    return parser
+
+
+def _resolve(options: argparse.Namespace) -> TrainConfig:
+    """Put the flags that were given over the preset."""
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    given = {name: getattr(options, name) for name in names}
+    return TrainConfig.load(options.preset, {k: v for k, v in given.items() if v is not None})
+
+
+def _train(options: argparse.Namespace, config: TrainConfig) -> None:
+    """Build the run and train it to the end."""
+    run = options.run or options.cache / "runs" / options.preset
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.json").write_text(config.to_json())
+    torch.manual_seed(config.seed)
+    generator, fingerprint = load_generator(options.cache)
+    held_out = Photos.split(options.photos, options.persons)[1] if options.photos else None
+    network = new_embedding_network(options.cache, generator)
+    lpips = load_stlpips(options.cache, "alex")
+    device = torch.device(options.device)
+    training = Pretraining(config, run, generator, network, lpips, held_out, device)
+    training.run()
+    if options.export:
+        about = {"training": dataclasses.asdict(config)}
+        save_embedding_network(options.export, training.averaged, fingerprint, about)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))

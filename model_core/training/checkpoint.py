@@ -1,0 +1,91 @@
+"""Training checkpoints: one safetensors file with everything that a resumed run needs."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from model_core.errors import CheckpointError
+
+KEPT = 2
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    modules: dict[str, nn.Module],
+    optimizer: Optimizer,
+) -> Path:
+    """Write modules and optimiser after a step, and drop all but the newest two.
+
+    Args:
+        folder: Where checkpoints of the run lie.
+        step: Steps done.
+        modules: By name; their state dicts are stored under it.
+        optimizer: Its moments are stored in the order of its parameters.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{name}/{key}": value.contiguous()
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{i}/{key}": value.contiguous() for key, value in moments.items()}
+    path = folder / f"{step:08d}.safetensors"
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"step": str(step)})
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    partial.replace(path)
+    for old in sorted(folder.glob("*.safetensors"))[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(
+    folder: Path, modules: dict[str, nn.Module], optimizer: Optimizer
+) -> int:
+    """Restore the newest checkpoint of a folder in place.
+
+    Returns:
+        Steps done; 0 where there is no checkpoint.
+    Raises:
+        CheckpointError: If the newest one does not fit or cannot be read.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return 0
+    try:
+        with safe_open(files[-1], "pt") as stored:
+            step = int(stored.metadata()["step"])
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+        for name, module in modules.items():
+            module.load_state_dict(_below(tensors, name))
+        _load_optimizer(optimizer, _below(tensors, "optimizer"))
+    except (SafetensorError, RuntimeError, KeyError, OSError) as err:
+        raise CheckpointError(f"{files[-1].name} must be a checkpoint of this run: {err}") from err
+    return step
+
+
+def _below(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}/"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/")
+        moments.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            step = optimizer.state.get(parameter, {}).get("step")
+            if isinstance(step, Tensor):
+                optimizer.state[parameter]["step"] = step.to(torch.float32)

@@ -1,0 +1,68 @@
+"""Losses on codes, weighed by what the generator makes of them."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_core.generators.contract import Generator
+
+INFLUENCE_SAMPLES = 4
+
+
+class StyleLoss(nn.Module):
+    """Mean over rows of |T_r (w_e - w)|^2, T_r the maps through which the generator reads row r.
+
+    Each style is divided by its own standard deviation over W, and rows count by their influence
+    on the image. Plain latent error hardly trains: most directions of W do not show.
+
+    Args:
+        generator: Whose styles are compared.
+        row_weights: Weight of each row; they sum to num_ws.
+    """
+
+    metric: Tensor
+    row_weights: Tensor
+
+    def __init__(self, generator: Generator, row_weights: Float[Tensor, " num_ws"]):
+        super().__init__()
+        with torch.no_grad():
+            random = torch.Generator().manual_seed(0)
+            z = torch.randn(4096, generator.w_dim, generator=random)
+            w = generator.mapping(z)
+            metrics = []
+            for matrix in generator.style_matrices():
+                scaled = matrix / (w @ matrix.T).std(dim=0)[:, None]
+                metrics.append(scaled.T @ scaled / len(scaled))
+        self.register_buffer("metric", torch.stack(metrics))
+        self.register_buffer("row_weights", row_weights)
+
+    def forward(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], target: Float[Tensor, "batch num_ws w_dim"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the loss per item; codes drawn independently from W stand at about 2."""
+        delta = (ws - target).transpose(0, 1)
+        error = (torch.bmm(delta, self.metric) * delta).sum(dim=2)
+        return (error * self.row_weights[:, None]).mean(dim=0)
+
+
+@torch.no_grad()
+def measure_row_weights(
+    generator: Generator, render: nn.Module | object, seed: int
+) -> Float[Tensor, " num_ws"]:
+    """Weigh rows by their influence: half evenly, half by the MSE that a swapped row makes.
+
+    Args:
+        generator: Whose rows are weighed.
+        render: W+ codes -> uint8 images.
+        seed: Of the sampled codes.
+    """
+    random = torch.Generator().manual_seed(seed)
+    rows = generator.num_ws
+    influence = torch.zeros(rows)
+    for _ in range(INFLUENCE_SAMPLES):
+        w = generator.mapping(torch.randn(2, generator.w_dim, generator=random))
+        ws = w[0].repeat(rows + 6, rows, 1)  # 24 codes: three full chunks of the renderer
+        ws[torch.arange(rows), torch.arange(rows)] = w[1]
+        img = torch.cat([render(chunk).float() for chunk in ws.split(8)])  # type: ignore[operator]
+        influence += (img[:rows] - img[-1]).square().mean(dim=(1, 2, 3))
+    return 0.5 + 0.5 * rows * influence / influence.sum()

@@ -1,0 +1,111 @@
+"""Generated pairs: W+ codes and the faces they render, made continuously while training goes on."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from model_core.generators.contract import Generator
+from model_core.training.config import TrainConfig
+
+PAIR_PX = 256
+RENDER_CHUNK = 8
+
+Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch 3 size size"]]
+
+
+def seeded(seed: int, stream: str, index: int) -> torch.Generator:
+    """Return a generator that depends on nothing but its arguments, so that runs can resume."""
+    words = np.random.SeedSequence([seed, index, *stream.encode()]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
+def sample_codes(
+    generator: Generator, config: TrainConfig, count: int, random: torch.Generator
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Sample W+ codes: truncated by a random psi, some mixed from up to four codes.
+
+    Args:
+        generator: Whose mapping network is sampled.
+        config: psi_min, psi_max and mixed_share are read.
+        count: How many codes.
+        random: Source of randomness.
+    """
+    sources, dim, rows = 4, generator.w_dim, generator.num_ws
+    z = torch.randn(count * sources, dim, generator=random)
+    psi = torch.rand(count * sources, 1, generator=random)
+    psi = config.psi_min + (config.psi_max - config.psi_min) * psi
+    w = generator.w_mean + psi * (generator.mapping(z) - generator.w_mean)
+    w = w.reshape(count, sources, dim)
+    cuts = torch.randint(1, rows, (count, sources - 1, 1), generator=random)
+    used = torch.randint(1, sources, (count, 1, 1), generator=random)
+    active = torch.arange(sources - 1)[:, None] < used
+    mixed = torch.rand(count, 1, 1, generator=random) < config.mixed_share
+    source = ((torch.arange(rows) >= cuts) & active & mixed).sum(dim=1)
+    return torch.gather(w, 1, source[:, :, None].expand(-1, -1, dim))
+
+
+class PairRing:
+    """Generated pairs on disk, in a ring from whose newest part training steps draw.
+
+    Args:
+        folder: Where the ring lies.
+        slots: Pairs that it holds.
+        code_shape: (num_ws, w_dim).
+    """
+
+    def __init__(self, folder: Path, slots: int, code_shape: tuple[int, int]):
+        self._slots = slots
+        self._images = _ring(folder / "pairs_img.npy", np.uint8, (slots, 3, PAIR_PX, PAIR_PX))
+        self._codes = _ring(folder / "pairs_ws.npy", np.float32, (slots, *code_shape))
+
+    def write(
+        self,
+        first: int,
+        img: UInt8[Tensor, "batch 3 size size"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+    ) -> None:
+        """Store pairs first, first + 1, ... over the oldest ones."""
+        slots = np.arange(first, first + len(ws)) % self._slots
+        self._images[slots] = img.cpu().numpy()
+        self._codes[slots] = ws.cpu().numpy()
+
+    def draw(
+        self, oldest: int, newest: int, count: int, random: torch.Generator
+    ) -> tuple[UInt8[Tensor, "batch 3 size size"], Float[Tensor, "batch num_ws w_dim"]]:
+        """Draw pairs with an index from oldest up to below newest, with replacement."""
+        slots = torch.randint(oldest, newest, (count,), generator=random).numpy() % self._slots
+        return torch.from_numpy(self._images[slots]), torch.from_numpy(self._codes[slots])
+
+
+def _ring(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """Open a memory-mapped array, or make it where there is none of that shape."""
+    if path.exists():
+        array = np.lib.format.open_memmap(path, mode="r+")
+        if array.shape == shape:
+            return array
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+
+def make_render(generator: Generator, device: torch.device, compiled: bool) -> Render:
+    """Return a function that renders codes in bfloat16 to uint8 images of 256 px, by area.
+
+    Compiled, it wants RENDER_CHUNK codes a call.
+    """
+    generator = copy.deepcopy(generator)
+    network = generator.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def synthesize(ws: Tensor) -> Tensor:
+        img = network.synthesis(ws.to(device, torch.bfloat16)).float()
+        img = F.adaptive_avg_pool2d(img, PAIR_PX)
+        return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+    if not compiled:
+        return torch.no_grad()(synthesize)
+    torch._inductor.config.freezing = True  # as an option of torch.compile it reaches fewer passes
+    return torch.no_grad()(torch.compile(synthesize))

@@ -1,0 +1,85 @@
+"""Folders of aligned photographs, split by person into training and held-out ones."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from model_core.errors import InvalidInputError
+
+PHOTO_PX = 256
+HELD_OUT_SHARE = 5
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+class Photos:
+    """Aligned photographs by position, read when asked for.
+
+    Args:
+        files: Photos in a fixed order.
+    """
+
+    def __init__(self, files: Sequence[Path]):
+        self.files = list(files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @classmethod
+    def split(cls, folders: Sequence[Path], persons: Path | None = None) -> tuple[Self, Self]:
+        """Find the photos of some folders; one person in five is held out.
+
+        Args:
+            folders: Folders of aligned photos.
+            persons: TSV with the columns `file` (relative to the TSV) and `person`: all photos of a
+                person fall on one side, those without a person are for training. Without it each
+                file is a person of its own.
+
+        Returns:
+            Photos for training, and held-out ones in an order drawn by the files' names.
+        Raises:
+            InvalidInputError: If a folder holds no photo or the TSV lacks a column.
+        """
+        owner = _read_persons(persons) if persons else None
+        training, held_out = [], []
+        for folder in folders:
+            files = sorted(f for f in folder.glob("*") if f.suffix.lower() in SUFFIXES)
+            if not files:
+                raise InvalidInputError(f"photos must be folders with images, got {folder}")
+            for file in files:
+                person = file.name if owner is None else owner.get(file.resolve(), "")
+                held = person and _number(person) % HELD_OUT_SHARE == 0
+                (held_out if held else training).append(file)
+        return cls(training), cls(sorted(held_out, key=lambda file: _number(file.name)))
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "batch 3 size size"]:
+        """Decode photos to 256 px."""
+        return torch.stack([_read(self.files[i]) for i in indices])
+
+
+def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
+    with Image.open(file) as photo:
+        rgb = photo.convert("RGB")
+    if rgb.size != (PHOTO_PX, PHOTO_PX):
+        rgb = rgb.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
+
+
+def _read_persons(table: Path) -> dict[Path, str]:
+    with table.open(newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    if not rows or not {"file", "person"} <= rows[0].keys():
+        raise InvalidInputError(f"{table.name} must have the columns file and person, got none")
+    return {(table.parent / row["file"]).resolve(): row["person"] or "" for row in rows}
+
+
+def _number(text: str) -> int:
+    """Hash a text to a number that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,0 +1,89 @@
+"""Figures and pictures of a network on held-out generated pairs and photographs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.metrics import mse, psnr
+from model_core.perceptual import STLPIPS
+from model_core.training.losses import StyleLoss
+from model_core.training.pairs import Render
+
+CHUNK = 8
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What a run is validated on, all (n, 3, 256, 256) uint8."""
+
+    pair_img: UInt8[Tensor, "n 3 size size"]
+    pair_ws: Float[Tensor, "n num_ws w_dim"]
+    photos: UInt8[Tensor, "m 3 size size"]
+
+
+def to_float(img: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 size size"]:
+    """Bring bytes to [-1, 1]."""
+    return img.float() / 127.5 - 1
+
+
+@torch.inference_mode()
+def validate(
+    network: EmbeddingNetwork,
+    held_out: HeldOut,
+    render: Render,
+    style_loss: StyleLoss,
+    lpips: STLPIPS,
+    sheet: Path,
+) -> dict[str, float]:
+    """Measure a network, mean over images at 256 px, and draw a contact sheet.
+
+    Returns:
+        Style loss on pairs; MSE on [-1, 1], PSNR in dB and LPIPS on pairs and on photos.
+    """
+    figures: dict[str, float] = {}
+    pictures = []
+    for name, img in (("pairs", held_out.pair_img), ("photos", held_out.photos)):
+        if not len(img):
+            continue
+        ws = torch.cat([network(to_float(chunk)) for chunk in img.split(CHUNK)])
+        rendered = torch.cat([render(chunk) for chunk in ws.split(CHUNK)])[: len(img)]
+        figures |= {f"{name}/{k}": v for k, v in _compare(img, rendered, lpips).items()}
+        if name == "pairs":
+            figures["pairs/style_loss"] = style_loss(ws, held_out.pair_ws).mean().item()
+        pictures += [img[:SHEET_COLUMNS], rendered[:SHEET_COLUMNS]]
+        if name == "photos":
+            more = slice(SHEET_COLUMNS, 2 * SHEET_COLUMNS)
+            pictures += [img[more], rendered[more]]
+    draw_sheet(pictures, sheet)
+    return figures
+
+
+def _compare(
+    img: UInt8[Tensor, "n 3 size size"], rendered: UInt8[Tensor, "n 3 size size"], lpips: STLPIPS
+) -> dict[str, float]:
+    a, b = to_float(img), to_float(rendered)
+    distance = [lpips(x, y) for x, y in zip(a.split(CHUNK), b.split(CHUNK), strict=True)]
+    return {
+        "mse": mse(a, b).mean().item(),
+        "psnr": psnr(a, b).mean().item(),
+        lpips.name: torch.cat(distance).mean().item(),
+    }
+
+
+def draw_sheet(rows: list[UInt8[Tensor, "n 3 size size"]], path: Path) -> None:
+    """Write images of one size as a grid, one list a row; a JPEG or PNG by the path's suffix."""
+    columns = max(len(row) for row in rows)
+    size = rows[0].shape[-1]
+    grid = np.full((len(rows) * size, columns * size, 3), 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, img in enumerate(row):
+            grid[i * size : (i + 1) * size, j * size : (j + 1) * size] = img.permute(1, 2, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grid).save(path, quality=90)

@@ -1,0 +1,87 @@
+"""Runs the service: `python -m service`. The only module here that reads the environment."""
+
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from service.settings import PREFIX, Settings, UnknownVariableError, check_names
+
+logger = logging.getLogger("service")
+
+
+class Server(uvicorn.Server):
+    """A server that lets nobody in once it has been told to stop."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal: SIGINT and SIGTERM finish what is under way, a second SIGINT does not."""
+        self._app.state.runtime.gate.drain()
+        super().handle_exit(sig, frame)
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment; end the process with a message if one is wrong."""
+    try:
+        check_names(os.environ)
+        return Settings()
+    except UnknownVariableError as err:
+        sys.exit(f"wplus: {err}")
+    except ValidationError as err:
+        rows = [
+            f"{PREFIX}{'_'.join(map(str, row['loc'])).upper()}: {row['msg']}, got {row['input']}"
+            for row in err.errors()
+        ]
+        sys.exit("wplus: " + "\nwplus: ".join(rows))
+
+
+def main() -> int:
+    """Serve until told to stop; answer the process's exit status."""
+    settings = read_settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logger.info("starting, Ctrl-C stops")
+    from service.app import create_app  # torch takes seconds to import: the line above comes first
+
+    failures: list[BaseException] = []
+
+    def fail(failure: BaseException) -> None:
+        failures.append(failure)
+        server.should_exit = True
+
+    app = create_app(settings, on_failure=fail)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+    )
+    server = Server(config, app)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        logger.info("stopped")
+        if app.state.runtime.engine.busy_s:  # a call that takes minutes must not hold the exit up
+            logging.shutdown()
+            os._exit(1 if failures else 0)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

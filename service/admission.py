@@ -1,0 +1,56 @@
+"""The gate: who may come in now, decided before a byte of the body is read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.errors import DrainingError, NotReadyError, OverloadedError
+
+
+class Gate:
+    """Count the requests inside, refuse those that must not enter.
+
+    Args:
+        max_inflight: Most requests inside at once.
+        is_ready: Whether all that requests need is there.
+    """
+
+    def __init__(self, max_inflight: int, is_ready: Callable[[], bool]) -> None:
+        self._max_inflight = max_inflight
+        self._is_ready = is_ready
+        self._draining = False
+        self.inflight = 0
+
+    def drain(self) -> None:
+        """Let nobody in any more."""
+        self._draining = True
+
+    def check(self) -> None:
+        """Refuse unless requests can be served.
+
+        Raises:
+            DrainingError: If the service is stopping.
+            NotReadyError: If something is still loading.
+        """
+        if self._draining:
+            raise DrainingError("service must be running, got a stopping one")
+        if not self._is_ready():
+            raise NotReadyError("service must be ready, got one that is loading")
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Hold a place inside.
+
+        Raises:
+            OverloadedError: If all places are taken.
+            DrainingError, NotReadyError: As `check`.
+        """
+        self.check()
+        if self.inflight >= self._max_inflight:
+            raise OverloadedError(
+                f"requests in flight must be under {self._max_inflight}, got {self.inflight}"
+            )
+        self.inflight += 1
+        try:
+            yield
+        finally:
+            self.inflight -= 1

@@ -1,0 +1,159 @@
+"""Results as responses: JSON, images, animations and code files, written on worker threads."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from pydantic import BaseModel
+from starlette.responses import Response
+from torch import Tensor
+
+from service.codes import write_code, write_npy, write_safetensors
+from service.deps import Runtime
+from service.negotiation import JSON, NPY, SAFETENSORS
+from service.outputs import MEDIA_TYPES, Format, encode_gif, encode_image, encode_webp_animation
+from service.provenance import GENERATED, xmp_packet
+from service.schemas import CodeAnswer, CodeObject, ImageObject, OutputOptions
+from service.stages import Stages
+
+Ws = Float[Tensor, "num_ws w_dim"]
+Pixels = UInt8[np.ndarray, "height width 3"]
+PROVENANCE_HEADER = {"X-Content-Provenance": "ai-generated"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an operation came to.
+
+    Attributes:
+        ws: The code.
+        latent_id: Its name in later calls.
+        pixels: Its image; None where nobody asked for it.
+        source_type: What the image's mark says it is.
+    """
+
+    ws: Ws
+    latent_id: str
+    pixels: Pixels | None
+    source_type: str = GENERATED
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes results as a request wants them.
+
+    Attributes:
+        runtime: The service's parts.
+        stages: Takes the time, as `output`, and gives all times to the answer.
+        options: How results are written.
+    """
+
+    runtime: Runtime
+    stages: Stages
+    options: OutputOptions
+
+    async def write(
+        self,
+        result: Result,
+        media: str,
+        model: type[CodeAnswer] = CodeAnswer,
+        **members: Any,
+    ) -> Response:
+        """Answer one result as `media`; `members` are those of the JSON model beyond its own."""
+        if media == JSON:
+            return await self.write_json(lambda: self._answer(result, model, members))
+        headers = {
+            "X-Latent-Id": result.latent_id,
+            "X-Generator-Fingerprint": self.runtime.generator.fingerprint,
+        }
+        return await self._respond(lambda: self._file(result, media), media, headers)
+
+    def wants_image(self, media: str) -> bool:
+        """Whether an answer as `media` carries an image."""
+        return media.startswith("image/") or (media == JSON and self.options.wanted != "code")
+
+    async def write_json(self, make: Callable[[], BaseModel]) -> Response:
+        """Answer the model that `make`, called on a worker thread, makes."""
+
+        def dump() -> bytes:
+            return make().model_dump_json(exclude_none=True).encode()
+
+        content = await self.runtime.in_worker(dump)
+        return Response(content, media_type=JSON)
+
+    async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
+        """Answer frames as an animation."""
+
+        def encode() -> bytes:
+            xmp = self._xmp(GENERATED)
+            if media == "image/gif":
+                return encode_gif(frames, frame_ms, xmp)
+            return encode_webp_animation(frames, frame_ms, self.options.image_quality, xmp)
+
+        return await self._respond(encode, media, {})
+
+    def code_object(self, ws: Ws) -> CodeObject | None:
+        """Write a code, if it is wanted."""
+        if self.options.wanted == "image":
+            return None
+        return CodeObject.model_construct(
+            **write_code(ws, self.runtime.generator, self.options.encoding)
+        )
+
+    def image_object(self, pixels: Pixels | None, source_type: str) -> ImageObject | None:
+        """Write an image, if it is wanted."""
+        if self.options.wanted == "code" or pixels is None:
+            return None
+        data = self._image(pixels, self.options.form, source_type)
+        height, width, _ = pixels.shape
+        return ImageObject(
+            media_type=f"image/{self.options.form}",
+            width=width,
+            height=height,
+            data=base64.b64encode(data).decode(),
+        )
+
+    async def _respond(
+        self, encode: Callable[[], bytes], media: str, headers: dict[str, str]
+    ) -> Response:
+        def timed() -> bytes:
+            with self.stages.measure("output"):
+                return encode()
+
+        content = await self.runtime.in_worker(timed)
+        if media.startswith("image/"):
+            headers = headers | PROVENANCE_HEADER
+        headers = headers | {"Server-Timing": self.stages.as_header()}
+        return Response(content, headers=headers, media_type=media)
+
+    def _answer(
+        self, result: Result, model: type[CodeAnswer], members: dict[str, Any]
+    ) -> CodeAnswer:
+        with self.stages.measure("output"):
+            code = self.code_object(result.ws)
+            image = self.image_object(result.pixels, result.source_type)
+        return model(
+            latent_id=result.latent_id,
+            code=code,
+            image=image,
+            timings_ms=self.stages.as_ms(),
+            **members,
+        )
+
+    def _file(self, result: Result, media: str) -> bytes:
+        if media == NPY:
+            return write_npy(result.ws)
+        if media == SAFETENSORS:
+            return write_safetensors(result.ws, self.runtime.generator)
+        pixels = cast(Pixels, result.pixels)  # there, as `media` is an image
+        return self._image(pixels, MEDIA_TYPES[media], result.source_type)
+
+    def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
+        return encode_image(pixels, form, self.options.image_quality, self._xmp(source_type))
+
+    def _xmp(self, source_type: str) -> bytes:
+        version = f"{self.runtime.version} ({self.runtime.generator.name})"
+        return xmp_packet(source_type, version)

@@ -1,0 +1,259 @@
+"""A micro-batcher: what is queued while the device is busy becomes the next batch.
+
+asyncio only: it knows neither tensors nor HTTP. Its promises:
+
+1. The queue is bounded; a full one refuses at once.
+2. Every entry has a future and a deadline of its own.
+3. Entries whose caller has left, or whose deadline has passed, never reach the run.
+4. A failure fails its batch only; a batch that ran out of memory is run again item by item.
+5. A loop that has died says so (`alive`), fails what it held and refuses what comes.
+6. A run must answer as many outputs as it was given inputs, else its batch fails.
+7. `close` drains, then fails the rest.
+8. A batch answers what its items would have answered singly (the run's part of the contract).
+
+No delay is ever added to let a batch grow.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from model_core.errors import WplusError
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class QueueFullError(WplusError):
+    """The queue holds as many entries as it may."""
+
+
+class DeadlineExceededError(WplusError):
+    """The answer was not ready by the caller's deadline."""
+
+
+class BatcherClosedError(WplusError):
+    """The batcher takes no entries: it has not started, is closing, or its loop has died."""
+
+
+class BatchContractError(WplusError):
+    """A run answered with another number of outputs than it was given inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Out]):
+    """One entry's output and what it cost.
+
+    Attributes:
+        value: The output.
+        queued_s: Seconds between submission and the start of the run.
+        ran_s: Seconds of the run that the entry was part of.
+        batch_size: Number of entries in that run.
+    """
+
+    value: Out
+    queued_s: float
+    ran_s: float
+    batch_size: int
+
+
+@dataclass(eq=False, slots=True)
+class _Entry(Generic[In, Out]):
+    """An input that waits, with the future its caller awaits."""
+
+    item: In
+    future: "asyncio.Future[Answer[Out]]"
+    deadline_s: float | None
+    since_s: float
+
+
+class Batcher(Generic[In, Out]):
+    """Collect single calls into batches for one run at a time.
+
+    Args:
+        run: Computes a list of outputs from a list of inputs, in order.
+        name: Names the batcher in messages.
+        max_batch: Largest batch, at least 1.
+        max_queue: Most entries that may wait, at least 1.
+        memory_errors: What `run` raises when a smaller batch might succeed.
+        on_drop: Told "cancelled" or "expired" for each entry dropped before a run.
+        on_batch: Told the size of each batch that runs.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[In]], Awaitable[list[Out]]],
+        *,
+        name: str,
+        max_batch: int,
+        max_queue: int,
+        memory_errors: tuple[type[Exception], ...] = (MemoryError,),
+        on_drop: Callable[[str], None] = lambda _reason: None,
+        on_batch: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        for rule, value in (("max_batch", max_batch), ("max_queue", max_queue)):
+            if value < 1:
+                raise ValueError(f"{rule} must be at least 1, got {value}")
+        self._run = run
+        self.name = name
+        self.max_batch = max_batch
+        self.max_queue = max_queue
+        self._memory_errors = memory_errors
+        self._on_drop = on_drop
+        self._on_batch = on_batch
+        self._queue: deque[_Entry[In, Out]] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._open = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """Entries that wait, those in the present run not counted."""
+        return len(self._queue)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs."""
+        return self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Begin to serve; needs a running event loop."""
+        self._open = True
+        self._task = asyncio.get_running_loop().create_task(self._loop(), name=f"batch {self.name}")
+        self._task.add_done_callback(self._after_loop)
+
+    async def submit(self, item: In, deadline_s: float | None = None) -> Answer[Out]:
+        """Queue an input, then wait for its output.
+
+        Args:
+            item: The input.
+            deadline_s: Event-loop time by which the answer must be there; None waits for ever.
+
+        Raises:
+            QueueFullError: At once, if the queue is full.
+            BatcherClosedError: At once if closed or dead, or later when closed meanwhile.
+            DeadlineExceededError: If the deadline passes first.
+        """
+        if not self._open or not self.alive:
+            raise BatcherClosedError(f"batcher {self.name} must be open, got a closed one")
+        if len(self._queue) >= self.max_queue:
+            raise QueueFullError(f"queue of {self.name} must be under {self.max_queue}, got full")
+        loop = asyncio.get_running_loop()
+        entry: _Entry[In, Out] = _Entry(item, loop.create_future(), deadline_s, loop.time())
+        self._queue.append(entry)
+        self._wake.set()
+        try:
+            async with asyncio.timeout_at(deadline_s) as limit:
+                return await entry.future
+        except TimeoutError:
+            if not limit.expired():  # the run's own
+                raise
+            raise DeadlineExceededError(f"{self.name} must answer by its deadline") from None
+        finally:
+            self._leave(entry)
+
+    async def close(self, drain_s: float = 0.0) -> None:
+        """Refuse new entries, let those queued finish for `drain_s` seconds, fail the rest."""
+        self._open = False
+        if self._task is None:
+            return
+        if self.alive:
+            drained = asyncio.ensure_future(self._drained())
+            await asyncio.wait(
+                {drained, self._task}, timeout=drain_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            drained.cancel()
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    def _leave(self, entry: _Entry[In, Out]) -> None:
+        """Forget an entry whose caller no longer waits, whatever the reason."""
+        if not entry.future.cancel() and not entry.future.cancelled():
+            entry.future.exception()  # marks it as seen, should the caller have left meanwhile
+        if entry in self._queue:
+            self._queue.remove(entry)
+            self._on_drop("expired" if self._expired(entry) else "cancelled")
+
+    @staticmethod
+    def _expired(entry: _Entry[In, Out]) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        return entry.deadline_s is not None and now_s >= entry.deadline_s
+
+    async def _drained(self) -> None:
+        while self._queue or not self._idle.is_set():
+            await self._idle.wait()
+            await asyncio.sleep(0)
+
+    async def _loop(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._take()
+            if not batch:
+                self._wake.clear()
+                continue
+            self._idle.clear()
+            try:
+                await self._answer(batch)
+            finally:
+                self._idle.set()
+                self._fail(batch, BatcherClosedError(f"batcher {self.name} closed during the run"))
+
+    def _take(self) -> list[_Entry[In, Out]]:
+        """Take the next batch from the queue, leaving out whom nobody waits for."""
+        batch: list[_Entry[In, Out]] = []
+        while self._queue and len(batch) < self.max_batch:
+            entry = self._queue.popleft()
+            if entry.future.done():
+                self._on_drop("cancelled")
+            elif self._expired(entry):
+                self._on_drop("expired")
+                entry.future.set_exception(
+                    DeadlineExceededError(f"{self.name} must start before its deadline")
+                )
+            else:
+                batch.append(entry)
+        return batch
+
+    async def _answer(self, batch: list[_Entry[In, Out]]) -> None:
+        """Run a batch, hand out its outputs; or its failure, and to this batch only."""
+        loop = asyncio.get_running_loop()
+        self._on_batch(len(batch))
+        started_s = loop.time()
+        try:
+            outputs = await self._run([entry.item for entry in batch])
+            if len(outputs) != len(batch):
+                raise BatchContractError(
+                    f"outputs of {self.name} must number {len(batch)}, got {len(outputs)}"
+                )
+        except self._memory_errors as err:
+            if len(batch) == 1:
+                self._fail(batch, err)
+                return
+            for entry in batch:
+                if not entry.future.done():
+                    await self._answer([entry])
+        except Exception as err:  # the batch run: its failure belongs to its callers
+            self._fail(batch, err)
+        else:
+            ran_s = loop.time() - started_s
+            for entry, value in zip(batch, outputs, strict=True):
+                if not entry.future.done():
+                    queued_s = started_s - entry.since_s
+                    entry.future.set_result(Answer(value, queued_s, ran_s, len(batch)))
+
+    @staticmethod
+    def _fail(batch: list[_Entry[In, Out]], err: Exception) -> None:
+        for entry in batch:
+            if not entry.future.done():
+                entry.future.set_exception(err)
+
+    def _after_loop(self, _task: asyncio.Task[None]) -> None:
+        """Fail what still waits when the loop ends, by `close` or by a defect."""
+        self._open = False
+        waiting = list(self._queue)
+        self._queue.clear()
+        self._fail(waiting, BatcherClosedError(f"batcher {self.name} closed before the run"))

@@ -1,0 +1,153 @@
+"""Requests in their three dresses (form, raw body, JSON), read into options and sources."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from service.deps import Runtime
+from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
+from service.problems import invalid_request
+from service.schemas import Options
+from service.sources import Source, source_of_file, source_of_text
+
+MAX_FILES = 2
+MAX_FIELDS = 24
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safetensors")
+IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - the options of one endpoint
+Named = list[tuple[str, Source]]
+
+
+class Body(Protocol):
+    """A JSON body: options with sources among its members."""
+
+    def sources(self) -> Named:
+        """Name its sources, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[O]):
+    """What a request asks for.
+
+    Attributes:
+        options: Its options, valid.
+        sources: Its sources with their field names, in order.
+    """
+
+    options: O
+    sources: Named
+
+    def only(self, *names: str) -> list[Source]:
+        """Hand out the sources, one for each name, in that order.
+
+        Raises:
+            InvalidRequestError: If one is missing or given twice.
+        """
+        for name in names:
+            count = len([1 for given, _ in self.sources if given == name])
+            if count != 1:
+                raise missing(name, f"{name} must be given once, got {count}")
+        return [next(s for given, s in self.sources if given == name) for name in names]
+
+
+def missing(name: str, detail: str) -> InvalidRequestError:
+    """Make the error for a source that is not there as it should be."""
+    return InvalidRequestError(detail, [{"pointer": f"#/{name}", "detail": detail}])
+
+
+async def read_call(
+    request: Request,
+    runtime: Runtime,
+    options: type[O],
+    body: type[Body],
+    names: tuple[str, ...],
+    *,
+    raw: str | None = None,
+) -> Call[O]:
+    """Read a request.
+
+    Args:
+        request: The request, its body not read yet.
+        runtime: Lends worker threads.
+        options: Model of the options, from the query and from a form's other fields.
+        body: Model of the JSON body, a subclass of `options`.
+        names: Form fields that are sources.
+        raw: The source that a raw body is; None if the endpoint takes no raw body.
+
+    Raises:
+        EmptyBodyError: If the endpoint needs a body and there is none.
+        UnsupportedMediaTypeError: If the Content-Type is none that the endpoint reads.
+        InvalidRequestError: If a field breaks its rule.
+    """
+    query = dict(request.query_params)
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media in FORMS:
+        fields, sources = await _read_form(request, media, names)
+        return Call(validate(options, query | fields), sources)
+    data = await request.body()
+    if not data and not media and "seed" in query:
+        return Call(validate(options, query), [])
+    if not data:
+        raise EmptyBodyError("body must not be empty, got 0 bytes")
+    if media == "application/json":
+        return await runtime.in_worker(_read_json, data, query, body)
+    if raw is not None and (media.startswith("image/") or media in FILES):
+        return Call(validate(options, query), [(raw, source_of_file(raw, data))])
+    takes = "multipart/form-data, application/json" + (", image/*" if raw else "")
+    raise UnsupportedMediaTypeError(f"Content-Type must be one of {takes}, got {media or 'none'}")
+
+
+def validate(options: type[O], fields: object) -> O:
+    """Validate options.
+
+    Raises:
+        InvalidRequestError: If a field breaks its rule.
+    """
+    try:
+        return options.model_validate(fields)
+    except ValidationError as err:
+        raise invalid_request(err.errors(include_url=False, include_context=False)) from err
+
+
+def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> Call[Any]:
+    try:
+        members = from_json(data)
+    except ValueError as err:
+        raise InvalidRequestError(f"body must be JSON, got {err}") from err
+    if not isinstance(members, dict):
+        raise InvalidRequestError(f"body must be a JSON object, got {type(members).__name__}")
+    model = validate(cast(type[Options], body), query | members)
+    return Call(model, cast(Body, model).sources())
+
+
+async def _read_form(
+    request: Request, media: str, names: tuple[str, ...]
+) -> tuple[dict[str, str], Named]:
+    """Read a form: the fields called `names` are sources, all others are options."""
+    if media == FORMS[1] and (await request.body()).startswith(IMAGE_STARTS):
+        raise UnsupportedMediaTypeError(
+            "Content-Type must be image/*, got that of a form (with curl: "
+            "-H 'Content-Type: image/jpeg' --data-binary @photo.jpg, or -F image=@photo.jpg)"
+        )
+    fields: dict[str, str] = {}
+    sources: Named = []
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name not in names:
+                    raise missing(name, f"{name} must be one of {', '.join(names)}, got a file")
+                sources.append((name, source_of_file(name, await value.read())))
+            elif name in names:
+                sources.append((name, source_of_text(name, value)))
+            else:
+                fields[name] = value
+    if not fields and not sources:
+        raise EmptyBodyError("form must have fields, got none")
+    return fields, sources

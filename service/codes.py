@@ -1,0 +1,208 @@
+"""W+ codes on the wire: JSON numbers, base64 float32, .npy and safetensors, both ways.
+
+Pickles are never read: a .npy of objects is refused by its header. A code may name the generator
+that it belongs to, by the SHA-256 of its weights; another one's is refused.
+"""
+
+import base64
+import binascii
+import io
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from model_core.errors import ModelMismatchError
+from service.errors import InvalidCodeError
+
+Encoding = Literal["base64", "numbers"]
+Ws = Float[Tensor, "num_ws w_dim"]
+NPY_MAGIC = b"\x93NUMPY"
+LIMIT = 100.0  # |w| of a mapped code is below 10 or so; more than this is garbage
+FLOATS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorId:
+    """The generator that a code belongs to.
+
+    Attributes:
+        name: Its name.
+        fingerprint: SHA-256 of its weights, hexadecimal.
+        shape: Shape of a code, (num_ws, w_dim).
+    """
+
+    name: str
+    fingerprint: str
+    shape: tuple[int, int]
+
+
+def read_code(value: object, generator: GeneratorId) -> Ws:
+    """Read a code from any of its forms.
+
+    Args:
+        value: Bytes of a .npy or safetensors file; nested lists of numbers; a mapping as
+            `write_code` makes, of which only `data` is needed; or JSON text of these.
+        generator: The generator in use.
+
+    Raises:
+        InvalidCodeError: If layout, shape or values break a rule.
+        ModelMismatchError: If the code names another generator.
+    """
+    if isinstance(value, str):
+        value = _json(value)
+    if isinstance(value, bytes):
+        array = _from_npy(value) if value.startswith(NPY_MAGIC) else _from_file(value, generator)
+    elif isinstance(value, Mapping):
+        _check_generator(value.get("fingerprint"), generator)
+        array = _from_mapping(value, generator)
+    elif isinstance(value, list):
+        array = _from_numbers(value)
+    else:
+        raise InvalidCodeError(f"code must be numbers or an object, got {type(value).__name__}")
+    return _checked(array, generator.shape)
+
+
+def write_code(ws: Ws, generator: GeneratorId, encoding: Encoding = "base64") -> dict[str, Any]:
+    """Write a code as the object that JSON answers carry."""
+    array = _array(ws)
+    data = base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()
+    return {
+        "generator": generator.name,
+        "fingerprint": generator.fingerprint,
+        "shape": list(array.shape),
+        "dtype": "float32",
+        "encoding": encoding,
+        "data": data,
+    }
+
+
+def write_npy(ws: Ws) -> bytes:
+    """Write a code as a .npy file, float32."""
+    out = io.BytesIO()
+    np.save(out, _array(ws), allow_pickle=False)
+    return out.getvalue()
+
+
+def write_safetensors(ws: Ws, generator: GeneratorId) -> bytes:
+    """Write a code as a safetensors file that names its generator in the metadata."""
+    metadata = {
+        "format": "wplus-code",
+        "generator": generator.name,
+        "fingerprint": generator.fingerprint,
+    }
+    return safetensors.numpy.save({"ws": _array(ws)}, metadata)
+
+
+def _array(ws: Ws) -> np.ndarray:
+    return np.ascontiguousarray(ws.numpy(), "<f4")
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise InvalidCodeError("code must be JSON numbers or an object, got other text") from err
+
+
+def _check_generator(fingerprint: object, generator: GeneratorId) -> None:
+    if fingerprint is not None and fingerprint != generator.fingerprint:
+        raise ModelMismatchError(
+            f"code must belong to {generator.name} ({generator.fingerprint[:12]}), "
+            f"got one of another generator ({str(fingerprint)[:12]})"
+        )
+
+
+def _from_mapping(value: Mapping[str, Any], generator: GeneratorId) -> np.ndarray:
+    data = value.get("data")
+    if isinstance(data, list):
+        return _from_numbers(data)
+    if not isinstance(data, str):
+        raise InvalidCodeError(f"data must be numbers or base64, got {type(data).__name__}")
+    dtype = value.get("dtype") or "float32"
+    if dtype not in FLOATS:
+        raise InvalidCodeError(f"dtype must be one of {', '.join(FLOATS)}, got {dtype}")
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as err:
+        raise InvalidCodeError("data must be base64, got other text") from err
+    return _from_raw(raw, FLOATS[dtype], tuple(value.get("shape") or generator.shape))
+
+
+def _from_numbers(rows: list[Any]) -> np.ndarray:
+    try:
+        return np.asarray(rows, np.float64)
+    except (ValueError, TypeError, OverflowError) as err:
+        raise InvalidCodeError("code must be rows of numbers of equal length") from err
+
+
+def _from_npy(data: bytes) -> np.ndarray:
+    """Read a .npy: the header first, so that neither objects nor a lying shape get any further."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if reader is None:
+            raise InvalidCodeError(f"npy must be of version 1 or 2, got {version}")
+        shape, fortran, dtype = reader(stream)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as err:
+        if isinstance(err, InvalidCodeError):
+            raise
+        raise InvalidCodeError("npy must have a valid header, got a damaged one") from err
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise InvalidCodeError(f"npy must hold float16, float32 or float64, got {dtype}")
+    return _from_raw(stream.read(), dtype, shape, "F" if fortran else "C")
+
+
+def _from_file(data: bytes, generator: GeneratorId) -> np.ndarray:
+    """Read a safetensors file: the tensor `ws`, or the only one it holds."""
+    try:
+        (length,) = struct.unpack_from("<Q", data)
+        header = json.loads(data[8 : 8 + length])
+        tensors = safetensors.numpy.load(data)
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as err:
+        raise InvalidCodeError("code must be .npy or safetensors, got another file") from err
+    except safetensors.SafetensorError as err:
+        raise InvalidCodeError(f"safetensors must be whole, got {err}") from err
+    metadata = header.get("__metadata__") or {}
+    _check_generator(metadata.get("fingerprint"), generator)
+    if "ws" not in tensors and len(tensors) != 1:
+        raise InvalidCodeError(f"safetensors must hold `ws` or one tensor, got {len(tensors)}")
+    array = tensors.get("ws", next(iter(tensors.values())))
+    if array.dtype.kind != "f":
+        raise InvalidCodeError(f"safetensors must hold floats, got {array.dtype}")
+    return array
+
+
+def _from_raw(
+    raw: bytes, dtype: "np.dtype[Any] | str", shape: tuple[Any, ...], order: Literal["C", "F"] = "C"
+) -> np.ndarray:
+    if not all(isinstance(side, int) and 0 < side < 2**20 for side in shape):
+        raise InvalidCodeError(f"shape must be positive numbers, got {list(shape)}")
+    count = int(np.prod(shape, dtype=object)) if shape else 1
+    if count * np.dtype(dtype).itemsize != len(raw):
+        raise InvalidCodeError(f"data must fill shape {list(shape)}, got {len(raw)} bytes")
+    return np.frombuffer(raw, dtype).reshape(shape, order=order)
+
+
+def _checked(array: np.ndarray, shape: tuple[int, int]) -> Ws:
+    if array.shape not in (shape, (1, *shape)):
+        raise InvalidCodeError(f"code must have shape {list(shape)}, got {list(array.shape)}")
+    values = array.astype(np.float64).reshape(shape)
+    if not np.isfinite(values).all():
+        raise InvalidCodeError("code must be finite, got a value that is not")
+    largest = float(np.abs(values).max())
+    if largest > LIMIT:
+        raise InvalidCodeError(f"code must stay within |w| <= {LIMIT:g}, got {largest:g}")
+    return torch.from_numpy(values.astype(np.float32))

@@ -1,0 +1,94 @@
+"""What the routes share: one Runtime for each application, and the way to reach it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
+
+from model_core.alignment import FaceAligner
+from service.admission import Gate
+from service.codes import GeneratorId
+from service.engine import Engine
+from service.errors import NotReadyError
+from service.images import ImageLimits
+from service.latents import LatentStore
+from service.settings import Settings
+from service.stages import Stages
+from service.telemetry import Telemetry
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything that lives as long as the application.
+
+    Attributes:
+        settings: As read at start.
+        telemetry: The metrics.
+        engine: Owner of the device.
+        gate: Lets requests in.
+        latents: Keeps codes under ids.
+        workers: Bounds the threads that decode, align and encode.
+        version: Version of the service.
+        aligner: Finds faces; None until loaded.
+    """
+
+    settings: Settings
+    telemetry: Telemetry
+    engine: Engine
+    gate: Gate
+    latents: LatentStore
+    workers: anyio.CapacityLimiter
+    version: str
+    aligner: FaceAligner | None = field(default=None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that requests need is loaded and warm."""
+        return self.engine.ready and self.engine.alive and self.aligner is not None
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What a photo may be."""
+        settings = self.settings
+        return ImageLimits(settings.max_upload_bytes, settings.max_pixels, settings.min_side_px)
+
+    @property
+    def generator(self) -> GeneratorId:
+        """The generator in use."""
+        predictor = self.engine.predictor
+        return GeneratorId(
+            predictor.generator_name, predictor.fingerprint, (predictor.num_ws, predictor.w_dim)
+        )
+
+    def face_aligner(self) -> FaceAligner:
+        """Hand out the aligner.
+
+        Raises:
+            NotReadyError: If it is not loaded.
+        """
+        if self.aligner is None:
+            raise NotReadyError("aligner must be loaded, got none")
+        return self.aligner
+
+    def stages(self, request: Request, op: str) -> Stages:
+        """Begin to time a request."""
+        return Stages(op, self.telemetry, getattr(request.state, "deadline_s", None))
+
+    async def in_worker(self, function: Callable[..., T], *args: object, **named: object) -> T:
+        """Run blocking work on a worker thread, of which there are only so many."""
+        return await run_sync(partial(function, *args, **named), limiter=self.workers)
+
+
+def runtime_of(request: Request) -> Runtime:
+    """Find the application's runtime."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+Shared = Annotated[Runtime, Depends(runtime_of)]

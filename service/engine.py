@@ -1,0 +1,224 @@
+"""The engine: one thread that owns the device, a batcher for each operation, and their health.
+
+The only importer of model_core's predictor in the synchronous service. Everything that it takes
+and gives lies on the CPU: uint8 images as numpy arrays, codes as float32 tensors (num_ws, w_dim).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from model_core.predictor import Predictor, Quality
+from service.batcher import Answer, Batcher
+from service.errors import EngineDownError
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+T = TypeVar("T")
+Face = UInt8[np.ndarray, "256 256 3"]
+Image = UInt8[np.ndarray, "size size 3"]
+Code = Float[Tensor, "num_ws w_dim"]
+
+logger = logging.getLogger("service.engine")
+
+
+def load_predictor(settings: Settings) -> Predictor:
+    """Load the predictor that the settings ask for."""
+    return Predictor.load(settings.cache, settings.network, settings.device, settings.backend)
+
+
+class Engine:
+    """Batch calls onto one device thread.
+
+    Args:
+        load: Builds the predictor; called on the device thread.
+        telemetry: Where batch sizes and dropped entries are counted.
+        max_batch: Largest batch of an operation, also the largest that is warmed up.
+        queue_size: Most entries that wait for an operation.
+        stall_s: A device call longer than this counts as hung, once warm.
+        device: The predictor's device, asked for a sign of life after a failure.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Predictor],
+        telemetry: Telemetry,
+        *,
+        max_batch: int = 4,
+        queue_size: int = 64,
+        stall_s: float = 120.0,
+        device: str = "cpu",
+    ) -> None:
+        self._load = load
+        self._telemetry = telemetry
+        self._stall_s = stall_s
+        self._device_name = device
+        self._device = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
+        self._predictor: Predictor | None = None
+        self._busy_since_s: float | None = None
+        self._broken = False
+        self.ready = False
+
+        def batcher(op: str, run: Callable[[Predictor, list[Any]], list[Any]]) -> Batcher[Any, Any]:
+            return Batcher(
+                lambda items: self._on_device(run, self.predictor, items),
+                name=op,
+                max_batch=max_batch,
+                max_queue=queue_size,
+                memory_errors=(MemoryError, torch.OutOfMemoryError),
+                on_drop=telemetry.dropped,
+                on_batch=telemetry.batch_size.labels(stage=op).observe,
+            )
+
+        self._embed: Batcher[Face, Code] = batcher("encode", _embed)
+        self._synthesize: Batcher[Code, Image] = batcher("synthesize", _synthesize)
+        self._quality: Batcher[tuple[Face, Image], Quality] = batcher("quality", _quality)
+        self._sample: Batcher[tuple[int, float], Code] = batcher("sample", _sample)
+
+    @property
+    def batchers(self) -> tuple[Batcher[Any, Any], ...]:
+        """The batchers of all operations."""
+        return (self._embed, self._synthesize, self._quality, self._sample)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are loaded, warm or not."""
+        return self._predictor is not None
+
+    @property
+    def predictor(self) -> Predictor:
+        """The loaded predictor.
+
+        Raises:
+            EngineDownError: If it is not loaded.
+        """
+        if self._predictor is None:
+            raise EngineDownError("predictor must be loaded, got none")
+        return self._predictor
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine can still answer, or is on its way to: /livez rests on this."""
+        if self._broken:
+            return False
+        return not self.ready or (
+            self.busy_s <= self._stall_s and all(batcher.alive for batcher in self.batchers)
+        )
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds the present device call has been running; 0 when idle."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    async def start(self) -> None:
+        """Load the weights, then run every operation at every batch size once.
+
+        Raises:
+            CheckpointError: If a weight file is missing or not what its digest says.
+        """
+        try:
+            await self._load_weights()
+            await self._warm_up()
+            self.ready = True
+        finally:
+            self._broken = not self.ready
+
+    async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Code]:
+        """Compute the code of an aligned face."""
+        return await self._embed.submit(face, deadline_s)
+
+    async def synthesize(self, code: Code, deadline_s: float | None = None) -> Answer[Image]:
+        """Render a code."""
+        return await self._synthesize.submit(code, deadline_s)
+
+    async def quality(
+        self, face: Face, image: Image, deadline_s: float | None = None
+    ) -> Answer[Quality]:
+        """Compare an aligned face with its reconstruction."""
+        return await self._quality.submit((face, image), deadline_s)
+
+    async def sample(self, seed: int, psi: float, deadline_s: float | None = None) -> Answer[Code]:
+        """Draw a code from the generator's own distribution, truncated by psi."""
+        return await self._sample.submit((seed, psi), deadline_s)
+
+    async def close(self, drain_s: float = 0.0) -> bool:
+        """Drain the batchers, let the device thread go; answer whether it is idle."""
+        await asyncio.gather(*(batcher.close(drain_s) for batcher in self.batchers))
+        self.ready = False
+        self._device.shutdown(wait=False, cancel_futures=True)
+        return self._busy_since_s is None
+
+    async def _load_weights(self) -> None:
+        started_s = time.monotonic()
+        logger.info("loading weights")
+        self._predictor = await self._on_device(self._load)
+        took_s = time.monotonic() - started_s
+        self._telemetry.model_load_seconds.set(took_s)
+        logger.info("weights loaded in %.1f s", took_s)
+
+    async def _warm_up(self) -> None:
+        started_s = time.monotonic()
+        for batcher in self.batchers:
+            batcher.start()
+        for size in range(1, self._embed.max_batch + 1):
+            logger.info("warming up batches of %d", size)
+            await self._on_device(_run_all, self.predictor, size)
+        took_s = time.monotonic() - started_s
+        self._telemetry.warmup_seconds.set(took_s)
+        logger.info("warm after %.1f s", took_s)
+
+    async def _on_device(self, function: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._device, self._timed, function, args)
+
+    def _timed(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        self._busy_since_s = time.monotonic()
+        try:
+            return function(*args)
+        except RuntimeError:  # what torch raises, also when the device itself is lost
+            self._check_device()
+            raise
+        finally:
+            self._busy_since_s = None
+
+    def _check_device(self) -> None:
+        """Find out after a failure whether the device still computes at all."""
+        try:
+            torch.zeros(1, device=self._device_name).add_(1).item()
+        except RuntimeError:
+            logger.exception("device %s no longer answers", self._device_name)
+            self._broken = True
+
+
+def _embed(predictor: Predictor, faces: list[Face]) -> list[Code]:
+    return list(predictor.embed(np.stack(faces)))
+
+
+def _synthesize(predictor: Predictor, codes: list[Code]) -> list[Image]:
+    return list(predictor.synthesize(torch.stack(codes)))
+
+
+def _quality(predictor: Predictor, pairs: list[tuple[Face, Image]]) -> list[Quality]:
+    faces, images = zip(*pairs, strict=True)
+    return predictor.quality(np.stack(faces), np.stack(images))
+
+
+def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Code]:
+    return [predictor.sample(seed, psi)[0] for seed, psi in draws]
+
+
+def _run_all(predictor: Predictor, size: int) -> None:
+    """Run every operation once on a batch of grey faces."""
+    faces = np.full((size, 256, 256, 3), 127, np.uint8)
+    images = predictor.synthesize(predictor.embed(faces))
+    predictor.quality(faces, images)
+    predictor.sample(0, 0.7)

@@ -1,0 +1,154 @@
+"""The service's errors, and the one table that says what a client gets for each.
+
+Data only; `problems.py` renders it. A class not in the table answers as its nearest parent does.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from model_core.errors import (
+    CheckpointError,
+    InvalidInputError,
+    ModelMismatchError,
+    NoFaceError,
+    WplusError,
+)
+from service.batcher import (
+    BatchContractError,
+    BatcherClosedError,
+    DeadlineExceededError,
+    QueueFullError,
+)
+
+Outcome = Literal["invalid", "no_face", "rejected", "timeout", "error"]
+
+
+class InvalidRequestError(WplusError):
+    """The request's fields break their rules.
+
+    Attributes:
+        errors: A JSON pointer and a sentence for each broken rule.
+    """
+
+    def __init__(self, detail: str, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(detail)
+        self.errors = errors or []
+
+
+class EmptyBodyError(WplusError):
+    """A body is required, and there is none."""
+
+
+class TooLargeError(WplusError):
+    """The body, or one upload in it, has more bytes than it may."""
+
+
+class UnsupportedMediaTypeError(WplusError):
+    """The request's Content-Type is none that the endpoint reads."""
+
+
+class NotAcceptableError(WplusError):
+    """The request's Accept names nothing that the endpoint writes."""
+
+
+class ImageRejectedError(WplusError):
+    """A photo cannot be taken in."""
+
+
+class UnsupportedImageError(ImageRejectedError):
+    """The bytes are no image, or one of a format that is not read."""
+
+
+class BrokenImageError(ImageRejectedError):
+    """The image is truncated or damaged."""
+
+
+class TooManyPixelsError(ImageRejectedError):
+    """The image has more pixels than it may."""
+
+
+class TooSmallError(ImageRejectedError):
+    """The image has fewer pixels on a side than it must."""
+
+
+class AnimatedImageError(ImageRejectedError):
+    """The image moves."""
+
+
+class InvalidCodeError(InvalidInputError):
+    """A W+ code has the wrong layout, shape or values."""
+
+
+class UnknownLatentError(WplusError):
+    """A latent id is not, or no longer, known."""
+
+
+class OverloadedError(WplusError):
+    """As many requests as may be are being served."""
+
+
+class NotReadyError(WplusError):
+    """Weights are loading or warming up."""
+
+
+class DrainingError(WplusError):
+    """The service is stopping."""
+
+
+class EngineDownError(WplusError):
+    """The engine has failed to load, hangs, or its device no longer answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a client gets for an error.
+
+    Attributes:
+        error: The class, its subclasses included.
+        status: HTTP status.
+        code: Stable name for programs; part of the problem's type.
+        title: One sentence for people, the same each time.
+        outcome: Value of the metric label.
+    """
+
+    error: type[Exception]
+    status: int
+    code: str
+    title: str
+    outcome: Outcome = "invalid"
+
+
+TABLE: tuple[Rule, ...] = (
+    Rule(InvalidRequestError, 422, "invalid-request", "A field of the request breaks its rule"),
+    Rule(EmptyBodyError, 400, "empty-body", "The request has no body"),
+    Rule(TooLargeError, 413, "too-large", "The upload has too many bytes"),
+    Rule(UnsupportedMediaTypeError, 415, "unsupported-media-type", "Unknown Content-Type"),
+    Rule(NotAcceptableError, 406, "not-acceptable", "No such representation"),
+    Rule(UnsupportedImageError, 415, "unsupported-image", "Not an image of a format read here"),
+    Rule(BrokenImageError, 422, "broken-image", "The image is truncated or damaged"),
+    Rule(TooManyPixelsError, 413, "too-many-pixels", "The image has too many pixels"),
+    Rule(TooSmallError, 422, "image-too-small", "The image has too few pixels"),
+    Rule(AnimatedImageError, 422, "animated-image", "The image is an animation"),
+    Rule(ImageRejectedError, 422, "image-rejected", "The image cannot be taken in"),
+    Rule(NoFaceError, 422, "no-face", "No face was found", "no_face"),
+    Rule(InvalidCodeError, 422, "invalid-code", "The W+ code breaks a rule"),
+    Rule(InvalidInputError, 422, "invalid-input", "A value breaks its rule"),
+    Rule(ModelMismatchError, 409, "model-mismatch", "The code belongs to another generator"),
+    Rule(UnknownLatentError, 404, "unknown-latent", "The latent id is not known"),
+    Rule(OverloadedError, 429, "overloaded", "Too many requests are being served", "rejected"),
+    Rule(QueueFullError, 429, "overloaded", "Too many requests are being served", "rejected"),
+    Rule(NotReadyError, 503, "not-ready", "The service is getting ready", "rejected"),
+    Rule(DrainingError, 503, "draining", "The service is stopping", "rejected"),
+    Rule(BatcherClosedError, 503, "draining", "The service is stopping", "rejected"),
+    Rule(EngineDownError, 503, "engine-down", "The engine does not answer", "error"),
+    Rule(DeadlineExceededError, 504, "deadline", "The answer took too long", "timeout"),
+    Rule(BatchContractError, 500, "internal", "The service failed", "error"),
+    Rule(CheckpointError, 500, "internal", "The service failed", "error"),
+    Rule(Exception, 500, "internal", "The service failed", "error"),
+)
+_RULES = {rule.error: rule for rule in TABLE}
+
+
+def rule_of(error: type[Exception]) -> Rule:
+    """Find the rule of an error class, or of its nearest parent in the table."""
+    return next(_RULES[parent] for parent in error.__mro__ if parent in _RULES)

@@ -1,0 +1,90 @@
+"""Latent ids: codes kept for a while under opaque random names, within bounds.
+
+In this process only, so an id is not known to other processes or after a restart; the asynchronous
+interface is that of a shared store.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from service.errors import UnknownLatentError
+
+Ws = Float[Tensor, "num_ws w_dim"]
+
+
+class LatentStore(Protocol):
+    """Keeps codes under ids that it makes."""
+
+    @property
+    def size(self) -> int:
+        """Number of codes kept."""
+        ...
+
+    async def put(self, ws: Ws) -> str:
+        """Keep a code, answer its id."""
+        ...
+
+    async def get(self, latent_id: str) -> Ws:
+        """Look a code up; raises UnknownLatentError."""
+        ...
+
+
+class MemoryLatentStore:
+    """A bounded store in memory: the least recently used goes first, and all go with age.
+
+    Args:
+        capacity: Most codes kept.
+        ttl_s: Seconds that a code is kept after its last use.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, capacity: int, ttl_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._capacity = capacity
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._codes: OrderedDict[str, tuple[float, Ws]] = OrderedDict()
+
+    @property
+    def size(self) -> int:
+        """Number of codes kept, those past their time included until the next call."""
+        return len(self._codes)
+
+    async def put(self, ws: Ws) -> str:
+        """Keep a code, answer its id: 128 random bits."""
+        latent_id = secrets.token_urlsafe(16)
+        self._codes[latent_id] = (self._clock(), ws.clone())
+        self._prune()
+        return latent_id
+
+    async def get(self, latent_id: str) -> Ws:
+        """Look a code up, which renews its time.
+
+        Raises:
+            UnknownLatentError: If the id is not, or no longer, known.
+        """
+        self._prune()
+        if latent_id not in self._codes:
+            raise UnknownLatentError(
+                "latent_id must be one handed out by this service within "
+                f"{self._ttl_s:g} s of its last use, got an unknown one"
+            )
+        _, ws = self._codes.pop(latent_id)
+        self._codes[latent_id] = (self._clock(), ws)
+        return ws.clone()
+
+    def _prune(self) -> None:
+        """Drop what is too old or too much; the oldest use comes first in the order."""
+        oldest_s = self._clock() - self._ttl_s
+        while self._codes:
+            used_s, _ = next(iter(self._codes.values()))
+            if len(self._codes) <= self._capacity and used_s >= oldest_s:
+                return
+            self._codes.popitem(last=False)

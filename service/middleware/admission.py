@@ -1,0 +1,26 @@
+"""Lets POST requests through the gate, or refuses them, before a byte of the body is read."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.admission import Gate
+
+
+class AdmissionMiddleware:
+    """Hold a place at the gate for as long as a POST request is served.
+
+    Args:
+        app: The application inside.
+        gate: The gate; what it raises is answered by the last handler.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self.app = app
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        with self.gate.enter():
+            await self.app(scope, receive, send)

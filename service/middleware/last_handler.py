@@ -1,0 +1,43 @@
+"""The last handler: whatever no other part has caught becomes a 500 problem and a logged cause."""
+
+import logging
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import problem_of
+
+logger = logging.getLogger("service.last_handler")
+
+
+class LastHandlerMiddleware:
+    """Answer errors from the middleware inside by the table, unknown ones as 500.
+
+    Args:
+        app: The application inside.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except ClientDisconnect:
+            logger.debug("request %s: the client left", scope["state"].get("request_id"))
+        except Exception as error:
+            response = problem_of(scope, error)
+            if started:  # too late for another answer: the server cuts the connection
+                raise
+            await response(scope, receive, send)

@@ -1,0 +1,71 @@
+"""Measures every request: duration by route and status, outcome by operation, active requests."""
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry import OPERATIONS, Telemetry
+
+UNMATCHED = "__unmatched__"
+CLIENT_CLOSED = 499  # nginx's status for a client that left; no answer carries it
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class ObserveMiddleware:
+    """Publish what became of each request, under bounded labels.
+
+    Args:
+        app: The application inside.
+        telemetry: The metrics.
+    """
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self.app = app
+        self.telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = CLIENT_CLOSED
+        started_s = time.perf_counter()
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self.telemetry.active_requests.inc()
+        try:
+            await self.app(scope, receive, send_noting)
+        finally:
+            self.telemetry.active_requests.dec()
+            self._publish(scope, status, time.perf_counter() - started_s)
+
+    def _publish(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        self.telemetry.request_duration.labels(
+            http_request_method=method,
+            http_route=route,
+            http_response_status_code=str(status),
+        ).observe(seconds)
+        op = scope["path"].strip("/")
+        if op in OPERATIONS and method == "POST":
+            outcome = self._outcome(scope, status)
+            self.telemetry.requests.labels(op=op, outcome=outcome).inc()
+            if outcome == "rejected":
+                reason = scope["state"].get("problem", "unknown")
+                self.telemetry.rejected.labels(reason=reason).inc()
+
+    @staticmethod
+    def _outcome(scope: Scope, status: int) -> str:
+        if status < 400:
+            return "ok"
+        if status == CLIENT_CLOSED:
+            return "cancelled"
+        default = "invalid" if status < 500 else "error"
+        outcome: str = scope.get("state", {}).get("outcome", default)
+        return outcome

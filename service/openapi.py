@@ -1,0 +1,160 @@
+"""The OpenAPI document: bodies that the handlers read themselves, answers, and problems."""
+
+from types import UnionType
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from model_core.errors import InvalidInputError, ModelMismatchError, NoFaceError
+from service.errors import (
+    AnimatedImageError,
+    BrokenImageError,
+    DeadlineExceededError,
+    DrainingError,
+    EmptyBodyError,
+    EngineDownError,
+    InvalidCodeError,
+    InvalidRequestError,
+    NotAcceptableError,
+    NotReadyError,
+    OverloadedError,
+    TooLargeError,
+    TooManyPixelsError,
+    TooSmallError,
+    UnknownLatentError,
+    UnsupportedImageError,
+    UnsupportedMediaTypeError,
+)
+from service.negotiation import JSON, NPY, SAFETENSORS
+from service.problems import Problem, responses
+from service.schemas import (
+    ColorizeBody,
+    EmbedAnswer,
+    EmbedBody,
+    FramesAnswer,
+    GenerateBody,
+    MorphBody,
+    CodeAnswer,
+)
+
+REF = "#/components/schemas/{model}"
+MODELS = (EmbedBody, MorphBody, ColorizeBody, GenerateBody)
+ANSWERS = (EmbedAnswer, CodeAnswer, FramesAnswer, Problem)
+PHOTO_ERRORS: tuple[type[Exception], ...] = (
+    TooLargeError,
+    UnsupportedImageError,
+    BrokenImageError,
+    TooManyPixelsError,
+    TooSmallError,
+    AnimatedImageError,
+    NoFaceError,
+)
+CODE_ERRORS: tuple[type[Exception], ...] = (
+    TooLargeError,
+    InvalidCodeError,
+    ModelMismatchError,
+    UnknownLatentError,
+)
+DEVICE_ERRORS: tuple[type[Exception], ...] = (
+    EmptyBodyError,
+    InvalidRequestError,
+    InvalidInputError,
+    NotAcceptableError,
+    UnsupportedMediaTypeError,
+    OverloadedError,
+    NotReadyError,
+    DrainingError,
+    EngineDownError,
+    DeadlineExceededError,
+    Exception,
+)
+BINARY = {"type": "string", "format": "binary"}
+
+
+def describe(
+    body: type[BaseModel],
+    sources: tuple[str, ...],
+    offers: tuple[str, ...],
+    answer: type[BaseModel] | UnionType,
+    errors: tuple[type[Exception], ...],
+    *,
+    raw: bool = False,
+) -> dict[str, Any]:
+    """Describe an endpoint that reads its body and writes its answer itself.
+
+    Args:
+        body: Model of the JSON body.
+        sources: Form fields that are photos, codes or latent ids.
+        offers: Media types of the answer.
+        answer: Model, or union of models, of the JSON answer.
+        errors: What it may raise.
+        raw: Whether the body may be the file itself.
+    """
+    options = _options(body)
+    content: dict[str, Any] = {
+        "multipart/form-data": {"schema": _form(sources, options)},
+        JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
+    }
+    if raw:
+        files = ("image/jpeg", "image/png", "image/webp") if "image" in sources else ()
+        content |= {media: {"schema": BINARY} for media in files or (NPY, SAFETENSORS)}
+    names = [m.__name__ for m in getattr(answer, "__args__", (answer,))]
+    refs = [{"$ref": REF.format(model=name)} for name in names]
+    ok = {media: {"schema": BINARY} for media in offers if media != JSON}
+    ok = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}} | ok
+    return {
+        "response_model": None,
+        "responses": {200: {"description": "By Accept.", "content": ok}} | responses(*errors),
+        "openapi_extra": {
+            "requestBody": {"content": content},
+            "parameters": [
+                {"name": name, "in": "query", "required": False, "schema": schema}
+                for name, schema in options.items()
+            ],
+        },
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Let the application's document hold the models that only hand-read bodies use."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                routes=app.routes,
+                tags=app.openapi_tags,
+            )
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            inputs = [(model, "validation") for model in MODELS]
+            outputs = [(model, "serialization") for model in ANSWERS]
+            _, definitions = models_json_schema(cast(Any, [*inputs, *outputs]), ref_template=REF)
+            components |= definitions["$defs"]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _options(body: type[BaseModel]) -> dict[str, Any]:
+    """Schemas of the options by name: they are what the body's model inherits."""
+    properties = body.__bases__[0].model_json_schema()["properties"]
+    return {
+        name: {key: value for key, value in schema.items() if key != "title"}
+        for name, schema in properties.items()
+    }
+
+
+def _form(sources: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    files = {
+        name: {"anyOf": [BINARY, {"type": "array", "items": BINARY}]}
+        if name == "image" and len(sources) > 1
+        else BINARY
+        for name in sources
+    }
+    return {"type": "object", "properties": files | options}

@@ -1,0 +1,143 @@
+"""Errors as application/problem+json (RFC 9457): rendering, handlers, OpenAPI responses.
+
+A 5xx answer tells the client nothing but the request id under which the log names the cause.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from model_core.errors import WplusError
+from service.errors import InvalidRequestError, rule_of
+
+MEDIA_TYPE = "application/problem+json"
+HTTP_CODES = {
+    400: ("bad-request", "The request cannot be read"),
+    404: ("not-found", "There is nothing at this path"),
+    405: ("method-not-allowed", "The path does not take this method"),
+}
+RETRY_STATUSES = (429, 503)
+
+logger = logging.getLogger("service.problems")
+
+
+class FieldError(BaseModel):
+    """One broken rule of a request."""
+
+    pointer: str = Field(description="JSON pointer of the field.", examples=["#/lam"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 lays down, with a stable code."""
+
+    type: str = Field(examples=["urn:wplus:problem:no-face"])
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="Stable name of the error.", examples=["no-face"])
+    request_id: str
+    errors: list[FieldError] = []
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Render a problem as a response."""
+    state = scope.setdefault("state", {})
+    request_id = state.get("request_id", "")
+    body = Problem(
+        type=f"urn:wplus:problem:{code}",
+        title=title,
+        status=status,
+        detail=f"The log has more under request id {request_id}." if status >= 500 else detail,
+        instance=scope["path"],
+        code=code,
+        request_id=request_id,
+        errors=[FieldError(**error) for error in errors],
+    )
+    extra = dict(headers or {})
+    if status in RETRY_STATUSES:
+        extra.setdefault("Retry-After", str(state.get("retry_after_s", 1)))
+    content = body.model_dump_json(exclude_defaults=True)
+    return Response(content, status, extra, media_type=MEDIA_TYPE)
+
+
+def problem_of(scope: Scope, error: Exception) -> Response:
+    """Render an error by the table, and note its outcome and code for the metrics."""
+    rule = rule_of(type(error))
+    state = scope.setdefault("state", {})
+    state["outcome"], state["problem"] = rule.outcome, rule.code
+    if rule.status == 500:
+        logger.error("request %s failed", state.get("request_id", ""), exc_info=error)
+    elif rule.status > 500:
+        logger.warning("request %s: %s", state.get("request_id", ""), error)
+    errors = error.errors if isinstance(error, InvalidRequestError) else ()
+    return problem(scope, rule.status, rule.code, rule.title, str(error), errors=errors)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error that reaches the application leave it as a problem."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return problem_of(request.scope, error)
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        errors = cast(RequestValidationError, error).errors()
+        return problem_of(request.scope, invalid_request(errors))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        refusal = cast(HTTPException, error)
+        status = refusal.status_code
+        code, title = HTTP_CODES.get(status, ("http-error", "The request failed"))
+        scope = request.scope
+        return problem(scope, status, code, title, refusal.detail, headers=refusal.headers)
+
+    app.add_exception_handler(WplusError, on_error)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def invalid_request(errors: Sequence[Any]) -> InvalidRequestError:
+    """Turn pydantic's errors into ours, each with the JSON pointer of its field."""
+    rows = [
+        {
+            "pointer": "#/" + "/".join(str(part) for part in error["loc"]),
+            "detail": error["msg"].removeprefix("Value error, "),
+        }
+        for error in errors
+    ]
+    first = rows[0] if rows else {"pointer": "#", "detail": "invalid"}
+    return InvalidRequestError(f"{first['pointer'][2:] or 'body'}: {first['detail']}", rows)
+
+
+def responses(*errors: type[Exception]) -> dict[int | str, dict[str, Any]]:
+    """Describe for OpenAPI what the given errors, by the table, answer."""
+    by_status: dict[int | str, list[str]] = {}
+    for error in errors:
+        rule = rule_of(error)
+        by_status.setdefault(rule.status, []).append(f"`{rule.code}`: {rule.title}.")
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": " ".join(dict.fromkeys(lines)),
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status, lines in sorted(by_status.items(), key=str)
+    }

@@ -1,0 +1,196 @@
+"""POST /morph, /colorize and /generate: codes and photos in, other faces out."""
+
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model_core.editing import colorize as colorize_ws
+from model_core.editing import morph as morph_ws
+from service.answers import Pixels, Result, Writer, Ws
+from service.calls import Call, missing, read_call
+from service.concurrency import together
+from service.deps import Runtime, Shared
+from service.errors import InvalidRequestError
+from service.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
+from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.outputs import with_luminance
+from service.provenance import COMPOSITE, GENERATED
+from service.schemas import (
+    PSI,
+    CodeAnswer,
+    ColorizeBody,
+    ColorizeOptions,
+    Frame,
+    FramesAnswer,
+    GenerateBody,
+    GenerateOptions,
+    MorphBody,
+    MorphOptions,
+)
+from service.sources import PhotoSource
+from service.stages import Stages
+from service.subjects import Subject, find_known, find_subject
+
+STILL_OFFERS = (JSON, *STILLS, *CODES)
+FRAME_OFFERS = (JSON, *ANIMATIONS)
+ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
+MORPH_FIELDS = ("image", "code", "latent_id")
+router = APIRouter(tags=["edit"])
+
+
+@router.post(
+    "/morph",
+    summary="Blend two faces",
+    **describe(
+        MorphBody,
+        MORPH_FIELDS,
+        (*STILL_OFFERS, "image/gif"),
+        CodeAnswer | FramesAnswer,
+        ERRORS,
+    ),
+)
+async def morph(request: Request, runtime: Shared) -> Response:
+    """Blend two photos, codes or latent ids: an image for `lam`, frames or animation for `steps`.
+
+    In a form the two are the fields `image`, `code` and `latent_id`, in the order of their coming.
+    """
+    stages = runtime.stages(request, "morph")
+    negotiate(request, (*STILL_OFFERS, "image/gif"))
+    call = await read_call(request, runtime, MorphOptions, MorphBody, MORPH_FIELDS)
+    if len(call.sources) != 2:
+        raise missing("image", f"sources must be two, got {len(call.sources)}")
+    media = negotiate(request, STILL_OFFERS if call.options.steps is None else FRAME_OFFERS)
+    first, second = await together(
+        *(
+            partial(find_subject, source, runtime, stages, call.options)
+            for _, source in call.sources
+        )
+    )
+    if call.options.steps is not None:
+        ends = (first.ws, second.ws)
+        return await _frames(runtime, stages, call, ends, call.options.steps, media)
+    lam = 0.5 if call.options.lam is None else call.options.lam
+    ws = morph_ws(first.ws[None], second.ws[None], lam)[0]
+    return await _still(runtime, stages, call, ws, media)
+
+
+@router.post(
+    "/colorize",
+    summary="Give one face the colours of another",
+    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, CodeAnswer, ERRORS),
+)
+async def colorize(request: Request, runtime: Shared) -> Response:
+    """Replace the fine rows of the grey photo's code by those of the colour photo's."""
+    stages = runtime.stages(request, "colorize")
+    media = negotiate(request, STILL_OFFERS)
+    call = await read_call(request, runtime, ColorizeOptions, ColorizeBody, ("gray", "color"))
+    options = call.options
+    grey_source, color_source = call.only("gray", "color")
+    crop_px = runtime.engine.predictor.img_resolution if options.keep_luminance else None
+    grey, color = await together(
+        partial(find_subject, grey_source, runtime, stages, options, crop_px),
+        partial(find_subject, color_source, runtime, stages, options),
+    )
+    ws = colorize_ws(grey.ws[None], color.ws[None], options.first_row, options.strength)[0]
+    luminance = grey if options.keep_luminance else None
+    return await _still(runtime, stages, call, ws, media, luminance)
+
+
+@router.post(
+    "/generate",
+    summary="Render a code, or draw one",
+    **describe(
+        GenerateBody,
+        ("code", "latent_id"),
+        STILL_OFFERS,
+        CodeAnswer,
+        CODE_ERRORS + DEVICE_ERRORS,
+        raw=True,
+    ),
+)
+async def generate(request: Request, runtime: Shared) -> Response:
+    """Render a code or a latent id, or a face drawn by `seed` and `psi`."""
+    stages = runtime.stages(request, "generate")
+    media = negotiate(request, STILL_OFFERS)
+    fields = ("code", "latent_id")
+    call = await read_call(request, runtime, GenerateOptions, GenerateBody, fields, raw="code")
+    seed = call.options.seed
+    if len(call.sources) + (seed is not None) != 1:
+        raise InvalidRequestError("request must have exactly one of seed, code, latent_id")
+    if seed is not None:
+        psi = PSI if call.options.psi is None else call.options.psi
+        answer = await runtime.engine.sample(seed, psi, stages.deadline_s)
+        ws = stages.take("sample", answer)
+    else:
+        ((name, source),) = call.sources
+        if isinstance(source, PhotoSource):
+            raise missing(name, f"{name} must be a code, got a photo: /embed takes photos")
+        ws = await find_known(source, runtime)
+    return await _still(runtime, stages, call, ws, media)
+
+
+async def _render(runtime: Runtime, stages: Stages, ws: Ws) -> Pixels:
+    return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
+
+
+async def _still(
+    runtime: Runtime,
+    stages: Stages,
+    call: Call[GenerateOptions] | Call[MorphOptions] | Call[ColorizeOptions],
+    ws: Ws,
+    media: str,
+    luminance: Subject | None = None,
+) -> Response:
+    """Answer one code, its image (where wanted) with the luminance of a subject, if any."""
+    writer = Writer(runtime, stages, call.options)
+    pixels, source_type = None, GENERATED
+    if writer.wants_image(media):
+        pixels = await _render(runtime, stages, ws)
+        if luminance is not None:
+            crop = luminance.portrait.crop if luminance.portrait else None
+            source_type = GENERATED if crop is None else COMPOSITE
+            if crop is None:
+                crop = await _render(runtime, stages, luminance.ws)
+            pixels = await runtime.in_worker(with_luminance, pixels, crop)
+    latent_id = await runtime.latents.put(ws)
+    return await writer.write(Result(ws, latent_id, pixels, source_type), media)
+
+
+async def _frames(
+    runtime: Runtime,
+    stages: Stages,
+    call: Call[MorphOptions],
+    ends: tuple[Ws, Ws],
+    steps: int,
+    media: str,
+) -> Response:
+    """Answer the steps from the first subject to the second, rendered a batch at a time."""
+    writer = Writer(runtime, stages, call.options)
+    lams = [1 - step / (steps - 1) for step in range(steps)]
+    codes = [morph_ws(ends[0][None], ends[1][None], lam)[0] for lam in lams]
+    images: list[Pixels | None] = [None] * steps
+    if writer.wants_image(media):
+        rendered: list[Pixels] = []
+        batch = runtime.settings.max_batch
+        for start in range(0, steps, batch):
+            part = codes[start : start + batch]
+            rendered += await together(*(partial(_render, runtime, stages, ws) for ws in part))
+        if media != JSON:
+            return await writer.write_animation(rendered, call.options.frame_ms, media)
+        images = [*rendered]
+
+    def make() -> FramesAnswer:
+        with stages.measure("output"):
+            frames = [
+                Frame(
+                    lam=round(lam, 6),
+                    code=writer.code_object(ws),
+                    image=writer.image_object(pixels, GENERATED),
+                )
+                for lam, ws, pixels in zip(lams, codes, images, strict=True)
+            ]
+        return FramesAnswer(frames=frames, timings_ms=stages.as_ms())
+
+    return await writer.write_json(make)

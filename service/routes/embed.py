@@ -1,0 +1,68 @@
+"""POST /embed: a photo in, its W+ code or its reconstruction out."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.answers import Pixels, Result, Writer
+from service.calls import missing, read_call
+from service.deps import Runtime, Shared
+from service.negotiation import CODES, JSON, STILLS, negotiate
+from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.schemas import (
+    REFINE_ABOVE_LPIPS,
+    EmbedAnswer,
+    EmbedBody,
+    EmbedOptions,
+    QualityObject,
+)
+from service.sources import PhotoSource
+from service.stages import Stages
+from service.subjects import Portrait, embed_photo
+
+OFFERS = (JSON, *STILLS, *CODES)
+router = APIRouter(tags=["embed"])
+
+
+@router.post(
+    "/embed",
+    summary="Embed a photo",
+    **describe(EmbedBody, ("image",), OFFERS, EmbedAnswer, PHOTO_ERRORS + DEVICE_ERRORS, raw=True),
+)
+async def embed(request: Request, runtime: Shared) -> Response:
+    """Find the face, compute its W+ code, render it and say how near the rendering comes."""
+    stages = runtime.stages(request, "embed")
+    media = negotiate(request, OFFERS)
+    call = await read_call(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
+    (source,) = call.only("image")
+    if not isinstance(source, PhotoSource):
+        raise missing("image", "image must be a photo, got a code: /generate renders codes")
+    ws, portrait = await embed_photo(source, runtime, stages, call.options)
+    writer = Writer(runtime, stages, call.options)
+    if media in CODES:
+        latent_id = await runtime.latents.put(ws)
+        return await writer.write(Result(ws, latent_id, None), media)
+    answer = await runtime.engine.synthesize(ws, stages.deadline_s)
+    pixels = stages.take("synthesize", answer)
+    latent_id = await runtime.latents.put(ws)
+    result = Result(ws, latent_id, pixels)
+    if media != JSON:
+        return await writer.write(result, media)
+    quality = await _judge(runtime, stages, portrait, pixels)
+    return await writer.write(result, media, EmbedAnswer, face=portrait.face, quality=quality)
+
+
+async def _judge(
+    runtime: Runtime, stages: Stages, portrait: Portrait, pixels: Pixels
+) -> QualityObject:
+    """Compare the reconstruction with what the network saw."""
+    answer = await runtime.engine.quality(portrait.input, pixels, stages.deadline_s)
+    quality = stages.take("quality", answer)
+    return QualityObject(
+        psnr=quality.psnr,
+        ssim=quality.ssim,
+        lpips=quality.lpips,
+        lpips_net=quality.lpips_net,
+        identity_similarity=quality.identity_similarity,
+        refine_recommended=quality.lpips > REFINE_ABOVE_LPIPS,
+    )

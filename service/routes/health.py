@@ -1,0 +1,69 @@
+"""GET /livez, /readyz, /metrics and /version: what probes, Prometheus and people ask."""
+
+import platform
+
+import torch
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from service.deps import Shared
+from service.errors import DrainingError, EngineDownError, NotReadyError
+from service.problems import responses
+from service.schemas import Health, Version
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", summary="Is it alive?", responses=responses(EngineDownError))
+async def livez(runtime: Shared) -> Health:
+    """Answer 200 while the engine works or is loading; 503 asks for a restart."""
+    if not runtime.engine.alive:
+        raise EngineDownError("engine must be alive, got a dead one")
+    return Health(status="alive")
+
+
+@router.get("/readyz", summary="Can it serve?", responses=responses(NotReadyError, DrainingError))
+async def readyz(runtime: Shared) -> Health:
+    """Answer 200 once weights are loaded and warm, and until the service is told to stop."""
+    runtime.gate.check()
+    if not runtime.engine.alive:
+        raise EngineDownError("engine must be alive, got a dead one")
+    return Health(status="ready")
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(runtime: Shared) -> Response:
+    """Answer all metrics in Prometheus's text format."""
+    return Response(runtime.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/version", summary="What is running?")
+async def version(runtime: Shared) -> Version:
+    """Name the versions, and the SHA-256 of every weight file in use once they are loaded."""
+    settings = runtime.settings
+    answer = Version(
+        version=runtime.version,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=settings.device,
+        backend=settings.backend,
+        ready=runtime.ready,
+    )
+    if not runtime.engine.loaded:
+        return answer
+    predictor, generator = runtime.engine.predictor, runtime.generator
+    return answer.model_copy(
+        update={
+            "generator": generator.name,
+            "fingerprint": generator.fingerprint,
+            "code_shape": list(generator.shape),
+            "image_px": predictor.img_resolution,
+            "weights": dict(predictor.weight_digests),
+        }
+    )

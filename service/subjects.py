@@ -1,0 +1,169 @@
+"""From a source to a subject: its code, and where it came from a photo, its aligned face."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from model_core.alignment import AlignedFace, FaceAligner
+from model_core.errors import InvalidInputError, NoFaceError
+from service.codes import read_code
+from service.deps import Runtime
+from service.errors import ImageRejectedError, rule_of
+from service.images import ImageLimits, Photo, read_photo
+from service.schemas import FaceObject, PhotoOptions
+from service.sources import CodeSource, LatentSource, PhotoSource, Source
+from service.stages import Stages
+
+INPUT_PX = 256
+Ws = Float[Tensor, "num_ws w_dim"]
+Square = UInt8[np.ndarray, "size size 3"]
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A face cut out of a photo.
+
+    Attributes:
+        input: What the embedding network sees, 256 px.
+        crop: The same at the size that was asked for; None if none was.
+        face: Where it was found; None if the photo was taken as aligned.
+    """
+
+    input: Square
+    crop: Square | None
+    face: FaceObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A code with its history.
+
+    Attributes:
+        ws: The code.
+        portrait: The face that it was computed from; None if the code itself was given.
+    """
+
+    ws: Ws
+    portrait: Portrait | None = None
+
+
+async def find_subject(
+    source: Source,
+    runtime: Runtime,
+    stages: Stages,
+    options: PhotoOptions,
+    crop_px: int | None = None,
+) -> Subject:
+    """Read, align and embed a photo; or read a code; or look a latent id up.
+
+    Args:
+        source: What the caller named.
+        runtime: The service's parts.
+        stages: Takes the times.
+        options: How photos are read.
+        crop_px: Cut the face out at this size, too.
+    """
+    if not isinstance(source, PhotoSource):
+        return Subject(await find_known(source, runtime))
+    ws, portrait = await embed_photo(source, runtime, stages, options, crop_px)
+    return Subject(ws, portrait)
+
+
+async def embed_photo(
+    source: PhotoSource,
+    runtime: Runtime,
+    stages: Stages,
+    options: PhotoOptions,
+    crop_px: int | None = None,
+) -> tuple[Ws, Portrait]:
+    """Read, align and embed a photo."""
+    portrait = await find_portrait(source, runtime, stages, options, crop_px)
+    answer = await runtime.engine.embed(portrait.input, stages.deadline_s)
+    return stages.take("encode", answer), portrait
+
+
+async def find_known(source: CodeSource | LatentSource, runtime: Runtime) -> Ws:
+    """Read a code, or look a latent id up."""
+    if isinstance(source, LatentSource):
+        return await runtime.latents.get(source.latent_id)
+    return await runtime.in_worker(read_code, source.value, runtime.generator)
+
+
+async def find_portrait(
+    source: PhotoSource,
+    runtime: Runtime,
+    stages: Stages,
+    options: PhotoOptions,
+    crop_px: int | None = None,
+) -> Portrait:
+    """Decode a photo and cut the face out, on one worker thread, so that only the cut remains."""
+    try:
+        return await runtime.in_worker(
+            _cut_out,
+            source.data,
+            runtime.image_limits,
+            runtime.face_aligner(),
+            stages,
+            options,
+            crop_px,
+        )
+    except (ImageRejectedError, NoFaceError) as err:
+        runtime.telemetry.image_rejected.labels(reason=rule_of(type(err)).code).inc()
+        raise
+
+
+def _cut_out(
+    data: bytes,
+    limits: ImageLimits,
+    aligner: FaceAligner,
+    stages: Stages,
+    options: PhotoOptions,
+    crop_px: int | None,
+) -> Portrait:
+    with stages.measure("decode"):
+        photo = read_photo(data, limits)
+    if options.align == "none":
+        with stages.measure("align"):
+            return _as_aligned(photo.pixels, crop_px)
+    with stages.measure("detect"):
+        faces = aligner.find(photo.pixels)
+    if not faces:
+        raise NoFaceError(
+            "photo must show a face, got none (a photo that is cropped already: align=none)"
+        )
+    if options.face >= len(faces):
+        raise InvalidInputError(f"face must be under {len(faces)}, got {options.face}")
+    with stages.measure("align"):
+        aligned = aligner.align(photo.pixels, faces[options.face], INPUT_PX)
+        crop = None
+        if crop_px is not None:
+            crop = aligner.align(photo.pixels, faces[options.face], crop_px).image
+    return Portrait(aligned.image, crop, _describe(aligned, photo, options.face, len(faces)))
+
+
+def _as_aligned(pixels: Square, crop_px: int | None) -> Portrait:
+    height, width, _ = pixels.shape
+    if height != width:
+        raise InvalidInputError(f"photo must be square where align is none, got {width}x{height}")
+    crop = None if crop_px is None else _resized(pixels, crop_px)
+    return Portrait(_resized(pixels, INPUT_PX), crop, None)
+
+
+def _resized(pixels: Square, side_px: int) -> Square:
+    size = (side_px, side_px)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
+def _describe(aligned: AlignedFace, photo: Photo, index: int, count: int) -> FaceObject:
+    face, scale = aligned.face, photo.scale
+    return FaceObject(
+        index=index,
+        count=count,
+        box=[side * scale for side in face.box],
+        landmarks=(face.landmarks * scale).round(2).tolist(),
+        score=face.score,
+        quad=(aligned.quad * scale).round(2).tolist(),
+    )

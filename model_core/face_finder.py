@@ -88,6 +88,11 @@ class _Sighting:
         """The box's width in photo pixels."""
         return self.box.width() * self.view.scale
 
+    def shows_same(self, other: "_Sighting") -> bool:
+        """Say whether both squares lie on one face."""
+        distance = float(np.linalg.norm(self.centre - other.centre))
+        return distance < max(self.width, other.width) / 2
+
 
 class FaceFinder:
     """Finds faces; one instance serves any number of threads."""
@@ -128,7 +133,8 @@ class FaceFinder:
         sure = [s for s in seen if s.score > SURE_SCORE]
         if any(s.width >= SMALL_FACE * max(photo.size) for s in sure):
             yield sure
-        yield self._detect(_scaled(photo, CLOSER_PX), SURE_SCORE) or sure
+        closer = self._detect(_scaled(photo, CLOSER_PX), SURE_SCORE)
+        yield closer + [s for s in sure if not any(s.shows_same(other) for other in closer)]
         yield sorted(seen, key=lambda s: s.score)[-1:]
         yield self._detect(_padded(overview, PADDING), SURE_SCORE)
         for tilt_deg in TILTS_DEG:
@@ -213,18 +219,16 @@ def _close_up(photo: UInt8[np.ndarray, "h w 3"], sighting: _Sighting, roll: floa
     """Cut the square of twice a face's width, turned upright, the face 300 px wide in it."""
     scale = sighting.width / LANDMARK_FACE_PX
     side = 2 * LANDMARK_FACE_PX
-    turn = scale * np.array(
-        [[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]]
-    )
+    turn = scale * np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     shift = sighting.centre - turn @ np.array([side / 2, side / 2])
     reach = sighting.width * math.sqrt(2)
     left, top = np.maximum(sighting.centre - reach, 0).astype(int)
     right, bottom = np.ceil(sighting.centre + reach).astype(int)
     patch = Image.fromarray(photo[top:bottom, left:right])
     step = max(1, int(scale))
+    patch = ImageOps.autocontrast(patch.reduce(step), cutoff=1)
     matrix = np.column_stack([turn, shift - (left, top)]) / step
-    image = _warp(patch.reduce(step), matrix, (side, side))
-    return _View(image, np.column_stack([turn, shift]))
+    return _View(_warp(patch, matrix, (side, side)), np.column_stack([turn, shift]))
 
 
 def _warp(

@@ -103,7 +103,9 @@ def load_embedding_network(
     """
     state, sidecar = load_network(path)
     if sidecar.get("family") != "embedding-network":
-        raise CheckpointError(f"{path.name} must be an embedding network, got {sidecar.get('family')}")
+        raise CheckpointError(
+            f"{path.name} must be an embedding network, got {sidecar.get('family')}"
+        )
     if sidecar["generator"] != fingerprint:
         raise ModelMismatchError(
             f"{path.name} belongs to the generator {sidecar['generator'][:12]}, "

@@ -22,7 +22,7 @@ _INPUT_SHIFT = (-0.030, -0.088, -0.188)
 _INPUT_SCALE = (0.458, 0.448, 0.450)
 # Pooling of contiguous feature maps is up to thirty times slower on a CPU.
 _FORMAT = torch.channels_last
-# Keeps the gradient finite where every channel of a feature is zero.
+# Keeps value and gradient finite where every channel of a feature is zero.
 _NORM_EPS = 1e-20
 
 
@@ -101,8 +101,9 @@ class BlurredConv2d(nn.Conv2d):
         right = self._strided(x[:, :, :, -side:], wide, narrow)
         below = self._strided(x[:, :, -side:], narrow, wide)
         corner = self._strided(x[:, :, -side:, -side:], narrow, narrow)
-        rows = torch.cat([torch.cat([inner, right], 3), torch.cat([below, corner], 3)], 2)
-        return F.pad(rows, (1, 0, 1, 0), mode="replicate")
+        upper = torch.cat([inner[:, :, :, :1], inner, right], 3)
+        lower = torch.cat([below[:, :, :, :1], below, corner], 3)
+        return torch.cat([upper[:, :, :1], upper, lower], 2)
 
     def plain(self, x: Float[Tensor, "n 3 h_in w_in"]) -> Float[Tensor, "n c h w"]:
         """Compute the same in two steps, for any size."""

@@ -119,11 +119,12 @@ class Predictor:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             f_id = self._network.identity(self._to_float(identity))
             f_attr = self._network.attribute(self._to_float(attribute))
-        return self._network.decode(f_attr.float(), f_id.float()).cpu()
+        ws = self._network.decode(f_attr.float(), f_id.float())
+        return ws.cpu()
 
     def synthesize(self, ws: Codes) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes."""
-        return self._synthesizer(ws).numpy()  # type: ignore[no-any-return]
+        return self._synthesizer(ws).numpy()
 
     @torch.inference_mode()
     def sample(self, seed: int, psi: float) -> Float[Tensor, "1 num_ws w_dim"]:

@@ -94,5 +94,5 @@ def _compiled(generator: Generator, device: str) -> Run:
 def _openvino(generator: Generator, device: str) -> Run:
     example = torch.zeros(1, generator.num_ws, generator.w_dim)
     model = openvino.convert_model(_Render(generator), example_input=example, input=example.shape)
-    compiled = openvino.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    compiled = openvino.Core().compile_model(model, device.upper(), {"PERFORMANCE_HINT": "LATENCY"})
     return lambda ws: torch.from_numpy(compiled(ws.numpy())[0].copy())

@@ -217,8 +217,8 @@ def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Code]:
 
 
 def _run_all(predictor: Predictor, size: int) -> None:
-    """Run every operation once on a batch of grey faces."""
-    faces = np.full((size, 256, 256, 3), 127, np.uint8)
-    images = predictor.synthesize(predictor.embed(faces))
-    predictor.quality(faces, images)
-    predictor.sample(0, 0.7)
+    """Run every operation once on grey faces, by the way that requests go: compilers look closely."""
+    faces = [np.full((256, 256, 3), 127, np.uint8)] * size
+    images = _synthesize(predictor, _embed(predictor, faces))
+    _quality(predictor, list(zip(faces, images, strict=True)))
+    _sample(predictor, [(0, 0.7)])

@@ -95,8 +95,12 @@ class Photo:
 
 
 def harden(limits: ImageLimits) -> None:
-    """Set Pillow's process-wide guards, a second line behind the checks of `read_photo`."""
+    """Set Pillow's process-wide guards, a second line behind the checks of `read_photo`.
+
+    What else it warns of (odd EXIF, say) is the sender's affair, and would only fill the log.
+    """
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 

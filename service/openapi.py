@@ -1,6 +1,5 @@
 """The OpenAPI document: bodies that the handlers read themselves, answers, and problems."""
 
-from types import UnionType
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -9,10 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from model_core.errors import InvalidInputError, ModelMismatchError, NoFaceError
+from service.batcher import DeadlineExceededError
 from service.errors import (
     AnimatedImageError,
     BrokenImageError,
-    DeadlineExceededError,
     DrainingError,
     EmptyBodyError,
     EngineDownError,
@@ -31,13 +30,13 @@ from service.errors import (
 from service.negotiation import JSON, NPY, SAFETENSORS
 from service.problems import Problem, responses
 from service.schemas import (
+    CodeAnswer,
     ColorizeBody,
     EmbedAnswer,
     EmbedBody,
     FramesAnswer,
     GenerateBody,
     MorphBody,
-    CodeAnswer,
 )
 
 REF = "#/components/schemas/{model}"
@@ -78,7 +77,7 @@ def describe(
     body: type[BaseModel],
     sources: tuple[str, ...],
     offers: tuple[str, ...],
-    answer: type[BaseModel] | UnionType,
+    answers: tuple[type[BaseModel], ...],
     errors: tuple[type[Exception], ...],
     *,
     raw: bool = False,
@@ -89,7 +88,7 @@ def describe(
         body: Model of the JSON body.
         sources: Form fields that are photos, codes or latent ids.
         offers: Media types of the answer.
-        answer: Model, or union of models, of the JSON answer.
+        answers: Models, one or the other, of the JSON answer.
         errors: What it may raise.
         raw: Whether the body may be the file itself.
     """
@@ -101,10 +100,9 @@ def describe(
     if raw:
         files = ("image/jpeg", "image/png", "image/webp") if "image" in sources else ()
         content |= {media: {"schema": BINARY} for media in files or (NPY, SAFETENSORS)}
-    names = [m.__name__ for m in getattr(answer, "__args__", (answer,))]
-    refs = [{"$ref": REF.format(model=name)} for name in names]
-    ok = {media: {"schema": BINARY} for media in offers if media != JSON}
-    ok = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}} | ok
+    refs = [{"$ref": REF.format(model=model.__name__)} for model in answers]
+    ok: dict[str, Any] = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
+    ok |= {media: {"schema": BINARY} for media in offers if media != JSON}
     return {
         "response_model": None,
         "responses": {200: {"description": "By Accept.", "content": ok}} | responses(*errors),
@@ -143,7 +141,8 @@ def install(app: FastAPI) -> None:
 
 def _options(body: type[BaseModel]) -> dict[str, Any]:
     """Schemas of the options by name: they are what the body's model inherits."""
-    properties = body.__bases__[0].model_json_schema()["properties"]
+    options = cast(type[BaseModel], body.__base__)
+    properties = options.model_json_schema()["properties"]
     return {
         name: {key: value for key, value in schema.items() if key != "title"}
         for name, schema in properties.items()

@@ -6,7 +6,7 @@ error. Not every rule of a request is here: photos are judged by `images`, codes
 
 import base64
 import binascii
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +20,9 @@ PSI = 0.7
 REFINE_ABOVE_LPIPS = 0.2  # ten steps of the iterator from the mean code come below this
 
 Wanted = Literal["code", "image", "both"]
-Base64 = Field(description="Base64 of the file.", json_schema_extra={"contentEncoding": "base64"})
+Base64 = Annotated[
+    str, Field(description="Base64 of the file.", json_schema_extra={"contentEncoding": "base64"})
+]
 
 
 class Options(BaseModel):
@@ -32,9 +34,13 @@ class Options(BaseModel):
 class OutputOptions(Options):
     """How results are written."""
 
-    wanted: Wanted = Field(default="both", alias="return", description="What a JSON answer carries.")
+    wanted: Wanted = Field(
+        default="both", alias="return", description="What a JSON answer carries."
+    )
     encoding: Encoding = Field(default="base64", description="How JSON answers write codes.")
-    form: Format = Field(default="jpeg", alias="format", description="Format of images in JSON answers.")
+    form: Format = Field(
+        default="jpeg", alias="format", description="Format of images in JSON answers."
+    )
     image_quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP.")
 
 
@@ -42,7 +48,8 @@ class PhotoOptions(OutputOptions):
     """How photos are read."""
 
     align: Literal["auto", "none"] = Field(
-        default="auto", description="Find the face and crop, or take a square photo as cropped already."
+        default="auto",
+        description="Find the face and crop, or take a square photo as cropped already.",
     )
     face: int = Field(default=0, ge=0, le=1000, description="Which face, the largest first.")
 
@@ -50,19 +57,30 @@ class PhotoOptions(OutputOptions):
 class EmbedOptions(PhotoOptions):
     """Options of /embed."""
 
-    wanted: Wanted = Field(default="code", alias="return", description="What a JSON answer carries.")
+    wanted: Wanted = Field(
+        default="code", alias="return", description="What a JSON answer carries."
+    )
 
 
 class MorphOptions(PhotoOptions):
     """Options of /morph."""
 
     lam: float | None = Field(
-        default=None, ge=0, le=1, allow_inf_nan=False, description="Share of the first code; 0.5 if unset."
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the first code; 0.5 if unset.",
     )
     steps: int | None = Field(
-        default=None, ge=2, le=MAX_STEPS, description="Frames from the first to the second, ends included."
+        default=None,
+        ge=2,
+        le=MAX_STEPS,
+        description="Frames from the first to the second, ends included.",
     )
-    frame_ms: int = Field(default=100, ge=20, le=5000, description="Time of a frame of an animation.")
+    frame_ms: int = Field(
+        default=100, ge=20, le=5000, description="Time of a frame of an animation."
+    )
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -74,9 +92,15 @@ class MorphOptions(PhotoOptions):
 class ColorizeOptions(PhotoOptions):
     """Options of /colorize."""
 
-    first_row: int = Field(default=8, ge=0, le=17, description="First row taken from the colour code.")
+    first_row: int = Field(
+        default=8, ge=0, le=17, description="First row taken from the colour code."
+    )
     strength: float = Field(
-        default=1.0, ge=0, le=1, allow_inf_nan=False, description="Share of the colour code in those rows."
+        default=1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the colour code in those rows.",
     )
     keep_luminance: bool = Field(
         default=False, description="Take the brightness of every pixel from the grey photo itself."
@@ -86,7 +110,7 @@ class ColorizeOptions(PhotoOptions):
 class GenerateOptions(OutputOptions):
     """Options of /generate."""
 
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="Draws a code.")
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Draws a code.")
     psi: float | None = Field(
         default=None,
         ge=0,
@@ -118,7 +142,7 @@ class CodeObject(BaseModel):
 class SourceObject(Options):
     """A photo, a code or a latent id: exactly one of them."""
 
-    image: str | None = Base64
+    image: Base64 | None = None
     code: CodeObject | list[list[float]] | None = None
     latent_id: str | None = None
 
@@ -141,7 +165,7 @@ class SourceObject(Options):
 class EmbedBody(EmbedOptions):
     """JSON body of /embed."""
 
-    image: str = Base64
+    image: Base64
 
     def sources(self) -> list[tuple[str, Source]]:
         """Name the photo."""
@@ -196,7 +220,7 @@ class ImageObject(BaseModel):
     width: int
     height: int
     encoding: Literal["base64"] = "base64"
-    data: str = Base64
+    data: Base64
 
 
 class FaceObject(BaseModel):

@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from model_core.alignment import AlignedFace, FaceAligner
+from model_core.alignment import NO_FACE, AlignedFace, FaceAligner
 from model_core.errors import InvalidInputError, NoFaceError
 from service.codes import read_code
 from service.deps import Runtime
@@ -131,9 +131,7 @@ def _cut_out(
     with stages.measure("detect"):
         faces = aligner.find(photo.pixels)
     if not faces:
-        raise NoFaceError(
-            "photo must show a face, got none (a photo that is cropped already: align=none)"
-        )
+        raise NoFaceError(f"{NO_FACE}; for a photo that is cropped already: align=none")
     if options.face >= len(faces):
         raise InvalidInputError(f"face must be under {len(faces)}, got {options.face}")
     with stages.measure("align"):
@@ -162,7 +160,7 @@ def _describe(aligned: AlignedFace, photo: Photo, index: int, count: int) -> Fac
     return FaceObject(
         index=index,
         count=count,
-        box=[side * scale for side in face.box],
+        box=[round(side * scale, 2) for side in face.box],
         landmarks=(face.landmarks * scale).round(2).tolist(),
         score=face.score,
         quad=(aligned.quad * scale).round(2).tolist(),

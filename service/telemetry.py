@@ -6,7 +6,14 @@ templates, never paths; no ids. Units are seconds and bytes.
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -23,6 +30,7 @@ class Telemetry:
     """The metrics, as attributes; none is shared between instances."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series for each counter, which nothing here reads
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

@@ -11,6 +11,18 @@ from model_core.perceptual import STLPIPS
 
 # The larger of the published files, VGG's, has 58,907,298 bytes.
 _MAX_FILE_BYTES = 120_000_000
+# What torch's restricted reader raises on damaged files, found by damaging them.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    pickle.UnpicklingError,
+)
 _FIRST_CONVOLUTION = "net.slice1.0.weight"
 _KERNEL_TRUNKS = {11: "alex", 3: "vgg"}
 
@@ -58,13 +70,24 @@ def _load(path: Path) -> dict[str, Tensor]:
                 f"size of {path.name} must be at most {_MAX_FILE_BYTES} bytes, got {size}"
             )
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as err:
+    except _READ_ERRORS as err:
         raise CheckpointError(f"{path.name} must be a file of tensors, got {err}") from err
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not all(map(_is_named_tensor, loaded.items())):
         raise CheckpointError(
             f"{path.name} must hold a dict of tensors, got {type(loaded).__name__}"
         )
     return loaded
+
+
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    """Whether an entry is a name and plain real numbers."""
+    key, value = item
+    return (
+        isinstance(key, str)
+        and isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.layout is torch.strided
+    )
 
 
 def _rename(source: dict[str, Tensor], wanted: list[str], name: str) -> dict[str, Tensor]:

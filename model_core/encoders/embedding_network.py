@@ -3,6 +3,7 @@
 Source: Guan et al. 2020, section 3.2 and figure 4.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ class EmbeddingNetworkConfig:
     @property
     def side(self) -> int:
         """Side of TreeConnect's square matrix: its entries are those of one W+ code."""
-        side = round((self.num_ws * self.w_dim) ** 0.5)
+        side = math.isqrt(self.num_ws * self.w_dim)
         if side * side != self.num_ws * self.w_dim:
             raise InvalidInputError(
                 f"num_ws * w_dim must be a square number, got {self.num_ws * self.w_dim}"
@@ -111,5 +112,5 @@ class EmbeddingNetwork(nn.Module):
         f_id: Float[Tensor, "batch identity_dim"],
     ) -> Float[Tensor, "batch num_ws w_dim"]:
         """Merge the two features and regress the code."""
-        delta = self.regressor(self.merge(f_attr, f_id)).float()
+        delta: Tensor = self.regressor(self.merge(f_attr, f_id)).float()
         return self.w_mean + self.w_std * delta.reshape(-1, self.config.num_ws, self.config.w_dim)

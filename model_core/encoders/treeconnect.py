@@ -1,4 +1,4 @@
-"""TreeConnect: a dense map replaced by two sparse ones through which every input reaches every output.
+"""TreeConnect: two sparse maps for a dense one; every input still reaches every output.
 
 Source: Richter and Wattenhofer 2018, "TreeConnect: A Sparse Alternative to Fully Connected Layers".
 """
@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from model_core.errors import InvalidInputError
 
 
 class LocallyConnected(nn.Module):
@@ -34,7 +36,9 @@ class TreeConnect(nn.Module):
     def __init__(self, in_channels: int, in_cells: int, side: int):
         super().__init__()
         if side * side % in_cells:
-            raise ValueError(f"side**2 must be a multiple of in_cells, got {side} and {in_cells}")
+            raise InvalidInputError(
+                f"in_cells must divide side squared, got in_cells {in_cells} and side {side}"
+            )
         self.side = side
         self.reduce = nn.Conv2d(in_channels, side * side // in_cells, 1)
         self.first = LocallyConnected(side, side, side)
@@ -46,4 +50,5 @@ class TreeConnect(nn.Module):
         """Map features to side*side outputs."""
         squares = self.reduce(x).reshape(len(x), self.side, self.side)
         squares = F.leaky_relu(self.first(squares), 0.2)
-        return self.second(squares.transpose(1, 2)).transpose(1, 2).flatten(1)
+        code: Tensor = self.second(squares.transpose(1, 2)).transpose(1, 2)
+        return code.flatten(1)

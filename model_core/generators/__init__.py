@@ -1,0 +1,1 @@
+"""Generators: one contract, one family a file."""

@@ -43,10 +43,8 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def style_matrices(self) -> list[Float[Tensor, "styles w_dim"]]:
-        """Return, for each row of W+, the stacked linear maps through which the network reads it."""
+        """Return the stacked linear maps through which the network reads each row of W+."""
 
-    def truncate(
-        self, w: Float[Tensor, "batch w_dim"], psi: float
-    ) -> Float[Tensor, "batch w_dim"]:
+    def truncate(self, w: Float[Tensor, "batch w_dim"], psi: float) -> Float[Tensor, "batch w_dim"]:
         """Pull codes towards the mean: psi 1 leaves them, psi 0 gives the average face."""
         return self.w_mean + psi * (w - self.w_mean)

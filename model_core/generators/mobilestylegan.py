@@ -64,8 +64,8 @@ class StyledConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, size_px: int, dense: bool):
         super().__init__()
         self.affine = nn.Linear(w_dim, in_channels)
+        self.depthwise: nn.Module = nn.Identity()
         if dense:
-            self.depthwise = nn.Identity()
             self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         else:
             self.depthwise = nn.Conv2d(
@@ -105,7 +105,8 @@ class Block(nn.Module):
         """Apply the block: w1 drives the wavelet and the first convolution, w2 the second."""
         x = inverse_haar(x * self.up_affine(w1)[:, :, None, None])
         x = self.conv1(x, w1, next(noise))
-        return self.conv2(x, w2, next(noise))
+        out: Tensor = self.conv2(x, w2, next(noise))
+        return out
 
 
 class MobileStyleGAN(Generator):
@@ -165,7 +166,7 @@ class MobileStyleGAN(Generator):
         return inverse_haar(self.to_img(x * style[:, :, None, None]))
 
     def style_matrices(self) -> list[Float[Tensor, "styles w_dim"]]:
-        """Return, for each row of W+, the stacked linear maps through which the network reads it."""
+        """Return the stacked linear maps through which the network reads each row of W+."""
         affines = [[self.conv.affine]]
         for block in self.blocks:
             affines += [[block.up_affine, block.conv1.affine], [block.conv2.affine]]  # type: ignore[union-attr, list-item]

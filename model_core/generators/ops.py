@@ -14,7 +14,7 @@ def normalize_second_moment(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "bat
 def inverse_haar(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch bands height2 width2"]:
-    """Turn C low-pass channels followed by C triples (LH, HL, HH) into C channels of twice the size.
+    """Turn C low-pass channels and C triples (LH, HL, HH) into C channels of twice the size.
 
     Source: the inverse 2-D Haar transform, in the channel order of MobileStyleGAN.
     """
@@ -24,7 +24,5 @@ def inverse_haar(
     lh, hl, hh = x[:, bands:].reshape(batch, bands, 3, height, width).unbind(dim=2)
     top, bottom = ll + lh, ll - lh
     total, difference = hl + hh, hl - hh
-    quads = torch.stack(
-        [top + total, top - total, bottom + difference, bottom - difference], dim=2
-    )
+    quads = torch.stack([top + total, top - total, bottom + difference, bottom - difference], dim=2)
     return F.pixel_shuffle(quads.reshape(batch, channels, height, width), 2) * 0.5

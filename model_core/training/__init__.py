@@ -1,0 +1,1 @@
+"""Training of the embedding network; nothing that serves imports it."""

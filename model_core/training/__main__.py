@@ -20,6 +20,7 @@ from model_core.loading import (
 from model_core.training.config import TrainConfig, presets
 from model_core.training.loop import Pretraining
 from model_core.training.photos import Photos
+from model_core.training.sensitivity import load_or_sample
 
 INTERRUPTED = 130
 
@@ -75,7 +76,10 @@ def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     network = new_embedding_network(options.cache, generator)
     lpips = load_stlpips(options.cache, "alex")
     device = torch.device(options.device)
-    training = Pretraining(config, run, generator, network, lpips, held_out, device)
+    gradients = load_or_sample(
+        run / "sensitivity.safetensors", generator, fingerprint, config.sensitivity_samples
+    )
+    training = Pretraining(config, run, generator, network, lpips, held_out, gradients, device)
     training.run()
     if options.export:
         about = {"training": dataclasses.asdict(config)}

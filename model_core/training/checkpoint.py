@@ -47,9 +47,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(
-    folder: Path, modules: dict[str, nn.Module], optimizer: Optimizer
-) -> int:
+def load_checkpoint(folder: Path, modules: dict[str, nn.Module], optimizer: Optimizer) -> int:
     """Restore the newest checkpoint of a folder in place.
 
     Returns:

@@ -33,6 +33,8 @@ class TrainConfig:
         jitter: Largest relative change of brightness, contrast and colour of an input.
         degrade_share: Share of inputs that are blurred or rescaled, as poor photos are.
         latent_weight: Weight of the plain latent error beside the style error.
+        sensitivity_weight: Weight of the image's first-order MSE beside the style error.
+        sensitivity_samples: Gradients that estimate it.
                     validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
         validation_pairs: Held-out generated pairs.
@@ -58,6 +60,8 @@ class TrainConfig:
     jitter: float = 0.1
     degrade_share: float = 0.3
     latent_weight: float = 0.1
+    sensitivity_weight: float = 2.0
+    sensitivity_samples: int = 600
     validate_every: int = 500
     checkpoint_every: int = 250
     validation_pairs: int = 64

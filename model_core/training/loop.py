@@ -18,7 +18,7 @@ from model_core.perceptual import STLPIPS
 from model_core.training.augmentation import augment
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.config import TrainConfig
-from model_core.training.losses import StyleLoss, measure_row_weights
+from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
 from model_core.training.pairs import make_render, sample_codes, seeded
 from model_core.training.photos import Photos
 from model_core.training.producer import PairProducer
@@ -37,6 +37,7 @@ class Pretraining:
         network: Trained in place; moved to the device.
         lpips: Metric of the validation.
         photos: Held-out photographs, or None.
+        gradients: Of the generator, from model_core.training.sensitivity.
         device: Where to compute.
     """
 
@@ -48,6 +49,7 @@ class Pretraining:
         network: EmbeddingNetwork,
         lpips: STLPIPS,
         photos: Photos | None,
+        gradients: Float[Tensor, "count num_ws w_dim"],
         device: torch.device,
     ):
         self.config, self.folder, self.device = config, folder, device
@@ -62,6 +64,7 @@ class Pretraining:
         self.producer = PairProducer(config, folder, generator, device)
         weights = measure_row_weights(self._generator, self.render, config.seed)
         self.style_loss = StyleLoss(self._generator, weights).to(device)
+        self.sensitivity_loss = SensitivityLoss(gradients).to(device)
         self.held_out = self._make_held_out(photos)
 
     def run(self, report: Callable[[str], None] = tqdm.write) -> None:
@@ -74,7 +77,6 @@ class Pretraining:
         first = load_checkpoint(self.folder / "checkpoints", modules, self.optimizer)
         config = self.config
         with self.producer, SummaryWriter(self.folder) as board:
-            self.producer.start(self._pairs_at(first) if first else 0)
             bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step")
             for step in bar:
                 scalars = self.step(step)
@@ -106,14 +108,18 @@ class Pretraining:
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             predicted = self._embed(x, coarse=step < config.coarse_steps)
-        style, latent = self._code_losses(predicted, ws.to(self.device))
-        loss = style + config.latent_weight * latent
+        losses = self._code_losses(predicted, ws.to(self.device))
+        loss = (
+            losses["style"]
+            + config.sensitivity_weight * losses["sensitivity"]
+            + config.latent_weight * losses["latent"]
+        )
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimizer.step()
         self._average(step)
-        return {"style": style.item(), "latent": latent.item(), "grad_norm": norm.item()}
+        return {name: value.item() for name, value in losses.items()} | {"grad_norm": norm.item()}
 
     def validate(self, step: int) -> dict[str, float]:
         """Measure the averaged network and draw its contact sheet."""
@@ -128,17 +134,23 @@ class Pretraining:
     ) -> Float[Tensor, "batch num_ws w_dim"]:
         """Embed; coarse reads attributes at half the resolution, four times as fast."""
         if not coarse:
-            return self.network(x)  # type: ignore[no-any-return]
+            ws: Tensor = self.network(x)
+            return ws
         f_attr = self.network.attribute(F.avg_pool2d(x, 2))
         f_attr = F.interpolate(f_attr, scale_factor=2, mode="bilinear")
         return self.network.decode(f_attr, self.network.identity(x))
 
     def _code_losses(
-        self, predicted: Float[Tensor, "batch num_ws w_dim"], ws: Float[Tensor, "batch num_ws w_dim"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Return the style loss and the latent error in units of W's spread."""
-        latent = ((predicted - ws) / self.network.w_std).square().mean()
-        return self.style_loss(predicted, ws).mean(), latent
+        self,
+        predicted: Float[Tensor, "batch num_ws w_dim"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return style error, first-order image error and latent error in units of W's spread."""
+        return {
+            "style": self.style_loss(predicted, ws).mean(),
+            "sensitivity": self.sensitivity_loss(predicted, ws).mean(),
+            "latent": ((predicted - ws) / self.network.w_std).square().mean(),
+        }
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_core.generators.contract import Generator
+from model_core.training.pairs import Render
 
 INFLUENCE_SAMPLES = 4
 
@@ -45,9 +46,31 @@ class StyleLoss(nn.Module):
         return (error * self.row_weights[:, None]).mean(dim=0)
 
 
+class SensitivityLoss(nn.Module):
+    """Mean of (g . (w_e - w))^2 over sampled gradients g: the MSE of the images, to first order.
+
+    Unlike styles compared one by one it sees which changes of different rows cancel in the image.
+
+    Args:
+        gradients: From model_core.training.sensitivity.
+    """
+
+    gradients: Tensor
+
+    def __init__(self, gradients: Float[Tensor, "count num_ws w_dim"]):
+        super().__init__()
+        self.register_buffer("gradients", gradients.flatten(1).T.contiguous())
+
+    def forward(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], target: Float[Tensor, "batch num_ws w_dim"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the expected MSE on [-1, 1] per item; large errors are overrated."""
+        return ((ws - target).flatten(1) @ self.gradients).square().mean(dim=1)
+
+
 @torch.no_grad()
 def measure_row_weights(
-    generator: Generator, render: nn.Module | object, seed: int
+    generator: Generator, render: Render, seed: int
 ) -> Float[Tensor, " num_ws"]:
     """Weigh rows by their influence: half evenly, half by the MSE that a swapped row makes.
 
@@ -63,6 +86,6 @@ def measure_row_weights(
         w = generator.mapping(torch.randn(2, generator.w_dim, generator=random))
         ws = w[0].repeat(rows + 6, rows, 1)  # 24 codes: three full chunks of the renderer
         ws[torch.arange(rows), torch.arange(rows)] = w[1]
-        img = torch.cat([render(chunk).float() for chunk in ws.split(8)])  # type: ignore[operator]
+        img = torch.cat([render(chunk).float() for chunk in ws.split(8)])
         influence += (img[:rows] - img[-1]).square().mean(dim=(1, 2, 3))
     return 0.5 + 0.5 * rows * influence / influence.sum()

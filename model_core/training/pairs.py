@@ -1,8 +1,9 @@
 """Generated pairs: W+ codes and the faces they render, made continuously while training goes on."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -63,23 +64,41 @@ class PairRing:
         self._slots = slots
         self._images = _ring(folder / "pairs_img.npy", np.uint8, (slots, 3, PAIR_PX, PAIR_PX))
         self._codes = _ring(folder / "pairs_ws.npy", np.float32, (slots, *code_shape))
+        self._count = _ring(folder / "pairs_count.npy", np.int64, (1,))
 
-    def write(
+    @property
+    def count(self) -> int:
+        """Pairs written so far, by any process."""
+        return int(self._count[0])
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the ring of a run."""
+        codes = np.load(folder / "pairs_ws.npy", mmap_mode="r")
+        return cls(folder, len(codes), codes.shape[1:])
+
+    def append(
         self,
-        first: int,
         img: UInt8[Tensor, "batch 3 size size"],
         ws: Float[Tensor, "batch num_ws w_dim"],
     ) -> None:
-        """Store pairs first, first + 1, ... over the oldest ones."""
-        slots = np.arange(first, first + len(ws)) % self._slots
+        """Store the next pairs, over the oldest ones."""
+        slots = np.arange(self.count, self.count + len(ws)) % self._slots
         self._images[slots] = img.cpu().numpy()
         self._codes[slots] = ws.cpu().numpy()
+        self._count[0] += len(ws)
 
     def draw(
         self, oldest: int, newest: int, count: int, random: torch.Generator
     ) -> tuple[UInt8[Tensor, "batch 3 size size"], Float[Tensor, "batch num_ws w_dim"]]:
         """Draw pairs with an index from oldest up to below newest, with replacement."""
-        slots = torch.randint(oldest, newest, (count,), generator=random).numpy() % self._slots
+        return self.read(torch.randint(oldest, newest, (count,), generator=random).numpy())
+
+    def read(
+        self, indices: Sequence[int] | np.ndarray
+    ) -> tuple[UInt8[Tensor, "batch 3 size size"], Float[Tensor, "batch num_ws w_dim"]]:
+        """Read pairs by index."""
+        slots = np.asarray(indices) % self._slots
         return torch.from_numpy(self._images[slots]), torch.from_numpy(self._codes[slots])
 
 

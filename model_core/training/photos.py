@@ -48,7 +48,8 @@ class Photos:
             InvalidInputError: If a folder holds no photo or the TSV lacks a column.
         """
         owner = _read_persons(persons) if persons else None
-        training, held_out = [], []
+        training: list[Path] = []
+        held_out: list[Path] = []
         for folder in folders:
             files = sorted(f for f in folder.glob("*") if f.suffix.lower() in SUFFIXES)
             if not files:

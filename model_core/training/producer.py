@@ -1,5 +1,6 @@
 """A process that generates pairs ahead of the training loop."""
 
+import multiprocessing
 import time
 from pathlib import Path
 from types import TracebackType
@@ -7,7 +8,7 @@ from typing import Self
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, multiprocessing
+from torch import Tensor
 
 from model_core.errors import WplusError
 from model_core.generators.contract import Generator
@@ -45,16 +46,12 @@ class PairProducer:
         )
         self.ring = PairRing(folder, self._slots, self._shape)
         context = multiprocessing.get_context("spawn")
-        self._made = context.Value("q", 0)
         self._wanted = context.Value("q", 0)
         self._process = context.Process(target=self._produce, daemon=True)
 
-    def start(self, first: int) -> None:
-        """Start the child; pairs before `first` lie in the ring already."""
-        self._made.value = self._wanted.value = first // RENDER_CHUNK * RENDER_CHUNK
-        self._process.start()
-
     def __enter__(self) -> Self:
+        """Start the child; it goes on where the ring ends."""
+        self._process.start()
         return self
 
     def __exit__(
@@ -63,9 +60,8 @@ class PairProducer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process.pid is not None:
-            self._process.terminate()
-            self._process.join()
+        self._process.terminate()
+        self._process.join()
 
     def wait_for(self, count: int) -> None:
         """Ask for pairs up to `count` and some more, and wait until these are there.
@@ -74,7 +70,7 @@ class PairProducer:
             WplusError: If the child died.
         """
         self._wanted.value = count + LOOKAHEAD
-        while self._made.value < count:
+        while self.ring.count < count:
             if not self._process.is_alive():
                 raise WplusError(
                     f"the pair producer must be alive, got exit code {self._process.exitcode}"
@@ -88,14 +84,13 @@ class PairProducer:
         """Run in the child: generate whatever is wanted and not made."""
         ring = PairRing(self._folder, self._slots, self._shape)
         render = make_render(self._generator, self._device, self._config.compile)
-        while True:
-            first = self._made.value
-            if first >= self._wanted.value:
+        parent = multiprocessing.parent_process()
+        while parent is not None and parent.is_alive():
+            if ring.count >= self._wanted.value:
                 time.sleep(POLL_S)
                 continue
-            ws = torch.stack([self._sample(first + i) for i in range(RENDER_CHUNK)])
-            ring.write(first, render(ws), ws)
-            self._made.value = first + RENDER_CHUNK
+            ws = torch.stack([self._sample(ring.count + i) for i in range(RENDER_CHUNK)])
+            ring.append(render(ws), ws)
 
     @torch.no_grad()
     def _sample(self, index: int) -> Float[Tensor, "num_ws w_dim"]:

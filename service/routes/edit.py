@@ -3,11 +3,11 @@
 from functools import partial
 
 from fastapi import APIRouter
+from model_core.editing import colorize as colorize_ws
+from model_core.editing import morph as morph_ws
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_core.editing import colorize as colorize_ws
-from model_core.editing import morph as morph_ws
 from service.answers import Pixels, Result, Writer, Ws
 from service.calls import Call, missing, read_call
 from service.concurrency import together
@@ -47,7 +47,7 @@ router = APIRouter(tags=["edit"])
         MorphBody,
         MORPH_FIELDS,
         (*STILL_OFFERS, "image/gif"),
-        CodeAnswer | FramesAnswer,
+        (CodeAnswer, FramesAnswer),
         ERRORS,
     ),
 )
@@ -79,7 +79,7 @@ async def morph(request: Request, runtime: Shared) -> Response:
 @router.post(
     "/colorize",
     summary="Give one face the colours of another",
-    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, CodeAnswer, ERRORS),
+    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, (CodeAnswer,), ERRORS),
 )
 async def colorize(request: Request, runtime: Shared) -> Response:
     """Replace the fine rows of the grey photo's code by those of the colour photo's."""
@@ -105,7 +105,7 @@ async def colorize(request: Request, runtime: Shared) -> Response:
         GenerateBody,
         ("code", "latent_id"),
         STILL_OFFERS,
-        CodeAnswer,
+        (CodeAnswer,),
         CODE_ERRORS + DEVICE_ERRORS,
         raw=True,
     ),

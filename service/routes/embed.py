@@ -27,7 +27,9 @@ router = APIRouter(tags=["embed"])
 @router.post(
     "/embed",
     summary="Embed a photo",
-    **describe(EmbedBody, ("image",), OFFERS, EmbedAnswer, PHOTO_ERRORS + DEVICE_ERRORS, raw=True),
+    **describe(
+        EmbedBody, ("image",), OFFERS, (EmbedAnswer,), PHOTO_ERRORS + DEVICE_ERRORS, raw=True
+    ),
 )
 async def embed(request: Request, runtime: Shared) -> Response:
     """Find the face, compute its W+ code, render it and say how near the rendering comes."""

@@ -82,6 +82,7 @@ def test_ssim_needs_a_window() -> None:
     img = torch.zeros(1, 3, 11, 10)
     with pytest.raises(InvalidInputError, match=r"sides of a must be at least 11 px, got \(11, 10"):
         metrics.ssim(img, img)
+    assert metrics.ssim(torch.zeros(1, 3, 11, 11), torch.zeros(1, 3, 11, 11)).tolist() == [1]
 
 
 def test_identity_distance_is_euclidean() -> None:

@@ -76,6 +76,7 @@ def test_chip_does_not_move_when_the_module_is_cast() -> None:
     identity.to(torch.bfloat16)
     torch.testing.assert_close(identity.chips(img), expected, rtol=0, atol=0)
     assert identity(img).dtype == torch.bfloat16
+    assert identity.chips(img.to(torch.bfloat16)).dtype == torch.float32
 
 
 def test_feature_leads_to_the_descriptor(identity: DlibIdentity) -> None:

@@ -1,0 +1,60 @@
+# Every target does its own set-up; the second time it is quick.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
+HOST ?= 127.0.0.1
+PORT ?= 8000
+ARGS ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.PHONY: help setup serve test check format train weights clean
+
+help:
+	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
+	@echo "make test    run the tests (ARGS='-k embed')"
+	@echo "make check   format, lint, types and import rules"
+	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
+	@echo "make weights fetch and convert the pretrained weights"
+	@echo "make clean   remove the virtual environment"
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, got $$($(PYTHON) -V)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing the packages of wplus: about 3 GB to download, 5.5 GB on disk, most of it torch. This takes some minutes."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the packages for development: about 100 MB."
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed
+
+weights: $(VENV)/.installed
+	@$(RUN) -m model_core.checkpoints pull
+
+serve: weights
+	@WPLUS_HOST=$(HOST) WPLUS_PORT=$(PORT) exec $(RUN) -m service
+
+test: $(VENV)/.installed-dev weights
+	@$(RUN) -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m ruff check
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(VENV)/.installed-dev
+	@$(RUN) -m ruff format
+	@$(RUN) -m ruff check --fix
+
+train: $(VENV)/.installed-dev weights
+	@$(RUN) -m model_core.training $(ARGS)
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,111 @@
+"""Fit the image head: python -m model_core.training.head --pairs RUN --out FILE.
+
+The pairs are those that a pretraining run generates: codes and their 1024 px images by area.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from model_core.checkpoints.layout import cache_folder
+from model_core.checkpoints.store import load_network, save_network
+from model_core.generators.image_head import ImageHead
+from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.loading import load_generator
+from model_core.metrics import psnr
+from model_core.training.pairs import RENDER_CHUNK, PairRing, seeded
+from model_core.training.validation import to_float
+
+VALIDATION_PAIRS = 64
+LR = 3e-3
+
+
+def main(arguments: Sequence[str], cache: Path) -> int:
+    """Fit the head from the command line and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_core.training.head", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--pairs", type=Path, required=True, help="folder of a pretraining run")
+    parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
+    parser.add_argument("--start", type=Path, help="head to go on from")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=RENDER_CHUNK)
+    options = parser.parse_args(arguments)
+    generator, fingerprint = load_generator(cache)
+    if not isinstance(generator, MobileStyleGAN):
+        raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
+    head = ImageHead()
+    if options.start:
+        head.load_state_dict({k: v.float() for k, v in load_network(options.start)[0].items()})
+    figure = fit(head, generator, options.pairs, options.steps, options.batch)
+    about = {
+        "name": options.out.stem,
+        "family": "image-head",
+        "config": dataclasses.asdict(head.config),
+        "generator": fingerprint,
+        "psnr_db": round(figure, 2),
+        "steps": options.steps,
+    }
+    save_network(options.out, {k: v.half() for k, v in head.state_dict().items()}, about)
+    return 0
+
+
+def fit(head: ImageHead, generator: MobileStyleGAN, pairs: Path, steps: int, batch: int) -> float:
+    """Fit a head to rendered pairs by Adam on MSE, in place.
+
+    Args:
+        head: What is fitted.
+        generator: Whose features it reads; frozen.
+        pairs: Folder of a pretraining run; its first 64 pairs are held out.
+        steps: Optimiser steps.
+        batch: Pairs a step.
+
+    Returns:
+        PSNR on the held-out pairs, dB, mean over images.
+    """
+    ring = PairRing.open(pairs)
+    features = _features(generator, head.config.blocks)
+    held_img, held_ws = ring.read(range(VALIDATION_PAIRS))
+    head.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(head.parameters(), lr=LR)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps, pct_start=0.1)
+    started, figure = time.monotonic(), 0.0
+    for step in (bar := tqdm(range(steps), unit="step")):
+        random = seeded(0, "head", step)
+        img, ws = ring.draw(VALIDATION_PAIRS, ring.count, batch, random)
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = head(features(ws), ws).float()
+        loss = (predicted - to_float(img)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        bar.set_postfix(psnr=f"{(4 / loss).log10().item() * 10:.2f}")
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            with torch.no_grad():
+                chunks = held_ws.split(batch)
+                rendered = torch.cat([head(features(ws).float(), ws) for ws in chunks])
+            figure = psnr(rendered, to_float(held_img)).mean().item()
+            minutes = (time.monotonic() - started) / 60
+            tqdm.write(f"step {step + 1}: {figure:.2f} dB on held-out pairs, {minutes:.1f} min")
+    return figure
+
+
+def _features(generator: MobileStyleGAN, blocks: int) -> Callable[[Tensor], Tensor]:
+    """Compile the lower blocks in bfloat16, without gradient."""
+    torch._inductor.config.freezing = True
+    network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = torch.compile(lambda ws: network.features(ws.to(torch.bfloat16), blocks))
+    return torch.no_grad()(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))

@@ -1,0 +1,76 @@
+"""Which directions of W+ show in the image: random rows of the generator's Jacobian.
+
+For v white noise over the pixels, g = J' v has E[g g'] = J' J, so the mean of (g . delta)^2 over
+many g is the squared change of the image, to first order, averaged over the sampled codes.
+"""
+
+import copy
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from model_core.checkpoints.store import load_network, save_network
+from model_core.errors import ModelMismatchError
+from model_core.generators.contract import Generator
+from model_core.training.config import TrainConfig
+from model_core.training.pairs import sample_codes, seeded
+
+PIXELS = 64
+FAMILY = "sensitivity"
+
+
+def sample_gradients(
+    generator: Generator, count: int, seed: int
+) -> Float[Tensor, "count num_ws w_dim"]:
+    """Sample g = J' v at random codes, for the image at 64 px by area, scaled so that the mean of
+    (g . delta)^2 is the MSE on [-1, 1].
+
+    Args:
+        generator: Frozen, on the CPU.
+        count: How many gradients, each at a code of its own.
+        seed: Of codes and noise.
+    """
+    network = copy.deepcopy(generator)
+    network.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def project(ws: Tensor, v: Tensor) -> Tensor:
+        img = F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), PIXELS)
+        return (img * v).sum()
+
+    compiled = torch.compile(project)
+    config = TrainConfig()
+    gradients = []
+    for i in tqdm(range(count), unit="gradient"):
+        random = seeded(seed, "sensitivity", i)
+        with torch.no_grad():
+            ws = sample_codes(generator, config, 1, random)
+        ws.requires_grad_(True)
+        v = torch.randn(1, 3, PIXELS, PIXELS, generator=random) / (3 * PIXELS * PIXELS) ** 0.5
+        (gradient,) = torch.autograd.grad(compiled(ws, v), ws)
+        gradients.append(gradient[0])
+    return torch.stack(gradients)
+
+
+def load_or_sample(
+    path: Path, generator: Generator, fingerprint: str, count: int
+) -> Float[Tensor, "count num_ws w_dim"]:
+    """Read gradients from a file, or sample them and write it.
+
+    Raises:
+        ModelMismatchError: If the file's belong to another generator.
+    """
+    if not path.exists():
+        gradients = sample_gradients(generator, count, seed=0)
+        about = {"name": path.stem, "family": FAMILY, "generator": fingerprint}
+        save_network(path, {"gradients": gradients}, about)
+    tensors, sidecar = load_network(path)
+    if sidecar.get("family") != FAMILY or sidecar.get("generator") != fingerprint:
+        raise ModelMismatchError(
+            f"{path.name} must hold gradients of the generator {fingerprint[:12]}, "
+            f"got {sidecar.get('family')} of {str(sidecar.get('generator'))[:12]}"
+        )
+    return tensors["gradients"]

@@ -1,0 +1,97 @@
+import pytest
+import torch
+from torch import nn
+
+from model_core.encoders.embedding_network import (
+    Denormalization,
+    EmbeddingNetwork,
+    EmbeddingNetworkConfig,
+)
+from model_core.encoders.treeconnect import LocallyConnected, TreeConnect
+from model_core.errors import InvalidInputError
+
+
+class MeanColour(nn.Module):
+    """An identity encoder for tests: the mean of each channel, repeated."""
+
+    def forward(self, img):
+        return img.mean(dim=(2, 3)).repeat(1, 4)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    config = EmbeddingNetworkConfig(num_ws=16, w_dim=16, img_px=64, identity_dim=12)
+    return EmbeddingNetwork(config, MeanColour(), torch.full((16,), 3.0), torch.full((16,), 0.5))
+
+
+def test_codes_start_near_the_mean_code(network):
+    ws = network.eval()(torch.randn(2, 3, 64, 64))
+    assert ws.shape == (2, 16, 16)
+    assert (ws.mean() - 3).abs() < 0.3
+
+
+@torch.no_grad()
+def test_identity_and_attributes_come_from_their_own_photo(network):
+    network.eval()
+    a, b = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 64, 64) + 1
+    merged = network(a, b)
+    assert torch.equal(merged, network.decode(network.attribute(a), network.identity(b)))
+    assert not torch.equal(merged, network(a))
+    assert not torch.equal(merged, network(b))
+
+
+@torch.no_grad()
+def test_a_batch_is_its_items(network):
+    img = torch.randn(3, 3, 64, 64)
+    network.eval()
+    singly = torch.cat([network(x[None]) for x in img])
+    assert torch.allclose(network(img), singly, atol=1e-4)
+
+
+def test_gradients_reach_all_trained_weights(network):
+    network.train()
+    network.zero_grad()
+    # A zero residual branch gets no gradient through its last scale, so these are set first.
+    for name, parameter in network.named_parameters():
+        if name.endswith("bn3.weight"):
+            nn.init.ones_(parameter)
+    network(torch.randn(2, 3, 64, 64)).square().sum().backward()
+    silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+def test_denormalization_is_the_papers_equations():
+    layer = Denormalization(4, 6)
+    nn.init.normal_(layer.fc.weight)
+    f_attr, f_id = torch.randn(2, 4, 8, 8), torch.randn(2, 6)
+    centred = (f_id - f_id.mean(1, keepdim=True)) / (f_id.var(1, False, keepdim=True) + 1e-5).sqrt()
+    gamma, beta = (centred @ layer.fc.weight.T + layer.fc.bias).chunk(2, dim=1)
+    mu = f_attr.mean((2, 3), keepdim=True)
+    sigma = (f_attr.var((2, 3), False, keepdim=True) + 1e-5).sqrt()
+    expected = (1 + gamma)[..., None, None] * (f_attr - mu) / sigma + beta[..., None, None]
+    assert torch.allclose(layer(f_attr, f_id), expected, atol=1e-5)
+
+
+def test_locally_connected_maps_each_row_by_its_own_matrix():
+    layer = LocallyConnected(3, 4, 5)
+    x = torch.randn(2, 3, 4)
+    expected = torch.stack([x[:, r] @ layer.weight[r] + layer.bias[r] for r in range(3)], dim=1)
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+
+
+def test_every_output_of_treeconnect_sees_every_input():
+    tree = TreeConnect(in_channels=2, in_cells=4, side=4)
+    x = torch.randn(1, 2, 2, 2)
+    jacobian = torch.autograd.functional.jacobian(lambda value: tree(value)[0], x)
+    assert (jacobian.reshape(16, -1).abs() > 0).all()
+
+
+def test_treeconnect_refuses_a_square_that_the_cells_do_not_divide():
+    with pytest.raises(InvalidInputError, match="in_cells"):
+        TreeConnect(in_channels=2, in_cells=5, side=4)
+
+
+def test_config_refuses_a_code_that_is_no_square():
+    with pytest.raises(InvalidInputError, match="square"):
+        _ = EmbeddingNetworkConfig(num_ws=14, w_dim=512).side

@@ -1,0 +1,43 @@
+import pytest
+
+from model_core.errors import InvalidInputError
+from model_core.training.config import TrainConfig, presets
+
+
+def test_every_preset_loads():
+    assert "pretrain" in presets()
+    for preset in presets():
+        assert TrainConfig.load(preset).steps > 0
+
+
+def test_flags_stand_over_the_preset():
+    config = TrainConfig.load(
+        "pretrain", {"steps": "7", "betas": "0.5,0.9", "compile": "false", "lr": "1e-3"}
+    )
+    assert (config.steps, config.betas, config.compile, config.lr) == (7, (0.5, 0.9), False, 1e-3)
+
+
+def test_json_is_read_back(tmp_path):
+    config = TrainConfig.load("pretrain", {"seed": 5})
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert TrainConfig.from_json(tmp_path / "config.json") == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"stepz": 1}, "stepz"),
+        ({"steps": "many"}, "steps must be of type int, got 'many'"),
+        ({"steps": 0}, "steps must be 1 or more, got 0"),
+        ({"replay": 0.5}, "replay must be 1 or more"),
+        ({"compile": "perhaps"}, "compile must be of type bool"),
+    ],
+)
+def test_bad_options_are_named(overrides, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainConfig.load("pretrain", overrides)
+
+
+def test_an_unknown_preset_is_told_the_known_ones():
+    with pytest.raises(InvalidInputError, match="pretrain"):
+        TrainConfig.load("nothing")

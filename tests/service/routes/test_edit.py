@@ -1,0 +1,318 @@
+"""POST /morph, /colorize and /generate on stand-ins, where a code shows in every pixel."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import photos
+import pytest
+import torch
+from PIL import Image, ImageSequence
+
+from service.codes import GeneratorId, write_code, write_npy, write_safetensors
+
+GENERATOR = GeneratorId("fake", "f" * 64, (18, 512))
+DARK, LIGHT = photos.plain((51, 51, 51), form="PNG"), photos.plain((204, 204, 204), form="PNG")
+NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
+
+
+def code(value):
+    return torch.full((18, 512), value)
+
+
+def pixel(data):
+    with Image.open(io.BytesIO(data)) as image:
+        return image.convert("RGB").getpixel((5, 5))
+
+
+def shown(answer):
+    """The pixel that a JSON answer's image shows."""
+    assert answer.status_code == 200, answer.text
+    return pixel(base64.b64decode(answer.json()["image"]["data"]))
+
+
+def numbers(code_object):
+    return np.frombuffer(base64.b64decode(code_object["data"]), "<f4").reshape(18, 512)
+
+
+def refusal(answer, status, name):
+    assert (answer.status_code, answer.json()["code"]) == (status, name), answer.text
+    return answer.json()["detail"]
+
+
+def latent(client, photo):
+    return client.post("/embed", files={"image": photo}).json()["latent_id"]
+
+
+PNG_JSON = {"format": "png"}
+
+
+def test_lam_one_is_the_first_photo(client):
+    files = [("image", LIGHT), ("image", DARK)]
+    for lam, shade in (("1", 204), ("0", 51), ("0.25", 89)):
+        answer = client.post("/morph", files=files, data={"lam": lam} | PNG_JSON)
+        assert shown(answer)[0] == pytest.approx(shade, abs=1)
+        assert np.abs(numbers(answer.json()["code"]) * 255 - shade).max() < 1
+    halfway = client.post("/morph", files=files, data=PNG_JSON)
+    assert shown(halfway)[0] == pytest.approx(128, abs=1)
+
+
+def test_every_pair_of_sources_can_be_morphed(client):
+    light_id = latent(client, LIGHT)
+    dark_npy, dark_file = write_npy(code(0.2)), write_safetensors(code(0.2), GENERATOR)
+    dark_json = write_code(code(0.2), GENERATOR)
+    calls = [
+        {"files": [("latent_id", (None, light_id)), ("image", DARK)]},
+        {"files": [("latent_id", (None, light_id)), ("code", dark_npy)]},
+        {"files": [("latent_id", (None, light_id)), ("code", dark_file)]},
+        {"files": [("image", LIGHT), ("image", dark_npy)]},
+        {"files": [("image", LIGHT), ("code", (None, json.dumps(dark_json)))]},
+        {"json": {"sources": [{"latent_id": light_id}, {"code": dark_json}]}},
+        {"json": {"sources": [{"latent_id": light_id}, {"code": dark_json | {"shape": None}}]}},
+        {"json": {"sources": [{"latent_id": light_id}, {"code": code(0.2).tolist()}]}},
+        {
+            "json": {
+                "sources": [
+                    {"image": base64.b64encode(LIGHT).decode()},
+                    {"image": base64.b64encode(DARK).decode()},
+                ]
+            }
+        },
+    ]
+    for call in calls:
+        answer = client.post("/morph?lam=0.75&format=png", **call)
+        assert shown(answer)[0] == pytest.approx(166, abs=1), call
+
+
+def test_steps_are_frames_from_the_first_to_the_second(client):
+    files = [("image", LIGHT), ("image", DARK)]
+    answer = client.post("/morph", files=files, data={"steps": "5"} | PNG_JSON)
+    frames = answer.json()["frames"]
+    assert [frame["lam"] for frame in frames] == [1, 0.75, 0.5, 0.25, 0]
+    shades = [pixel(base64.b64decode(frame["image"]["data"]))[0] for frame in frames]
+    assert shades == pytest.approx([204, 166, 128, 89, 51], abs=1)
+    assert np.abs(numbers(frames[1]["code"]) * 255 - 166).max() < 1
+    assert answer.json()["timings_ms"]["total"] > 0
+
+
+def test_codes_alone_need_no_rendering(client):
+    files = [("image", LIGHT), ("image", DARK)]
+    answer = client.post("/morph", files=files, data={"steps": "3", "return": "code"})
+    assert all("image" not in frame for frame in answer.json()["frames"])
+    assert "synthesize" not in answer.json()["timings_ms"]
+    answer = client.post("/morph", files=files, data={"lam": "1"}, headers={"Accept": NPY})
+    assert np.abs(np.load(io.BytesIO(answer.content)) - 0.8).max() < 0.01
+    assert "synthesize" not in answer.headers["server-timing"]
+
+
+@pytest.mark.parametrize(("accept", "form"), [("image/webp", "WEBP"), ("image/gif", "GIF")])
+def test_steps_can_be_an_animation(client, accept, form):
+    files = [("image", LIGHT), ("image", DARK)]
+    answer = client.post(
+        "/morph", files=files, data={"steps": "4", "frame_ms": "150"}, headers={"Accept": accept}
+    )
+    assert answer.headers["content-type"] == accept
+    assert answer.headers["x-content-provenance"] == "ai-generated"
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, image.n_frames) == (form, 4)
+        shades = [f.convert("RGB").getpixel((5, 5))[0] for f in ImageSequence.Iterator(image)]
+        assert image.info["duration"] == 150
+    assert shades == pytest.approx([204, 153, 102, 51], abs=4)
+    assert b"trainedAlgorithmicMedia" in answer.content
+
+
+def test_a_still_can_be_webp_and_frames_cannot_be_jpeg(client):
+    files = [("image", LIGHT), ("image", DARK)]
+    still = client.post("/morph", files=files, headers={"Accept": "image/webp"})
+    assert Image.open(io.BytesIO(still.content)).format == "WEBP"
+    steps = {"steps": "3"}
+    for data, accept in ((steps, "image/jpeg"), ({}, "image/gif")):
+        answer = client.post("/morph", files=files, data=data, headers={"Accept": accept})
+        refusal(answer, 406, "not-acceptable")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lam": "1.5"}, "lam"),
+        ({"lam": "nan"}, "lam"),
+        ({"steps": "1"}, "steps"),
+        ({"steps": "61"}, "steps"),
+        ({"steps": "3", "lam": "1"}, "got both"),
+        ({"frame_ms": "0"}, "frame_ms"),
+    ],
+)
+def test_morph_options_out_of_range(client, fields, message):
+    answer = client.post("/morph", files=[("image", LIGHT), ("image", DARK)], data=fields)
+    assert message in refusal(answer, 422, "invalid-request")
+
+
+def test_a_morph_takes_two(client):
+    one = client.post("/morph", files=[("image", LIGHT)])
+    assert "must be two, got 1" in refusal(one, 422, "invalid-request")
+    three = [("image", LIGHT), ("image", DARK), ("image", DARK)]
+    assert "Maximum" in refusal(client.post("/morph", files=three), 400, "bad-request")
+    body = {"sources": [{"latent_id": "a", "image": "b"}, {}]}
+    pointers = {row["pointer"] for row in client.post("/morph", json=body).json()["errors"]}
+    assert pointers == {"#/sources/0", "#/sources/1"}
+
+
+def test_the_first_refusal_of_two_photos_is_the_answer(client):
+    files = [("image", LIGHT), ("image", photos.plain((0, 0, 0), form="PNG"))]
+    refusal(client.post("/morph", files=files), 422, "no-face")
+
+
+def test_an_unknown_latent_id_is_refused(client):
+    body = {"sources": [{"latent_id": "A" * 22}, {"latent_id": "B" * 22}]}
+    assert "unknown" in refusal(client.post("/morph", json=body), 404, "unknown-latent")
+
+
+def test_colorize_takes_the_fine_rows_from_the_colour_photo(client):
+    files = {"gray": DARK, "color": LIGHT}
+    answer = client.post("/colorize", files=files, data=PNG_JSON)
+    assert shown(answer) == pytest.approx((51, 51, 204), abs=1)  # rows 0, 7 and 8
+    ws = numbers(answer.json()["code"])
+    assert np.abs(ws[:8] - 0.2).max() < 0.01
+    assert np.abs(ws[8:] - 0.8).max() < 0.01
+    again = client.post(
+        "/generate", json={"latent_id": answer.json()["latent_id"]} | PNG_JSON
+    )
+    assert shown(again) == shown(answer)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"first_row": "0"}, (204, 204, 204)),
+        ({"first_row": "7"}, (51, 204, 204)),
+        ({"first_row": "9"}, (51, 51, 51)),
+        ({"strength": "0"}, (51, 51, 51)),
+        ({"strength": "0.5"}, (51, 51, 128)),
+    ],
+)
+def test_colorize_options(client, fields, expected):
+    answer = client.post("/colorize", files={"gray": DARK, "color": LIGHT}, data=fields | PNG_JSON)
+    assert shown(answer) == pytest.approx(expected, abs=1)
+
+
+def luminance(color):
+    return Image.new("RGB", (1, 1), color).convert("YCbCr").getpixel((0, 0))[0]
+
+
+def test_keep_luminance_takes_the_brightness_of_the_photo_and_says_so(client):
+    fields = {"keep_luminance": "true"}
+    answer = client.post(
+        "/colorize", files={"gray": DARK, "color": LIGHT}, data=fields, headers={"Accept": "image/png"}
+    )
+    assert luminance(pixel(answer.content)) == pytest.approx(51, abs=2)
+    assert pixel(answer.content)[2] > 55  # bluish, as rows from 8 on are in the stand-in
+    assert b"compositeWithTrainedAlgorithmicMedia" in answer.content
+
+
+def test_keep_luminance_of_a_code_takes_that_of_its_rendering(client):
+    gray = latent(client, DARK)
+    answer = client.post(
+        "/colorize",
+        files={"gray": (None, gray), "color": LIGHT},
+        data={"keep_luminance": "true"},
+        headers={"Accept": "image/png"},
+    )
+    assert luminance(pixel(answer.content)) == pytest.approx(51, abs=2)
+    assert b"/trainedAlgorithmicMedia" in answer.content
+
+
+def test_colorize_needs_both(client):
+    assert "color must be given once" in refusal(
+        client.post("/colorize", files={"gray": DARK}), 422, "invalid-request"
+    )
+    body = {"gray": {"latent_id": "x"}}
+    assert client.post("/colorize", json=body).json()["errors"][0]["pointer"] == "#/color"
+
+
+def test_json_colorize(client):
+    body = {"gray": {"code": code(0.2).tolist()}, "color": {"code": code(0.8).tolist()}} | PNG_JSON
+    assert shown(client.post("/colorize", json=body)) == pytest.approx((51, 51, 204), abs=1)
+
+
+def test_the_same_seed_is_the_same_face(client):
+    first, second = (client.post("/generate", json={"seed": 7}) for _ in range(2))
+    other = client.post("/generate", json={"seed": 8})
+    assert first.json()["code"] == second.json()["code"]
+    assert first.json()["code"] != other.json()["code"]
+    assert first.json()["image"]["media_type"] == "image/jpeg"
+    smaller = client.post("/generate?seed=7&psi=0.35")
+    ratio = numbers(smaller.json()["code"]) / numbers(first.json()["code"])
+    assert ratio == pytest.approx(0.5, abs=1e-5)
+
+
+def test_a_code_is_rendered_in_every_dress(client):
+    ws = code(0.2)
+    calls = [
+        {"json": {"code": write_code(ws, GENERATOR)}},
+        {"json": {"code": ws.tolist()}},
+        {"files": {"code": ("c.npy", write_npy(ws))}},
+        {"data": {"code": json.dumps(ws.tolist())}},
+        {"content": write_npy(ws), "headers": {"Content-Type": NPY}},
+        {"content": write_safetensors(ws, GENERATOR), "headers": {"Content-Type": SAFETENSORS}},
+    ]
+    for call in calls:
+        answer = client.post("/generate?format=png", **call)
+        assert shown(answer) == (51, 51, 51)
+
+
+def test_a_form_can_carry_the_seed(client):
+    answer = client.post("/generate", data={"seed": "7"}, headers={"Accept": "image/webp"})
+    assert answer.headers["content-type"] == "image/webp"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"seed": 1, "latent_id": "x"},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"seed": 1, "psi": 2},
+        {"psi": 0.5, "latent_id": "x"},
+        {"code": "x"},
+        {"code": {"data": "AAAA", "pickle": True}},
+    ],
+)
+def test_generate_refuses_what_is_not_one_thing(client, body):
+    refusal(client.post("/generate", json=body), 422, "invalid-request")
+
+
+def test_generate_takes_no_photos(client):
+    answer = client.post("/generate", files={"code": LIGHT})
+    assert "/embed takes photos" in refusal(answer, 422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("ws", "message"),
+    [
+        (np.zeros((17, 512), np.float32), "shape [18, 512]"),
+        (np.full((18, 512), np.nan, np.float32), "finite"),
+        (np.full((18, 512), 101, np.float32), "100"),
+    ],
+)
+def test_bad_codes_are_refused(client, ws, message):
+    npy = write_npy(torch.from_numpy(ws))
+    raw = client.post("/generate", content=npy, headers={"Content-Type": NPY})
+    assert message in refusal(raw, 422, "invalid-code")
+    if np.isfinite(ws).all():
+        assert message in refusal(
+            client.post("/generate", json={"code": ws.tolist()}), 422, "invalid-code"
+        )
+
+
+def test_another_generators_code_is_a_conflict(client):
+    other = GeneratorId("other", "0" * 64, (18, 512))
+    body = {"code": write_code(code(0.2), other)}
+    assert "other" in refusal(client.post("/generate", json=body), 409, "model-mismatch")
+    raw = client.post(
+        "/generate",
+        content=write_safetensors(code(0.2), other),
+        headers={"Content-Type": SAFETENSORS},
+    )
+    refusal(raw, 409, "model-mismatch")

@@ -1,0 +1,266 @@
+"""POST /embed on stand-ins: every way in, every way out, every refusal."""
+
+import base64
+import io
+import json
+import struct
+
+import numpy as np
+import photos
+import pytest
+import safetensors.numpy
+from PIL import Image
+
+JPEG = photos.plain((102, 102, 102))
+NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
+
+
+def send(client, data=JPEG, headers=None, **fields):
+    return client.post("/embed", files={"image": ("a.jpg", data)}, data=fields, headers=headers)
+
+
+def code_of(answer):
+    code = answer.json()["code"]
+    return np.frombuffer(base64.b64decode(code["data"]), "<f4").reshape(code["shape"])
+
+
+def refusal(answer, status, code):
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    return answer.json()["detail"]
+
+
+def test_a_form_is_answered_by_json(client):
+    answer = send(client)
+    body = answer.json()
+    assert answer.status_code == 200
+    assert len(body["latent_id"]) == 22
+    assert np.abs(code_of(answer) - 0.4).max() < 0.01
+    assert body["code"]["fingerprint"] == "f" * 64
+    assert body["face"]["box"] == [0, 0, 320, 320]
+    assert np.shape(body["face"]["landmarks"]) == (68, 2)
+    assert np.shape(body["face"]["quad"]) == (4, 2)
+    assert (body["face"]["index"], body["face"]["count"]) == (0, 1)
+    assert body["quality"] == {
+        "psnr": 20.0,
+        "ssim": 0.5,
+        "lpips": 0.3,
+        "lpips_net": "st-lpips-alex",
+        "identity_similarity": 0.9,
+        "refine_recommended": True,
+    }
+    stages = {"decode", "detect", "align", "queue", "encode", "synthesize", "quality", "output"}
+    assert set(body["timings_ms"]) == stages | {"total"}
+    assert "image" not in body
+
+
+@pytest.mark.parametrize("media", ["image/jpeg", "image/png", "application/octet-stream"])
+def test_a_raw_body_is_a_photo(client, media):
+    answer = client.post("/embed", content=JPEG, headers={"Content-Type": media})
+    assert np.abs(code_of(answer) - 0.4).max() < 0.01
+
+
+def test_json_carries_base64(client):
+    body = {"image": base64.b64encode(JPEG).decode(), "return": "both", "encoding": "numbers"}
+    answer = client.post("/embed", json=body)
+    assert np.shape(answer.json()["code"]["data"]) == (18, 512)
+    assert answer.json()["image"]["media_type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
+def test_accept_asks_for_the_reconstruction_itself(client, form):
+    answer = send(client, headers={"Accept": f"image/{form}"})
+    assert answer.headers["content-type"] == f"image/{form}"
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, image.size) == (form.upper(), (64, 64))
+        assert b"trainedAlgorithmicMedia" in (image.info["xmp"])
+    assert len(answer.headers["x-latent-id"]) == 22
+    assert answer.headers["x-generator-fingerprint"] == "f" * 64
+    assert answer.headers["x-content-provenance"] == "ai-generated"
+    assert "encode;dur=" in answer.headers["server-timing"]
+
+
+def test_accept_asks_for_the_code_alone(client):
+    npy = send(client, headers={"Accept": NPY})
+    code = np.load(io.BytesIO(npy.content))
+    assert (code.shape, code.dtype) == ((18, 512), np.float32)
+    stored = safetensors.numpy.load(send(client, headers={"Accept": SAFETENSORS}).content)
+    assert (stored["ws"] == code).all()
+    assert "synthesize" not in npy.headers["server-timing"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has"), [("code", (True, False)), ("image", (False, True)), ("both", (True, True))]
+)
+def test_return_says_what_json_carries(client, wanted, has):
+    body = send(client, **{"return": wanted, "format": "png", "encoding": "numbers"}).json()
+    assert ("code" in body, "image" in body) == has
+    if has[1]:
+        image = Image.open(io.BytesIO(base64.b64decode(body["image"]["data"])))
+        assert (image.format, image.width) == ("PNG", body["image"]["width"])
+
+
+def test_options_may_stand_in_the_query(client):
+    headers = {"Content-Type": "image/jpeg"}
+    answer = client.post("/embed?return=image&format=webp", content=JPEG, headers=headers)
+    assert answer.json()["image"]["media_type"] == "image/webp"
+
+
+def test_image_quality_counts(client):
+    def size(quality):
+        headers = {"Accept": "image/webp"}
+        return len(send(client, headers=headers, image_quality=str(quality)).content)
+
+    assert size(10) <= size(100)
+
+
+def test_align_none_takes_a_square_photo_as_it_is(client):
+    black = photos.plain((0, 0, 0), (300, 300))
+    answer = send(client, black, align="none")
+    assert answer.status_code == 200
+    assert "face" not in answer.json()
+    assert "detect" not in answer.json()["timings_ms"]
+    detail = refusal(send(client, photos.plain(size=(300, 200)), align="none"), 422, "invalid-input")
+    assert "square" in detail
+
+
+def test_another_face_can_be_asked_for(client):
+    assert send(client, face="0").status_code == 200
+    assert "under 1, got 1" in refusal(send(client, face="1"), 422, "invalid-input")
+
+
+def test_metadata_of_the_photo_never_leaves(client):
+    exif = Image.Exif()
+    exif[0x010E] = "my secret garden"
+    photo = photos.plain(exif=exif)
+    for accept in ("application/json", "image/jpeg", "image/png", "image/webp"):
+        answer = send(client, photo, headers={"Accept": accept}, **{"return": "both"})
+        assert b"secret garden" not in answer.content
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"this is text", 415, "unsupported-image"),
+        (photos.plain()[:500], 422, "broken-image"),
+        (photos.png_header(50_000, 50_000), 413, "too-many-pixels"),
+        (photos.animation("PNG"), 422, "animated-image"),
+        (photos.animation("WEBP"), 422, "animated-image"),
+        (photos.animation("GIF"), 415, "unsupported-image"),
+        (photos.heic(), 415, "unsupported-image"),
+        (photos.plain((0, 0, 0), form="PNG"), 422, "no-face"),
+        (photos.plain(size=(20, 20)), 422, "image-too-small"),
+        (b"", 400, "empty-body"),
+    ],
+    ids=["text", "cut", "bomb", "apng", "webp", "gif", "heic", "noface", "tiny", "empty"],
+)
+def test_bad_photos_are_refused_the_same_in_every_dress(client, data, status, code):
+    refusal(send(client, data), status, code)
+    raw = client.post("/embed", content=data, headers={"Content-Type": "image/jpeg"})
+    refusal(raw, status, code)
+    if data:
+        as_json = client.post("/embed", json={"image": base64.b64encode(data).decode()})
+        refusal(as_json, status, code)
+
+
+def test_refused_photos_are_counted_by_reason(client):
+    send(client, b"this is text")
+    send(client, photos.plain((0, 0, 0), form="PNG"))
+    text = client.get("/metrics").text
+    assert 'wplus_image_rejected_total{reason="unsupported-image"} 1.0' in text
+    assert 'wplus_image_rejected_total{reason="no-face"} 1.0' in text
+    assert 'wplus_inference_requests_total{op="embed",outcome="no_face"} 1.0' in text
+    assert 'wplus_inference_requests_total{op="embed",outcome="invalid"} 1.0' in text
+
+
+def test_too_large_is_refused_by_every_way_in(serve):
+    with serve(max_upload_bytes=2000) as client:
+        data = photos.encode(photos.noise(), "PNG")
+        assert 2000 < len(data) < 1_000_000
+        refusal(send(client, data), 413, "too-large")
+        refusal(send(client, b"\0" * 1_100_000), 413, "too-large")
+        chunks = (b"\0" * 100_000 for _ in range(20))
+        raw = client.post("/embed", content=chunks, headers={"Content-Type": "image/jpeg"})
+        refusal(raw, 413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("media", "data", "status", "code"),
+    [
+        ("text/plain", b"x", 415, "unsupported-media-type"),
+        ("application/xml", b"<x/>", 415, "unsupported-media-type"),
+        ("", b"x", 415, "unsupported-media-type"),
+        ("application/x-www-form-urlencoded", JPEG, 415, "unsupported-media-type"),
+        ("", b"", 400, "empty-body"),
+        ("application/json", b"", 400, "empty-body"),
+        ("image/jpeg", b"", 400, "empty-body"),
+        ("application/json", b"{", 422, "invalid-request"),
+        ("application/json", b"[]", 422, "invalid-request"),
+        ("application/json", b"[" * 100_000, 422, "invalid-request"),
+        ("application/json", b"{}", 422, "invalid-request"),
+        ("application/json", b'{"image": "!"}', 422, "invalid-request"),
+        ("application/json", b'{"image": 3}', 422, "invalid-request"),
+        ("multipart/form-data", b"x", 400, "bad-request"),
+        ("multipart/form-data; boundary=x", b"nonsense", 400, "bad-request"),
+        ("multipart/form-data; boundary=x", b"", 400, "empty-body"),
+    ],
+)
+def test_bodies_that_are_not_what_they_claim(client, media, data, status, code):
+    refusal(client.post("/embed", content=data, headers={"Content-Type": media}), status, code)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"alingn": "none"}, "#/alingn"),
+        ({"align": "maybe"}, "#/align"),
+        ({"face": "-1"}, "#/face"),
+        ({"face": "x"}, "#/face"),
+        ({"image_quality": "101"}, "#/image_quality"),
+        ({"return": "all"}, "#/return"),
+    ],
+)
+def test_options_out_of_range_are_named(client, fields, pointer):
+    answer = send(client, **fields)
+    refusal(answer, 422, "invalid-request")
+    assert [row["pointer"] for row in answer.json()["errors"]] == [pointer]
+
+
+def test_the_photo_must_be_there_once(client):
+    none = client.post("/embed", files={"other": ("a.jpg", JPEG)})
+    assert "must be one of image, got a file" in refusal(none, 422, "invalid-request")
+    none = client.post("/embed", data={"align": "none"})
+    assert "given once, got 0" in refusal(none, 422, "invalid-request")
+    twice = client.post("/embed", files=[("image", ("a", JPEG)), ("image", ("b", JPEG))])
+    assert "given once, got 2" in refusal(twice, 422, "invalid-request")
+    text = client.post("/embed", data={"image": "photo.jpg"})
+    assert "-F image=@photo.jpg" in refusal(text, 422, "invalid-request")
+
+
+def test_a_code_is_no_photo(client):
+    npy = send(client, headers={"Accept": NPY}).content
+    assert "/generate" in refusal(send(client, npy), 422, "invalid-request")
+
+
+def test_what_nobody_can_write_is_refused_before_the_body_is_read(client):
+    refusal(send(client, headers={"Accept": "text/html"}), 406, "not-acceptable")
+
+
+def test_a_multipart_bomb_of_fields_is_refused(client):
+    refusal(send(client, **{f"f{i}": "x" for i in range(100)}), 400, "bad-request")
+
+
+def test_a_very_large_photo_reports_the_face_in_its_own_pixels(client):
+    answer = send(client, photos.plain(size=(5000, 4000)))
+    assert answer.json()["face"]["box"] == [0, 0, 5000, 4000]
+
+
+def test_a_truncated_header_is_refused(client):
+    for length in (4, 12, 20):
+        refusal(send(client, b"\x89PNG\r\n\x1a\n" + b"\0" * length), 422, "broken-image")
+    riff = b"RIFF" + struct.pack("<I", 4) + b"WEBP"
+    refusal(send(client, riff), 422, "broken-image")
+
+
+def test_json_answers_are_plain_json(client):
+    json.loads(send(client).content, parse_constant=pytest.fail)

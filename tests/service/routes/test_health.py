@@ -1,0 +1,78 @@
+"""Probes, metrics and version."""
+
+import threading
+
+from conftest import wait_until
+from service_fakes import FakeAligner, FakePredictor
+
+from model_core.errors import CheckpointError
+
+
+def test_ready(client):
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+    version = client.get("/version").json()
+    assert version["ready"]
+    assert version["fingerprint"] == "f" * 64
+    assert version["weights"] == {"fake.safetensors": "a" * 64}
+    assert (version["code_shape"], version["image_px"]) == ([18, 512], 64)
+    text = client.get("/metrics").text
+    for line in (
+        'wplus_ready{component="engine"} 1.0',
+        'wplus_ready{component="aligner"} 1.0',
+        "wplus_engine_up 1.0",
+        'wplus_batch_queue_depth{stage="encode"} 0.0',
+        "wplus_batch_queue_limit 64.0",
+        'model="fake.safetensors",sha256="' + "a" * 64 + '"} 1.0',
+        f'wplus_build_info{{version="{version["version"]}"}} 1.0',
+    ):
+        assert line in text
+
+
+def test_alive_but_not_ready_while_loading(serve):
+    go = threading.Event()
+
+    class Slow(FakeAligner):
+        def __init__(self):
+            go.wait(10)
+
+    with serve(aligner=Slow, wait=False, retry_after_s=3) as client:
+        wait_until(lambda: client.runtime.engine.ready)
+        assert client.get("/livez").status_code == 200
+        for answer in (client.get("/readyz"), client.post("/embed", content=b"x")):
+            assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
+            assert answer.headers["retry-after"] == "3"
+        assert client.get("/version").json()["ready"] is False
+        assert 'wplus_ready{component="aligner"} 0.0' in client.get("/metrics").text
+        go.set()
+        wait_until(lambda: client.runtime.ready)
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_failure_to_load_fails_the_liveness_probe(serve, caplog):
+    class Broken(FakePredictor):
+        def embed(self, faces):
+            raise CheckpointError("network must fit")
+
+    with serve(Broken(), wait=False) as client:
+        wait_until(lambda: not client.runtime.engine.alive)
+        answer = client.get("/livez")
+        assert (answer.status_code, answer.json()["code"]) == (503, "engine-down")
+        assert client.get("/readyz").status_code == 503
+        assert "wplus_engine_up 0.0" in client.get("/metrics").text
+        assert client.get("/version").json()["ready"] is False
+    assert "cannot start: network must fit" in caplog.text
+
+
+def test_a_dead_engine_fails_both_probes(client):
+    client.portal.call(client.runtime.engine.batchers[0].close)
+    assert client.get("/livez").json()["code"] == "engine-down"
+    assert client.get("/readyz").status_code == 503
+
+
+def test_draining_shuts_the_gate_but_not_the_liveness_probe(client):
+    client.runtime.gate.drain()
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+    assert client.post("/generate", json={"seed": 1}).json()["code"] == "draining"
+    assert client.get("/livez").status_code == 200

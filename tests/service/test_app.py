@@ -1,0 +1,46 @@
+"""Starting and stopping the application."""
+
+import pytest
+from conftest import wait_until
+from service_fakes import FakeAligner, FakePredictor
+from starlette.testclient import TestClient
+
+from model_core.errors import CheckpointError
+from service.app import create_app
+from service.engine import load_predictor
+from service.settings import Settings
+
+
+def test_nothing_is_loaded_before_the_start():
+    loaded = []
+    create_app(Settings(), predictor=loaded.append, aligner=loaded.append)
+    assert not loaded
+
+
+def test_a_failure_is_told_to_whoever_runs_the_application():
+    failures = []
+
+    def missing(_settings):
+        raise CheckpointError("weights must be there")
+
+    app = create_app(
+        Settings(),
+        predictor=missing,
+        aligner=lambda _settings: FakeAligner(),
+        on_failure=failures.append,
+    )
+    with TestClient(app):
+        wait_until(lambda: failures)
+    assert [str(failure) for failure in failures] == ["weights must be there"]
+
+
+def test_stopping_while_loading_does_not_wait(serve):
+    predictor = FakePredictor(delay_s=1)
+    with serve(predictor, wait=False, max_batch=8) as client:
+        wait_until(lambda: client.runtime.engine.busy_s > 0)
+    assert not client.runtime.engine.ready
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="model_core.checkpoints pull"):
+        load_predictor(Settings(cache=tmp_path))

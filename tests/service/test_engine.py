@@ -1,0 +1,155 @@
+"""The engine on a stand-in predictor: batching on one thread, warm-up, health."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+import torch
+from service_fakes import FakePredictor
+
+from model_core.errors import CheckpointError
+from service.batcher import BatcherClosedError
+from service.engine import Engine
+from service.errors import EngineDownError
+from service.telemetry import Telemetry
+
+pytestmark = pytest.mark.anyio
+
+
+def face(shade):
+    return np.full((256, 256, 3), shade, np.uint8)
+
+
+async def start(predictor, **options):
+    engine = Engine(lambda: predictor, Telemetry(), **options)
+    await engine.start()
+    return engine
+
+
+async def test_warm_up_runs_every_operation_at_every_batch_size():
+    predictor = FakePredictor()
+    engine = await start(predictor, max_batch=3)
+    wanted = {(op, size) for op in ("embed", "synthesize", "quality") for size in (1, 2, 3)}
+    assert wanted | {("sample", 1)} == set(predictor.calls)
+    assert engine.ready
+    assert engine.alive
+    await engine.close()
+
+
+async def test_each_operation_answers():
+    engine = await start(FakePredictor())
+    code = (await engine.embed(face(51))).value
+    assert torch.equal(code, torch.full((18, 512), 0.2))
+    image = (await engine.synthesize(code)).value
+    assert (image == 51).all()
+    assert (await engine.quality(face(51), image)).value.lpips_net == "st-lpips-alex"
+    assert (await engine.sample(1, 0.5)).value.shape == (18, 512)
+    await engine.close()
+
+
+async def test_a_batch_answers_what_its_items_answer_singly():
+    engine = await start(FakePredictor())
+    shades = (10, 90, 250)
+    singly = [(await engine.embed(face(shade))).value for shade in shades]
+    together = await asyncio.gather(*(engine.embed(face(shade)) for shade in shades))
+    assert together[1].batch_size > 1
+    assert all(torch.equal(a, b.value) for a, b in zip(singly, together, strict=True))
+    await engine.close()
+
+
+async def test_all_device_work_is_done_by_one_thread():
+    threads = set()
+
+    class Noting(FakePredictor):
+        def _work(self, op, size):
+            threads.add(threading.current_thread().name)
+            super()._work(op, size)
+
+    engine = await start(Noting())
+    await asyncio.gather(engine.embed(face(1)), engine.sample(1, 1.0))
+    assert len(threads) == 1
+    assert threads != {threading.main_thread().name}
+    await engine.close()
+
+
+async def test_a_failure_to_load_leaves_it_dead():
+    def load():
+        raise CheckpointError("no weights")
+
+    engine = Engine(load, Telemetry())
+    assert engine.alive
+    with pytest.raises(CheckpointError):
+        await engine.start()
+    assert not engine.alive
+    assert not engine.ready
+    assert not engine.loaded
+    with pytest.raises(EngineDownError):
+        _ = engine.predictor
+    await engine.close()
+
+
+async def test_a_failed_batch_leaves_it_alive():
+    predictor = FakePredictor()
+    engine = await start(predictor)
+    predictor.failure = RuntimeError("bad batch")
+    with pytest.raises(RuntimeError, match="bad batch"):
+        await engine.embed(face(1))
+    assert engine.alive
+    predictor.failure = None
+    await engine.embed(face(1))
+    await engine.close()
+
+
+async def test_a_lost_device_leaves_it_dead(monkeypatch):
+    predictor = FakePredictor()
+    engine = await start(predictor)
+    predictor.failure = RuntimeError("device-side assert")
+
+    def lost(*_args, **_kwargs):
+        raise RuntimeError("device-side assert")
+
+    monkeypatch.setattr(torch, "zeros", lost)
+    with pytest.raises(RuntimeError):
+        await engine.embed(face(1))
+    assert not engine.alive
+    await engine.close()
+
+
+async def test_a_call_that_hangs_makes_it_dead():
+    predictor = FakePredictor()
+    engine = await start(predictor, stall_s=0.05)
+    predictor.delay_s = 0.3
+    call = asyncio.ensure_future(engine.embed(face(1)))
+    await asyncio.sleep(0.15)
+    assert engine.busy_s > 0.05
+    assert not engine.alive
+    await call
+    assert engine.alive
+    await engine.close()
+
+
+async def test_a_dead_loop_makes_it_dead():
+    engine = await start(FakePredictor())
+    await engine.batchers[0].close()
+    assert not engine.alive
+    with pytest.raises(BatcherClosedError):
+        await engine.embed(face(1))
+    await engine.close()
+
+
+async def test_without_memory_a_batch_is_tried_singly():
+    class Small(FakePredictor):
+        def embed(self, faces):
+            if self.small and len(faces) > 1:
+                raise torch.OutOfMemoryError("too much")
+            return super().embed(faces)
+
+        small = False
+
+    predictor = Small()
+    engine = await start(predictor)
+    predictor.small = True
+    answers = await asyncio.gather(*(engine.embed(face(shade)) for shade in (1, 2, 3)))
+    assert {answer.batch_size for answer in answers} == {1}
+    await engine.close()

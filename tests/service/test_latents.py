@@ -1,0 +1,61 @@
+"""The latent store: ids that say nothing, bounds that hold."""
+
+import pytest
+import torch
+
+from service.errors import UnknownLatentError
+from service.latents import MemoryLatentStore
+from service.sources import LATENT_ID
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def ws(value=0.0):
+    return torch.full((18, 512), value)
+
+
+async def test_a_code_comes_back_under_its_id_and_is_a_copy():
+    store, code = MemoryLatentStore(10, 60), ws(3)
+    latent_id = await store.put(code)
+    assert LATENT_ID.fullmatch(latent_id)
+    code.zero_()
+    (await store.get(latent_id)).zero_()
+    assert torch.equal(await store.get(latent_id), ws(3))
+    assert await store.put(code) != latent_id
+
+
+async def test_an_unknown_id_is_refused():
+    with pytest.raises(UnknownLatentError, match="within 60 s"):
+        await MemoryLatentStore(10, 60).get("AAAAAAAAAAAAAAAAAAAAAA")
+
+
+async def test_ids_expire_some_time_after_their_last_use():
+    clock = Clock()
+    store = MemoryLatentStore(10, 60, clock)
+    used, unused = await store.put(ws(1)), await store.put(ws(2))
+    clock.now += 50
+    await store.get(used)
+    clock.now += 50
+    assert torch.equal(await store.get(used), ws(1))
+    with pytest.raises(UnknownLatentError):
+        await store.get(unused)
+    assert store.size == 1
+
+
+async def test_the_least_recently_used_goes_first():
+    store = MemoryLatentStore(2, 60)
+    first, second = await store.put(ws(1)), await store.put(ws(2))
+    await store.get(first)
+    third = await store.put(ws(3))
+    assert store.size == 2
+    for known in (first, third):
+        await store.get(known)
+    with pytest.raises(UnknownLatentError):
+        await store.get(second)

@@ -1,0 +1,44 @@
+"""The OpenAPI document: it says what the handlers read and answer."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture
+def document(client):
+    return client.get("/openapi.json").json()
+
+
+def test_every_reference_leads_somewhere(document):
+    for name in re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(document)):
+        assert name in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("path", ["/embed", "/morph", "/colorize", "/generate"])
+def test_inference_endpoints_describe_bodies_answers_and_problems(document, path):
+    call = document["paths"][path]["post"]
+    content = call["requestBody"]["content"]
+    assert {"multipart/form-data", "application/json"} <= set(content)
+    answers = call["responses"]
+    assert {"application/json", "image/jpeg"} <= set(answers["200"]["content"])
+    for status in ("400", "406", "413", "415", "422", "429", "500", "503", "504"):
+        if (path, status) in {("/generate", "404")}:
+            continue
+        assert list(answers[status]["content"]) == ["application/problem+json"]
+    assert "HTTPValidationError" not in str(call)
+
+
+def test_options_are_the_same_in_the_query_the_form_and_json(document):
+    call = document["paths"]["/morph"]["post"]
+    query = {parameter["name"] for parameter in call["parameters"]}
+    form = set(call["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"])
+    json = set(document["components"]["schemas"]["MorphBody"]["properties"])
+    assert query == form - {"image", "code", "latent_id"} == json - {"sources"}
+    assert {"lam", "steps", "return", "format", "align", "face"} <= query
+
+
+def test_health_and_version_are_described(document):
+    assert "503" in document["paths"]["/readyz"]["get"]["responses"]
+    assert "/metrics" in document["paths"]
+    assert "/" not in document["paths"]

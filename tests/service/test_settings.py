@@ -1,0 +1,45 @@
+"""Settings: what is read, what is refused at start."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import PREFIX, Settings, UnknownVariableError, check_names
+
+
+def test_defaults_serve_a_bare_machine():
+    settings = Settings()
+    assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "cpu")
+    assert settings.max_upload_bytes == 20_000_000
+    assert settings.max_pixels == 40_000_000
+    assert settings.landmark_model.parent == settings.cache / "weights"
+
+
+def test_every_field_is_the_variable_of_its_name(monkeypatch):
+    monkeypatch.setenv("WPLUS_PORT", "1234")
+    monkeypatch.setenv("WPLUS_CACHE", "/somewhere")
+    monkeypatch.setenv("WPLUS_HOST", "")
+    settings = Settings()
+    assert (settings.port, settings.cache) == (1234, Path("/somewhere"))
+    assert settings.host == "127.0.0.1"
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
+
+
+def test_known_variables_and_those_of_others_pass():
+    check_names([PREFIX + field.upper() for field in Settings.model_fields])
+    check_names(["PATH", "wplus_port", "OTHER_WPLUS_THING"])
+
+
+def test_a_misspelt_variable_is_an_error_that_names_the_right_one():
+    with pytest.raises(UnknownVariableError, match=r"WPLUS_PROT \(did you mean WPLUS_PORT\?\)"):
+        check_names(["WPLUS_PROT"])
+    with pytest.raises(UnknownVariableError, match="got WPLUS_XYZZY$"):
+        check_names(["WPLUS_XYZZY"])
+
+
+@pytest.mark.parametrize("wrong", [{"port": 70000}, {"max_batch": 0}, {"backend": "magic"}])
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Settings(**wrong)

@@ -1,0 +1,53 @@
+"""Metrics: names that dashboards rest on, labels that stay bounded."""
+
+import re
+
+from service.telemetry import Telemetry
+
+EXPOSED = {
+    "wplus_inference_requests_total",
+    "wplus_rejected_total",
+    "wplus_image_rejected_total",
+    "wplus_http_server_request_duration_seconds",
+    "wplus_inference_stage_duration_seconds",
+    "wplus_batch_size",
+    "wplus_upload_bytes",
+    "wplus_http_server_active_requests",
+    "wplus_inflight",
+    "wplus_latents",
+    "wplus_batch_queue_depth",
+    "wplus_batch_queue_limit",
+    "wplus_ready",
+    "wplus_engine_up",
+    "wplus_model_info",
+    "wplus_build_info",
+    "wplus_model_load_seconds",
+    "wplus_warmup_seconds",
+}
+
+
+def test_names_are_those_that_dashboards_know():
+    text = Telemetry().exposition().decode()
+    assert set(re.findall(r"^# TYPE (wplus_\w+) ", text, re.MULTILINE)) == EXPOSED
+    assert "process_resident_memory_bytes" in text
+
+
+def test_instances_share_nothing():
+    first, second = Telemetry(), Telemetry()
+    first.dropped("expired")
+    assert 'wplus_rejected_total{reason="queue_expired"} 1.0' in first.exposition().decode()
+    assert "queue_expired" not in second.exposition().decode()
+
+
+def test_every_weight_file_is_named_with_its_digest():
+    telemetry = Telemetry()
+    telemetry.describe_model({"a.safetensors": "12ab"}, "cpu", "auto")
+    assert (
+        'wplus_model_info{backend="auto",device="cpu",model="a.safetensors",sha256="12ab"} 1.0'
+        in telemetry.exposition().decode()
+    )
+
+
+def test_outcomes_start_at_zero():
+    text = Telemetry().exposition().decode()
+    assert 'wplus_inference_requests_total{op="embed",outcome="error"} 0.0' in text

@@ -46,7 +46,7 @@ class AlignedFace:
     quad: Float64[np.ndarray, "4 2"]
 
     def to_photo(self) -> Float64[np.ndarray, "3 3"]:
-        """Return the matrix from crop pixels (x, y, 1) to photo pixels, centres at whole numbers."""
+        """Return the matrix from crop to photo pixels (x, y, 1), centres at whole numbers."""
         size = self.image.shape[0]
         origin, down, across = (
             self.quad[0],
@@ -176,7 +176,7 @@ def _extend(
     image.paste(blurred.resize(image.size, Image.Resampling.BILINEAR), mask=_mask(out * 3 + 1))
     median = np.median(np.asarray(image)[::4, ::4], axis=(0, 1))
     image.paste(tuple(int(channel) for channel in median), (0, 0, width, height), _mask(out))
-    return image, corners + (left, top)
+    return image, corners + np.array([left, top])
 
 
 def _mask(opacity: Float64[np.ndarray, "h w"]) -> Image.Image:

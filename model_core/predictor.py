@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -84,7 +83,7 @@ class Predictor:
     @classmethod
     def load(
         cls, cache: Path, network: Path, device: str = "cpu", backend: Backend = "auto"
-    ) -> Self:
+    ) -> "Predictor":
         """Load the default generator and a trained embedding network.
 
         Args:

@@ -217,7 +217,7 @@ def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Code]:
 
 
 def _run_all(predictor: Predictor, size: int) -> None:
-    """Run every operation once on grey faces, by the way that requests go: compilers look closely."""
+    """Run every operation once, by the very way of requests: compilers look at how tensors come."""
     faces = [np.full((256, 256, 3), 127, np.uint8)] * size
     images = _synthesize(predictor, _embed(predictor, faces))
     _quality(predictor, list(zip(faces, images, strict=True)))

@@ -80,10 +80,10 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     for key, value in tensors.items():
         index, name = key.split("/")
         moments.setdefault(int(index), {})[name] = value
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, state in moments.items():
+        for name, value in state.items():
+            if value.dim():  # in the parameter's memory layout, which fused kernels rely on
+                state[name] = torch.empty_like(parameters[index]).copy_(value)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            step = optimizer.state.get(parameter, {}).get("step")
-            if isinstance(step, Tensor):
-                optimizer.state[parameter]["step"] = step.to(torch.float32)

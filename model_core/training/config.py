@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from model_core.errors import InvalidInputError
 
@@ -77,7 +77,7 @@ class TrainConfig:
             raise InvalidInputError(f"replay must be 1 or more, got {self.replay}")
 
     @classmethod
-    def load(cls, preset: str, overrides: dict[str, Any] | None = None) -> Self:
+    def load(cls, preset: str, overrides: dict[str, Any] | None = None) -> "TrainConfig":
         """Read a preset by name and put the overrides, texts or values, over it.
 
         Raises:
@@ -100,7 +100,7 @@ class TrainConfig:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, path: Path) -> Self:
+    def from_json(cls, path: Path) -> "TrainConfig":
         """Read back what to_json wrote."""
         values = json.loads(path.read_text())
         return cls(**(values | {"betas": tuple(values["betas"])}))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
-from model_core.perceptual import STLPIPS
+from model_core.perceptual import Perceptual
 from model_core.training.augmentation import augment
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.config import TrainConfig
@@ -47,7 +47,7 @@ class Pretraining:
         folder: Path,
         generator: Generator,
         network: EmbeddingNetwork,
-        lpips: STLPIPS,
+        lpips: Perceptual,
         photos: Photos | None,
         gradients: Float[Tensor, "count num_ws w_dim"],
         device: torch.device,
@@ -168,7 +168,7 @@ class Pretraining:
         """Return the share of the learning rate: warm-up, flat, linear decay."""
         config = self.config
         decay = max(1, math.ceil(config.steps * config.decay_share))
-        return min((step + 1) / max(1, config.warmup_steps), 1, (config.steps - step) / decay)
+        return min((step + 1) / max(1, config.warmup_steps), 1.0, (config.steps - step) / decay)
 
     def _pairs_at(self, step: int) -> int:
         """Return how many pairs have been generated when a step draws."""

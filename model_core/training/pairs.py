@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -72,7 +71,7 @@ class PairRing:
         return int(self._count[0])
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path) -> "PairRing":
         """Open the ring of a run."""
         codes = np.load(folder / "pairs_ws.npy", mmap_mode="r")
         return cls(folder, len(codes), codes.shape[1:])

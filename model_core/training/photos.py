@@ -4,7 +4,6 @@ import csv
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -33,7 +32,9 @@ class Photos:
         return len(self.files)
 
     @classmethod
-    def split(cls, folders: Sequence[Path], persons: Path | None = None) -> tuple[Self, Self]:
+    def split(
+        cls, folders: Sequence[Path], persons: Path | None = None
+    ) -> tuple["Photos", "Photos"]:
         """Find the photos of some folders; one person in five is held out.
 
         Args:

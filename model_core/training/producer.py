@@ -4,7 +4,6 @@ import multiprocessing
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -49,7 +48,7 @@ class PairProducer:
         self._wanted = context.Value("q", 0)
         self._process = context.Process(target=self._produce, daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PairProducer":
         """Start the child; it goes on where the ring ends."""
         self._process.start()
         return self

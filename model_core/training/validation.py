@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.metrics import mse, psnr
-from model_core.perceptual import STLPIPS
+from model_core.perceptual import Perceptual
 from model_core.training.losses import StyleLoss
 from model_core.training.pairs import Render
 
@@ -39,7 +39,7 @@ def validate(
     held_out: HeldOut,
     render: Render,
     style_loss: StyleLoss,
-    lpips: STLPIPS,
+    lpips: Perceptual,
     sheet: Path,
 ) -> dict[str, float]:
     """Measure a network, mean over images at 256 px, and draw a contact sheet.
@@ -66,7 +66,7 @@ def validate(
 
 
 def _compare(
-    img: UInt8[Tensor, "n 3 size size"], rendered: UInt8[Tensor, "n 3 size size"], lpips: STLPIPS
+    img: UInt8[Tensor, "n 3 size size"], rendered: UInt8[Tensor, "n 3 size size"], lpips: Perceptual
 ) -> dict[str, float]:
     a, b = to_float(img), to_float(rendered)
     distance = [lpips(x, y) for x, y in zip(a.split(CHUNK), b.split(CHUNK), strict=True)]

@@ -1,10 +1,9 @@
 """Fixtures of the service's tests: applications on stand-ins for the networks."""
 
-import time
 from contextlib import contextmanager
 
 import pytest
-from service_fakes import FakeAligner, FakePredictor
+from service_fakes import FakeAligner, FakePredictor, wait_until
 from starlette.testclient import TestClient
 
 from service.app import create_app
@@ -14,14 +13,6 @@ from service.settings import Settings
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
-
-
-def wait_until(condition, seconds=10.0):
-    """Wait for a condition that something else brings about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 @pytest.fixture

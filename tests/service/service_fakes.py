@@ -22,9 +22,9 @@ class FakePredictor:
     num_ws, w_dim, img_resolution = 18, 512, 64
     generator_name = "fake"
     fingerprint = "f" * 64
-    weight_digests = {"fake.safetensors": "a" * 64}
 
     def __init__(self, delay_s=0.0):
+        self.weight_digests = {"fake.safetensors": "a" * 64}
         self.delay_s = delay_s
         self.calls = []
         self.failure = None
@@ -84,3 +84,11 @@ class FakeAligner:
         _, _, width, height = face.box
         quad = np.array([[0, 0], [0, height], [width, height], [width, 0]])
         return FakeAlignedFace(np.broadcast_to(mean, (size, size, 3)).copy(), face, quad)
+
+
+def wait_until(condition, seconds=10.0):
+    """Wait for a condition that something else brings about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)

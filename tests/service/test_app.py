@@ -1,8 +1,7 @@
 """Starting and stopping the application."""
 
 import pytest
-from conftest import wait_until
-from service_fakes import FakeAligner, FakePredictor
+from service_fakes import FakeAligner, FakePredictor, wait_until
 from starlette.testclient import TestClient
 
 from model_core.errors import CheckpointError
@@ -42,5 +41,5 @@ def test_stopping_while_loading_does_not_wait(serve):
 
 
 def test_missing_weights_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match="model_core.checkpoints pull"):
+    with pytest.raises(CheckpointError, match=r"model_core\.checkpoints pull"):
         load_predictor(Settings(cache=tmp_path))

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from service.batcher import (
-    Batcher,
     BatchContractError,
+    Batcher,
     BatcherClosedError,
     DeadlineExceededError,
     QueueFullError,

@@ -4,8 +4,8 @@ import io
 import re
 
 import numpy as np
-import photos
 import pytest
+import service_photos as photos
 from PIL import Image, ImageSequence
 
 from service.outputs import (

@@ -35,7 +35,7 @@ def test_known_variables_and_those_of_others_pass():
 def test_a_misspelt_variable_is_an_error_that_names_the_right_one():
     with pytest.raises(UnknownVariableError, match=r"WPLUS_PROT \(did you mean WPLUS_PORT\?\)"):
         check_names(["WPLUS_PROT"])
-    with pytest.raises(UnknownVariableError, match="got WPLUS_XYZZY$"):
+    with pytest.raises(UnknownVariableError, match=r"got WPLUS_XYZZY$"):
         check_names(["WPLUS_XYZZY"])
 
 

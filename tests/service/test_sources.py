@@ -1,7 +1,7 @@
 """Telling photos, codes and latent ids apart."""
 
-import photos
 import pytest
+import service_photos as photos
 import torch
 
 from service.codes import GeneratorId, write_npy, write_safetensors

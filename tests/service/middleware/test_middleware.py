@@ -3,10 +3,9 @@
 import asyncio
 import threading
 
-import photos
 import pytest
-from conftest import wait_until
-from service_fakes import FakePredictor
+import service_photos as photos
+from service_fakes import FakePredictor, wait_until
 
 from service.middleware.observe import CLIENT_CLOSED
 
@@ -37,8 +36,42 @@ def in_background(function):
     return thread, answers
 
 
+class Wire:
+    """A client on raw ASGI, which can leave."""
+
+    def __init__(self, app, body, *, whole=True):
+        self.app, self.sent = app, []
+        self.messages = asyncio.Queue()
+        self.messages.put_nowait({"type": "http.request", "body": body, "more_body": not whole})
+
+    async def call(self, path="/embed"):
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "headers": [(b"content-type", b"image/jpeg")],
+            "client": ("test", 1),
+            "server": ("test", 80),
+        }
+        await self.app(scope, self.messages.get, self._send)
+
+    async def _send(self, message):
+        self.sent.append(message)
+
+    def leave(self):
+        self.messages.put_nowait({"type": "http.disconnect"})
+
+
 def test_request_ids_are_kept_if_decent_and_drawn_if_not(client):
-    assert client.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert (
+        client.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+    )
     for poor in ("", "a" * 65, "with space", "<script>"):
         drawn = client.get("/livez", headers={"X-Request-ID": poor}).headers["x-request-id"]
         assert drawn != poor
@@ -79,23 +112,21 @@ def test_overload_is_refused_before_the_body_is_read(serve):
         predictor.hold = True
         thread, answers = in_background(lambda: embed(client))
         wait_until(lambda: client.runtime.gate.inflight == 1)
-        pulled = []
-
-        def body():
-            pulled.append(True)
-            yield JPEG
-
-        refused = client.post("/embed", content=body(), headers={"Content-Type": "image/jpeg"})
+        refused = embed(client)
         assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
         assert refused.headers["retry-after"] == "2"
+        wire = Wire(client.app, JPEG)
+        client.portal.call(wire.call)
+        assert wire.sent[0]["status"] == 429
+        assert wire.messages.qsize() == 1  # the body is still where it was
         assert client.get("/livez").status_code == 200
         predictor.go.set()
         thread.join()
         assert answers[0].status_code == 200
         assert embed(client).status_code == 200
         text = client.get("/metrics").text
-        assert 'wplus_rejected_total{reason="overloaded"} 1.0' in text
-        assert 'wplus_inference_requests_total{op="embed",outcome="rejected"} 1.0' in text
+        assert 'wplus_rejected_total{reason="overloaded"} 2.0' in text
+        assert 'wplus_inference_requests_total{op="embed",outcome="rejected"} 2.0' in text
         assert "wplus_inflight 0.0" in text
 
 
@@ -124,38 +155,6 @@ def test_an_unknown_failure_of_the_device_is_a_500_without_its_cause(serve, capl
         assert embed(client).status_code == 200
         text = client.get("/metrics").text
         assert 'wplus_inference_requests_total{op="embed",outcome="error"} 1.0' in text
-
-
-class Wire:
-    """A client on raw ASGI, which can leave."""
-
-    def __init__(self, app, body, *, whole=True):
-        self.app, self.sent = app, []
-        self.messages = asyncio.Queue()
-        self.messages.put_nowait({"type": "http.request", "body": body, "more_body": not whole})
-
-    async def call(self, path="/embed"):
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "scheme": "http",
-            "headers": [(b"content-type", b"image/jpeg")],
-            "client": ("test", 1),
-            "server": ("test", 80),
-        }
-        await self.app(scope, self.messages.get, self._send)
-
-    async def _send(self, message):
-        self.sent.append(message)
-
-    def leave(self):
-        self.messages.put_nowait({"type": "http.disconnect"})
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["after-the-body", "during-the-body"])

@@ -5,8 +5,8 @@ import io
 import json
 
 import numpy as np
-import photos
 import pytest
+import service_photos as photos
 import torch
 from PIL import Image, ImageSequence
 
@@ -175,9 +175,7 @@ def test_colorize_takes_the_fine_rows_from_the_colour_photo(client):
     ws = numbers(answer.json()["code"])
     assert np.abs(ws[:8] - 0.2).max() < 0.01
     assert np.abs(ws[8:] - 0.8).max() < 0.01
-    again = client.post(
-        "/generate", json={"latent_id": answer.json()["latent_id"]} | PNG_JSON
-    )
+    again = client.post("/generate", json={"latent_id": answer.json()["latent_id"]} | PNG_JSON)
     assert shown(again) == shown(answer)
 
 
@@ -203,7 +201,10 @@ def luminance(color):
 def test_keep_luminance_takes_the_brightness_of_the_photo_and_says_so(client):
     fields = {"keep_luminance": "true"}
     answer = client.post(
-        "/colorize", files={"gray": DARK, "color": LIGHT}, data=fields, headers={"Accept": "image/png"}
+        "/colorize",
+        files={"gray": DARK, "color": LIGHT},
+        data=fields,
+        headers={"Accept": "image/png"},
     )
     assert luminance(pixel(answer.content)) == pytest.approx(51, abs=2)
     assert pixel(answer.content)[2] > 55  # bluish, as rows from 8 on are in the stand-in

@@ -6,9 +6,9 @@ import json
 import struct
 
 import numpy as np
-import photos
 import pytest
 import safetensors.numpy
+import service_photos as photos
 from PIL import Image
 
 JPEG = photos.plain((102, 102, 102))
@@ -120,7 +120,9 @@ def test_align_none_takes_a_square_photo_as_it_is(client):
     assert answer.status_code == 200
     assert "face" not in answer.json()
     assert "detect" not in answer.json()["timings_ms"]
-    detail = refusal(send(client, photos.plain(size=(300, 200)), align="none"), 422, "invalid-input")
+    detail = refusal(
+        send(client, photos.plain(size=(300, 200)), align="none"), 422, "invalid-input"
+    )
     assert "square" in detail
 
 

@@ -2,8 +2,7 @@
 
 import threading
 
-from conftest import wait_until
-from service_fakes import FakeAligner, FakePredictor
+from service_fakes import FakeAligner, FakePredictor, wait_until
 
 from model_core.errors import CheckpointError
 

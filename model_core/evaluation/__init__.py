@@ -1,0 +1,1 @@
+"""Figures of networks on photographs; nothing that serves imports it."""

@@ -1,5 +1,6 @@
 """Runs the service: `python -m service`. The only module here that reads the environment."""
 
+import argparse
 import logging
 import os
 import signal
@@ -28,6 +29,16 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def describe() -> str:
+    """List the settings for --help."""
+    rows = [
+        f"  {PREFIX + name.upper():24} {field.description or ''} "
+        f"({field.get_default(call_default_factory=True)})"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "settings, from the environment:\n" + "\n".join(rows)
+
+
 def read_settings() -> Settings:
     """Read the settings from the environment; end the process with a message if one is wrong."""
     try:
@@ -45,6 +56,12 @@ def read_settings() -> Settings:
 
 def main() -> int:
     """Serve until told to stop; answer the process's exit status."""
+    argparse.ArgumentParser(
+        prog="python -m service",
+        description=__doc__.partition(":")[0] + ".",
+        epilog=describe(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     settings = read_settings()
     logging.basicConfig(
         level=settings.log_level.upper(),

@@ -14,9 +14,10 @@ from torch import Tensor
 from service.codes import write_code, write_npy, write_safetensors
 from service.deps import Runtime
 from service.negotiation import JSON, NPY, SAFETENSORS
+from service.options import OutputOptions
 from service.outputs import MEDIA_TYPES, Format, encode_gif, encode_image, encode_webp_animation
 from service.provenance import GENERATED, xmp_packet
-from service.schemas import CodeAnswer, CodeObject, ImageObject, OutputOptions
+from service.schemas import CodeAnswer, CodeObject, ImageObject
 from service.stages import Stages
 
 Ws = Float[Tensor, "num_ws w_dim"]

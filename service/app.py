@@ -16,12 +16,11 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment import FaceAligner
 from model_core.errors import WplusError
-from model_core.predictor import Predictor
 from service import openapi, problems
 from service.admission import Gate
 from service.concurrency import together
 from service.deps import Runtime
-from service.engine import Engine, load_predictor
+from service.engine import Engine, PredictorLoader, load_predictor
 from service.images import harden
 from service.latents import MemoryLatentStore
 from service.middleware.admission import AdmissionMiddleware
@@ -47,7 +46,7 @@ def load_aligner(settings: Settings) -> FaceAligner:
 def create_app(
     settings: Settings,
     *,
-    predictor: Callable[[Settings], Predictor] = load_predictor,
+    predictor: PredictorLoader = load_predictor,
     aligner: Callable[[Settings], FaceAligner] = load_aligner,
     on_failure: Callable[[BaseException], None] = lambda _failure: None,
 ) -> FastAPI:
@@ -91,7 +90,7 @@ def create_app(
     return app
 
 
-def _runtime(settings: Settings, predictor: Callable[[Settings], Predictor]) -> Runtime:
+def _runtime(settings: Settings, predictor: PredictorLoader) -> Runtime:
     telemetry = Telemetry()
     engine = Engine(
         lambda: predictor(settings),
@@ -108,6 +107,7 @@ def _runtime(settings: Settings, predictor: Callable[[Settings], Predictor]) -> 
         gate=Gate(settings.max_inflight, lambda: runtime.ready),
         latents=MemoryLatentStore(settings.latent_capacity, settings.latent_ttl_s),
         workers=anyio.CapacityLimiter(settings.worker_threads),
+        films=anyio.Semaphore(settings.max_films),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)

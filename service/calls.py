@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from service.deps import Runtime
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
+from service.options import Options
 from service.problems import invalid_request
-from service.schemas import Options
 from service.sources import Source, source_of_file, source_of_text
 
 MAX_FILES = 2
@@ -20,7 +20,7 @@ FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safetensors")
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
 
-O = TypeVar("O", bound=Options)  # noqa: E741 - the options of one endpoint
+Opts = TypeVar("Opts", bound=Options)
 Named = list[tuple[str, Source]]
 
 
@@ -33,7 +33,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[O]):
+class Call(Generic[Opts]):
     """What a request asks for.
 
     Attributes:
@@ -41,7 +41,7 @@ class Call(Generic[O]):
         sources: Its sources with their field names, in order.
     """
 
-    options: O
+    options: Opts
     sources: Named
 
     def only(self, *names: str) -> list[Source]:
@@ -65,12 +65,12 @@ def missing(name: str, detail: str) -> InvalidRequestError:
 async def read_call(
     request: Request,
     runtime: Runtime,
-    options: type[O],
+    options: type[Opts],
     body: type[Body],
     names: tuple[str, ...],
     *,
     raw: str | None = None,
-) -> Call[O]:
+) -> Call[Opts]:
     """Read a request.
 
     Args:
@@ -104,7 +104,7 @@ async def read_call(
     raise UnsupportedMediaTypeError(f"Content-Type must be one of {takes}, got {media or 'none'}")
 
 
-def validate(options: type[O], fields: object) -> O:
+def validate(options: type[Opts], fields: object) -> Opts:
     """Validate options.
 
     Raises:

@@ -34,6 +34,7 @@ class Runtime:
         gate: Lets requests in.
         latents: Keeps codes under ids.
         workers: Bounds the threads that decode, align and encode.
+        films: Bounds the requests that hold many frames, of 3 MB each at 1024 px.
         version: Version of the service.
         aligner: Finds faces; None until loaded.
     """
@@ -44,6 +45,7 @@ class Runtime:
     gate: Gate
     latents: LatentStore
     workers: anyio.CapacityLimiter
+    films: anyio.Semaphore
     version: str
     aligner: FaceAligner | None = field(default=None)
 

@@ -30,6 +30,9 @@ Code = Float[Tensor, "num_ws w_dim"]
 logger = logging.getLogger("service.engine")
 
 
+PredictorLoader = Callable[[Settings], Predictor]
+
+
 def load_predictor(settings: Settings) -> Predictor:
     """Load the predictor that the settings ask for."""
     return Predictor.load(settings.cache, settings.network, settings.device, settings.backend)

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from model_core.errors import InvalidInputError, ModelMismatchError, NoFaceError
 from service.batcher import DeadlineExceededError
+from service.bodies import ColorizeBody, EmbedBody, GenerateBody, MorphBody
 from service.errors import (
     AnimatedImageError,
     BrokenImageError,
@@ -29,15 +30,7 @@ from service.errors import (
 )
 from service.negotiation import JSON, NPY, SAFETENSORS
 from service.problems import Problem, responses
-from service.schemas import (
-    CodeAnswer,
-    ColorizeBody,
-    EmbedAnswer,
-    EmbedBody,
-    FramesAnswer,
-    GenerateBody,
-    MorphBody,
-)
+from service.schemas import CodeAnswer, EmbedAnswer, FramesAnswer
 
 REF = "#/components/schemas/{model}"
 MODELS = (EmbedBody, MorphBody, ColorizeBody, GenerateBody)

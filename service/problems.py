@@ -86,7 +86,7 @@ def problem_of(scope: Scope, error: Exception) -> Response:
     state["outcome"], state["problem"] = rule.outcome, rule.code
     if rule.status == 500:
         logger.error("request %s failed", state.get("request_id", ""), exc_info=error)
-    elif rule.status > 500:
+    elif rule.status > 500 and rule.outcome != "rejected":
         logger.warning("request %s: %s", state.get("request_id", ""), error)
     errors = error.errors if isinstance(error, InvalidRequestError) else ()
     return problem(scope, rule.status, rule.code, rule.title, str(error), errors=errors)

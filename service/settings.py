@@ -23,7 +23,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What the log holds."
+    )
 
     cache: Path = Field(
         default_factory=lambda: cache_folder(None),
@@ -46,6 +48,7 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         default=32, ge=1, description="Requests served at once; more get 429."
     )
+    max_films: int = Field(default=2, ge=1, description="Morphs of many frames made at once.")
     queue_size: int = Field(default=64, ge=1, description="Entries that wait for one operation.")
     max_batch: int = Field(default=4, ge=1, description="Largest batch on the device.")
     worker_threads: int = Field(

@@ -13,7 +13,8 @@ from service.codes import read_code
 from service.deps import Runtime
 from service.errors import ImageRejectedError, rule_of
 from service.images import ImageLimits, Photo, read_photo
-from service.schemas import FaceObject, PhotoOptions
+from service.options import PhotoOptions
+from service.schemas import FaceObject
 from service.sources import CodeSource, LatentSource, PhotoSource, Source
 from service.stages import Stages
 
@@ -80,7 +81,7 @@ async def embed_photo(
     crop_px: int | None = None,
 ) -> tuple[Ws, Portrait]:
     """Read, align and embed a photo."""
-    portrait = await find_portrait(source, runtime, stages, options, crop_px)
+    portrait = await _find_portrait(source, runtime, stages, options, crop_px)
     answer = await runtime.engine.embed(portrait.input, stages.deadline_s)
     return stages.take("encode", answer), portrait
 
@@ -92,7 +93,7 @@ async def find_known(source: CodeSource | LatentSource, runtime: Runtime) -> Ws:
     return await runtime.in_worker(read_code, source.value, runtime.generator)
 
 
-async def find_portrait(
+async def _find_portrait(
     source: PhotoSource,
     runtime: Runtime,
     stages: Stages,

@@ -76,8 +76,9 @@ def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     network = new_embedding_network(options.cache, generator)
     lpips = load_stlpips(options.cache, "alex")
     device = torch.device(options.device)
+    stored = run / "sensitivity.safetensors"
     gradients = load_or_sample(
-        run / "sensitivity.safetensors", generator, fingerprint, config.sensitivity_samples
+        stored, generator, fingerprint, config.sensitivity_samples, config.compile
     )
     training = Pretraining(config, run, generator, network, lpips, held_out, gradients, device)
     training.run()

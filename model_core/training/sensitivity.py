@@ -24,7 +24,7 @@ FAMILY = "sensitivity"
 
 
 def sample_gradients(
-    generator: Generator, count: int, seed: int
+    generator: Generator, count: int, seed: int, compiled: bool
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Sample g = J' v at random codes, for the image at 64 px by area, scaled so that the mean of
     (g . delta)^2 is the MSE on [-1, 1].
@@ -33,6 +33,7 @@ def sample_gradients(
         generator: Frozen, on the CPU.
         count: How many gradients, each at a code of its own.
         seed: Of codes and noise.
+        compiled: Whether the generator is compiled.
     """
     network = copy.deepcopy(generator)
     network.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -41,7 +42,7 @@ def sample_gradients(
         img = F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), PIXELS)
         return (img * v).sum()
 
-    compiled = torch.compile(project)
+    run = torch.compile(project) if compiled else project
     config = TrainConfig()
     gradients = []
     for i in tqdm(range(count), unit="gradient"):
@@ -50,13 +51,13 @@ def sample_gradients(
             ws = sample_codes(generator, config, 1, random)
         ws.requires_grad_(True)
         v = torch.randn(1, 3, PIXELS, PIXELS, generator=random) / (3 * PIXELS * PIXELS) ** 0.5
-        (gradient,) = torch.autograd.grad(compiled(ws, v), ws)
+        (gradient,) = torch.autograd.grad(run(ws, v), ws)
         gradients.append(gradient[0])
     return torch.stack(gradients)
 
 
 def load_or_sample(
-    path: Path, generator: Generator, fingerprint: str, count: int
+    path: Path, generator: Generator, fingerprint: str, count: int, compiled: bool
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Read gradients from a file, or sample them and write it.
 
@@ -64,7 +65,7 @@ def load_or_sample(
         ModelMismatchError: If the file's belong to another generator.
     """
     if not path.exists():
-        gradients = sample_gradients(generator, count, seed=0)
+        gradients = sample_gradients(generator, count, seed=0, compiled=compiled)
         about = {"name": path.stem, "family": FAMILY, "generator": fingerprint}
         save_network(path, {"gradients": gradients}, about)
     tensors, sidecar = load_network(path)

@@ -7,7 +7,7 @@ from service.errors import TooLargeError
 from service.telemetry import OPERATIONS, Telemetry
 
 ENVELOPE_BYTES = 1_000_000  # form boundaries, fields, a code in JSON numbers
-FILES = {"morph": 2, "colorize": 2}
+FILES = {"morph": 2, "colorize": 2, "generate": 0}
 
 
 class BodyLimitMiddleware:

@@ -9,26 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.answers import Pixels, Result, Writer, Ws
+from service.bodies import ColorizeBody, GenerateBody, MorphBody
 from service.calls import Call, missing, read_call
 from service.concurrency import together
 from service.deps import Runtime, Shared
 from service.errors import InvalidRequestError
 from service.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.options import PSI, ColorizeOptions, GenerateOptions, MorphOptions
 from service.outputs import with_luminance
 from service.provenance import COMPOSITE, GENERATED
-from service.schemas import (
-    PSI,
-    CodeAnswer,
-    ColorizeBody,
-    ColorizeOptions,
-    Frame,
-    FramesAnswer,
-    GenerateBody,
-    GenerateOptions,
-    MorphBody,
-    MorphOptions,
-)
+from service.schemas import CodeAnswer, Frame, FramesAnswer
 from service.sources import PhotoSource
 from service.stages import Stages
 from service.subjects import Subject, find_known, find_subject
@@ -70,7 +61,8 @@ async def morph(request: Request, runtime: Shared) -> Response:
     )
     if call.options.steps is not None:
         ends = (first.ws, second.ws)
-        return await _frames(runtime, stages, call, ends, call.options.steps, media)
+        async with runtime.films:
+            return await _frames(runtime, stages, call, ends, call.options.steps, media)
     lam = 0.5 if call.options.lam is None else call.options.lam
     ws = morph_ws(first.ws[None], second.ws[None], lam)[0]
     return await _still(runtime, stages, call, ws, media)

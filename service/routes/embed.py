@@ -5,17 +5,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.answers import Pixels, Result, Writer
+from service.bodies import EmbedBody
 from service.calls import missing, read_call
 from service.deps import Runtime, Shared
 from service.negotiation import CODES, JSON, STILLS, negotiate
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.schemas import (
-    REFINE_ABOVE_LPIPS,
-    EmbedAnswer,
-    EmbedBody,
-    EmbedOptions,
-    QualityObject,
-)
+from service.options import EmbedOptions
+from service.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
 from service.sources import PhotoSource
 from service.stages import Stages
 from service.subjects import Portrait, embed_photo

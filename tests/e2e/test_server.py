@@ -276,9 +276,16 @@ def test_ctrl_c_while_loading_ends_at_once(cache):
     assert "Traceback" not in service.log
 
 
-def test_ctrl_c_ends_cleanly(service):
+def test_ctrl_c_answers_what_is_under_way_and_ends_cleanly(service, client, embedded):
     """Comes last: it ends the service that the others use."""
-    assert service.stop() == 0
+    sources = [{"latent_id": embedded["latent_id"]}] * 2
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.post, "/morph", json={"sources": sources, "steps": 8})
+        end = time.monotonic() + 30
+        while "wplus_inflight 1.0" not in client.get("/metrics").text:
+            assert time.monotonic() < end
+        assert service.stop() == 0
+        assert len(call.result().json()["frames"]) == 8
     assert "ready" in service.log
     assert service.log.rstrip().endswith("service: stopped")
     assert "Traceback" not in service.log

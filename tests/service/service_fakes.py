@@ -1,5 +1,6 @@
 """Stand-ins for the networks: quick, deterministic, and exact where a test needs to tell codes."""
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -92,3 +93,23 @@ def wait_until(condition, seconds=10.0):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)
+
+
+class Held(FakePredictor):
+    """Stops in its next call, once told to, until let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.hold, self.go = False, threading.Event()
+
+    def _work(self, op, size):
+        if self.hold:
+            self.go.wait(10)
+        super()._work(op, size)
+
+
+def in_background(function):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function()))
+    thread.start()
+    return thread, answers

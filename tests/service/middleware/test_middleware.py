@@ -1,11 +1,10 @@
 """The middleware around the whole application, on stand-ins."""
 
 import asyncio
-import threading
 
 import pytest
 import service_photos as photos
-from service_fakes import FakePredictor, wait_until
+from service_fakes import FakePredictor, Held, in_background, wait_until
 
 from service.middleware.observe import CLIENT_CLOSED
 
@@ -14,26 +13,6 @@ JPEG = photos.plain()
 
 def embed(client, **options):
     return client.post("/embed", files={"image": ("a.jpg", JPEG)}, **options)
-
-
-class Held(FakePredictor):
-    """Stops in `embed`, once told to, until let go."""
-
-    def __init__(self):
-        super().__init__()
-        self.hold, self.go = False, threading.Event()
-
-    def embed(self, faces):
-        if self.hold:
-            self.go.wait(10)
-        return super().embed(faces)
-
-
-def in_background(function):
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()))
-    thread.start()
-    return thread, answers
 
 
 class Wire:

@@ -9,6 +9,7 @@ import pytest
 import service_photos as photos
 import torch
 from PIL import Image, ImageSequence
+from service_fakes import Held, in_background, wait_until
 
 from service.codes import GeneratorId, write_code, write_npy, write_safetensors
 
@@ -104,6 +105,22 @@ def test_codes_alone_need_no_rendering(client):
     answer = client.post("/morph", files=files, data={"lam": "1"}, headers={"Accept": NPY})
     assert np.abs(np.load(io.BytesIO(answer.content)) - 0.8).max() < 0.01
     assert "synthesize" not in answer.headers["server-timing"]
+
+
+def test_only_so_many_morphs_hold_their_frames_at_once(serve):
+    predictor = Held()
+    with serve(predictor, max_films=1, max_batch=2) as client:
+        ids = [client.post("/generate", json={"seed": seed}).json()["latent_id"] for seed in (1, 2)]
+        body = {"sources": [{"latent_id": latent_id} for latent_id in ids], "steps": 4}
+        predictor.hold = True
+        calls = [in_background(lambda: client.post("/morph", json=body)) for _ in range(2)]
+        runtime = client.runtime
+        wait_until(lambda: runtime.gate.inflight == 2 and runtime.engine.busy_s > 0.05)
+        assert sum(batcher.depth for batcher in runtime.engine.batchers) <= 1
+        predictor.go.set()
+        for thread, answers in calls:
+            thread.join()
+            assert len(answers[0].json()["frames"]) == 4
 
 
 @pytest.mark.parametrize(("accept", "form"), [("image/webp", "WEBP"), ("image/gif", "GIF")])
@@ -282,6 +299,15 @@ def test_a_form_can_carry_the_seed(client):
 )
 def test_generate_refuses_what_is_not_one_thing(client, body):
     refusal(client.post("/generate", json=body), 422, "invalid-request")
+
+
+def test_floods_of_numbers_are_refused(client):
+    flood = json.dumps({"code": [[0]] * 300_000})
+    assert len(flood) > 1_000_000
+    headers = {"Content-Type": "application/json"}
+    refusal(client.post("/generate", content=flood, headers=headers), 413, "too-large")
+    answer = client.post("/generate", json={"code": [[0.0]] * 100})
+    assert "at most 64" in refusal(answer, 422, "invalid-request")
 
 
 def test_generate_takes_no_photos(client):

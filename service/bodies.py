@@ -1,0 +1,100 @@
+"""JSON bodies: the options of each endpoint with the photos, codes or latent ids it works on.
+
+Only their shape is judged here: photos are judged by `images`, codes by `codes`.
+"""
+
+import base64
+import binascii
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from service.errors import InvalidRequestError
+from service.options import ColorizeOptions, EmbedOptions, GenerateOptions, MorphOptions, Options
+from service.schemas import Base64, CodeObject, Rows
+from service.sources import CodeSource, LatentSource, PhotoSource, Source
+
+Code = CodeObject | Rows
+
+
+class SourceObject(Options):
+    """A photo, a code or a latent id: exactly one of them."""
+
+    image: Base64 | None = None
+    code: Code | None = None
+    latent_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if len([name for name in self.model_fields_set if getattr(self, name) is not None]) != 1:
+            raise ValueError("source must have exactly one of image, code, latent_id")
+        return self
+
+    def as_source(self) -> Source:
+        """Turn it into what the handlers take."""
+        if self.image is not None:
+            return PhotoSource(_from_base64(self.image))
+        if self.latent_id is not None:
+            return LatentSource(self.latent_id)
+        return _code_source(self.code)
+
+
+class EmbedBody(EmbedOptions):
+    """JSON body of /embed."""
+
+    image: Base64
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name the photo."""
+        return [("image", PhotoSource(_from_base64(self.image)))]
+
+
+class MorphBody(MorphOptions):
+    """JSON body of /morph."""
+
+    items: list[SourceObject] = Field(
+        alias="sources", min_length=2, max_length=2, description="First and second, in order."
+    )
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name both, in order."""
+        return [("sources", item.as_source()) for item in self.items]
+
+
+class ColorizeBody(ColorizeOptions):
+    """JSON body of /colorize."""
+
+    gray: SourceObject
+    color: SourceObject
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name both."""
+        return [("gray", self.gray.as_source()), ("color", self.color.as_source())]
+
+
+class GenerateBody(GenerateOptions):
+    """JSON body of /generate."""
+
+    code: Code | None = None
+    latent_id: str | None = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name what is given; none where a seed is."""
+        rows: list[tuple[str, Source]] = []
+        if self.code is not None:
+            rows.append(("code", _code_source(self.code)))
+        if self.latent_id is not None:
+            rows.append(("latent_id", LatentSource(self.latent_id)))
+        return rows
+
+
+def _code_source(code: Code | None) -> CodeSource:
+    return CodeSource(code.model_dump() if isinstance(code, CodeObject) else code)
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as err:
+        detail = "image must be base64, got other text"
+        raise InvalidRequestError(detail, [{"pointer": "#/image", "detail": detail}]) from err

@@ -1,0 +1,117 @@
+"""The options of each endpoint: query parameters, form fields or members of a JSON body.
+
+An unknown option is an error, so that a misspelt one never passes in silence.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.codes import Encoding
+from service.outputs import Format
+
+MAX_STEPS = 60
+PSI = 0.7
+
+Wanted = Literal["code", "image", "both"]
+
+
+class Options(BaseModel):
+    """Rules that all options share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class OutputOptions(Options):
+    """How results are written."""
+
+    wanted: Wanted = Field(
+        default="both", alias="return", description="What a JSON answer carries."
+    )
+    encoding: Encoding = Field(default="base64", description="How JSON answers write codes.")
+    form: Format = Field(
+        default="jpeg", alias="format", description="Format of images in JSON answers."
+    )
+    image_quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP.")
+
+
+class PhotoOptions(OutputOptions):
+    """How photos are read."""
+
+    align: Literal["auto", "none"] = Field(
+        default="auto",
+        description="Find the face and crop, or take a square photo as cropped already.",
+    )
+    face: int = Field(default=0, ge=0, le=1000, description="Which face, the largest first.")
+
+
+class EmbedOptions(PhotoOptions):
+    """Options of /embed."""
+
+    wanted: Wanted = Field(
+        default="code", alias="return", description="What a JSON answer carries."
+    )
+
+
+class MorphOptions(PhotoOptions):
+    """Options of /morph."""
+
+    lam: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the first code; 0.5 if unset.",
+    )
+    steps: int | None = Field(
+        default=None,
+        ge=2,
+        le=MAX_STEPS,
+        description="Frames from the first to the second, ends included.",
+    )
+    frame_ms: int = Field(
+        default=100, ge=20, le=5000, description="Time of a frame of an animation."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.lam is not None and self.steps is not None:
+            raise ValueError("lam must be left out where steps is given, got both")
+        return self
+
+
+class ColorizeOptions(PhotoOptions):
+    """Options of /colorize."""
+
+    first_row: int = Field(
+        default=8, ge=0, le=17, description="First row taken from the colour code."
+    )
+    strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the colour code in those rows.",
+    )
+    keep_luminance: bool = Field(
+        default=False, description="Take the brightness of every pixel from the grey photo itself."
+    )
+
+
+class GenerateOptions(OutputOptions):
+    """Options of /generate."""
+
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Draws a code.")
+    psi: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description=f"Truncation towards the mean code; only with seed, {PSI} if unset.",
+    )
+
+    @model_validator(mode="after")
+    def _psi_needs_seed(self) -> Self:
+        if self.psi is not None and self.seed is None:
+            raise ValueError("psi must be left out where no seed is given")
+        return self

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.errors import InvalidInputError
+from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from model_core.loading import load_generator
+from model_core.synthesizer import Synthesizer
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    generator = MobileStyleGAN(MobileStyleGANConfig(w_dim=16, mapping_layers=2, widths=(16, 16, 8)))
+    generator.const.normal_()
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return 3 * torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(1))
+
+
+def reference(generator, ws):
+    img = (generator.synthesis(ws).clamp(-1, 1) + 1) * 127.5
+    return img.permute(0, 2, 3, 1)
+
+
+def test_eager_is_the_generator_rounded_to_bytes(tiny, codes):
+    images = Synthesizer(tiny, backend="eager")(codes)
+    assert (images.dtype, images.shape) == (torch.uint8, (2, 64, 64, 3))
+    assert (images - reference(tiny, codes)).abs().max() <= 0.51
+
+
+def test_openvino_is_less_than_a_level_from_the_reference(tiny, codes):
+    images = Synthesizer(tiny, backend="openvino")(codes)
+    assert images.shape == (2, 64, 64, 3)
+    assert (images - reference(tiny, codes)).abs().mean() < 1
+
+
+COMPILED = """
+import sys, numpy, torch
+from pathlib import Path
+from model_core.loading import load_generator
+from model_core.synthesizer import Synthesizer
+generator, _ = load_generator(Path(sys.argv[1]))
+ws = torch.from_numpy(numpy.load(sys.argv[2]))
+numpy.save(sys.argv[3], Synthesizer(generator, backend="compile")(ws).numpy())
+"""
+
+
+@pytest.mark.slow
+def test_compiled_is_less_than_a_level_from_the_reference(cache, tmp_path):
+    generator, _ = load_generator(cache)
+    w = generator.mapping(torch.randn(2, 512, generator=torch.Generator().manual_seed(3)))
+    ws = w[:, None].repeat(1, 18, 1)
+    files = [tmp_path / "ws.npy", tmp_path / "images.npy"]
+    np.save(files[0], ws.numpy())
+    # In a process of its own: the compiler cannot read functions whose shapes are checked.
+    subprocess.run([sys.executable, "-c", COMPILED, cache, *files], check=True)
+    images = np.load(files[1])
+    assert images.shape == (2, 1024, 1024, 3)
+    assert (torch.from_numpy(images) - reference(generator, ws)).abs().mean() < 1
+
+
+def test_auto_takes_openvino_where_no_compiler_is_found(tiny, monkeypatch, caplog):
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    assert Synthesizer(tiny).backend == "openvino"
+    assert "no C++ compiler" in caplog.text
+
+
+def test_the_generator_that_is_given_stays_as_it_is(tiny):
+    Synthesizer(tiny, backend="openvino")
+    assert tiny.const.dtype == torch.float32
+
+
+def test_openvino_is_refused_where_it_cannot_run(tiny):
+    with pytest.raises(InvalidInputError, match="backend"):
+        Synthesizer(tiny, "cuda", "openvino")

@@ -1,0 +1,57 @@
+import torch
+
+from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
+from model_core.training.pairs import make_render
+from model_core.training.sensitivity import load_or_sample
+
+
+def test_style_loss_is_the_mean_squared_change_of_standardised_styles(generator):
+    loss = StyleLoss(generator, torch.ones(generator.num_ws))
+    ws, target = torch.randn(2, 3, generator.num_ws, 16)
+    z = torch.randn(4096, 16, generator=torch.Generator().manual_seed(0))
+    w = generator.mapping(z)
+    expected = torch.zeros(3)
+    for r, matrix in enumerate(generator.style_matrices()):
+        change = (ws - target)[:, r] @ matrix.T / (w @ matrix.T).std(dim=0)
+        expected += change.square().mean(dim=1) / generator.num_ws
+    assert torch.allclose(loss(ws, target), expected, rtol=1e-4)
+    assert torch.equal(loss(ws, ws), torch.zeros(3))
+
+
+def test_rows_count_by_their_weight(generator):
+    weights = torch.zeros(generator.num_ws)
+    weights[3] = 1
+    loss = StyleLoss(generator, weights)
+    ws = torch.randn(1, generator.num_ws, 16)
+    other, third = ws.clone(), ws.clone()
+    other[:, 4:] += 1
+    third[:, 3] += 1
+    assert loss(ws, other) == 0
+    assert loss(ws, third) > 0
+
+
+def test_row_weights_sum_to_the_rows_and_favour_none_to_nothing(generator):
+    render = make_render(generator, torch.device("cpu"), compiled=False)
+    weights = measure_row_weights(generator, render, seed=0)
+    assert torch.isclose(weights.sum(), torch.tensor(float(generator.num_ws)))
+    assert (weights >= 0.5).all()
+
+
+def test_sensitivity_predicts_the_mse_of_small_changes(generator, tmp_path):
+    gradients = load_or_sample(tmp_path / "s.safetensors", generator, "f" * 64, 400, compiled=False)
+    loss = SensitivityLoss(gradients)
+    w = generator.mapping(torch.randn(64, 16, generator=torch.Generator().manual_seed(5)))
+    ws = w[:, None].repeat(1, generator.num_ws, 1)
+    moved = ws + 0.02 * torch.randn(ws.shape, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        small = [
+            torch.nn.functional.adaptive_avg_pool2d(generator.synthesis(x), 64) for x in (ws, moved)
+        ]
+    actual = (small[0] - small[1]).square().mean()
+    assert 0.5 < loss(moved, ws).mean() / actual < 2
+
+
+def test_stored_gradients_are_read_back_and_tied_to_their_generator(generator, tmp_path):
+    path = tmp_path / "s.safetensors"
+    first = load_or_sample(path, generator, "f" * 64, 2, compiled=False)
+    assert torch.equal(load_or_sample(path, generator, "f" * 64, 2, compiled=False), first)

@@ -1,0 +1,73 @@
+import dataclasses
+
+import pytest
+import torch
+
+from model_core.training.config import TrainConfig
+from model_core.training.pairs import PairRing, make_render, sample_codes, seeded
+
+
+def test_a_stream_of_randomness_depends_on_all_its_arguments():
+    draws = {
+        torch.rand((), generator=seeded(*key)).item()
+        for key in [(0, "pair", 0), (1, "pair", 0), (0, "step", 0), (0, "pair", 1), (0, "pair", 0)]
+    }
+    assert len(draws) == 4
+
+
+def test_unmixed_codes_repeat_one_row(generator):
+    config = TrainConfig(mixed_share=0.0)
+    ws = sample_codes(generator, config, 5, seeded(0, "pair", 0))
+    assert ws.shape == (5, 16, 16)
+    assert torch.equal(ws, ws[:, :1].expand_as(ws))
+
+
+def test_mixed_codes_change_at_one_to_three_rows(generator):
+    config = TrainConfig(mixed_share=1.0)
+    ws = sample_codes(generator, config, 200, seeded(0, "pair", 0))
+    changes = (ws[:, 1:] != ws[:, :-1]).any(dim=2).sum(dim=1)
+    assert set(changes.tolist()) == {1, 2, 3}
+
+
+def test_truncation_bounds_the_spread(generator):
+    config = TrainConfig(mixed_share=0.0)
+    near = dataclasses.replace(config, psi_min=0.1, psi_max=0.1)
+    far = dataclasses.replace(config, psi_min=1.0, psi_max=1.0)
+    small, large = (
+        sample_codes(generator, c, 50, seeded(0, "pair", 0)) - generator.w_mean for c in (near, far)
+    )
+    assert torch.allclose(small * 10, large, atol=1e-5)
+
+
+def test_the_ring_keeps_the_newest_and_is_shared(tmp_path):
+    ring = PairRing(tmp_path, 4, (2, 3))
+    for i in range(6):
+        ring.append(
+            torch.full((1, 3, 256, 256), i, dtype=torch.uint8), torch.full((1, 2, 3), float(i))
+        )
+    again = PairRing.open(tmp_path)
+    assert again.count == 6
+    img, ws = again.read([2, 3, 4, 5])
+    assert img[:, 0, 0, 0].tolist() == [2, 3, 4, 5]
+    assert ws[:, 0, 0].tolist() == [2, 3, 4, 5]
+    drawn, _ = again.draw(3, 6, 100, seeded(0, "step", 0))
+    assert set(drawn[:, 0, 0, 0].tolist()) == {3, 4, 5}
+
+
+@torch.no_grad()
+def test_rendered_pairs_are_the_images_by_area(generator):
+    ws = sample_codes(generator, TrainConfig(), 2, seeded(0, "pair", 0))
+    img = make_render(generator, torch.device("cpu"), compiled=False)(ws)
+    full = generator.synthesis(ws)
+    expected = (torch.nn.functional.avg_pool2d(full, 2).clamp(-1, 1) + 1) * 127.5
+    assert (img.shape, img.dtype) == ((2, 3, 256, 256), torch.uint8)
+    assert (img - expected).abs().mean() < 1
+
+
+@pytest.mark.parametrize("slots", [4, 5])
+def test_a_ring_of_another_size_is_made_anew(tmp_path, slots):
+    PairRing(tmp_path, 4, (2, 3)).append(
+        torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.ones(1, 2, 3)
+    )
+    ring = PairRing(tmp_path, slots, (2, 3))
+    assert ring.read([0])[1].any() == (slots == 4)

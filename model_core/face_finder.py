@@ -82,17 +82,25 @@ class _Sighting:
     def centre(self) -> Float64[np.ndarray, "2"]:
         """The middle of the box, in the photo's plane."""
         middle = self.box.dcenter()
-        return self.view.to_photo(np.array([[middle.x + 0.5, middle.y + 0.5]]))[0]
+        point: Float64[np.ndarray, 2] = self.view.to_photo(
+            np.array([[middle.x + 0.5, middle.y + 0.5]])
+        )[0]
+        return point
 
     @property
     def width(self) -> float:
         """The box's width in photo pixels."""
-        return self.box.width() * self.view.scale
+        return float(self.box.width()) * self.view.scale
 
     def shows_same(self, other: "_Sighting") -> bool:
         """Say whether both squares lie on one face."""
         distance = float(np.linalg.norm(self.centre - other.centre))
         return distance < max(self.width, other.width) / 2
+
+    def lies_in(self, size: tuple[int, int]) -> bool:
+        """Say whether the middle half of the square lies in a photo of this width and height."""
+        margin = self.width / 4
+        return bool(np.all((self.centre >= margin) & (self.centre <= np.array(size) - margin)))
 
 
 class FaceFinder:
@@ -138,7 +146,8 @@ class FaceFinder:
         found = [s for s in closer if s.score > SURE_SCORE]
         yield found + [s for s in sure if not any(s.shows_same(other) for other in found)]
         yield sorted(seen + closer, key=lambda s: s.score)[-1:]
-        yield self._detect(_padded(overview, PADDING), SURE_SCORE)
+        padded = self._detect(_padded(overview, PADDING), SURE_SCORE)
+        yield [s for s in padded if s.lies_in(photo.size)]  # not a half face and its mirror image
         for tilt_deg in TILTS_DEG:
             yield self._detect(_turned(overview, tilt_deg), SURE_SCORE)
         if max(photo.size) > CLOSER_PX:

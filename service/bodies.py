@@ -11,10 +11,8 @@ from pydantic import Field, model_validator
 
 from service.errors import InvalidRequestError
 from service.options import ColorizeOptions, EmbedOptions, GenerateOptions, MorphOptions, Options
-from service.schemas import Base64, CodeObject, Rows
+from service.schemas import Base64, Code, CodeObject
 from service.sources import CodeSource, LatentSource, PhotoSource, Source
-
-Code = CodeObject | Rows
 
 
 class SourceObject(Options):

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from model_core.errors import WplusError
 from service.errors import InvalidRequestError, rule_of
+from service.schemas import NUMBERS, OTHER
 
 MEDIA_TYPE = "application/problem+json"
 HTTP_CODES = {
@@ -25,6 +26,7 @@ HTTP_CODES = {
     405: ("method-not-allowed", "The path does not take this method"),
 }
 RETRY_STATUSES = (429, 503)
+TAGS = (NUMBERS, OTHER)  # branches of a union, which pydantic lists among the fields
 
 logger = logging.getLogger("service.problems")
 
@@ -118,7 +120,7 @@ def invalid_request(errors: Sequence[Any]) -> InvalidRequestError:
     """Turn pydantic's errors into ours, each with the JSON pointer of its field."""
     rows = [
         {
-            "pointer": "#/" + "/".join(str(part) for part in error["loc"]),
+            "pointer": "#/" + "/".join(str(part) for part in error["loc"] if part not in TAGS),
             "detail": error["msg"].removeprefix("Value error, "),
         }
         for error in errors

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from service.codes import Encoding
 
@@ -13,9 +13,17 @@ Base64 = Annotated[
 ]
 
 
-# As numbers; the exact shape is judged with the generator at hand, this is against floods.
+# The two branches of a code; problems.py leaves these tags out of its pointers.
+NUMBERS, OTHER = "(numbers)", "(other)"
+
+
+def _branch(value: object) -> str:
+    return NUMBERS if isinstance(value, list) else OTHER
+
+
+# The exact shape is judged with the generator at hand; these bounds are against floods.
 Rows = Annotated[
-    list[Annotated[list[float], Field(max_length=8192)]], Field(max_length=64, examples=[[[0.1]]])
+    list[Annotated[list[float], Field(max_length=8192)]], Field(max_length=64), Tag(NUMBERS)
 ]
 
 
@@ -29,7 +37,12 @@ class CodeObject(BaseModel):
     shape: list[int] | None = Field(default=None, examples=[[18, 512]])
     dtype: Literal["float16", "float32", "float64"] = "float32"
     encoding: Encoding = "base64"
-    data: str | Rows = Field(description="Little-endian base64, or rows of numbers.")
+    data: Annotated[Annotated[str, Tag(OTHER)] | Rows, Discriminator(_branch)] = Field(
+        description="Little-endian base64, or rows of numbers."
+    )
+
+
+Code = Annotated[Annotated[CodeObject, Tag(OTHER)] | Rows, Discriminator(_branch)]
 
 
 class ImageObject(BaseModel):

@@ -6,6 +6,7 @@ are the identity encoder's own and therefore flatter the network.
 """
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -23,10 +24,12 @@ from model_core.errors import WplusError
 from model_core.evaluation.systems import (
     Codes,
     Faces,
+    compiled_render,
     iterator_codes,
     mean_codes,
     network_codes,
 )
+from model_core.iterator import Iterator
 from model_core.loading import (
     load_embedding_network,
     load_generator,
@@ -80,18 +83,16 @@ def _compare(options: argparse.Namespace, cache: Path) -> dict[str, dict[str, fl
         codes["network"] = ws, faces
         codes[f"network, first {len(few)}"] = ws[: len(few)], few
     if "iterator" in options.methods:
-        lpips = load_stlpips(cache, "alex")
-        with tqdm(total=len(few) * max(MARKS), unit="step") as bar:
-            kept = iterator_codes(generator, lpips, few, MARKS, lambda n: _advance(bar, n))
+        render = compiled_render(copy.deepcopy(generator), few.shape[-1])
+        iterator = Iterator(render, load_stlpips(cache, "alex"))
+        starts = mean_codes(generator, few)
+        with tqdm(total=len(few) * (max(MARKS) + len(MARKS)), unit="evaluation") as bar:
+            kept = iterator_codes(iterator, few, starts, MARKS, bar.update)
         for mark, iterated in kept.items():
             codes[f"iterator from the mean code, {mark} steps, first {len(few)}"] = iterated, few
     options.out.mkdir(parents=True, exist_ok=True)
     judge = _Judge(cache, Synthesizer(generator))
     return {name: judge(name, ws, x, options.out) for name, (ws, x) in codes.items()}
-
-
-def _advance(bar: "tqdm[None]", count: int) -> None:
-    bar.update(count)
 
 
 class _Judge:

@@ -1,6 +1,6 @@
 """The embedders that are compared: faces in, W+ codes out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -9,9 +9,7 @@ from torch.nn import functional as F
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
-from model_core.perceptual import Perceptual
-
-ITERATOR_LR = 0.05
+from model_core.iterator import Iterator, IteratorState, StepReport
 
 Faces = Float[Tensor, "batch 3 height width"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
@@ -28,55 +26,44 @@ def network_codes(network: EmbeddingNetwork, faces: Faces) -> Codes:
     return torch.cat([network(face[None]) for face in faces])
 
 
-def iterate(
-    generator: Generator,
-    lpips: Perceptual,
-    face: Float[Tensor, "1 3 height width"],
-    start: Float[Tensor, "1 num_ws w_dim"],
-    steps: int,
-) -> Iterator[Float[Tensor, "1 num_ws w_dim"]]:
-    """Optimise a code by Adam on MSE + LPIPS at 256 px through the generator's full output.
+def compiled_render(generator: Generator, size_px: int) -> Callable[[Codes], Faces]:
+    """Return the generator's full output by area, compiled in bfloat16 and differentiable."""
+    network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    Yields:
-        The code after each step.
-    Source: Guan et al. 2020, equation 1 with alpha = 1; the learning rate is ours.
-    """
-    ws = start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([ws], lr=ITERATOR_LR)
-    wanted = [feature.detach() for feature in lpips.features(face)]
-    for _ in range(steps):
-        img = F.adaptive_avg_pool2d(generator.synthesis(ws), face.shape[-1])
-        loss = (img - face).square().mean() + lpips.distance(lpips.features(img), wanted).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield ws.detach().clone()
+    def render(ws: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), size_px)
+
+    return torch.compile(render)
 
 
 def iterator_codes(
-    generator: Generator,
-    lpips: Perceptual,
+    iterator: Iterator,
     faces: Faces,
+    starts: Codes,
     marks: list[int],
-    progress: Callable[[int], None],
+    progress: Callable[[], object],
 ) -> dict[int, Codes]:
-    """Run the iterator from the mean code on each face.
+    """Run the iterator on each face.
 
     Args:
-        generator: Frozen.
-        lpips: The perceptual part of its loss.
+        iterator: What is run.
         faces: Aligned faces in [-1, 1].
-        marks: Numbers of steps whose codes are kept.
-        progress: Called with 1 after each step.
+        starts: One code per face.
+        marks: Rising numbers of steps whose best codes are kept.
+        progress: Called after each step.
 
     Returns:
         Codes of all faces by number of steps.
     """
     kept: dict[int, list[Tensor]] = {mark: [] for mark in marks}
-    for face in faces:
-        start = mean_codes(generator, face[None])
-        for step, ws in enumerate(iterate(generator, lpips, face[None], start, max(marks)), 1):
-            progress(1)
-            if step in kept:
-                kept[step].append(ws)
+    for face, start in zip(faces.split(1), starts.split(1), strict=True):
+        state = IteratorState.start(start)
+        for mark in marks:
+
+            def on_step(_report: StepReport) -> bool:
+                progress()
+                return True
+
+            iterator.run(state, face, mark - state.step, on_step)
+            kept[mark].append(state.best_ws)
     return {mark: torch.cat(codes) for mark, codes in kept.items()}

@@ -170,7 +170,9 @@ def test_waiting_requests_form_a_batch(serve):
     predictor = Held()
     with serve(predictor, max_batch=4) as client:
         predictor.hold = True
-        threads = [in_background(lambda: embed(client)) for _ in range(5)]
+        threads = [in_background(lambda: embed(client))]
+        wait_until(lambda: client.runtime.engine.busy_s > 0)
+        threads += [in_background(lambda: embed(client)) for _ in range(4)]
         wait_until(lambda: client.runtime.engine.batchers[0].depth == 4)
         predictor.go.set()
         for thread, answers in threads:

@@ -1,0 +1,87 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def codes(predictor):
+    return torch.cat([predictor.sample(seed, 0.6) for seed in range(3)])
+
+
+@pytest.fixture(scope="module")
+def images(predictor, codes):
+    return predictor.synthesize(codes)
+
+
+@pytest.fixture(scope="module")
+def faces(images):
+    return images.reshape(3, 256, 4, 256, 4, 3).mean(axis=(2, 4)).round().astype(np.uint8)
+
+
+def test_samples_are_those_of_their_seed(predictor, codes):
+    assert codes.shape == (3, 18, 512)
+    assert torch.equal(predictor.sample(1, 0.6), codes[1:2])
+    assert not torch.equal(codes[0], codes[1])
+    assert torch.equal(predictor.sample(0, 0.0), predictor.sample(1, 0.0))
+
+
+def test_images_are_rgb_bytes_at_full_size(images):
+    assert (images.dtype, images.shape) == (np.uint8, (3, 1024, 1024, 3))
+    assert images.std() > 20
+
+
+def test_embedding_reconstructs_generated_faces(predictor, faces):
+    ws = predictor.embed(faces)
+    assert (ws.shape, ws.dtype) == ((3, 18, 512), torch.float32)
+    found = predictor.quality(faces, predictor.synthesize(ws))
+    average = predictor.synthesize(predictor.sample(0, 0.0).repeat(3, 1, 1))
+    known = predictor.quality(faces, average)
+    assert np.mean([q.lpips for q in found]) < 0.8 * np.mean([q.lpips for q in known])
+    assert np.mean([q.psnr for q in found]) > np.mean([q.psnr for q in known]) + 1.5
+
+
+def test_a_batch_is_its_items(predictor, faces):
+    together = predictor.embed(faces)
+    singly = torch.cat([predictor.embed(face[None]) for face in faces])
+    assert (together - singly).abs().max() < 0.05 * together.std()
+
+
+def test_merging_a_face_with_itself_is_embedding_it(predictor, faces):
+    assert torch.equal(predictor.merge(faces, faces), predictor.embed(faces))
+    swapped = predictor.merge(faces[[1, 2, 0]], faces)
+    assert not torch.equal(swapped, predictor.embed(faces))
+
+
+def test_quality_of_the_face_itself_is_perfect(predictor, faces, images):
+    quality = predictor.quality(faces[:1], images[:1])[0]
+    assert quality.psnr > 45
+    assert quality.ssim > 0.99
+    assert quality.lpips < 0.01
+    assert quality.lpips_net == "st-lpips-alex"
+    assert quality.identity_similarity > 0.999
+
+
+def test_digests_name_every_weight_file(predictor):
+    files = {"embedding.safetensors", "mobilestylegan-ffhq-1024.safetensors"}
+    assert files <= predictor.weight_digests.keys()
+    assert predictor.weight_digests["mobilestylegan-ffhq-1024.safetensors"] == predictor.fingerprint
+
+
+def test_a_network_of_another_generator_is_refused(cache, network_file, tmp_path):
+    other = tmp_path / network_file.name
+    shutil.copy(network_file, other)
+    sidecar = json.loads(network_file.with_suffix(".json").read_text())
+    other.with_suffix(".json").write_text(json.dumps(sidecar | {"generator": "0" * 64}))
+    with pytest.raises(ModelMismatchError, match="000000000000"):
+        Predictor.load(cache, other, backend="eager")
+
+
+def test_a_missing_network_is_told_with_what_to_do(cache, tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.safetensors"):
+        Predictor.load(cache, tmp_path / "none.safetensors", backend="eager")

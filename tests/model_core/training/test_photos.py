@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_core.errors import InvalidInputError
+from model_core.training.photos import Photos
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty photos, two of each person; the last two have none."""
+    photos = tmp_path / "aligned"
+    photos.mkdir()
+    lines = ["file\tperson"]
+    for i in range(40):
+        Image.new("RGB", (512, 512), (i, 0, 0)).save(photos / f"{i:02}.png")
+        lines.append(f"aligned/{i:02}.png\t{f'p{i // 2}' if i < 38 else ''}")
+    (tmp_path / "persons.tsv").write_text("\n".join(lines))
+    return photos
+
+
+def names(photos):
+    return {file.stem for file in photos.files}
+
+
+def test_persons_fall_on_one_side_and_the_nameless_train(folder):
+    training, held_out = Photos.split([folder], folder.parent / "persons.tsv")
+    assert len(training) + len(held_out) == 40
+    assert 2 <= len(held_out) <= 16
+    for i in range(0, 38, 2):
+        assert (f"{i:02}" in names(training)) == (f"{i + 1:02}" in names(training))
+    assert {"38", "39"} <= names(training)
+
+
+def test_the_split_and_its_order_are_the_same_each_time(folder):
+    first, second = (Photos.split([folder])[1].files for _ in range(2))
+    assert first == second
+    assert first
+
+
+def test_photos_are_read_as_rgb_at_256_px(folder):
+    photos = Photos(sorted(folder.iterdir()))
+    img = photos.read([3, 5])
+    assert img.shape == (2, 3, 256, 256)
+    assert img[:, 0].float().mean(dim=(1, 2)).tolist() == [3, 5]
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="folders with images"):
+        Photos.split([tmp_path])
+
+
+def test_a_table_without_its_columns_is_refused(folder):
+    table = folder.parent / "other.tsv"
+    table.write_text("name\tage\na\t3\n")
+    with pytest.raises(InvalidInputError, match="file and person"):
+        Photos.split([folder], table)
+
+
+def test_grey_photos_become_rgb(tmp_path):
+    Image.fromarray(np.full((256, 256), 90, np.uint8)).save(tmp_path / "grey.jpg")
+    assert Photos([tmp_path / "grey.jpg"]).read([0]).shape == (1, 3, 256, 256)

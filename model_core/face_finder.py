@@ -10,7 +10,6 @@ Not covered: profiles (both eyes must show), and small faces beside a large one.
 
 import math
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ OVERVIEW_PX = 640
 CLOSER_PX = 1280
 CLOSEST_PX = 2560
 SMALL_FACE = 0.2  # of the long side: faces this small suggest a group, worth a closer look
+CLEAR_SCORE = 0.5  # below it, a face turned on its side may pass for one that stands upright
 SURE_SCORE = 0.0  # dlib's own threshold
 WEAK_SCORE = -0.25  # 1 false alarm in 160 photos whose faces were masked out
 TILTS_DEG = (70, -70, 180)  # the detector itself bears 40 degrees either way
@@ -129,35 +129,37 @@ class FaceFinder:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.
         """
         require_photo(photo)
-        for sightings in self._searches(Image.fromarray(photo)):
-            if sightings:
-                largest = sorted(sightings, key=lambda s: s.width, reverse=True)[:MAX_FACES]
-                return [self._face(photo, sighting) for sighting in largest]
-        return []
+        sightings = self._search(Image.fromarray(photo))
+        largest = sorted(sightings, key=lambda s: s.width, reverse=True)[:MAX_FACES]
+        return [self._face(photo, sighting) for sighting in largest]
 
-    def _searches(self, photo: Image.Image) -> Iterator[list[_Sighting]]:
-        """Yield what one search after another has seen, the cheap and likely ones first."""
+    def _search(self, photo: Image.Image) -> list[_Sighting]:
+        """Look where faces are likely and cheap to see first, and further until one is clear."""
         overview = _scaled(photo, OVERVIEW_PX)
-        seen = self._detect(overview, WEAK_SCORE)
-        sure = [s for s in seen if s.score > SURE_SCORE]
-        if any(s.width >= SMALL_FACE * max(photo.size) for s in sure):
-            yield sure
-        closer = self._detect(_scaled(photo, CLOSER_PX), WEAK_SCORE)
-        found = [s for s in closer if s.score > SURE_SCORE]
-        yield found + [s for s in sure if not any(s.shows_same(other) for other in found)]
-        yield sorted(seen + closer, key=lambda s: s.score)[-1:]
-        padded = self._detect(_padded(overview, PADDING), SURE_SCORE)
-        yield [s for s in padded if s.lies_in(photo.size)]  # not a half face and its mirror image
-        for tilt_deg in TILTS_DEG:
-            yield self._detect(_turned(overview, tilt_deg), SURE_SCORE)
-        if max(photo.size) > CLOSER_PX:
-            yield self._detect(_scaled(photo, CLOSEST_PX), SURE_SCORE)
+        seen = self._detect(overview)
+        large = SMALL_FACE * max(photo.size)
+        if not any(s.score > SURE_SCORE and s.width >= large for s in seen):
+            closer = self._detect(_scaled(photo, CLOSER_PX))
+            seen = closer + [s for s in seen if not any(s.shows_same(other) for other in closer)]
+        if _best_score(seen) > CLEAR_SCORE:
+            return _trusted(seen)
+        padded = self._detect(_padded(overview, PADDING))
+        attempts = [
+            seen,
+            [s for s in padded if s.lies_in(photo.size)],  # not a half face and its mirror image
+            *(self._detect(_turned(overview, tilt_deg)) for tilt_deg in TILTS_DEG),
+        ]
+        best = max(attempts, key=_best_score)
+        if not best and max(photo.size) > CLOSER_PX:
+            closest = self._detect(_scaled(photo, CLOSEST_PX))
+            best = [s for s in closest if s.score > SURE_SCORE]
+        return _trusted(best)
 
-    def _detect(self, view: _View, threshold: float) -> list[_Sighting]:
+    def _detect(self, view: _View) -> list[_Sighting]:
         """Run the detector of this thread; dlib's detectors must not be shared."""
         if not hasattr(self._thread, "detector"):
             self._thread.detector = dlib.get_frontal_face_detector()
-        boxes, scores, _ = self._thread.detector.run(np.asarray(view.image), 0, threshold)
+        boxes, scores, _ = self._thread.detector.run(np.asarray(view.image), 0, WEAK_SCORE)
         return [_Sighting(view, box, score) for box, score in zip(boxes, scores, strict=True)]
 
     def _face(self, photo: UInt8[np.ndarray, "h w 3"], sighting: _Sighting) -> Face:
@@ -189,6 +191,17 @@ def require_photo(photo: UInt8[np.ndarray, "..."]) -> None:
         raise InvalidInputError(
             f"photo must be uint8 of shape (height, width, 3), got {photo.dtype} {photo.shape}"
         )
+
+
+def _best_score(sightings: list[_Sighting]) -> float:
+    """Return the highest score; below every threshold if there is none."""
+    return max((s.score for s in sightings), default=-math.inf)
+
+
+def _trusted(sightings: list[_Sighting]) -> list[_Sighting]:
+    """Keep those above dlib's threshold or, where there are none, the best one."""
+    sure = [s for s in sightings if s.score > SURE_SCORE]
+    return sure or sorted(sightings, key=lambda s: s.score)[-1:]
 
 
 def _scaled(photo: Image.Image, long_side: int) -> _View:

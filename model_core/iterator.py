@@ -166,7 +166,7 @@ class Iterator:
         """Compute equation 1 for each item."""
         img = self._render(ws)
         if img.shape[-2:] != target.shape[-2:]:
-            img = F.adaptive_avg_pool2d(img, target.shape[-2:])
+            img = F.adaptive_avg_pool2d(img, (target.shape[-2], target.shape[-1]))
         mse = (img - target).square().mean(dim=(1, 2, 3))
         lpips = self._lpips.distance(self._lpips.features(img), wanted)
         return StepReport(step, mse + self.config.alpha * lpips, mse, lpips)

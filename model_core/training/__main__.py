@@ -12,6 +12,7 @@ import torch
 from model_core.checkpoints.layout import cache_folder
 from model_core.errors import WplusError
 from model_core.loading import (
+    load_embedding_network,
     load_generator,
     load_stlpips,
     new_embedding_network,
@@ -51,6 +52,7 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    parser.add_argument("--start", type=Path, help="embedding network to begin with")
     parser.add_argument("--export", type=Path, help="write the averaged network here at the end")
     parser.set_defaults(cache=cache)
     for field in dataclasses.fields(TrainConfig):
@@ -74,6 +76,9 @@ def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     generator, fingerprint = load_generator(options.cache)
     held_out = Photos.split(options.photos, options.persons)[1] if options.photos else None
     network = new_embedding_network(options.cache, generator)
+    if options.start:
+        trained = load_embedding_network(options.start, options.cache, generator, fingerprint)
+        network.load_state_dict(trained.state_dict())
     lpips = load_stlpips(options.cache, "alex")
     device = torch.device(options.device)
     stored = run / "sensitivity.safetensors"

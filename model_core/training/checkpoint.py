@@ -81,9 +81,9 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
         index, name = key.split("/")
         moments.setdefault(int(index), {})[name] = value
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, state in moments.items():
-        for name, value in state.items():
-            if value.dim():  # in the parameter's memory layout, which fused kernels rely on
-                state[name] = torch.empty_like(parameters[index]).copy_(value)
+    for i, state in moments.items():
+        for name, tensor in state.items():
+            if tensor.dim():  # in the parameter's memory layout, which fused kernels rely on
+                state[name] = torch.empty_like(parameters[i]).copy_(tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -138,7 +138,8 @@ class Pretraining:
             return ws
         f_attr = self.network.attribute(F.avg_pool2d(x, 2))
         f_attr = F.interpolate(f_attr, scale_factor=2, mode="bilinear")
-        return self.network.decode(f_attr, self.network.identity(x))
+        coarse_ws: Tensor = self.network.decode(f_attr, self.network.identity(x))
+        return coarse_ws
 
     def _code_losses(
         self,

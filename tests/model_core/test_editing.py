@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from model_core.editing import colorize, interpolate, morph
+from model_core.errors import InvalidInputError
+
+
+@pytest.fixture
+def codes():
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(2, 18, 512, generator=random), torch.randn(2, 18, 512, generator=random)
+
+
+def test_lam_one_is_the_first_and_zero_the_second(codes):
+    a, b = codes
+    assert torch.equal(morph(a, b, 1.0), a)
+    assert torch.equal(morph(a, b, 0.0), b)
+    assert torch.allclose(morph(a, b, 0.3), 0.3 * a + 0.7 * b, atol=1e-6)
+
+
+def test_frames_go_from_the_first_to_the_second(codes):
+    a, b = codes
+    frames = interpolate(a, b, 5)
+    assert frames.shape == (5, 2, 18, 512)
+    assert torch.equal(frames[0], a)
+    assert torch.equal(frames[-1], b)
+    assert torch.allclose(frames[1:] - frames[:-1], (b - a) / 4, atol=1e-5)
+
+
+def test_colorize_takes_the_last_ten_rows(codes):
+    gray, color = codes
+    ws = colorize(gray, color)
+    assert torch.equal(ws[:, :8], gray[:, :8])
+    assert torch.equal(ws[:, 8:], color[:, 8:])
+
+
+def test_strength_blends_the_fine_rows_only(codes):
+    gray, color = codes
+    ws = colorize(gray, color, first_row=10, strength=0.25)
+    assert torch.equal(ws[:, :10], gray[:, :10])
+    assert torch.allclose(ws[:, 10:], 0.75 * gray[:, 10:] + 0.25 * color[:, 10:], atol=1e-6)
+
+
+def test_inputs_stay_as_they_are(codes):
+    before = [ws.clone() for ws in codes]
+    morph(*codes, 0.5)
+    colorize(*codes)
+    assert all(torch.equal(x, y) for x, y in zip(codes, before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a, b: morph(a, b, 1.5), "lam must be from 0 to 1, got 1.5"),
+        (lambda a, b: morph(a, b, float("nan")), "lam must be"),
+        (lambda a, b: interpolate(a, b, 1), "steps must be 2 or more, got 1"),
+        (lambda a, b: colorize(a, b, first_row=18), "first_row must be from 0 to 17, got 18"),
+        (lambda a, b: colorize(a, b, strength=-0.1), "strength must be"),
+    ],
+)
+def test_bad_values_are_named(codes, call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call(*codes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageFilter
 
 from model_core.errors import InvalidInputError, NoFaceError
@@ -48,16 +48,12 @@ class AlignedFace:
     def to_photo(self) -> Float64[np.ndarray, "3 3"]:
         """Return the matrix from crop to photo pixels (x, y, 1), centres at whole numbers."""
         size = self.image.shape[0]
-        origin, down, across = (
-            self.quad[0],
-            self.quad[1] - self.quad[0],
-            self.quad[3] - self.quad[0],
-        )
+        origin = self.quad[0]
+        down, across = self.quad[1] - origin, self.quad[3] - origin
         matrix = np.eye(3)
         matrix[:2, 0] = across / size
         matrix[:2, 1] = down / size
-        # The corner of the crop lies half a pixel before the centre of its first pixel, and the
-        # recipe places the quad so that the corner falls on the photo's pixel corner.
+        # The crop's corner lies half a crop pixel before the centre of its first pixel.
         matrix[:2, 2] = origin + (across + down) / (2 * size)
         return matrix
 
@@ -179,6 +175,6 @@ def _extend(
     return image, corners + np.array([left, top])
 
 
-def _mask(opacity: Float64[np.ndarray, "h w"]) -> Image.Image:
+def _mask(opacity: Float[np.ndarray, "h w"]) -> Image.Image:
     """Make Pillow's mask of an opacity of 0 to 1; what lies beyond is clipped."""
     return Image.fromarray((opacity.clip(0, 1) * 255 + 0.5).astype(np.uint8))

@@ -1,6 +1,6 @@
 """Edits of W+ codes: pure functions on rows.
 
-Source: Guan et al. 2020, section 4.3 (morphing and colorization); Karras et al. 2019 (style mixing).
+Source: Guan et al. 2020, section 5 (morphing, colorization); Karras et al. 2019 (style mixing).
 """
 
 import torch
@@ -15,31 +15,47 @@ COLOUR_ROW = 8
 """First of the rows that carry colour at 18 rows: the last ten, from the second 64 px layer on."""
 
 
-def morph(ws_a: Codes, ws_b: Codes, lam: float) -> Codes:
+def morph(
+    ws_a: Codes, ws_b: Codes, lam: float, first_row: int = 0, last_row: int | None = None
+) -> Codes:
     """Blend codes: lam * ws_a + (1 - lam) * ws_b.
 
     Args:
         ws_a: Codes that lam = 1 gives.
-        ws_b: Codes that lam = 0 gives.
+        ws_b: Codes that lam = 0 gives; the rows outside the range are theirs for any lam.
         lam: 0 to 1.
+        first_row: First row that is blended, counted from 0.
+        last_row: Last row that is blended; None for the finest.
     Raises:
-        InvalidInputError: If lam is out of range or the shapes differ.
+        InvalidInputError: If a value is out of range or the shapes differ.
     """
     _check_shapes(ws_a, ws_b)
     if not 0 <= lam <= 1:
         raise InvalidInputError(f"lam must be from 0 to 1, got {lam}")
-    return torch.lerp(ws_b, ws_a, lam)
+    finest = ws_a.shape[1] - 1
+    last_row = finest if last_row is None else last_row
+    _check_row("first_row", first_row, 0, finest)
+    _check_row("last_row", last_row, first_row, finest)
+    rows = slice(first_row, last_row + 1)
+    blended = ws_b.clone()
+    blended[:, rows] = torch.lerp(ws_b[:, rows], ws_a[:, rows], lam)
+    return blended
 
 
-def interpolate(ws_a: Codes, ws_b: Codes, steps: int) -> Float[Tensor, "steps batch num_ws w_dim"]:
+def interpolate(
+    ws_a: Codes, ws_b: Codes, steps: int, first_row: int = 0, last_row: int | None = None
+) -> Float[Tensor, "steps batch num_ws w_dim"]:
     """Go from the first codes to the second in equal steps, both ends included.
 
+    With a row range only those rows travel; the others are the second codes' in every frame.
+
     Raises:
-        InvalidInputError: If steps is below 2 or the shapes differ.
+        InvalidInputError: If steps is below 2, or as for `morph`.
     """
     if steps < 2:
         raise InvalidInputError(f"steps must be 2 or more, got {steps}")
-    return torch.stack([morph(ws_a, ws_b, 1 - i / (steps - 1)) for i in range(steps)])
+    lams = [1 - i / (steps - 1) for i in range(steps)]
+    return torch.stack([morph(ws_a, ws_b, lam, first_row, last_row) for lam in lams])
 
 
 def colorize(
@@ -56,10 +72,7 @@ def colorize(
         InvalidInputError: If a value is out of range or the shapes differ.
     """
     _check_shapes(ws_gray, ws_color)
-    if not 0 <= first_row < ws_gray.shape[1]:
-        raise InvalidInputError(
-            f"first_row must be from 0 to {ws_gray.shape[1] - 1}, got {first_row}"
-        )
+    _check_row("first_row", first_row, 0, ws_gray.shape[1] - 1)
     if not 0 <= strength <= 1:
         raise InvalidInputError(f"strength must be from 0 to 1, got {strength}")
     fine = torch.lerp(ws_gray[:, first_row:], ws_color[:, first_row:], strength)
@@ -71,3 +84,8 @@ def _check_shapes(ws_a: Codes, ws_b: Codes) -> None:
         raise InvalidInputError(
             f"codes must have the same shape, got {tuple(ws_a.shape)} and {tuple(ws_b.shape)}"
         )
+
+
+def _check_row(name: str, row: int, low: int, high: int) -> None:
+    if not low <= row <= high:
+        raise InvalidInputError(f"{name} must be from {low} to {high}, got {row}")

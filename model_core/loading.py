@@ -61,9 +61,11 @@ def load_stlpips(cache: Path, trunk: str = "alex") -> STLPIPS:
     return _filled(metric, state, f"st-lpips-{trunk}").eval().requires_grad_(False)
 
 
-def new_embedding_network(cache: Path, generator: Generator) -> EmbeddingNetwork:
+def new_embedding_network(cache: Path, generator: Generator, attribute_px: int) -> EmbeddingNetwork:
     """Make an untrained embedding network for a generator, with the default identity encoder."""
-    config = EmbeddingNetworkConfig(num_ws=generator.num_ws, w_dim=generator.w_dim)
+    config = EmbeddingNetworkConfig(
+        num_ws=generator.num_ws, w_dim=generator.w_dim, attribute_px=attribute_px
+    )
     return EmbeddingNetwork(config, load_identity(cache), generator.w_mean, generator.w_std)
 
 

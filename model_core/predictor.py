@@ -117,7 +117,7 @@ class Predictor:
         """
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             f_id = self._network.identity(self._to_float(identity))
-            f_attr = self._network.attribute(self._to_float(attribute))
+            f_attr = self._network.read_attributes(self._to_float(attribute))
         ws: Tensor = self._network.decode(f_attr.float(), f_id.float())
         return ws.cpu()
 

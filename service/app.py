@@ -148,8 +148,8 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
         runtime.aligner = await run_sync(aligner, settings)
 
     await together(start_aligner, runtime.engine.start)
-    digests = runtime.engine.predictor.weight_digests
-    runtime.telemetry.describe_model(digests, settings.device, settings.backend)
+    predictor = runtime.engine.predictor
+    runtime.telemetry.describe_model(predictor.weight_digests, settings.device, predictor.backend)
     logger.info("ready")
 
 

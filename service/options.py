@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model_core.editing import COLOUR_ROW
 from service.codes import Encoding
 from service.outputs import Format
 
@@ -69,6 +70,13 @@ class MorphOptions(PhotoOptions):
         le=MAX_STEPS,
         description="Frames from the first to the second, ends included.",
     )
+    first_row: int = Field(default=0, ge=0, le=17, description="First row that is blended.")
+    last_row: int | None = Field(
+        default=None,
+        ge=0,
+        le=17,
+        description="Last row that is blended, the finest if unset; the others are the second's.",
+    )
     frame_ms: int = Field(
         default=100, ge=20, le=5000, description="Time of a frame of an animation."
     )
@@ -84,7 +92,7 @@ class ColorizeOptions(PhotoOptions):
     """Options of /colorize."""
 
     first_row: int = Field(
-        default=8, ge=0, le=17, description="First row taken from the colour code."
+        default=COLOUR_ROW, ge=0, le=17, description="First row taken from the colour code."
     )
     strength: float = Field(
         default=1.0,

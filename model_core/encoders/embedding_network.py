@@ -18,11 +18,22 @@ from model_core.errors import InvalidInputError
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingNetworkConfig:
-    """Sizes of the network; saved beside its weights."""
+    """Sizes of the network; saved beside its weights.
+
+    Attributes:
+        num_ws: Rows of a code.
+        w_dim: Width of a row.
+        img_px: Side of the face that is embedded.
+        attribute_px: Side at which the attribute encoder reads it: img_px in the paper; half of it
+            costs a quarter, and the features are brought to the same grid.
+        identity: Name of the identity encoder's weights.
+        identity_dim: Length of the identity feature.
+    """
 
     num_ws: int = 18
     w_dim: int = 512
     img_px: int = 256
+    attribute_px: int = 256
     identity: str = "dlib-resnet29"
     identity_dim: int = 256
 
@@ -86,9 +97,9 @@ class EmbeddingNetwork(nn.Module):
         self.config = config
         self.identity = identity
         self.attribute = AttributeEncoder()
-        cells = config.img_px // ATTRIBUTE_STRIDE
+        self._cells = config.img_px // ATTRIBUTE_STRIDE
         self.merge = Denormalization(ATTRIBUTE_CHANNELS, config.identity_dim)
-        self.regressor = TreeConnect(ATTRIBUTE_CHANNELS, cells * cells, config.side)
+        self.regressor = TreeConnect(ATTRIBUTE_CHANNELS, self._cells**2, config.side)
         self.register_buffer("w_mean", w_mean.clone())
         self.register_buffer("w_std", w_std.clone())
 
@@ -104,7 +115,18 @@ class EmbeddingNetwork(nn.Module):
             identity_img: Where identity comes from: figure 9 of the paper.
         """
         f_id = self.identity(img if identity_img is None else identity_img)
-        return self.decode(self.attribute(img), f_id)
+        return self.decode(self.read_attributes(img), f_id)
+
+    def read_attributes(
+        self, img: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Compute f_attr on the grid that the regressor expects."""
+        if self.config.attribute_px != self.config.img_px:
+            img = F.adaptive_avg_pool2d(img, self.config.attribute_px)
+        f_attr: Tensor = self.attribute(img)
+        if f_attr.shape[-1] != self._cells:
+            f_attr = F.interpolate(f_attr, (self._cells, self._cells), mode="bilinear")
+        return f_attr
 
     def decode(
         self,

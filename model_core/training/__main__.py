@@ -75,7 +75,7 @@ def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     torch.manual_seed(config.seed)
     generator, fingerprint = load_generator(options.cache)
     held_out = Photos.split(options.photos, options.persons)[1] if options.photos else None
-    network = new_embedding_network(options.cache, generator)
+    network = new_embedding_network(options.cache, generator, config.attribute_px)
     if options.start:
         trained = load_embedding_network(options.start, options.cache, generator, fingerprint)
         network.load_state_dict(trained.state_dict())

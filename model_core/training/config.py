@@ -24,7 +24,7 @@ class TrainConfig:
         decay_share: Share of the steps, at the end, in which the rate falls linearly to zero.
         clip_norm: Limit of the gradient's norm.
         ema: Decay a step of the averaged weights, which are the ones validated and kept.
-        coarse_steps: First steps in which attributes are read at half the resolution.
+        attribute_px: Side of the image that the attribute encoder reads; 256 in the paper.
         psi_min: Lowest truncation of generated codes.
         psi_max: Highest truncation of generated codes.
         mixed_share: Share of generated codes that are mixed from several at random rows.
@@ -51,7 +51,7 @@ class TrainConfig:
     decay_share: float = 0.3
     clip_norm: float = 1.0
     ema: float = 0.998
-    coarse_steps: int = 0
+    attribute_px: int = 256
     psi_min: float = 0.4
     psi_max: float = 1.0
     mixed_share: float = 0.5

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -107,7 +106,7 @@ class Pretraining:
             group["lr"] = config.lr * self._rate(step)
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
-            predicted = self._embed(x, coarse=step < config.coarse_steps)
+            predicted = self.network(x)
         losses = self._code_losses(predicted, ws.to(self.device))
         loss = (
             losses["style"]
@@ -128,18 +127,6 @@ class Pretraining:
             return validate(
                 self.averaged, self.held_out, self.render, self.style_loss, self.lpips, sheet
             )
-
-    def _embed(
-        self, x: Float[Tensor, "batch 3 size size"], coarse: bool
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Embed; coarse reads attributes at half the resolution, four times as fast."""
-        if not coarse:
-            ws: Tensor = self.network(x)
-            return ws
-        f_attr = self.network.attribute(F.avg_pool2d(x, 2))
-        f_attr = F.interpolate(f_attr, scale_factor=2, mode="bilinear")
-        coarse_ws: Tensor = self.network.decode(f_attr, self.network.identity(x))
-        return coarse_ws
 
     def _code_losses(
         self,

@@ -3,11 +3,12 @@
 from functools import partial
 
 from fastapi import APIRouter
-from model_core.editing import colorize as colorize_ws
-from model_core.editing import morph as morph_ws
 from starlette.requests import Request
 from starlette.responses import Response
 
+from model_core.editing import colorize as colorize_ws
+from model_core.editing import interpolate
+from model_core.editing import morph as morph_ws
 from service.answers import Pixels, Result, Writer, Ws
 from service.bodies import ColorizeBody, GenerateBody, MorphBody
 from service.calls import Call, missing, read_call
@@ -64,7 +65,8 @@ async def morph(request: Request, runtime: Shared) -> Response:
         async with runtime.films:
             return await _frames(runtime, stages, call, ends, call.options.steps, media)
     lam = 0.5 if call.options.lam is None else call.options.lam
-    ws = morph_ws(first.ws[None], second.ws[None], lam)[0]
+    rows = (call.options.first_row, call.options.last_row)
+    ws = morph_ws(first.ws[None], second.ws[None], lam, *rows)[0]
     return await _still(runtime, stages, call, ws, media)
 
 
@@ -161,7 +163,8 @@ async def _frames(
     """Answer the steps from the first subject to the second, rendered a batch at a time."""
     writer = Writer(runtime, stages, call.options)
     lams = [1 - step / (steps - 1) for step in range(steps)]
-    codes = [morph_ws(ends[0][None], ends[1][None], lam)[0] for lam in lams]
+    rows = (call.options.first_row, call.options.last_row)
+    codes = list(interpolate(ends[0][None], ends[1][None], steps, *rows)[:, 0])
     images: list[Pixels | None] = [None] * steps
     if writer.wants_image(media):
         rendered: list[Pixels] = []

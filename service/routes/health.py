@@ -60,6 +60,7 @@ async def version(runtime: Shared) -> Version:
     predictor, generator = runtime.engine.predictor, runtime.generator
     return answer.model_copy(
         update={
+            "backend": predictor.backend,
             "generator": generator.name,
             "fingerprint": generator.fingerprint,
             "code_shape": list(generator.shape),

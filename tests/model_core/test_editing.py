@@ -1,3 +1,4 @@
+import jaxtyping
 import pytest
 import torch
 
@@ -27,6 +28,18 @@ def test_frames_go_from_the_first_to_the_second(codes):
     assert torch.allclose(frames[1:] - frames[:-1], (b - a) / 4, atol=1e-5)
 
 
+def test_only_the_rows_of_the_range_are_blended(codes):
+    a, b = codes
+    ws = morph(a, b, 0.5, first_row=4, last_row=7)
+    assert torch.allclose(ws[:, 4:8], (a + b)[:, 4:8] / 2, atol=1e-6)
+    assert torch.equal(ws[:, :4], b[:, :4])
+    assert torch.equal(ws[:, 8:], b[:, 8:])
+    frames = interpolate(a, b, 3, first_row=4, last_row=7)
+    assert torch.equal(frames[1], ws)
+    assert torch.equal(frames[0, :, 4:8], a[:, 4:8])
+    assert torch.equal(frames[0, :, 8:], b[:, 8:])
+
+
 def test_colorize_takes_the_last_ten_rows(codes):
     gray, color = codes
     ws = colorize(gray, color)
@@ -44,6 +57,8 @@ def test_strength_blends_the_fine_rows_only(codes):
 def test_inputs_stay_as_they_are(codes):
     before = [ws.clone() for ws in codes]
     morph(*codes, 0.5)
+    morph(*codes, 0.5, 4, 7)
+    interpolate(*codes, 2)
     colorize(*codes)
     assert all(torch.equal(x, y) for x, y in zip(codes, before, strict=True))
 
@@ -53,6 +68,9 @@ def test_inputs_stay_as_they_are(codes):
     [
         (lambda a, b: morph(a, b, 1.5), "lam must be from 0 to 1, got 1.5"),
         (lambda a, b: morph(a, b, float("nan")), "lam must be"),
+        (lambda a, b: morph(a, b, 0.5, first_row=-1), "first_row must be from 0 to 17, got -1"),
+        (lambda a, b: morph(a, b, 0.5, 4, 3), "last_row must be from 4 to 17, got 3"),
+        (lambda a, b: morph(a, b, 0.5, 4, 18), "last_row must be from 4 to 17, got 18"),
         (lambda a, b: interpolate(a, b, 1), "steps must be 2 or more, got 1"),
         (lambda a, b: colorize(a, b, first_row=18), "first_row must be from 0 to 17, got 18"),
         (lambda a, b: colorize(a, b, strength=-0.1), "strength must be"),
@@ -61,3 +79,12 @@ def test_inputs_stay_as_they_are(codes):
 def test_bad_values_are_named(codes, call, message):
     with pytest.raises(InvalidInputError, match=message):
         call(*codes)
+
+
+@pytest.mark.parametrize("edit", [lambda a, b: morph(a, b, 0.5), colorize])
+def test_codes_of_different_shapes_are_refused(codes, edit, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    a, b = codes
+    message = r"codes must have the same shape, got \(2, 18, 512\) and \(1, 18, 512\)"
+    with pytest.raises(InvalidInputError, match=message):
+        edit(a, b[:1])

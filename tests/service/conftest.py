@@ -3,11 +3,11 @@
 from contextlib import contextmanager
 
 import pytest
-from service_fakes import FakeAligner, FakePredictor, wait_until
 from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from tests.service.fakes import FakeAligner, FakePredictor, wait_until
 
 
 @pytest.fixture

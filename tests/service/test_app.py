@@ -1,13 +1,13 @@
 """Starting and stopping the application."""
 
 import pytest
-from service_fakes import FakeAligner, FakePredictor, wait_until
 from starlette.testclient import TestClient
 
 from model_core.errors import CheckpointError
 from service.app import create_app
 from service.engine import load_predictor
 from service.settings import Settings
+from tests.service.fakes import FakeAligner, FakePredictor, wait_until
 
 
 def test_nothing_is_loaded_before_the_start():

@@ -6,13 +6,13 @@ import threading
 import numpy as np
 import pytest
 import torch
-from service_fakes import FakePredictor
 
 from model_core.errors import CheckpointError
 from service.batcher import BatcherClosedError
 from service.engine import Engine
 from service.errors import EngineDownError
 from service.telemetry import Telemetry
+from tests.service.fakes import FakePredictor
 
 pytestmark = pytest.mark.anyio
 

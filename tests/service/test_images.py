@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-import service_photos as photos
 import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from service.errors import (
     UnsupportedImageError,
 )
 from service.images import ImageLimits, harden, read_photo
+from tests.service import photos
 
 LIMITS = ImageLimits(max_bytes=5_000_000, max_pixels=1_000_000, min_side_px=64)
 ORIENTATION = 0x0112

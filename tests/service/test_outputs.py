@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-import service_photos as photos
 from PIL import Image, ImageSequence
 
 from service.outputs import (
@@ -15,6 +14,7 @@ from service.outputs import (
     with_luminance,
 )
 from service.provenance import COMPOSITE, GENERATED, xmp_packet
+from tests.service import photos
 
 XMP = xmp_packet(GENERATED, 'wplus 1 <"fake">')
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/"

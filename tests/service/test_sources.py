@@ -1,7 +1,6 @@
 """Telling photos, codes and latent ids apart."""
 
 import pytest
-import service_photos as photos
 import torch
 
 from service.codes import GeneratorId, write_npy, write_safetensors
@@ -13,6 +12,7 @@ from service.sources import (
     source_of_file,
     source_of_text,
 )
+from tests.service import photos
 
 WS = torch.zeros(18, 512)
 

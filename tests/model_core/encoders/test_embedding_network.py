@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,9 @@ class MeanColour(nn.Module):
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    config = EmbeddingNetworkConfig(num_ws=16, w_dim=16, img_px=64, identity_dim=12)
+    config = EmbeddingNetworkConfig(
+        num_ws=16, w_dim=16, img_px=64, attribute_px=64, identity_dim=12
+    )
     return EmbeddingNetwork(config, MeanColour(), torch.full((16,), 3.0), torch.full((16,), 0.5))
 
 
@@ -39,6 +43,18 @@ def test_identity_and_attributes_come_from_their_own_photo(network):
     assert torch.equal(merged, network.decode(network.attribute(a), network.identity(b)))
     assert not torch.equal(merged, network(a))
     assert not torch.equal(merged, network(b))
+
+
+@torch.no_grad()
+def test_attributes_can_be_read_at_half_the_resolution(network):
+    config = dataclasses.replace(network.config, attribute_px=32)
+    halved = EmbeddingNetwork(config, MeanColour(), network.w_mean, network.w_std)
+    halved.load_state_dict(network.state_dict())
+    fine = torch.randn(2, 3, 64, 64)
+    coarse = torch.nn.functional.avg_pool2d(fine, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    features = halved.eval().read_attributes(fine)
+    assert features.shape == network.read_attributes(fine).shape
+    assert torch.allclose(features, halved.read_attributes(coarse), atol=1e-4)
 
 
 @torch.no_grad()

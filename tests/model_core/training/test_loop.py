@@ -9,7 +9,6 @@ from model_core.training.loop import Pretraining
 CONFIG = TrainConfig(
     steps=4,
     batch=4,
-    coarse_steps=1,
     warmup_steps=2,
     replay=1.0,
     window=64,

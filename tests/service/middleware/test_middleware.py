@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-import service_photos as photos
-from service_fakes import FakePredictor, Held, in_background, wait_until
 
 from service.middleware.observe import CLIENT_CLOSED
+from tests.service import photos
+from tests.service.fakes import FakePredictor, Held, in_background, wait_until
 
 JPEG = photos.plain()
 

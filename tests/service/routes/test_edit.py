@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-import service_photos as photos
 import torch
 from PIL import Image, ImageSequence
-from service_fakes import Held, in_background, wait_until
 
 from service.codes import GeneratorId, write_code, write_npy, write_safetensors
+from tests.service import photos
+from tests.service.fakes import Held, in_background, wait_until
 
 GENERATOR = GeneratorId("fake", "f" * 64, (18, 512))
 DARK, LIGHT = photos.plain((51, 51, 51), form="PNG"), photos.plain((204, 204, 204), form="PNG")
@@ -57,6 +57,17 @@ def test_lam_one_is_the_first_photo(client):
         assert np.abs(numbers(answer.json()["code"]) * 255 - shade).max() < 1
     halfway = client.post("/morph", files=files, data=PNG_JSON)
     assert shown(halfway)[0] == pytest.approx(128, abs=1)
+
+
+def test_a_row_range_leaves_the_other_rows_to_the_second(client):
+    sources = [{"code": code(0.8).tolist()}, {"code": code(0.2).tolist()}]
+    rows = {"first_row": 1, "last_row": 7}
+    answer = client.post("/morph", json={"sources": sources, "lam": 1} | rows | PNG_JSON)
+    assert shown(answer) == pytest.approx((51, 204, 51), abs=1)  # rows 0, 7 and 8
+    frames = client.post("/morph", json={"sources": sources, "steps": 2} | rows).json()["frames"]
+    assert np.array_equal(numbers(frames[0]["code"]), numbers(answer.json()["code"]))
+    wrong = client.post("/morph", json={"sources": sources, "first_row": 9, "last_row": 3})
+    assert "last_row" in refusal(wrong, 422, "invalid-input")
 
 
 def test_every_pair_of_sources_can_be_morphed(client):

@@ -8,8 +8,9 @@ import struct
 import numpy as np
 import pytest
 import safetensors.numpy
-import service_photos as photos
 from PIL import Image
+
+from tests.service import photos
 
 JPEG = photos.plain((102, 102, 102))
 NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"

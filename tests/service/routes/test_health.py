@@ -2,9 +2,8 @@
 
 import threading
 
-from service_fakes import FakeAligner, FakePredictor, wait_until
-
 from model_core.errors import CheckpointError
+from tests.service.fakes import FakeAligner, FakePredictor, wait_until
 
 
 def test_ready(client):
@@ -12,6 +11,7 @@ def test_ready(client):
     assert client.get("/readyz").json() == {"status": "ready"}
     version = client.get("/version").json()
     assert version["ready"]
+    assert version["backend"] == "eager"
     assert version["fingerprint"] == "f" * 64
     assert version["weights"] == {"fake.safetensors": "a" * 64}
     assert (version["code_shape"], version["image_px"]) == ([18, 512], 64)
@@ -22,7 +22,7 @@ def test_ready(client):
         "wplus_engine_up 1.0",
         'wplus_batch_queue_depth{stage="encode"} 0.0',
         "wplus_batch_queue_limit 64.0",
-        'model="fake.safetensors",sha256="' + "a" * 64 + '"} 1.0',
+        'wplus_model_info{backend="eager",device="cpu",model="fake.safetensors",sha256="',
         f'wplus_build_info{{version="{version["version"]}"}} 1.0',
     ):
         assert line in text

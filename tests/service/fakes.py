@@ -21,7 +21,7 @@ class FakePredictor:
     """A code is the face's mean colour in every element; an image shows the code's first rows."""
 
     num_ws, w_dim, img_resolution = 18, 512, 64
-    generator_name = "fake"
+    generator_name, backend = "fake", "eager"
     fingerprint = "f" * 64
 
     def __init__(self, delay_s=0.0):

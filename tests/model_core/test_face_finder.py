@@ -1,0 +1,134 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import jaxtyping
+import numpy as np
+import pytest
+from model_core.errors import CheckpointError, InvalidInputError
+from model_core.face_finder import MAX_FACES, FaceFinder
+from PIL import Image, ImageOps
+
+from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
+
+
+@pytest.fixture(scope="module")
+def finder(cache):
+    return FaceFinder(cache / "weights" / LANDMARK_MODEL)
+
+
+def eyes(face):
+    """The middles of both eyes, the one on the photo's left first."""
+    return np.stack([face.landmarks[36:42].mean(0), face.landmarks[42:48].mean(0)])
+
+
+def test_portrait_has_one_face_with_eyes_where_they_are(finder):
+    (face,) = finder.find(pixels(portrait()))
+    assert eyes(face) == pytest.approx(np.array([[203, 101], [246, 104]]), abs=3)
+    left, top, right, bottom = face.box
+    assert right - left == pytest.approx(bottom - top)
+    assert left < eyes(face)[0, 0] < eyes(face)[1, 0] < right
+    assert face.score > 1
+
+
+@pytest.mark.parametrize("factor", [0.25, 3])
+def test_faces_scale_with_the_photo(finder, factor):
+    (face,) = finder.find(pixels(portrait()))
+    side = round(512 * factor)
+    (scaled,) = finder.find(pixels(portrait().resize((side, side), Image.Resampling.BICUBIC)))
+    assert (eyes(scaled) + 0.5) / factor == pytest.approx(eyes(face) + 0.5, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ImageOps.grayscale,
+        lambda image: image.point(lambda value: int(value * 0.12)),
+        lambda image: image.point(lambda value: int(value * 0.12) + 110),
+    ],
+    ids=["grey", "dark", "hazy"],
+)
+def test_grey_dark_and_hazy_photos_give_the_same_landmarks(finder, change):
+    (face,) = finder.find(pixels(portrait()))
+    (changed,) = finder.find(pixels(change(portrait())))
+    assert np.abs(changed.landmarks - face.landmarks).mean() < 1.5
+
+
+@pytest.mark.parametrize("degrees", [30, 75, 90, 180, 270])
+def test_turned_faces_are_found_with_their_eyes_in_order(finder, degrees):
+    (face,) = finder.find(pixels(portrait()))
+    turned = finder.find(pixels(portrait().rotate(degrees, Image.Resampling.BICUBIC)))[0]
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    back = (eyes(turned) - 255.5) @ np.array([[cos, sin], [-sin, cos]]) + 255.5
+    assert back == pytest.approx(eyes(face), abs=2)
+
+
+def test_small_faces_in_a_large_photo_are_found_largest_first(finder):
+    scene = Image.new("RGB", (2400, 1800), (90, 110, 120))
+    for side, corner in ((300, (200, 900)), (500, (1500, 300)), (400, (800, 1000))):
+        scene.paste(portrait().resize((side, side)).crop((0, 0, side, side // 2)), corner)
+    faces = finder.find(pixels(scene))
+    widths = [face.box[2] - face.box[0] for face in faces]
+    assert len(faces) == 3
+    assert widths == sorted(widths, reverse=True)
+    assert eyes(faces[0])[0] == pytest.approx(np.array([1700, 405]), abs=8)
+
+
+def test_faces_beyond_the_limit_are_left_out(finder):
+    tile = portrait().crop((150, 30, 300, 200))
+    wall = Image.new("RGB", (150 * 5, 170 * 4))
+    for index in range(20):
+        wall.paste(tile, (150 * (index % 5), 170 * (index // 5)))
+    assert len(finder.find(pixels(wall))) == MAX_FACES
+
+
+def test_doubtful_spot_larger_than_a_clear_face_is_left_out(finder):
+    # Turned like this, a fold of the space suit scores 0.3 and is larger than the face.
+    (face,) = finder.find(pixels(portrait().rotate(270)))
+    assert face.score > 0.5
+
+
+def test_face_that_fills_its_photo_is_found(finder):
+    (face,) = finder.find(pixels(portrait()))
+    left, top, right, bottom = (round(side) for side in face.box)
+    inset = (right - left) // 6
+    window = (left + inset, top + inset, right - inset, bottom - inset)
+    (close,) = finder.find(pixels(portrait().crop(window)))
+    assert eyes(close) + window[:2] == pytest.approx(eyes(face), abs=4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (200, 300)])
+def test_photos_without_a_face_give_none(finder, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert finder.find(noise) == []
+
+
+def test_threads_find_what_one_thread_finds(finder):
+    photos = [pixels(portrait().rotate(turn)) for turn in (0, 10, -10, 20)]
+    alone = [finder.find(photo)[0].landmarks for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(finder.find, photos * 2))
+    for index, faces in enumerate(together):
+        assert np.array_equal(faces[0].landmarks, alone[index % 4])
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+    ],
+    ids=["grey", "rgba", "empty", "float"],
+)
+def test_what_is_no_photo_is_named(finder, photo, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InvalidInputError, match=r"photo must be uint8 of shape"):
+        finder.find(photo)
+
+
+def test_missing_or_damaged_model_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="landmark_model must be a file"):
+        FaceFinder(tmp_path / "none.dat")
+    (tmp_path / "bad.dat").write_bytes(b"not a predictor")
+    with pytest.raises(CheckpointError, match="landmark_model must be a dlib shape predictor"):
+        FaceFinder(tmp_path / "bad.dat")

@@ -71,6 +71,8 @@ def main() -> int:
     # torch's threads wait for each other by spinning, unless told before it is imported not to. As
     # decoding and encoding want the same cores, that made a call up to ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is compiled at the first start is found again at the next one.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
     logger.info("starting, Ctrl-C stops")
     from service.app import create_app  # torch takes seconds to import: the line above comes first
 

@@ -53,6 +53,8 @@ def sample_codes(
 class PairRing:
     """Generated pairs on disk, in a ring from whose newest part training steps draw.
 
+    A ring of other sizes than those asked for is emptied.
+
     Args:
         folder: Where the ring lies.
         slots: Pairs that it holds.
@@ -61,9 +63,17 @@ class PairRing:
 
     def __init__(self, folder: Path, slots: int, code_shape: tuple[int, int]):
         self._slots = slots
-        self._images = _ring(folder / "pairs_img.npy", np.uint8, (slots, 3, PAIR_PX, PAIR_PX))
-        self._codes = _ring(folder / "pairs_ws.npy", np.float32, (slots, *code_shape))
-        self._count = _ring(folder / "pairs_count.npy", np.int64, (1,))
+        shapes = {
+            "pairs_img.npy": ((slots, 3, PAIR_PX, PAIR_PX), np.uint8),
+            "pairs_ws.npy": ((slots, *code_shape), np.float32),
+            "pairs_count.npy": ((1,), np.int64),
+        }
+        if not all(_is_there(folder / name, shape) for name, (shape, _) in shapes.items()):
+            for name, (shape, dtype) in shapes.items():
+                np.lib.format.open_memmap(folder / name, mode="w+", dtype=dtype, shape=shape)
+        self._images, self._codes, self._count = (
+            np.lib.format.open_memmap(folder / name, mode="r+") for name in shapes
+        )
 
     @property
     def count(self) -> int:
@@ -101,13 +111,9 @@ class PairRing:
         return torch.from_numpy(self._images[slots]), torch.from_numpy(self._codes[slots])
 
 
-def _ring(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """Open a memory-mapped array, or make it where there is none of that shape."""
-    if path.exists():
-        array = np.lib.format.open_memmap(path, mode="r+")
-        if array.shape == shape:
-            return array
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
+    """Tell whether an array of that shape is stored."""
+    return path.exists() and np.load(path, mmap_mode="r").shape == shape
 
 
 def make_render(generator: Generator, device: torch.device, compiled: bool) -> Render:

@@ -3,10 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 import jaxtyping
 import numpy as np
 import pytest
-from model_core.errors import CheckpointError, InvalidInputError
-from model_core.face_finder import MAX_FACES, FaceFinder
 from PIL import Image, ImageOps
 
+from model_core.errors import CheckpointError, InvalidInputError
+from model_core.face_finder import MAX_FACES, FaceFinder
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
 

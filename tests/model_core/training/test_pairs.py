@@ -71,3 +71,4 @@ def test_a_ring_of_another_size_is_made_anew(tmp_path, slots):
     )
     ring = PairRing(tmp_path, slots, (2, 3))
     assert ring.read([0])[1].any() == (slots == 4)
+    assert ring.count == (slots == 4)

@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from model_core.errors import InvalidInputError, NoFaceError
 from model_core.face_finder import Face, FaceFinder, require_photo
 
-__all__ = ["AlignedFace", "Face", "FaceAligner", "ffhq_quad"]
+__all__ = ["NO_FACE", "AlignedFace", "Face", "FaceAligner", "ffhq_quad"]
 
 MAX_SIZE_PX = 1024
 OVERSAMPLING = 2  # transform at this many times the size, as far as WORK_PX

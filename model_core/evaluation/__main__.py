@@ -1,8 +1,9 @@
-"""Measure a network on photographs: python -m model_core.evaluation --photos DIR --network FILE.
+"""Measure a network on faces: python -m model_core.evaluation --network FILE --out DIR.
 
-Held-out photos are taken as in training. All figures are at 256 px, mean over photos: MSE on
-[-1, 1], PSNR in dB, SSIM, two perceptual distances and the distance of dlib's descriptors, which
-are the identity encoder's own and therefore flatter the network.
+With --photos DIR the faces are held-out photographs, taken as in training, else generated from
+seeds. All figures are at 256 px, mean over faces: MSE on [-1, 1], PSNR in dB, SSIM, two perceptual
+distances and the distance of dlib's descriptors, which are the identity encoder's own and therefore
+flatter the network.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from jaxtyping import Float
@@ -29,6 +31,7 @@ from model_core.evaluation.systems import (
     mean_codes,
     network_codes,
 )
+from model_core.generators.contract import Generator
 from model_core.iterator import Iterator
 from model_core.loading import (
     load_embedding_network,
@@ -37,8 +40,10 @@ from model_core.loading import (
     load_stlpips,
 )
 from model_core.metrics import identity_distance, mse, psnr, ssim
-from model_core.synthesizer import Synthesizer
-from model_core.training.photos import Photos
+from model_core.synthesizer import Backend, Synthesizer
+from model_core.training.config import TrainConfig
+from model_core.training.pairs import sample_codes, seeded
+from model_core.training.photos import PHOTO_PX, Photos
 from model_core.training.validation import draw_sheet, to_float
 
 MARKS = [5, 10, 20, 40]
@@ -49,12 +54,13 @@ SHEET_PHOTOS = 8
 def main(arguments: Sequence[str], cache: Path) -> int:
     """Run the comparison from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model_core.evaluation")
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="aligned photographs")
+    parser.add_argument("--photos", type=Path, nargs="+", help="aligned photographs")
     parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
     parser.add_argument("--network", type=Path, help="embedding network, .safetensors")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["mean", "network"])
     parser.add_argument("--count", type=int, default=200, help="photos for mean and network")
     parser.add_argument("--iterator-count", type=int, default=20, help="photos for the iterator")
+    parser.add_argument("--backend", choices=get_args(Backend), default="auto")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures and sheets")
     options = parser.parse_args(arguments)
     try:
@@ -70,8 +76,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
 def _compare(options: argparse.Namespace, cache: Path) -> dict[str, dict[str, float]]:
     """Embed, render and measure by every method asked for."""
     generator, fingerprint = load_generator(cache)
-    photos = Photos.split(options.photos, options.persons)[1]
-    faces = to_float(photos.read(range(min(options.count, len(photos)))))
+    synthesize = Synthesizer(generator, backend=options.backend)
+    faces = _photographs(options) if options.photos else _generated(options, generator, synthesize)
     few = faces[: options.iterator_count]
     codes: dict[str, tuple[Codes, Faces]] = {}
     if "mean" in options.methods:
@@ -91,8 +97,22 @@ def _compare(options: argparse.Namespace, cache: Path) -> dict[str, dict[str, fl
         for mark, iterated in kept.items():
             codes[f"iterator from the mean code, {mark} steps, first {len(few)}"] = iterated, few
     options.out.mkdir(parents=True, exist_ok=True)
-    judge = _Judge(cache, Synthesizer(generator))
+    judge = _Judge(cache, synthesize)
     return {name: judge(name, ws, x, options.out) for name, (ws, x) in codes.items()}
+
+
+def _photographs(options: argparse.Namespace) -> Faces:
+    """Read the first held-out photos."""
+    photos = Photos.split(options.photos, options.persons)[1]
+    return to_float(photos.read(range(min(options.count, len(photos)))))
+
+
+@torch.no_grad()
+def _generated(options: argparse.Namespace, generator: Generator, synthesize: Synthesizer) -> Faces:
+    """Render faces of held-out seeds, sampled as in training."""
+    ws = sample_codes(generator, TrainConfig(), options.count, seeded(0, "evaluation", 0))
+    images = [to_float(synthesize(code)).permute(0, 3, 1, 2) for code in ws.split(1)]
+    return torch.cat([F.adaptive_avg_pool2d(img, PHOTO_PX) for img in images])
 
 
 class _Judge:
@@ -108,12 +128,13 @@ class _Judge:
         """Return the mean of each figure, and draw the first faces above their images."""
         rows, images = [], []
         for code, face in zip(ws.split(1), faces.split(1), strict=True):
-            img = self._synthesize(code).permute(0, 3, 1, 2)
-            img = F.adaptive_avg_pool2d(to_float(img), face.shape[-1])
+            img = to_float(self._synthesize(code)).permute(0, 3, 1, 2)
+            img = F.adaptive_avg_pool2d(img, face.shape[-1])
             rows.append(self._measure(face, img))
             images.append(img)
         bytes_ = [((x.clamp(-1, 1) + 1) * 127.5).byte() for x in (faces, torch.cat(images))]
-        sheet = [x[i : i + SHEET_PHOTOS] for i in (0, SHEET_PHOTOS) for x in bytes_]
+        starts = range(0, min(len(faces), 2 * SHEET_PHOTOS), SHEET_PHOTOS)
+        sheet = [x[i : i + SHEET_PHOTOS] for i in starts for x in bytes_]
         draw_sheet(sheet, out / f"{name.replace(' ', '_').replace(',', '')}.jpg")
         mean = torch.stack(rows).mean(dim=0).tolist()
         names = ["mse", "psnr_db", "ssim", *(d.name for d in self._distances), "dlib_distance"]

@@ -28,7 +28,7 @@ class HeldOut:
     photos: UInt8[Tensor, "m 3 size size"]
 
 
-def to_float(img: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 size size"]:
+def to_float(img: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Bring bytes to [-1, 1]."""
     return img.float() / 127.5 - 1
 
@@ -77,7 +77,7 @@ def _compare(
     }
 
 
-def draw_sheet(rows: list[UInt8[Tensor, "n 3 size size"]], path: Path) -> None:
+def draw_sheet(rows: list[UInt8[Tensor, "_ 3 size size"]], path: Path) -> None:
     """Write images of one size as a grid, one list a row; a JPEG or PNG by the path's suffix."""
     columns = max(len(row) for row in rows)
     size = rows[0].shape[-1]

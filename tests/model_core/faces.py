@@ -1,4 +1,4 @@
-"""Photos with faces, for tests: NASA's portrait of Eileen Collins, which is in the public domain."""
+"""A photo with a face, for tests: NASA's portrait of Eileen Collins, in the public domain."""
 
 import numpy as np
 from PIL import Image

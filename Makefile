@@ -5,22 +5,25 @@ PORT ?= 8000
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+PIP := $(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup serve test check format train weights clean
+.PHONY: help setup serve test check format train eval weights clean
 
 help:
 	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
 	@echo "make test    run the tests (ARGS='-k embed')"
 	@echo "make check   format, lint, types and import rules"
+	@echo "make format  put the code into shape"
+	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
+	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
 	@echo "make weights fetch and convert the pretrained weights"
 	@echo "make clean   remove the virtual environment"
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or set PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, got $$($(PYTHON) -V)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian: apt install python3-venv)" >&2; exit 1; }
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing the packages of wplus: about 3 GB to download, 5.5 GB on disk, most of it torch. This takes some minutes."
@@ -29,7 +32,7 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing the packages for development: about 100 MB."
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --quiet --editable '.[dev]'
 	@touch $@
 
 setup: $(VENV)/.installed
@@ -55,6 +58,9 @@ format: $(VENV)/.installed-dev
 
 train: $(VENV)/.installed-dev weights
 	@$(RUN) -m model_core.training $(ARGS)
+
+eval: $(VENV)/.installed-dev weights
+	@$(RUN) -m model_core.evaluation --network weights/embedding.safetensors $(ARGS)
 
 clean:
 	rm -rf $(VENV)

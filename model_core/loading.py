@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from model_core.checkpoints.layout import weight_path
+from model_core.checkpoints.layout import verified_path
 from model_core.checkpoints.store import load_network, save_network
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.encoders.identity import DlibIdentity
@@ -18,6 +18,7 @@ from model_core.perceptual import STLPIPS
 
 DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"
 DEFAULT_IDENTITY = "dlib-resnet29"
+LANDMARKS = "shape_predictor_68_face_landmarks"
 IDENTITY_PREFIX = "identity."
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -38,7 +39,7 @@ def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generato
     Raises:
         CheckpointError: If the weights are missing, damaged or of an unknown family.
     """
-    state, sidecar = load_network(weight_path(cache, name))
+    state, sidecar = load_network(verified_path(cache, name))
     family = sidecar.get("family")
     if family not in GENERATORS:
         raise CheckpointError(f"family must be one of {sorted(GENERATORS)}, got {family!r}")
@@ -49,7 +50,7 @@ def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generato
 def load_identity(cache: Path) -> DlibIdentity:
     """Load the default identity encoder, frozen."""
     identity = DlibIdentity()
-    state, _ = load_network(weight_path(cache, DEFAULT_IDENTITY))
+    state, _ = load_network(verified_path(cache, DEFAULT_IDENTITY))
     _filled(identity.network, state, DEFAULT_IDENTITY)
     return identity
 
@@ -57,7 +58,7 @@ def load_identity(cache: Path) -> DlibIdentity:
 def load_stlpips(cache: Path, trunk: str = "alex") -> STLPIPS:
     """Load ST-LPIPS with the trunk alex or vgg, frozen."""
     metric = STLPIPS(trunk)
-    state, _ = load_network(weight_path(cache, f"st-lpips-{trunk}"))
+    state, _ = load_network(verified_path(cache, f"st-lpips-{trunk}"))
     return _filled(metric, state, f"st-lpips-{trunk}").eval().requires_grad_(False)
 
 
@@ -103,17 +104,21 @@ def load_embedding_network(
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was trained for another generator.
     """
-    state, sidecar = load_network(path)
+    state, sidecar = load_network(path, verify=True)
     if sidecar.get("family") != "embedding-network":
         raise CheckpointError(
             f"{path.name} must be an embedding network, got {sidecar.get('family')}"
         )
-    if sidecar["generator"] != fingerprint:
+    owner = str(sidecar.get("generator"))
+    if owner != fingerprint:
         raise ModelMismatchError(
-            f"{path.name} belongs to the generator {sidecar['generator'][:12]}, "
+            f"{path.name} belongs to the generator {owner[:12]}, "
             f"not to {fingerprint[:12]}, the one in use"
         )
-    config = EmbeddingNetworkConfig(**sidecar["config"])
+    try:
+        config = EmbeddingNetworkConfig(**sidecar["config"])
+    except (KeyError, TypeError) as err:
+        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
     network = EmbeddingNetwork(config, load_identity(cache), generator.w_mean, generator.w_std)
     identity = network.identity.state_dict(prefix=IDENTITY_PREFIX)
     floats = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}

@@ -9,11 +9,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.checkpoints.files import digests, file_digest
+from model_core.checkpoints.files import file_digest
+from model_core.checkpoints.layout import weight_path
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.loading import (
     DEFAULT_GENERATOR,
+    DEFAULT_IDENTITY,
+    LANDMARKS,
     load_embedding_network,
     load_generator,
     load_stlpips,
@@ -55,7 +59,7 @@ class Predictor:
         network: Trained for that generator.
         lpips: The perceptual distance of the quality figures.
         fingerprint: SHA-256 of the generator's weights.
-        weight_digests: SHA-256 of each weight file in use, by file name.
+        weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
         device: "cpu" or a CUDA device.
         backend: How the generator runs.
     """
@@ -97,8 +101,10 @@ class Predictor:
         """
         generator, fingerprint = load_generator(cache)
         embedder = load_embedding_network(network, cache, generator, fingerprint)
-        files = digests(cache) | {network.name: file_digest(network)}
-        return cls(generator, embedder, load_stlpips(cache), fingerprint, files, device, backend)
+        packs = (DEFAULT_GENERATOR, DEFAULT_IDENTITY, "st-lpips-alex", LANDMARKS)
+        files = [network, *(weight_path(cache, name) for name in packs)]
+        used = {file.name: file_digest(file) for file in files}
+        return cls(generator, embedder, load_stlpips(cache), fingerprint, used, device, backend)
 
     @property
     def backend(self) -> str:
@@ -110,11 +116,17 @@ class Predictor:
         return self.merge(faces, faces)
 
     @torch.inference_mode()
-    def merge(self, identity: Faces, attribute: Faces) -> Codes:
+    def merge(self, identity: UInt8[np.ndarray, "other 256 256 3"], attribute: Faces) -> Codes:
         """Embed the identity of one batch of faces with the attributes of another.
 
+        Raises:
+            InvalidInputError: If the batches differ in size.
         Source: Guan et al. 2020, figure 9: the features are merged inside the network.
         """
+        if len(identity) != len(attribute):
+            raise InvalidInputError(
+                f"identity must have {len(attribute)} faces as attribute has, got {len(identity)}"
+            )
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             f_id = self._network.identity(self._to_float(identity))
             f_attr = self._network.read_attributes(self._to_float(attribute))

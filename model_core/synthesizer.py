@@ -3,8 +3,10 @@
 import copy
 import logging
 import shutil
+import sysconfig
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import openvino
@@ -71,9 +73,14 @@ class Synthesizer:
 
 def _choose(device: str) -> Backend:
     """Take the backend that measured fastest on the device, of those that can run."""
-    if device != "cpu" or any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+    compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    if device != "cpu" or (compiler and headers):
         return "compile"
-    _log.warning("no C++ compiler found: the generator runs by OpenVINO instead of TorchInductor")
+    _log.warning(
+        "no C++ compiler with Python's headers found: the generator runs by OpenVINO, "
+        "which is slower than TorchInductor"
+    )
     return "openvino"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from model_core.checkpoints.files import read_sidecar
+from model_core.checkpoints.files import file_digest, read_sidecar
 from model_core.checkpoints.registry import PACKS, Member, Output, Pack
 from model_core.errors import CheckpointError
 
@@ -43,6 +43,26 @@ def weight_path(cache: Path, name: str) -> Path:
     if name not in files:
         raise CheckpointError(f"name must be one of {sorted(files)}, got {name!r}")
     return cache / "weights" / files[name]
+
+
+def verified_path(cache: Path, name: str) -> Path:
+    """Return where the output of that name lies, its bytes checked against the pinned digest.
+
+    Raises:
+        CheckpointError: If it is missing, or its digest is not the pinned one.
+    """
+    path = weight_path(cache, name)
+    (pinned,) = (output.sha256 for _, output in all_outputs() if output.file == path.name)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} must be a file, got none; `python -m model_core.checkpoints pull` fetches it"
+        )
+    if (digest := file_digest(path)) != pinned:
+        raise CheckpointError(
+            f"{path} must have SHA-256 {pinned}, got {digest}; delete it and run "
+            "`python -m model_core.checkpoints pull`"
+        )
+    return path
 
 
 def all_outputs() -> Iterator[tuple[Pack, Output]]:

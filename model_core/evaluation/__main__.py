@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from model_core.checkpoints.layout import cache_folder
-from model_core.errors import WplusError
+from model_core.errors import InvalidInputError, WplusError
 from model_core.evaluation.systems import (
     Codes,
     Faces,
@@ -63,6 +63,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--backend", choices=get_args(Backend), default="auto")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures and sheets")
     options = parser.parse_args(arguments)
+    if "network" in options.methods and not options.network:
+        parser.error("--network must name a file for the method network, got none")
     try:
         figures = _compare(options, cache)
     except WplusError as err:
@@ -104,6 +106,8 @@ def _compare(options: argparse.Namespace, cache: Path) -> dict[str, dict[str, fl
 def _photographs(options: argparse.Namespace) -> Faces:
     """Read the first held-out photos."""
     photos = Photos.split(options.photos, options.persons)[1]
+    if not len(photos):
+        raise InvalidInputError("photos must hold out at least one person, got none")
     return to_float(photos.read(range(min(options.count, len(photos)))))
 
 
@@ -132,7 +136,7 @@ class _Judge:
             img = F.adaptive_avg_pool2d(img, face.shape[-1])
             rows.append(self._measure(face, img))
             images.append(img)
-        bytes_ = [((x.clamp(-1, 1) + 1) * 127.5).byte() for x in (faces, torch.cat(images))]
+        bytes_ = [((x.clamp(-1, 1) + 1) * 127.5).round().byte() for x in (faces, torch.cat(images))]
         starts = range(0, min(len(faces), 2 * SHEET_PHOTOS), SHEET_PHOTOS)
         sheet = [x[i : i + SHEET_PHOTOS] for i in starts for x in bytes_]
         draw_sheet(sheet, out / f"{name.replace(' ', '_').replace(',', '')}.jpg")

@@ -66,8 +66,12 @@ def test_compiled_is_less_than_a_level_from_the_reference(cache, tmp_path):
     assert (torch.from_numpy(images) - reference(generator, ws)).abs().mean() < 1
 
 
-def test_auto_takes_openvino_where_no_compiler_is_found(tiny, monkeypatch, caplog):
-    monkeypatch.setattr("shutil.which", lambda _name: None)
+@pytest.mark.parametrize(
+    ("lacking", "value"),
+    [("shutil.which", lambda _name: None), ("sysconfig.get_path", lambda _name: "/nowhere")],
+)
+def test_auto_takes_openvino_where_nothing_can_compile(tiny, monkeypatch, caplog, lacking, value):
+    monkeypatch.setattr(lacking, value)
     assert Synthesizer(tiny).backend == "openvino"
     assert "no C++ compiler" in caplog.text
 

@@ -21,5 +21,6 @@ def test_the_network_beats_the_mean_code_on_generated_faces(cache, network_file,
 
 
 def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
-    assert main(["--photos", str(tmp_path), "--out", str(tmp_path)], cache) == 1
+    flags = ["--photos", str(tmp_path), "--out", str(tmp_path), "--methods", "mean"]
+    assert main(flags, cache) == 1
     assert "folders with images" in capsys.readouterr().err

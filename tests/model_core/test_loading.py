@@ -1,0 +1,76 @@
+import json
+
+import pytest
+import torch
+
+from model_core.checkpoints.layout import verified_path
+from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.errors import CheckpointError
+from model_core.loading import (
+    load_embedding_network,
+    load_generator,
+    new_embedding_network,
+    save_embedding_network,
+)
+
+
+@pytest.fixture(scope="module")
+def generator(cache):
+    return load_generator(cache)
+
+
+@pytest.fixture
+def saved(cache, generator, tmp_path):
+    torch.manual_seed(0)
+    network = new_embedding_network(cache, generator[0], attribute_px=128).eval()
+    path = tmp_path / "network.safetensors"
+    save_embedding_network(path, network, generator[1], {"note": "for a test"})
+    return network, path
+
+
+def load(path, cache, generator) -> EmbeddingNetwork:
+    return load_embedding_network(path, cache, *generator)
+
+
+@torch.no_grad()
+def test_a_saved_network_embeds_as_before(saved, cache, generator):
+    network, path = saved
+    img = torch.rand(1, 3, 256, 256) * 2 - 1
+    again = load(path, cache, generator)
+    assert again.config == network.config
+    assert (again(img) - network(img)).abs().max() < 0.02  # float16 on disk
+    assert json.loads(path.with_suffix(".json").read_text())["note"] == "for a test"
+
+
+def test_a_changed_byte_is_found(saved, cache, generator):
+    _, path = saved
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        load(path, cache, generator)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "image"}, "must be an embedding network, got image"),
+        ({"config": {"wings": 2}}, "config that is known"),
+        ({"config": {"attribute_px": 128, "num_ws": 9, "w_dim": 256}}, "must fit its network"),
+    ],
+)
+def test_a_sidecar_that_does_not_fit_is_told(saved, cache, generator, change, message):
+    _, path = saved
+    beside = path.with_suffix(".json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | change))
+    with pytest.raises(CheckpointError, match=message):
+        load(path, cache, generator)
+
+
+def test_a_pack_file_that_is_not_the_pinned_one_is_refused(tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "dlib-resnet29.safetensors").write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match="must have SHA-256"):
+        verified_path(tmp_path, "dlib-resnet29")
+    with pytest.raises(CheckpointError, match="pull"):
+        verified_path(tmp_path, "st-lpips-alex")

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from model_core.checkpoints.layout import cache_folder
-from model_core.errors import WplusError
+from model_core.errors import InvalidInputError, WplusError
 from model_core.loading import (
     load_embedding_network,
     load_generator,
@@ -18,9 +18,11 @@ from model_core.loading import (
     new_embedding_network,
     save_embedding_network,
 )
+from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
-from model_core.training.loop import Pretraining
+from model_core.training.loop import CHECKPOINTS, Pretraining
 from model_core.training.photos import Photos
+from model_core.training.run_folder import claim, require_config
 from model_core.training.sensitivity import load_or_sample
 
 INTERRUPTED = 130
@@ -70,10 +72,15 @@ def _resolve(options: argparse.Namespace) -> TrainConfig:
 def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     """Build the run and train it to the end."""
     run = options.run or options.cache / "runs" / options.preset
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(config.to_json())
+    require_config(run, config)
+    if options.start and newest_checkpoint(run / CHECKPOINTS):
+        raise InvalidInputError(
+            f"--start must be left out where the run has a checkpoint to go on from, "
+            f"got {options.start}; take another --run folder to begin anew"
+        )
     torch.manual_seed(config.seed)
     generator, fingerprint = load_generator(options.cache)
+    claim(run, config, fingerprint)
     held_out = Photos.split(options.photos, options.persons)[1] if options.photos else None
     network = new_embedding_network(options.cache, generator, config.attribute_px)
     if options.start:
@@ -82,9 +89,7 @@ def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     lpips = load_stlpips(options.cache, "alex")
     device = torch.device(options.device)
     stored = run / "sensitivity.safetensors"
-    gradients = load_or_sample(
-        stored, generator, fingerprint, config.sensitivity_samples, config.compile
-    )
+    gradients = load_or_sample(stored, generator, fingerprint, config)
     training = Pretraining(config, run, generator, network, lpips, held_out, gradients, device)
     training.run()
     if options.export:

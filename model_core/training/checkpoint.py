@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 from model_core.errors import CheckpointError
 
 KEPT = 2
+# What a file that is damaged or of another run makes the reading below raise.
+FAULTS = (SafetensorError, RuntimeError, LookupError, ValueError, TypeError, OSError)
 
 
 def save_checkpoint(
@@ -47,6 +49,11 @@ def save_checkpoint(
     return path
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Find the newest checkpoint of a folder, or None."""
+    return max(folder.glob("*.safetensors"), default=None)
+
+
 def load_checkpoint(folder: Path, modules: dict[str, nn.Module], optimizer: Optimizer) -> int:
     """Restore the newest checkpoint of a folder in place.
 
@@ -55,18 +62,18 @@ def load_checkpoint(folder: Path, modules: dict[str, nn.Module], optimizer: Opti
     Raises:
         CheckpointError: If the newest one does not fit or cannot be read.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    newest = newest_checkpoint(folder)
+    if newest is None:
         return 0
     try:
-        with safe_open(files[-1], "pt") as stored:
+        with safe_open(newest, "pt") as stored:
             step = int(stored.metadata()["step"])
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
         for name, module in modules.items():
             module.load_state_dict(_below(tensors, name))
         _load_optimizer(optimizer, _below(tensors, "optimizer"))
-    except (SafetensorError, RuntimeError, KeyError, OSError) as err:
-        raise CheckpointError(f"{files[-1].name} must be a checkpoint of this run: {err}") from err
+    except FAULTS as err:
+        raise CheckpointError(f"{newest.name} must be a checkpoint of this run: {err}") from err
     return step
 
 
@@ -83,7 +90,15 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, state in moments.items():
         for name, tensor in state.items():
-            if tensor.dim():  # in the parameter's memory layout, which fused kernels rely on
-                state[name] = torch.empty_like(parameters[i]).copy_(tensor)
+            if name == "step":
+                continue
+            parameter = parameters[i]
+            if tensor.shape != parameter.shape:  # copy_ would broadcast it
+                raise ValueError(
+                    f"{name} of parameter {i} must have shape {(*parameter.shape,)}, "
+                    f"got {(*tensor.shape,)}"
+                )
+            # In the parameter's memory layout, which fused kernels rely on.
+            state[name] = torch.empty_like(parameter).copy_(tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -10,6 +10,18 @@ from typing import Any
 
 from model_core.errors import InvalidInputError
 
+FROM_ONE = (
+    "steps",
+    "batch",
+    "replay",
+    "window",
+    "sensitivity_samples",
+    "validate_every",
+    "checkpoint_every",
+    "validation_pairs",
+)
+FROM_ZERO = ("warmup_steps", "validation_photos", "seed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
@@ -35,7 +47,7 @@ class TrainConfig:
         latent_weight: Weight of the plain latent error beside the style error.
         sensitivity_weight: Weight of the image's first-order MSE beside the style error.
         sensitivity_samples: Gradients that estimate it.
-                    validate_every: Steps between validations.
+        validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
         validation_pairs: Held-out generated pairs.
         validation_photos: Held-out photographs, where a folder is given.
@@ -70,11 +82,12 @@ class TrainConfig:
     compile: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "window", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.replay < 1:
-            raise InvalidInputError(f"replay must be 1 or more, got {self.replay}")
+        least = dict.fromkeys(FROM_ONE, 1) | dict.fromkeys(FROM_ZERO, 0)
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise InvalidInputError(
+                    f"{name} must be {bound} or more, got {getattr(self, name)}"
+                )
 
     @classmethod
     def load(cls, preset: str, overrides: dict[str, Any] | None = None) -> "TrainConfig":
@@ -101,9 +114,16 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, path: Path) -> "TrainConfig":
-        """Read back what to_json wrote."""
-        values = json.loads(path.read_text())
-        return cls(**(values | {"betas": tuple(values["betas"])}))
+        """Read back what to_json wrote.
+
+        Raises:
+            InvalidInputError: If the file cannot be read or its fields are not those of a config.
+        """
+        try:
+            values = json.loads(path.read_text())
+            return cls(**(values | {"betas": tuple(values["betas"])}))
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise InvalidInputError(f"{path} must be a training config, got {err!r}") from err
 
 
 def presets() -> list[str]:

@@ -18,12 +18,19 @@ from model_core.training.augmentation import augment
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.config import TrainConfig
 from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
-from model_core.training.pairs import make_render, sample_codes, seeded
+from model_core.training.pairs import make_render, render_all, sample_codes, seeded
 from model_core.training.photos import Photos
 from model_core.training.producer import PairProducer
 from model_core.training.validation import HeldOut, to_float, validate
 
 FIRST_PAIRS = 256
+CHECKPOINTS = "checkpoints"
+
+
+def rate_share(config: TrainConfig, step: int) -> float:
+    """Return the share of the learning rate at a step: warm-up, flat, linear decay."""
+    decay = max(1, math.ceil(config.steps * config.decay_share))
+    return min((step + 1) / max(1, config.warmup_steps), 1.0, (config.steps - step) / decay)
 
 
 class Pretraining:
@@ -32,9 +39,9 @@ class Pretraining:
     Args:
         config: Hyperparameters.
         folder: Run folder: checkpoints, pairs, TensorBoard events and contact sheets.
-        generator: Frozen; moved to the device.
+        generator: Frozen, on the CPU, where codes are sampled; copied to where images are made.
         network: Trained in place; moved to the device.
-        lpips: Metric of the validation.
+        lpips: Metric of the validation; moved to the device.
         photos: Held-out photographs, or None.
         gradients: Of the generator, from model_core.training.sensitivity.
         device: Where to compute.
@@ -73,7 +80,7 @@ class Pretraining:
             report: Takes one line about each validation.
         """
         modules = {"network": self.network, "averaged": self.averaged}
-        first = load_checkpoint(self.folder / "checkpoints", modules, self.optimizer)
+        first = load_checkpoint(self.folder / CHECKPOINTS, modules, self.optimizer)
         config = self.config
         with self.producer, SummaryWriter(self.folder) as board:
             bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step")
@@ -85,7 +92,7 @@ class Pretraining:
                     for name, value in scalars.items():
                         board.add_scalar(f"train/{name}", value, done)
                 if done % config.checkpoint_every == 0 or done == config.steps:
-                    save_checkpoint(self.folder / "checkpoints", done, modules, self.optimizer)
+                    save_checkpoint(self.folder / CHECKPOINTS, done, modules, self.optimizer)
                 if done % config.validate_every == 0 or done == config.steps:
                     figures = self.validate(done)
                     for name, value in figures.items():
@@ -103,7 +110,7 @@ class Pretraining:
         img, ws = self.producer.ring.draw(oldest, newest, config.batch, random)
         x = augment(to_float(img), config.jitter, config.degrade_share, random).to(self.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * self._rate(step)
+            group["lr"] = config.lr * rate_share(config, step)
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             predicted = self.network(x)
@@ -123,10 +130,9 @@ class Pretraining:
     def validate(self, step: int) -> dict[str, float]:
         """Measure the averaged network and draw its contact sheet."""
         sheet = self.folder / "sheets" / f"{step:08d}.jpg"
-        with torch.autocast(self.device.type, torch.bfloat16):
-            return validate(
-                self.averaged, self.held_out, self.render, self.style_loss, self.lpips, sheet
-            )
+        return validate(
+            self.averaged, self.held_out, self.render, self.style_loss, self.lpips, sheet
+        )
 
     def _code_losses(
         self,
@@ -152,12 +158,6 @@ class Pretraining:
             else:
                 mean.copy_(value)
 
-    def _rate(self, step: int) -> float:
-        """Return the share of the learning rate: warm-up, flat, linear decay."""
-        config = self.config
-        decay = max(1, math.ceil(config.steps * config.decay_share))
-        return min((step + 1) / max(1, config.warmup_steps), 1.0, (config.steps - step) / decay)
-
     def _pairs_at(self, step: int) -> int:
         """Return how many pairs have been generated when a step draws."""
         return FIRST_PAIRS + int(step * self.config.batch / self.config.replay)
@@ -166,9 +166,9 @@ class Pretraining:
         """Generate the held-out pairs (a stream of their own) and read the photos."""
         config = self.config
         random = seeded(config.seed, "held-out", 0)
-        ws = sample_codes(self._generator, config, -(-config.validation_pairs // 8) * 8, random)
         with torch.no_grad():
-            img = torch.cat([self.render(chunk) for chunk in ws.split(8)])
+            ws = sample_codes(self._generator, config, config.validation_pairs, random)
+        img = render_all(self.render, ws)
         count = min(config.validation_photos, len(photos)) if photos else 0
         none = torch.empty(0, *img.shape[1:], dtype=torch.uint8)
         read = photos.read(range(count)) if photos and count else none

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_core.generators.contract import Generator
-from model_core.training.pairs import Render
+from model_core.training.pairs import Render, render_all
 
 INFLUENCE_SAMPLES = 4
 
@@ -76,7 +76,7 @@ def measure_row_weights(
 
     Args:
         generator: Whose rows are weighed.
-        render: W+ codes -> uint8 images.
+        render: W+ codes -> uint8 images on the CPU, as the weights are.
         seed: Of the sampled codes.
     """
     random = torch.Generator().manual_seed(seed)
@@ -84,8 +84,8 @@ def measure_row_weights(
     influence = torch.zeros(rows)
     for _ in range(INFLUENCE_SAMPLES):
         w = generator.mapping(torch.randn(2, generator.w_dim, generator=random))
-        ws = w[0].repeat(rows + 6, rows, 1)  # 24 codes: three full chunks of the renderer
+        ws = w[0].repeat(rows + 1, rows, 1)  # the last one stays as it is
         ws[torch.arange(rows), torch.arange(rows)] = w[1]
-        img = torch.cat([render(chunk).float() for chunk in ws.split(8)])
+        img = render_all(render, ws).float()
         influence += (img[:rows] - img[-1]).square().mean(dim=(1, 2, 3))
     return 0.5 + 0.5 * rows * influence / influence.sum()

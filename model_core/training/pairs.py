@@ -69,6 +69,8 @@ class PairRing:
             "pairs_count.npy": ((1,), np.int64),
         }
         if not all(_is_there(folder / name, shape) for name, (shape, _) in shapes.items()):
+            # The count goes first and comes last, so that a kill in between leaves none.
+            (folder / "pairs_count.npy").unlink(missing_ok=True)
             for name, (shape, dtype) in shapes.items():
                 np.lib.format.open_memmap(folder / name, mode="w+", dtype=dtype, shape=shape)
         self._images, self._codes, self._count = (
@@ -112,14 +114,24 @@ class PairRing:
 
 
 def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
-    """Tell whether an array of that shape is stored."""
-    return path.exists() and np.load(path, mmap_mode="r").shape == shape
+    """Tell whether a whole array of that shape is stored."""
+    try:
+        stored: tuple[int, ...] = np.load(path, mmap_mode="r").shape
+    except (OSError, EOFError, ValueError):  # missing, empty, or cut off
+        return False
+    return stored == shape
 
 
 def make_render(generator: Generator, device: torch.device, compiled: bool) -> Render:
     """Return a function that renders codes in bfloat16 to uint8 images of 256 px, by area.
 
-    Compiled, it wants RENDER_CHUNK codes a call.
+    Codes may lie on any device; images come back on the CPU. Compiled, it wants RENDER_CHUNK codes
+    a call: render_all sees to that.
+
+    Args:
+        generator: Copied; stays where it is.
+        device: Where to render.
+        compiled: Whether the generator is compiled.
     """
     generator = copy.deepcopy(generator)
     network = generator.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -129,7 +141,22 @@ def make_render(generator: Generator, device: torch.device, compiled: bool) -> R
         img = F.adaptive_avg_pool2d(img, PAIR_PX)
         return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
-    if not compiled:
-        return torch.no_grad()(synthesize)
-    torch._inductor.config.freezing = True  # as an option of torch.compile it reaches fewer passes
-    return torch.no_grad()(torch.compile(synthesize))
+    if compiled:
+        # As an option of torch.compile it reaches fewer passes.
+        torch._inductor.config.freezing = True
+    run = torch.compile(synthesize) if compiled else synthesize
+
+    @torch.no_grad()
+    def render(ws: Tensor) -> Tensor:
+        return run(ws).cpu()
+
+    return render
+
+
+def render_all(
+    render: Render, ws: Float[Tensor, "batch num_ws w_dim"]
+) -> UInt8[Tensor, "batch 3 size size"]:
+    """Render any number of codes, one or more, in full chunks of RENDER_CHUNK."""
+    filler = ws[-1:].expand(-len(ws) % RENDER_CHUNK, -1, -1)
+    chunks = torch.cat([ws, filler]).split(RENDER_CHUNK)
+    return torch.cat([render(chunk) for chunk in chunks])[: len(ws)]

@@ -14,7 +14,7 @@ from torch import Tensor
 from model_core.errors import InvalidInputError
 
 PHOTO_PX = 256
-HELD_OUT_SHARE = 5
+HELD_OUT_ONE_IN = 5
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -46,7 +46,8 @@ class Photos:
         Returns:
             Photos for training, and held-out ones in an order drawn by the files' names.
         Raises:
-            InvalidInputError: If a folder holds no photo or the TSV lacks a column.
+            InvalidInputError: If a folder holds no photo, none is held out, or the TSV cannot be
+                read or lacks a column.
         """
         owner = _read_persons(persons) if persons else None
         training: list[Path] = []
@@ -57,28 +58,46 @@ class Photos:
                 raise InvalidInputError(f"photos must be folders with images, got {folder}")
             for file in files:
                 person = file.name if owner is None else owner.get(file.resolve(), "")
-                held = person and _number(person) % HELD_OUT_SHARE == 0
+                held = person and _number(person) % HELD_OUT_ONE_IN == 0
                 (held_out if held else training).append(file)
+        if not held_out:
+            raise InvalidInputError(
+                "photos must be enough to hold out one person in "
+                f"{HELD_OUT_ONE_IN}, got {len(training)} photos and none held out"
+            )
         return cls(training), cls(sorted(held_out, key=lambda file: _number(file.name)))
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "batch 3 size size"]:
-        """Decode photos to 256 px."""
+        """Decode photos, one or more, to 256 px.
+
+        Raises:
+            InvalidInputError: If a file is not a readable image.
+        """
         return torch.stack([_read(self.files[i]) for i in indices])
 
 
 def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
-    with Image.open(file) as photo:
-        rgb = photo.convert("RGB")
+    try:
+        with Image.open(file) as photo:
+            rgb = photo.convert("RGB")
+    except OSError as err:
+        raise InvalidInputError(f"photos must be readable images, got {file.name}: {err}") from err
     if rgb.size != (PHOTO_PX, PHOTO_PX):
         rgb = rgb.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BOX)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
 def _read_persons(table: Path) -> dict[Path, str]:
-    with table.open(newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    if not rows or not {"file", "person"} <= rows[0].keys():
-        raise InvalidInputError(f"{table.name} must have the columns file and person, got none")
+    try:
+        with table.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines, delimiter="\t")
+            rows, columns = list(reader), list(reader.fieldnames or [])
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise InvalidInputError(f"persons must be a readable TSV, got {table}: {err}") from err
+    if not {"file", "person"} <= set(columns):
+        raise InvalidInputError(
+            f"{table.name} must have the columns file and person, got {columns}"
+        )
     return {(table.parent / row["file"]).resolve(): row["person"] or "" for row in rows}
 
 

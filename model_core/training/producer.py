@@ -1,6 +1,7 @@
 """A process that generates pairs ahead of the training loop."""
 
 import multiprocessing
+import signal
 import time
 from pathlib import Path
 from types import TracebackType
@@ -81,6 +82,7 @@ class PairProducer:
 
     def _produce(self) -> None:
         """Run in the child: generate whatever is wanted and not made."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends the child
         ring = PairRing(self._folder, self._slots, self._shape)
         render = make_render(self._generator, self._device, self._config.compile)
         parent = multiprocessing.parent_process()

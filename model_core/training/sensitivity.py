@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from model_core.checkpoints.store import load_network, save_network
-from model_core.errors import ModelMismatchError
+from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
 from model_core.training.pairs import sample_codes, seeded
@@ -24,16 +24,15 @@ FAMILY = "sensitivity"
 
 
 def sample_gradients(
-    generator: Generator, count: int, seed: int, compiled: bool
+    generator: Generator, config: TrainConfig
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Sample g = J' v at random codes, for the image at 64 px by area, scaled so that the mean of
     (g . delta)^2 is the MSE on [-1, 1].
 
     Args:
         generator: Frozen, on the CPU.
-        count: How many gradients, each at a code of its own.
-        seed: Of codes and noise.
-        compiled: Whether the generator is compiled.
+        config: sensitivity_samples (each gradient is at a code of its own), seed, compile and the
+            sampling of codes are read.
     """
     network = copy.deepcopy(generator)
     network.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -42,11 +41,10 @@ def sample_gradients(
         img = F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), PIXELS)
         return (img * v).sum()
 
-    run = torch.compile(project) if compiled else project
-    config = TrainConfig()
+    run = torch.compile(project) if config.compile else project
     gradients = []
-    for i in tqdm(range(count), unit="gradient"):
-        random = seeded(seed, "sensitivity", i)
+    for i in tqdm(range(config.sensitivity_samples), unit="gradient"):
+        random = seeded(config.seed, "sensitivity", i)
         with torch.no_grad():
             ws = sample_codes(generator, config, 1, random)
         ws.requires_grad_(True)
@@ -57,15 +55,22 @@ def sample_gradients(
 
 
 def load_or_sample(
-    path: Path, generator: Generator, fingerprint: str, count: int, compiled: bool
+    path: Path, generator: Generator, fingerprint: str, config: TrainConfig
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Read gradients from a file, or sample them and write it.
 
+    Args:
+        path: A safetensors file.
+        generator: Frozen, on the CPU.
+        fingerprint: Of the generator's weights.
+        config: As in sample_gradients.
+
     Raises:
         ModelMismatchError: If the file's belong to another generator.
+        CheckpointError: If the file does not hold as many as asked for, shaped like codes.
     """
     if not path.exists():
-        gradients = sample_gradients(generator, count, seed=0, compiled=compiled)
+        gradients = sample_gradients(generator, config)
         about = {"name": path.stem, "family": FAMILY, "generator": fingerprint}
         save_network(path, {"gradients": gradients}, about)
     tensors, sidecar = load_network(path)
@@ -74,4 +79,8 @@ def load_or_sample(
             f"{path.name} must hold gradients of the generator {fingerprint[:12]}, "
             f"got {sidecar.get('family')} of {str(sidecar.get('generator'))[:12]}"
         )
+    shape = (config.sensitivity_samples, generator.num_ws, generator.w_dim)
+    found = {name: (*tensor.shape,) for name, tensor in tensors.items()}
+    if found != {"gradients": shape}:
+        raise CheckpointError(f"{path.name} must hold gradients of shape {shape}, got {found}")
     return tensors["gradients"]

@@ -13,15 +13,20 @@ from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.metrics import mse, psnr
 from model_core.perceptual import Perceptual
 from model_core.training.losses import StyleLoss
-from model_core.training.pairs import Render
+from model_core.training.pairs import RENDER_CHUNK, Render, render_all
 
-CHUNK = 8
 SHEET_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What a run is validated on, all (n, 3, 256, 256) uint8."""
+    """What a run is validated on, all on the CPU.
+
+    Attributes:
+        pair_img: Generated images, 256 px.
+        pair_ws: Their codes, float32.
+        photos: Photographs, 256 px; there may be none.
+    """
 
     pair_img: UInt8[Tensor, "n 3 size size"]
     pair_ws: Float[Tensor, "n num_ws w_dim"]
@@ -44,19 +49,31 @@ def validate(
 ) -> dict[str, float]:
     """Measure a network, mean over images at 256 px, and draw a contact sheet.
 
+    The network runs under bfloat16 autocast, as in training; all that is measured is float32.
+
+    Args:
+        network: Where it lies, it is computed; style_loss and lpips lie on the same device.
+        held_out: On the CPU.
+        render: W+ codes -> uint8 images on the CPU.
+        style_loss: Compares codes.
+        lpips: Compares images.
+        sheet: File to write: inputs above what their codes render.
+
     Returns:
         Style loss on pairs; MSE on [-1, 1], PSNR in dB and LPIPS on pairs and on photos.
     """
+    device = next(network.parameters()).device
     figures: dict[str, float] = {}
     pictures = []
     for name, img in (("pairs", held_out.pair_img), ("photos", held_out.photos)):
         if not len(img):
             continue
-        ws = torch.cat([network(to_float(chunk)) for chunk in img.split(CHUNK)])
-        rendered = torch.cat([render(chunk) for chunk in ws.split(CHUNK)])[: len(img)]
-        figures |= {f"{name}/{k}": v for k, v in _compare(img, rendered, lpips).items()}
+        ws = torch.cat([_embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)])
+        rendered = render_all(render, ws)
+        compared = _compare(img, rendered, lpips, device)
+        figures |= {f"{name}/{k}": v for k, v in compared.items()}
         if name == "pairs":
-            figures["pairs/style_loss"] = style_loss(ws, held_out.pair_ws).mean().item()
+            figures["pairs/style_loss"] = style_loss(ws, held_out.pair_ws.to(device)).mean().item()
         pictures += [img[:SHEET_COLUMNS], rendered[:SHEET_COLUMNS]]
         if name == "photos":
             more = slice(SHEET_COLUMNS, 2 * SHEET_COLUMNS)
@@ -65,11 +82,23 @@ def validate(
     return figures
 
 
+def _embed(
+    network: EmbeddingNetwork, img: UInt8[Tensor, "n 3 size size"], device: torch.device
+) -> Float[Tensor, "n num_ws w_dim"]:
+    with torch.autocast(device.type, torch.bfloat16):
+        ws: Tensor = network(to_float(img.to(device)))
+    return ws.float()
+
+
 def _compare(
-    img: UInt8[Tensor, "n 3 size size"], rendered: UInt8[Tensor, "n 3 size size"], lpips: Perceptual
+    img: UInt8[Tensor, "n 3 size size"],
+    rendered: UInt8[Tensor, "n 3 size size"],
+    lpips: Perceptual,
+    device: torch.device,
 ) -> dict[str, float]:
     a, b = to_float(img), to_float(rendered)
-    distance = [lpips(x, y) for x, y in zip(a.split(CHUNK), b.split(CHUNK), strict=True)]
+    chunks = zip(a.split(RENDER_CHUNK), b.split(RENDER_CHUNK), strict=True)
+    distance = [lpips(x.to(device), y.to(device)) for x, y in chunks]
     return {
         "mse": mse(a, b).mean().item(),
         "psnr": psnr(a, b).mean().item(),

@@ -25,7 +25,7 @@ class PixelDistance(Perceptual):
 
 @pytest.fixture
 def generator():
-    """A generator of 64 px with codes of 16 x 16."""
+    """A generator of 512 px with codes of 16 x 16."""
     torch.manual_seed(0)
     config = MobileStyleGANConfig(
         w_dim=16, mapping_layers=2, const_size_px=4, widths=(8, 8, 4, 4, 4, 4)

@@ -29,6 +29,8 @@ def test_json_is_read_back(tmp_path):
         ({"stepz": 1}, "stepz"),
         ({"steps": "many"}, "steps must be of type int, got 'many'"),
         ({"steps": 0}, "steps must be 1 or more, got 0"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"validation_pairs": 0}, "validation_pairs must be 1 or more"),
         ({"replay": 0.5}, "replay must be 1 or more"),
         ({"compile": "perhaps"}, "compile must be of type bool"),
     ],
@@ -36,6 +38,13 @@ def test_json_is_read_back(tmp_path):
 def test_bad_options_are_named(overrides, message):
     with pytest.raises(InvalidInputError, match=message):
         TrainConfig.load("pretrain", overrides)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"betas": [0.9, 0.99], "stepz": 1}'])
+def test_a_file_that_is_no_config_is_refused(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InvalidInputError, match="must be a training config"):
+        TrainConfig.from_json(tmp_path / "config.json")
 
 
 def test_an_unknown_preset_is_told_the_known_ones():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model_core.training.config import TrainConfig
-from model_core.training.loop import Pretraining
+from model_core.training.loop import Pretraining, rate_share
 
 CONFIG = TrainConfig(
     steps=4,
@@ -50,6 +50,19 @@ def interrupt_after(training, last):
 
 def weights(training):
     return {k: v.clone() for k, v in training.network.state_dict().items()}
+
+
+def test_the_rate_warms_up_stays_and_falls_to_zero():
+    config = dataclasses.replace(CONFIG, steps=100, warmup_steps=10, decay_share=0.2)
+    shares = [rate_share(config, step) for step in range(101)]
+    assert shares[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
+    assert shares[10:81] == [1.0] * 71
+    assert shares[80:] == pytest.approx([1 - 0.05 * i for i in range(21)])
+
+
+def test_no_warm_up_and_no_decay_leave_the_rate_as_it_is():
+    config = dataclasses.replace(CONFIG, steps=10, warmup_steps=0, decay_share=0.0)
+    assert [rate_share(config, step) for step in range(10)] == [1.0] * 10
 
 
 @pytest.mark.slow

@@ -1,8 +1,16 @@
+import dataclasses
+
+import pytest
 import torch
 
+from model_core.checkpoints.store import load_network, save_network
+from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.training.config import TrainConfig
 from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
 from model_core.training.pairs import make_render
-from model_core.training.sensitivity import load_or_sample
+from model_core.training.sensitivity import load_or_sample, sample_gradients
+
+TWO = TrainConfig(sensitivity_samples=2, compile=False)
 
 
 def test_style_loss_is_the_mean_squared_change_of_standardised_styles(generator):
@@ -38,7 +46,8 @@ def test_row_weights_sum_to_the_rows_and_favour_none_to_nothing(generator):
 
 
 def test_sensitivity_predicts_the_mse_of_small_changes(generator, tmp_path):
-    gradients = load_or_sample(tmp_path / "s.safetensors", generator, "f" * 64, 400, compiled=False)
+    config = TrainConfig(sensitivity_samples=400, compile=False)
+    gradients = load_or_sample(tmp_path / "s.safetensors", generator, "f" * 64, config)
     loss = SensitivityLoss(gradients)
     w = generator.mapping(torch.randn(64, 16, generator=torch.Generator().manual_seed(5)))
     ws = w[:, None].repeat(1, generator.num_ws, 1)
@@ -53,5 +62,23 @@ def test_sensitivity_predicts_the_mse_of_small_changes(generator, tmp_path):
 
 def test_stored_gradients_are_read_back_and_tied_to_their_generator(generator, tmp_path):
     path = tmp_path / "s.safetensors"
-    first = load_or_sample(path, generator, "f" * 64, 2, compiled=False)
-    assert torch.equal(load_or_sample(path, generator, "f" * 64, 2, compiled=False), first)
+    first = load_or_sample(path, generator, "f" * 64, TWO)
+    save_network(path, {"gradients": first + 1}, load_network(path)[1])
+    assert torch.equal(load_or_sample(path, generator, "f" * 64, TWO), first + 1)
+    with pytest.raises(ModelMismatchError, match="must hold gradients of the generator eeee"):
+        load_or_sample(path, generator, "e" * 64, TWO)
+
+
+def test_another_number_of_stored_gradients_is_refused(generator, tmp_path):
+    path = tmp_path / "s.safetensors"
+    load_or_sample(path, generator, "f" * 64, TWO)
+    more = dataclasses.replace(TWO, sensitivity_samples=3)
+    with pytest.raises(CheckpointError, match=r"shape \(3, 16, 16\), got .*\(2, 16, 16\)"):
+        load_or_sample(path, generator, "f" * 64, more)
+
+
+def test_gradients_are_taken_at_the_codes_of_the_run(generator):
+    gradients = sample_gradients(generator, TWO)
+    for change in ({"psi_min": 0.0, "psi_max": 0.1}, {"seed": 1}):
+        other = sample_gradients(generator, dataclasses.replace(TWO, **change))
+        assert not torch.equal(other, gradients)

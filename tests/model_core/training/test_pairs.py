@@ -1,10 +1,18 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from model_core.training.config import TrainConfig
-from model_core.training.pairs import PairRing, make_render, sample_codes, seeded
+from model_core.training.pairs import (
+    RENDER_CHUNK,
+    PairRing,
+    make_render,
+    render_all,
+    sample_codes,
+    seeded,
+)
 
 
 def test_a_stream_of_randomness_depends_on_all_its_arguments():
@@ -72,3 +80,44 @@ def test_a_ring_of_another_size_is_made_anew(tmp_path, slots):
     ring = PairRing(tmp_path, slots, (2, 3))
     assert ring.read([0])[1].any() == (slots == 4)
     assert ring.count == (slots == 4)
+
+
+def test_a_ring_whose_making_was_cut_short_counts_nothing(tmp_path, monkeypatch):
+    PairRing(tmp_path, 4, (2, 3)).append(
+        torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.ones(1, 2, 3)
+    )
+    make = np.lib.format.open_memmap
+
+    def killed(path, *arguments, **options):
+        if path.name == "pairs_count.npy":
+            raise KeyboardInterrupt
+        return make(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "open_memmap", killed)
+        with pytest.raises(KeyboardInterrupt):
+            PairRing(tmp_path, 5, (2, 3))
+    assert PairRing(tmp_path, 5, (2, 3)).count == 0
+
+
+def test_a_ring_with_a_file_cut_off_is_made_anew(tmp_path):
+    PairRing(tmp_path, 4, (2, 3)).append(
+        torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.ones(1, 2, 3)
+    )
+    with (tmp_path / "pairs_img.npy").open("r+b") as file:
+        file.truncate(1000)
+    assert PairRing(tmp_path, 4, (2, 3)).count == 0
+
+
+@pytest.mark.parametrize("count", [1, RENDER_CHUNK, RENDER_CHUNK + 3])
+def test_any_number_of_codes_is_rendered_in_full_chunks(count):
+    sizes = []
+
+    def render(ws):
+        sizes.append(len(ws))
+        return ws[:, :1, :1, None].expand(-1, 3, 2, 2).to(torch.uint8)
+
+    ws = torch.arange(float(count))[:, None, None].expand(-1, 2, 3)
+    img = render_all(render, ws)
+    assert set(sizes) == {RENDER_CHUNK}
+    assert img[:, 0, 0, 0].tolist() == list(range(count))

@@ -53,8 +53,26 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_table_without_its_columns_is_refused(folder):
     table = folder.parent / "other.tsv"
     table.write_text("name\tage\na\t3\n")
-    with pytest.raises(InvalidInputError, match="file and person"):
+    with pytest.raises(InvalidInputError, match=r"file and person, got \['name', 'age'\]"):
         Photos.split([folder], table)
+
+
+def test_a_table_that_cannot_be_read_is_refused(folder):
+    with pytest.raises(InvalidInputError, match="persons must be a readable TSV"):
+        Photos.split([folder], folder / "missing.tsv")
+
+
+def test_photos_of_which_none_is_held_out_are_refused(folder):
+    table = folder.parent / "nobody.tsv"
+    table.write_text("file\tperson\n")
+    with pytest.raises(InvalidInputError, match="got 40 photos and none held out"):
+        Photos.split([folder], table)
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path):
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(InvalidInputError, match=r"readable images, got text\.jpg"):
+        Photos([tmp_path / "text.jpg"]).read([0])
 
 
 def test_grey_photos_become_rgb(tmp_path):

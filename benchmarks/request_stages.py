@@ -1,0 +1,65 @@
+"""What each stage of a warm /embed costs: python benchmarks/request_stages.py [--photo FILE].
+
+Sends one photo again and again to a running service, one request at a time, and prints the median
+of each stage as the service measured it, and of the whole as the client saw it.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import time
+import urllib.request
+from pathlib import Path
+
+import skimage.data
+from PIL import Image
+
+ACCEPTS = ("application/json", "image/jpeg")
+
+
+def main() -> None:
+    """Run the measurement from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument(
+        "--photo", type=Path, help="JPEG; default: scikit-image's astronaut, 1024 px"
+    )
+    parser.add_argument("--requests", type=int, default=30)
+    options = parser.parse_args()
+    photo = options.photo.read_bytes() if options.photo else astronaut()
+    for accept in ACCEPTS:
+        runs = [embed(options.url, photo, accept) for _ in range(options.requests + 3)][3:]
+        print(f"\n/embed, Accept: {accept}, {len(runs)} requests, milliseconds\n")
+        print("| stage | median | p95 |\n|---|---|---|")
+        for stage in runs[0]:
+            values = sorted(run[stage] for run in runs)
+            p95 = values[int(0.95 * (len(values) - 1))]
+            print(f"| {stage} | {statistics.median(values):.0f} | {p95:.0f} |")
+
+
+def astronaut() -> bytes:
+    """Return a public-domain portrait as a 1024 px JPEG."""
+    out = io.BytesIO()
+    Image.fromarray(skimage.data.astronaut()).resize((1024, 1024)).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def embed(url: str, photo: bytes, accept: str) -> dict[str, float]:
+    """Send one request; return milliseconds by stage, and the client's total."""
+    headers = {"Content-Type": "image/jpeg", "Accept": accept}
+    request = urllib.request.Request(f"{url}/embed", photo, headers)  # noqa: S310
+    started = time.perf_counter()
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        body, timing = answer.read(), answer.headers.get("Server-Timing", "")
+    total = (time.perf_counter() - started) * 1000
+    if accept == ACCEPTS[0]:
+        stages = {k: v for k, v in json.loads(body)["timings_ms"].items() if k != "total"}
+    else:
+        parts = [part.strip().split(";dur=") for part in timing.split(",") if ";dur=" in part]
+        stages = {name: float(ms) for name, ms in parts if name != "total"}
+    return stages | {"client's total": total}
+
+
+if __name__ == "__main__":
+    main()

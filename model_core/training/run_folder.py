@@ -1,0 +1,85 @@
+"""What ties a run folder to its settings, so that its pairs and checkpoints serve no other run."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from model_core.errors import InvalidInputError, ModelMismatchError
+from model_core.training.config import TrainConfig
+
+CHANGEABLE = frozenset(
+    {
+        "steps",
+        "decay_share",
+        "ema",
+        "lr",
+        "warmup_steps",
+        "clip_norm",
+        "validate_every",
+        "validation_pairs",
+        "validation_photos",
+        "compile",
+    }
+)
+"""Fields that may change when a run goes on: stored pairs and gradients do not depend on them."""
+
+
+def require_config(folder: Path, config: TrainConfig) -> None:
+    """Refuse to go on in a folder with a config that its pairs or state were not made with.
+
+    Raises:
+        InvalidInputError: If a field that may not change differs, or the stored config cannot be
+            read.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        return
+    stored, asked = dataclasses.asdict(TrainConfig.from_json(path)), dataclasses.asdict(config)
+    fixed = asked.keys() - CHANGEABLE
+    differing = [name for name in asked if name in fixed and asked[name] != stored[name]]
+    if differing:
+        rule = ", ".join(f"{name} {stored[name]}" for name in differing)
+        got = ", ".join(f"{name} {asked[name]}" for name in differing)
+        raise InvalidInputError(
+            f"options must be those of the run in {folder} ({rule}), got {got}; "
+            "take another --run folder"
+        )
+
+
+def claim(folder: Path, config: TrainConfig, fingerprint: str) -> None:
+    """Write config and generator of a run to its folder, if the folder is not another run's.
+
+    Args:
+        folder: Run folder; made if there is none.
+        config: Resolved settings.
+        fingerprint: Of the generator's weights.
+
+    Raises:
+        InvalidInputError: If the folder's config differs in a field that may not change.
+        ModelMismatchError: If the folder's generator is another one.
+    """
+    require_config(folder, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "run.json"
+    stored = _read_generator(path) if path.exists() else fingerprint
+    if stored != fingerprint:
+        raise ModelMismatchError(
+            f"generator must be {stored[:12]}, that of the run in {folder}, "
+            f"got {fingerprint[:12]}; take another --run folder"
+        )
+    _write(path, json.dumps({"generator": fingerprint}, indent=2))
+    _write(folder / "config.json", config.to_json())
+
+
+def _read_generator(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text())["generator"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise InvalidInputError(f"{path} must name the run's generator, got {err!r}") from err
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)

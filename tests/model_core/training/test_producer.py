@@ -1,0 +1,28 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from model_core.errors import WplusError
+from model_core.training.config import TrainConfig
+from model_core.training.pairs import RENDER_CHUNK
+from model_core.training.producer import PairProducer
+
+CONFIG = TrainConfig(window=8, batch=2, checkpoint_every=1, compile=False)
+
+
+def test_a_dead_child_is_an_error(generator, tmp_path):
+    with PairProducer(CONFIG, tmp_path, generator, torch.device("cpu")) as producer:
+        producer._process.kill()
+        producer._process.join()
+        with pytest.raises(WplusError, match="pair producer must be alive, got exit code -9"):
+            producer.wait_for(1)
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_the_child_to_its_parent(generator, tmp_path):
+    with PairProducer(CONFIG, tmp_path, generator, torch.device("cpu")) as producer:
+        producer.wait_for(1)
+        os.kill(producer._process.pid, signal.SIGINT)
+        producer.wait_for(producer.ring.count + 3 * RENDER_CHUNK)

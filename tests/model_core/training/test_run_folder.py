@@ -1,0 +1,61 @@
+import dataclasses
+import json
+
+import pytest
+
+from model_core.errors import InvalidInputError, ModelMismatchError
+from model_core.training.config import TrainConfig
+from model_core.training.run_folder import CHANGEABLE, claim, require_config
+
+CONFIG = TrainConfig()
+OTHER = {
+    field.name: not getattr(CONFIG, field.name)
+    if isinstance(field.default, bool)
+    else (0.5, 0.5)
+    if isinstance(field.default, tuple)
+    else getattr(CONFIG, field.name) + 1
+    for field in dataclasses.fields(TrainConfig)
+}
+
+
+def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):
+    claim(tmp_path / "runs" / "new", CONFIG, "f" * 64)
+    assert TrainConfig.from_json(tmp_path / "runs" / "new" / "config.json") == CONFIG
+    stored = json.loads((tmp_path / "runs" / "new" / "run.json").read_text())
+    assert stored == {"generator": "f" * 64}
+
+
+@pytest.mark.parametrize("name", sorted(CHANGEABLE))
+def test_a_run_goes_on_with_other_values_of_changeable_fields(tmp_path, name):
+    claim(tmp_path, CONFIG, "f" * 64)
+    changed = dataclasses.replace(CONFIG, **{name: OTHER[name]})
+    claim(tmp_path, changed, "f" * 64)
+    assert TrainConfig.from_json(tmp_path / "config.json") == changed
+
+
+@pytest.mark.parametrize("name", sorted(OTHER.keys() - CHANGEABLE))
+def test_other_fields_are_refused_by_name_and_the_stored_config_stays(tmp_path, name):
+    claim(tmp_path, CONFIG, "f" * 64)
+    changed = dataclasses.replace(CONFIG, **{name: OTHER[name]})
+    with pytest.raises(InvalidInputError, match=rf"\({name} .*another --run folder"):
+        claim(tmp_path, changed, "f" * 64)
+    assert TrainConfig.from_json(tmp_path / "config.json") == CONFIG
+
+
+def test_another_generator_is_refused(tmp_path):
+    claim(tmp_path, CONFIG, "f" * 64)
+    with pytest.raises(ModelMismatchError, match="generator must be ffffffffffff"):
+        claim(tmp_path, CONFIG, "e" * 64)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_a_damaged_note_of_the_generator_is_refused(tmp_path, text):
+    claim(tmp_path, CONFIG, "f" * 64)
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InvalidInputError, match="must name the run's generator"):
+        claim(tmp_path, CONFIG, "f" * 64)
+
+
+def test_an_empty_folder_takes_any_config(tmp_path):
+    require_config(tmp_path, CONFIG)
+    assert not list(tmp_path.iterdir())

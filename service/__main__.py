@@ -54,28 +54,23 @@ def read_settings() -> Settings:
         sys.exit("wplus: " + "\nwplus: ".join(rows))
 
 
-def main() -> int:
-    """Serve until told to stop; answer the process's exit status."""
-    argparse.ArgumentParser(
-        prog="python -m service",
-        description=__doc__.partition(":")[0] + ".",
-        epilog=describe(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
-    settings = read_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
-    # decoding and encoding want the same cores, that made a call up to ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What is compiled at the first start is found again at the next one.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
-    logger.info("starting, Ctrl-C stops")
-    from service.app import create_app  # torch takes seconds to import: the line above comes first
+def leave(_signal: int, _frame: FrameType | None) -> None:
+    """End at once: while modules are imported there is nothing to finish.
 
+    An exception would not do, as extension modules turn it into errors of their own.
+    """
+    logger.info("stopped")
+    logging.shutdown()
+    os._exit(0)
+
+
+def serve(settings: Settings) -> tuple[int, bool]:
+    """Serve until told to stop; answer the exit status, and whether the device is still at work."""
+    from service.app import create_app  # torch takes seconds to import: the log comes first
+
+    # What uvicorn does with a signal once it has stopped is to raise it anew.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     failures: list[BaseException] = []
 
     def fail(failure: BaseException) -> None:
@@ -92,17 +87,44 @@ def main() -> int:
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
     server = Server(config, app)
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    status = 0
     try:
         server.run()
     except KeyboardInterrupt:
         pass
-    finally:
-        logger.info("stopped")
-        if app.state.runtime.engine.busy_s:  # a call that takes minutes must not hold the exit up
-            logging.shutdown()
-            os._exit(1 if failures else 0)
-    return 1 if failures else 0
+    except SystemExit as ended:  # uvicorn's own, as when the port is taken, has 3
+        status = ended.code if isinstance(ended.code, int) else 1
+    return 1 if failures else status, app.state.runtime.engine.busy_s > 0
+
+
+def main() -> int:
+    """Read the settings, then serve; answer the process's exit status."""
+    argparse.ArgumentParser(
+        prog="python -m service",
+        description=__doc__.partition(":")[0] + ".",
+        epilog=describe(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    settings = read_settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
+    # decoding and encoding want the same cores, that made a call up to ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is compiled at the first start is found again at the next one.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
+    logger.info("starting, Ctrl-C stops")
+    status, busy = serve(settings)
+    logger.info("stopped")
+    if busy:  # a call that takes minutes must not hold the exit up
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

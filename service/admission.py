@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from service.errors import DrainingError, NotReadyError, OverloadedError
+from service.errors import DrainingError, OverloadedError
 
 
 class Gate:
@@ -11,12 +11,12 @@ class Gate:
 
     Args:
         max_inflight: Most requests inside at once.
-        is_ready: Whether all that requests need is there.
+        check_ready: Raises unless all that requests need is there.
     """
 
-    def __init__(self, max_inflight: int, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, max_inflight: int, check_ready: Callable[[], None]) -> None:
         self._max_inflight = max_inflight
-        self._is_ready = is_ready
+        self._check_ready = check_ready
         self._draining = False
         self.inflight = 0
 
@@ -29,12 +29,11 @@ class Gate:
 
         Raises:
             DrainingError: If the service is stopping.
-            NotReadyError: If something is still loading.
+            NotReadyError, EngineDownError: As `check_ready`.
         """
         if self._draining:
             raise DrainingError("service must be running, got a stopping one")
-        if not self._is_ready():
-            raise NotReadyError("service must be ready, got one that is loading")
+        self._check_ready()
 
     @contextmanager
     def enter(self) -> Iterator[None]:
@@ -42,7 +41,7 @@ class Gate:
 
         Raises:
             OverloadedError: If all places are taken.
-            DrainingError, NotReadyError: As `check`.
+            DrainingError, NotReadyError, EngineDownError: As `check`.
         """
         self.check()
         if self.inflight >= self._max_inflight:

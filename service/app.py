@@ -104,7 +104,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader) -> Runtime:
         settings=settings,
         telemetry=telemetry,
         engine=engine,
-        gate=Gate(settings.max_inflight, lambda: runtime.ready),
+        gate=Gate(settings.max_inflight, lambda: runtime.check_ready()),
         latents=MemoryLatentStore(settings.latent_capacity, settings.latent_ttl_s),
         workers=anyio.CapacityLimiter(settings.worker_threads),
         films=anyio.Semaphore(settings.max_films),

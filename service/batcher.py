@@ -15,6 +15,7 @@ No delay is ever added to let a batch grow.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from model_core.errors import WplusError
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+logger = logging.getLogger("service.batcher")
 
 
 class QueueFullError(WplusError):
@@ -78,6 +81,7 @@ class Batcher(Generic[In, Out]):
         max_batch: Largest batch, at least 1.
         max_queue: Most entries that may wait, at least 1.
         memory_errors: What `run` raises when a smaller batch might succeed.
+        on_memory_error: Told of each run that ended by one of `memory_errors`.
         on_drop: Told "cancelled" or "expired" for each entry dropped before a run.
         on_batch: Told the size of each batch that runs.
     """
@@ -90,6 +94,7 @@ class Batcher(Generic[In, Out]):
         max_batch: int,
         max_queue: int,
         memory_errors: tuple[type[Exception], ...] = (MemoryError,),
+        on_memory_error: Callable[[], None] = lambda: None,
         on_drop: Callable[[str], None] = lambda _reason: None,
         on_batch: Callable[[int], None] = lambda _size: None,
     ) -> None:
@@ -101,6 +106,7 @@ class Batcher(Generic[In, Out]):
         self.max_batch = max_batch
         self.max_queue = max_queue
         self._memory_errors = memory_errors
+        self._on_memory_error = on_memory_error
         self._on_drop = on_drop
         self._on_batch = on_batch
         self._queue: deque[_Entry[In, Out]] = deque()
@@ -230,12 +236,9 @@ class Batcher(Generic[In, Out]):
                     f"outputs of {self.name} must number {len(batch)}, got {len(outputs)}"
                 )
         except self._memory_errors as err:
+            self._on_memory_error()
             if len(batch) == 1:
                 self._fail(batch, err)
-                return
-            for entry in batch:
-                if not entry.future.done():
-                    await self._answer([entry])
         except Exception as err:  # the batch run: its failure belongs to its callers
             self._fail(batch, err)
         else:
@@ -244,6 +247,10 @@ class Batcher(Generic[In, Out]):
                 if not entry.future.done():
                     queued_s = started_s - entry.since_s
                     entry.future.set_result(Answer(value, queued_s, ran_s, len(batch)))
+        # Only now, as in the except block the error would still hold the failed run's tensors.
+        for entry in batch:
+            if not entry.future.done():
+                await self._answer([entry])
 
     @staticmethod
     def _fail(batch: list[_Entry[In, Out]], err: Exception) -> None:
@@ -251,9 +258,11 @@ class Batcher(Generic[In, Out]):
             if not entry.future.done():
                 entry.future.set_exception(err)
 
-    def _after_loop(self, _task: asyncio.Task[None]) -> None:
+    def _after_loop(self, task: asyncio.Task[None]) -> None:
         """Fail what still waits when the loop ends, by `close` or by a defect."""
         self._open = False
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            logger.critical("batcher %s died", self.name, exc_info=failure)
         waiting = list(self._queue)
         self._queue.clear()
         self._fail(waiting, BatcherClosedError(f"batcher {self.name} closed before the run"))

@@ -11,11 +11,12 @@ from starlette.requests import Request
 from service.deps import Runtime
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
 from service.options import Options
-from service.problems import invalid_request
+from service.problems import MAX_PART, invalid_request, pointer_of
 from service.sources import Source, source_of_file, source_of_text
 
 MAX_FILES = 2
 MAX_FIELDS = 24
+MAX_DEPTH = 5  # of a code: body, sources, source, code, rows
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safetensors")
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
@@ -59,7 +60,7 @@ class Call(Generic[Opts]):
 
 def missing(name: str, detail: str) -> InvalidRequestError:
     """Make the error for a source that is not there as it should be."""
-    return InvalidRequestError(detail, [{"pointer": f"#/{name}", "detail": detail}])
+    return InvalidRequestError(detail, [{"pointer": pointer_of(name), "detail": detail}])
 
 
 async def read_call(
@@ -108,12 +109,34 @@ def validate(options: type[Opts], fields: object) -> Opts:
     """Validate options.
 
     Raises:
-        InvalidRequestError: If a field breaks its rule.
+        InvalidRequestError: If a field breaks its rule, or there are too many.
     """
+    _check_sizes(fields)
     try:
         return options.model_validate(fields)
     except ValidationError as err:
-        raise invalid_request(err.errors(include_url=False, include_context=False)) from err
+        errors = err.errors(include_url=False, include_context=False, include_input=False)
+        raise invalid_request(errors) from err
+
+
+def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:
+    """Refuse objects of very many members, each of which would be an error of its own.
+
+    Of a list only the first entries can be objects that are looked into: its length is bounded
+    where it may hold any.
+    """
+    if not depth:
+        return
+    if isinstance(value, dict):
+        if len(value) > MAX_FIELDS:
+            raise InvalidRequestError(
+                f"object must have at most {MAX_FIELDS} members, got {len(value)}"
+            )
+        for member in value.values():
+            _check_sizes(member, depth - 1)
+    elif isinstance(value, list):
+        for entry in value[:MAX_FIELDS]:
+            _check_sizes(entry, depth - 1)
 
 
 def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> Call[Any]:
@@ -142,7 +165,8 @@ async def _read_form(
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name not in names:
-                    raise missing(name, f"{name} must be one of {', '.join(names)}, got a file")
+                    rule = f"must be one of {', '.join(names)}, got a file"
+                    raise missing(name, f"{name[:MAX_PART]} {rule}")
                 sources.append((name, source_of_file(name, await value.read())))
             elif name in names:
                 sources.append((name, source_of_text(name, value)))

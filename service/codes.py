@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Encoding = Literal["base64", "numbers"]
 Ws = Float[Tensor, "num_ws w_dim"]
 NPY_MAGIC = b"\x93NUMPY"
 NPY_HEADER_BYTES = 1000  # that of a code has 118
+MAX_AXES = 3  # (1, num_ws, w_dim) is read too
 LIMIT = 100.0  # |w| of a mapped code is below 10 or so; more than this is garbage
 FLOATS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
@@ -116,10 +118,12 @@ def _json(text: str) -> object:
 
 
 def _check_generator(fingerprint: object, generator: GeneratorId) -> None:
+    if not isinstance(fingerprint, str | None):
+        raise InvalidCodeError(f"fingerprint must be text, got {type(fingerprint).__name__}")
     if fingerprint is not None and fingerprint != generator.fingerprint:
         raise ModelMismatchError(
             f"code must belong to {generator.name} ({generator.fingerprint[:12]}), "
-            f"got one of another generator ({str(fingerprint)[:12]})"
+            f"got one of another generator ({fingerprint[:12]})"
         )
 
 
@@ -130,13 +134,16 @@ def _from_mapping(value: Mapping[str, Any], generator: GeneratorId) -> np.ndarra
     if not isinstance(data, str):
         raise InvalidCodeError(f"data must be numbers or base64, got {type(data).__name__}")
     dtype = value.get("dtype") or "float32"
-    if dtype not in FLOATS:
-        raise InvalidCodeError(f"dtype must be one of {', '.join(FLOATS)}, got {dtype}")
+    if not isinstance(dtype, str) or dtype not in FLOATS:
+        raise InvalidCodeError(f"dtype must be one of {', '.join(FLOATS)}, got {str(dtype)[:20]}")
+    shape = value.get("shape") or generator.shape
+    if not isinstance(shape, list | tuple):
+        raise InvalidCodeError(f"shape must be a list of numbers, got {type(shape).__name__}")
     try:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as err:
         raise InvalidCodeError("data must be base64, got other text") from err
-    return _from_raw(raw, FLOATS[dtype], tuple(value.get("shape") or generator.shape))
+    return _from_raw(raw, FLOATS[dtype], tuple(shape))
 
 
 def _from_numbers(rows: list[Any]) -> np.ndarray:
@@ -185,10 +192,11 @@ def _from_file(data: bytes, generator: GeneratorId) -> np.ndarray:
 def _from_raw(
     raw: bytes, dtype: "np.dtype[Any] | str", shape: tuple[Any, ...], order: Literal["C", "F"] = "C"
 ) -> np.ndarray:
+    if len(shape) > MAX_AXES:  # first: the product of a long one would take for ever
+        raise InvalidCodeError(f"shape must have at most {MAX_AXES} axes, got {len(shape)}")
     if not all(isinstance(side, int) and 0 < side < 2**20 for side in shape):
-        raise InvalidCodeError(f"shape must be positive numbers, got {list(shape)}")
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if count * np.dtype(dtype).itemsize != len(raw):
+        raise InvalidCodeError(f"shape must be positive numbers, got {str(list(shape))[:60]}")
+    if math.prod(shape) * np.dtype(dtype).itemsize != len(raw):
         raise InvalidCodeError(f"data must fill shape {list(shape)}, got {len(raw)} bytes")
     return np.frombuffer(raw, dtype).reshape(shape, order=order)
 

@@ -54,6 +54,17 @@ class Runtime:
         """Whether all that requests need is loaded and warm."""
         return self.engine.ready and self.engine.alive and self.aligner is not None
 
+    def check_ready(self) -> None:
+        """Refuse unless all that requests need is loaded and warm.
+
+        Raises:
+            EngineDownError: If the engine cannot answer, nor will it.
+            NotReadyError: If something is still loading.
+        """
+        self.engine.check_alive()
+        if not self.ready:
+            raise NotReadyError("service must be ready, got one that is loading")
+
     @property
     def image_limits(self) -> ImageLimits:
         """What a photo may be."""

@@ -77,6 +77,7 @@ class Engine:
                 max_batch=max_batch,
                 max_queue=queue_size,
                 memory_errors=(MemoryError, torch.OutOfMemoryError),
+                on_memory_error=telemetry.oom.labels(op=op).inc,
                 on_drop=telemetry.dropped,
                 on_batch=telemetry.batch_size.labels(stage=op).observe,
             )
@@ -115,6 +116,15 @@ class Engine:
         return not self.ready or (
             self.busy_s <= self._stall_s and all(batcher.alive for batcher in self.batchers)
         )
+
+    def check_alive(self) -> None:
+        """Refuse to go on with a dead engine.
+
+        Raises:
+            EngineDownError: If it is not `alive`.
+        """
+        if not self.alive:
+            raise EngineDownError("engine must be alive, got a dead one")
 
     @property
     def busy_s(self) -> float:

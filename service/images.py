@@ -185,14 +185,14 @@ def _orientation(img: Image.Image) -> int:
 
 def _to_rgb(img: Image.Image) -> Image.Image:
     """Bring any mode to sRGB: profile applied, 16 bits scaled to 8, alpha laid on white."""
-    if img.mode.startswith("I"):  # Pillow clips 16 bits on conversion, so scale them here
-        grey = np.asarray(img).astype(np.int64)
-        return Image.fromarray(np.clip(grey >> 8, 0, 255).astype(np.uint8)).convert("RGB")
+    if img.mode.startswith("I;16"):  # Pillow clips 16 bits on conversion, so scale them here
+        return Image.fromarray((np.asarray(img) >> 8).astype(np.uint8)).convert("RGB")
     if img.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in img.info:
         img = _keep_profile(img, img.convert("RGBA"))
     if img.mode == "RGBA":
-        white = Image.new("RGBA", img.size, (255, 255, 255, 255))
-        img = _keep_profile(img, Image.alpha_composite(white, img).convert("RGB"))
+        white = Image.new("RGB", img.size, (255, 255, 255))
+        white.paste(img, mask=img)
+        img = _keep_profile(img, white)
     return _to_srgb(img).convert("RGB")
 
 

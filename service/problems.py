@@ -26,6 +26,8 @@ HTTP_CODES = {
     405: ("method-not-allowed", "The path does not take this method"),
 }
 RETRY_STATUSES = (429, 503)
+MAX_ERRORS = 20  # listed in an answer
+MAX_PART = 64  # characters of a part of a pointer: it may be a key that the client made up
 TAGS = (NUMBERS, OTHER)  # branches of a union, which pydantic lists among the fields
 
 logger = logging.getLogger("service.problems")
@@ -117,16 +119,22 @@ def install(app: FastAPI) -> None:
 
 
 def invalid_request(errors: Sequence[Any]) -> InvalidRequestError:
-    """Turn pydantic's errors into ours, each with the JSON pointer of its field."""
+    """Turn pydantic's errors, the first of them, into ours with the JSON pointers of the fields."""
     rows = [
         {
-            "pointer": "#/" + "/".join(str(part) for part in error["loc"] if part not in TAGS),
+            "pointer": pointer_of(*(part for part in error["loc"] if part not in TAGS)),
             "detail": error["msg"].removeprefix("Value error, "),
         }
-        for error in errors
+        for error in errors[:MAX_ERRORS]
     ]
     first = rows[0] if rows else {"pointer": "#", "detail": "invalid"}
     return InvalidRequestError(f"{first['pointer'][2:] or 'body'}: {first['detail']}", rows)
+
+
+def pointer_of(*parts: str | int) -> str:
+    """Write a JSON pointer as a URI fragment would start it (RFC 6901, section 3, escapes)."""
+    short = (str(part)[:MAX_PART] for part in parts)
+    return "#/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in short)
 
 
 def responses(*errors: type[Exception]) -> dict[int | str, dict[str, Any]]:

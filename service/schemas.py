@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from service.codes import Encoding
+from service.codes import MAX_AXES, Encoding
 
 REFINE_ABOVE_LPIPS = 0.2  # ten steps of the iterator from the mean code come below this
 
@@ -21,10 +21,11 @@ def _branch(value: object) -> str:
     return NUMBERS if isinstance(value, list) else OTHER
 
 
-# The exact shape is judged with the generator at hand; these bounds are against floods.
-Rows = Annotated[
-    list[Annotated[list[float], Field(max_length=8192)]], Field(max_length=64), Tag(NUMBERS)
-]
+# The exact shape is judged with the generator at hand; these bounds are against floods, and so is
+# fail_fast: half a million wrong numbers are one error.
+Row = Annotated[list[float], Field(max_length=8192, fail_fast=True)]
+Rows = Annotated[list[Row], Field(max_length=64, fail_fast=True), Tag(NUMBERS)]
+Shape = Annotated[list[int], Field(max_length=MAX_AXES, fail_fast=True)]
 
 
 class CodeObject(BaseModel):
@@ -34,7 +35,7 @@ class CodeObject(BaseModel):
 
     generator: str | None = Field(default=None, description="Name of the generator.")
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
-    shape: list[int] | None = Field(default=None, examples=[[18, 512]])
+    shape: Shape | None = Field(default=None, examples=[[18, 512]])
     dtype: Literal["float16", "float32", "float64"] = "float32"
     encoding: Encoding = "base64"
     data: Annotated[Annotated[str, Tag(OTHER)] | Rows, Discriminator(_branch)] = Field(

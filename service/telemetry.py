@@ -49,6 +49,7 @@ class Telemetry:
             "inference_requests", "Inference requests by outcome.", "op", "outcome"
         )
         self.rejected = counter("rejected", "Requests or queue entries refused.", "reason")
+        self.oom = counter("oom", "Device runs that ended for want of memory.", "op")
         self.image_rejected = counter("image_rejected", "Photos refused at intake.", "reason")
         self.request_duration = histogram(
             "http_server_request_duration_seconds",

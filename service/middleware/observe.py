@@ -62,7 +62,7 @@ class ObserveMiddleware:
 
     @staticmethod
     def _outcome(scope: Scope, status: int) -> str:
-        if status < 400:
+        if status < 300:
             return "ok"
         if status == CLIENT_CLOSED:
             return "cancelled"

@@ -18,17 +18,18 @@ router = APIRouter(tags=["health"])
 @router.get("/livez", summary="Is it alive?", responses=responses(EngineDownError))
 async def livez(runtime: Shared) -> Health:
     """Answer 200 while the engine works or is loading; 503 asks for a restart."""
-    if not runtime.engine.alive:
-        raise EngineDownError("engine must be alive, got a dead one")
+    runtime.engine.check_alive()
     return Health(status="alive")
 
 
-@router.get("/readyz", summary="Can it serve?", responses=responses(NotReadyError, DrainingError))
+@router.get(
+    "/readyz",
+    summary="Can it serve?",
+    responses=responses(NotReadyError, DrainingError, EngineDownError),
+)
 async def readyz(runtime: Shared) -> Health:
     """Answer 200 once weights are loaded and warm, and until the service is told to stop."""
     runtime.gate.check()
-    if not runtime.engine.alive:
-        raise EngineDownError("engine must be alive, got a dead one")
     return Health(status="ready")
 
 

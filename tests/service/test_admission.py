@@ -3,11 +3,11 @@
 import pytest
 
 from service.admission import Gate
-from service.errors import DrainingError, NotReadyError, OverloadedError
+from service.errors import DrainingError, EngineDownError, NotReadyError, OverloadedError
 
 
 def test_it_holds_as_many_as_it_may_and_no_more():
-    gate = Gate(2, lambda: True)
+    gate = Gate(2, lambda: None)
     with gate.enter(), gate.enter():
         assert gate.inflight == 2
         with pytest.raises(OverloadedError, match="under 2, got 2"), gate.enter():
@@ -18,18 +18,24 @@ def test_it_holds_as_many_as_it_may_and_no_more():
 
 
 def test_a_failure_inside_frees_the_place():
-    gate = Gate(1, lambda: True)
+    gate = Gate(1, lambda: None)
     with pytest.raises(ZeroDivisionError), gate.enter():
         raise ZeroDivisionError
     assert gate.inflight == 0
 
 
 def test_it_is_shut_before_readiness_and_while_draining():
-    ready = False
-    gate = Gate(1, lambda: ready)
-    with pytest.raises(NotReadyError), gate.enter():
-        pass
-    ready = True
+    refusals = [EngineDownError("dead"), NotReadyError("loading")]
+
+    def check_ready():
+        if refusals:
+            raise refusals.pop()
+
+    gate = Gate(1, check_ready)
+    for refusal in (NotReadyError, EngineDownError):
+        with pytest.raises(refusal), gate.enter():
+            pass
+    assert gate.inflight == 0
     gate.check()
     gate.drain()
     with pytest.raises(DrainingError), gate.enter():

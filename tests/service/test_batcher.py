@@ -1,6 +1,7 @@
 """The batcher's eight promises."""
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -187,11 +188,13 @@ async def test_a_batch_without_memory_is_run_again_singly():
             raise MemoryError
         return outputs
 
-    batcher = make(run)
+    told = []
+    batcher = make(run, on_memory_error=lambda: told.append(1))
     first = await hold(batcher, device)
     rest = await queue(batcher, 1, 2, 3)
     device.go.set()
     outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
+    assert len(told) == 2
     assert [getattr(outcome, "value", "out of memory") for outcome in outcomes] == [
         0,
         10,
@@ -200,6 +203,30 @@ async def test_a_batch_without_memory_is_run_again_singly():
     ]
     assert isinstance(outcomes[3], MemoryError)
     assert device.batches == [[0], [1, 2, 3], [1], [2], [3]]
+    await batcher.close()
+
+
+async def test_what_the_failed_run_held_is_free_before_it_is_run_again():
+    class Tensor:
+        pass
+
+    device, held = Device(), []
+
+    async def run(items):
+        outputs = await device.run(items)
+        if len(items) > 1:
+            large = Tensor()
+            held.append(weakref.ref(large))
+            raise MemoryError
+        assert not any(tensor() for tensor in held)
+        return outputs
+
+    batcher = make(run)
+    first = await hold(batcher, device)
+    rest = await queue(batcher, 1, 2)
+    device.go.set()
+    assert [answer.value for answer in await asyncio.gather(first, *rest)] == [0, 10, 20]
+    assert len(held) == 1
     await batcher.close()
 
 
@@ -213,7 +240,7 @@ async def test_a_run_must_answer_every_input():
     await batcher.close()
 
 
-async def test_a_dead_loop_says_so_and_fails_what_waits():
+async def test_a_dead_loop_says_so_and_fails_what_waits(caplog):
     device = Device()
 
     def broken(_size):
@@ -224,6 +251,8 @@ async def test_a_dead_loop_says_so_and_fails_what_waits():
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(outcome, BatcherClosedError) for outcome in outcomes)
     assert not batcher.alive
+    (record,) = (record for record in caplog.records if record.levelname == "CRITICAL")
+    assert record.exc_info[0] is ZeroDivisionError
     with pytest.raises(BatcherClosedError):
         await batcher.submit(3)
     await batcher.close()

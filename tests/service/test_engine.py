@@ -12,7 +12,7 @@ from service.batcher import BatcherClosedError
 from service.engine import Engine
 from service.errors import EngineDownError
 from service.telemetry import Telemetry
-from tests.service.fakes import FakePredictor
+from tests.service.fakes import FakePredictor, Held
 
 pytestmark = pytest.mark.anyio
 
@@ -117,13 +117,17 @@ async def test_a_lost_device_leaves_it_dead(monkeypatch):
 
 
 async def test_a_call_that_hangs_makes_it_dead():
-    predictor = FakePredictor()
+    predictor = Held()
     engine = await start(predictor, stall_s=0.05)
-    predictor.delay_s = 0.3
+    predictor.hold = True
     call = asyncio.ensure_future(engine.embed(face(1)))
-    await asyncio.sleep(0.15)
+    async with asyncio.timeout(10):
+        while engine.alive:
+            await asyncio.sleep(0.005)
     assert engine.busy_s > 0.05
-    assert not engine.alive
+    with pytest.raises(EngineDownError):
+        engine.check_alive()
+    predictor.go.set()
     await call
     assert engine.alive
     await engine.close()
@@ -147,9 +151,12 @@ async def test_without_memory_a_batch_is_tried_singly():
 
         small = False
 
-    predictor = Small()
-    engine = await start(predictor)
+    predictor, telemetry = Small(), Telemetry()
+    engine = Engine(lambda: predictor, telemetry)
+    await engine.start()
+    assert 'wplus_oom_total{op="encode"} 0.0' in telemetry.exposition().decode()
     predictor.small = True
     answers = await asyncio.gather(*(engine.embed(face(shade)) for shade in (1, 2, 3)))
     assert {answer.batch_size for answer in answers} == {1}
+    assert 'wplus_oom_total{op="encode"} 1.0' in telemetry.exposition().decode()
     await engine.close()

@@ -7,6 +7,7 @@ from service.telemetry import Telemetry
 EXPOSED = {
     "wplus_inference_requests_total",
     "wplus_rejected_total",
+    "wplus_oom_total",
     "wplus_image_rejected_total",
     "wplus_http_server_request_duration_seconds",
     "wplus_inference_stage_duration_seconds",

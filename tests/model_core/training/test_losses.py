@@ -46,7 +46,7 @@ def test_row_weights_sum_to_the_rows_and_favour_none_to_nothing(generator):
 
 
 def test_sensitivity_predicts_the_mse_of_small_changes(generator, tmp_path):
-    config = TrainConfig(sensitivity_samples=400, compile=False)
+    config = TrainConfig(sensitivity_samples=100, compile=False)
     gradients = load_or_sample(tmp_path / "s.safetensors", generator, "f" * 64, config)
     loss = SensitivityLoss(gradients)
     w = generator.mapping(torch.randn(64, 16, generator=torch.Generator().manual_seed(5)))

@@ -85,6 +85,14 @@ def test_routes_are_counted_by_template_and_unknown_paths_as_one(client):
     assert "wplus_http_server_active_requests 1.0" in text
 
 
+def test_a_redirect_is_not_counted_as_served(client):
+    answer = client.post("/embed/", content=JPEG, follow_redirects=False)
+    assert answer.status_code == 307
+    text = client.get("/metrics").text
+    assert 'wplus_inference_requests_total{op="embed",outcome="ok"} 0.0' in text
+    assert 'wplus_inference_requests_total{op="embed",outcome="invalid"} 1.0' in text
+
+
 def test_overload_is_refused_before_the_body_is_read(serve):
     predictor = Held()
     with serve(predictor, max_inflight=1, retry_after_s=2) as client:
@@ -111,7 +119,7 @@ def test_overload_is_refused_before_the_body_is_read(serve):
 
 def test_the_deadline_answers_504_and_the_next_request_is_served(serve):
     predictor = Held()
-    with serve(predictor, deadline_s=0.2) as client:
+    with serve(predictor, deadline_s=2) as client:
         predictor.hold = True
         late = embed(client)
         assert (late.status_code, late.json()["code"]) == (504, "deadline")
@@ -169,6 +177,7 @@ def test_a_departed_client_never_reaches_the_device(serve, whole):
 def test_waiting_requests_form_a_batch(serve):
     predictor = Held()
     with serve(predictor, max_batch=4) as client:
+        predictor.calls.clear()  # those of the warm-up
         predictor.hold = True
         threads = [in_background(lambda: embed(client))]
         wait_until(lambda: client.runtime.engine.busy_s > 0)
@@ -178,15 +187,16 @@ def test_waiting_requests_form_a_batch(serve):
         for thread, answers in threads:
             thread.join()
             assert answers[0].status_code == 200
-        assert ("embed", 4) in predictor.calls[-20:]
+        assert [size for op, size in predictor.calls if op == "embed"] == [1, 4]
 
 
 def test_stopping_answers_what_is_under_way(serve):
-    predictor = FakePredictor()
+    predictor = Held()
     with serve(predictor) as client:
-        predictor.delay_s = 0.2
+        predictor.hold = True
         thread, answers = in_background(lambda: embed(client))
-        wait_until(lambda: client.runtime.gate.inflight == 1)
+        wait_until(lambda: client.runtime.engine.busy_s > 0)
         client.runtime.gate.drain()
+        predictor.go.set()
         thread.join()
     assert answers[0].status_code == 200

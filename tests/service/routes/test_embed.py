@@ -11,6 +11,7 @@ import safetensors.numpy
 from PIL import Image
 
 from tests.service import photos
+from tests.service.fakes import FakePredictor
 
 JPEG = photos.plain((102, 102, 102))
 NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
@@ -107,12 +108,15 @@ def test_options_may_stand_in_the_query(client):
     assert answer.json()["image"]["media_type"] == "image/webp"
 
 
-def test_image_quality_counts(client):
+def test_image_quality_counts(client, monkeypatch):
+    rough = np.asarray(photos.noise((64, 64)))
+    monkeypatch.setattr(FakePredictor, "synthesize", lambda _self, ws: np.stack([rough] * len(ws)))
+
     def size(quality):
         headers = {"Accept": "image/webp"}
         return len(send(client, headers=headers, image_quality=str(quality)).content)
 
-    assert size(10) <= size(100)
+    assert size(10) < size(100)
 
 
 def test_align_none_takes_a_square_photo_as_it_is(client):
@@ -227,6 +231,48 @@ def test_options_out_of_range_are_named(client, fields, pointer):
     answer = send(client, **fields)
     refusal(answer, 422, "invalid-request")
     assert [row["pointer"] for row in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("key", "pointer"),
+    [("a/b~c", "#/a~1b~0c"), ("x" * 100_000, "#/" + "x" * 64)],
+    ids=["escaped", "long"],
+)
+def test_pointers_are_escaped_and_short(client, key, pointer):
+    answer = client.post("/embed", json={"image": "", key: 1})
+    refusal(answer, 422, "invalid-request")
+    assert [row["pointer"] for row in answer.json()["errors"]] == [pointer]
+    file = client.post("/embed", files={"x" * 1000: JPEG})
+    assert [row["pointer"] for row in file.json()["errors"]] == ["#/" + "x" * 64]
+
+
+def test_very_many_members_are_refused_as_one(client):
+    many = {f"key{number}": 0 for number in range(50_000)}
+    for answer in (
+        client.post("/embed", json=many),
+        client.post("/generate", json={"code": many}),
+        client.post("/morph", json={"sources": [{"code": many}, {}]}),
+    ):
+        assert "at most 24 members, got 50000" in refusal(answer, 422, "invalid-request")
+        assert len(answer.content) < 1000
+
+
+def test_very_many_wrong_numbers_are_one_error(client):
+    rows = [["x"] * 8192] * 20
+    for body in ({"code": rows}, {"code": {"data": rows}}):
+        answer = client.post("/generate", json=body)
+        refusal(answer, 422, "invalid-request")
+        assert len(answer.json()["errors"]) == 1
+    body = {"code": {"data": "AAAA", "shape": ["x"] * 100_000}}
+    answer = client.post("/generate", json=body)
+    refusal(answer, 422, "invalid-request")
+    assert [row["pointer"] for row in answer.json()["errors"]] == ["#/code/shape/0"]
+
+
+def test_only_the_first_errors_are_listed(client):
+    answer = client.post("/embed", json={f"key{number}": 0 for number in range(24)})
+    refusal(answer, 422, "invalid-request")
+    assert len(answer.json()["errors"]) == 20
 
 
 def test_the_photo_must_be_there_once(client):

@@ -3,7 +3,16 @@
 import threading
 
 from model_core.errors import CheckpointError
-from tests.service.fakes import FakeAligner, FakePredictor, wait_until
+from tests.service.fakes import FakeAligner, FakePredictor, Held, in_background, wait_until
+
+
+def assert_down(client):
+    for answer in (
+        client.get("/livez"),
+        client.get("/readyz"),
+        client.post("/generate", json={"seed": 1}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (503, "engine-down")
 
 
 def test_ready(client):
@@ -55,9 +64,7 @@ def test_a_failure_to_load_fails_the_liveness_probe(serve, caplog):
 
     with serve(Broken(), wait=False) as client:
         wait_until(lambda: not client.runtime.engine.alive)
-        answer = client.get("/livez")
-        assert (answer.status_code, answer.json()["code"]) == (503, "engine-down")
-        assert client.get("/readyz").status_code == 503
+        assert_down(client)
         assert "wplus_engine_up 0.0" in client.get("/metrics").text
         assert client.get("/version").json()["ready"] is False
     assert "cannot start: network must fit" in caplog.text
@@ -65,8 +72,20 @@ def test_a_failure_to_load_fails_the_liveness_probe(serve, caplog):
 
 def test_a_dead_engine_fails_both_probes(client):
     client.portal.call(client.runtime.engine.batchers[0].close)
-    assert client.get("/livez").json()["code"] == "engine-down"
-    assert client.get("/readyz").status_code == 503
+    assert_down(client)
+
+
+def test_a_hung_engine_fails_both_probes_until_it_answers(serve):
+    predictor = Held()
+    with serve(predictor, stall_s=1) as client:
+        predictor.hold = True
+        thread, answers = in_background(lambda: client.post("/generate", json={"seed": 1}))
+        wait_until(lambda: client.runtime.engine.busy_s > 1)
+        assert_down(client)
+        predictor.go.set()
+        thread.join()
+        assert answers[0].status_code == 200
+        assert client.get("/readyz").status_code == 200
 
 
 def test_draining_shuts_the_gate_but_not_the_liveness_probe(client):

@@ -7,6 +7,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt
 
+# torch's threads wait for each other by spinning unless told not to, which starves their neighbours.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help setup serve test check format train eval weights clean
 
 help:

@@ -113,6 +113,7 @@ def install(app: FastAPI) -> None:
     """Let the application's document hold the models that only hand-read bodies use."""
 
     def document() -> dict[str, Any]:
+        """Build the document once, with the definitions that no route names."""
         if app.openapi_schema is None:
             schema = get_openapi(
                 title=app.title,

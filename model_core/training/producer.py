@@ -22,8 +22,8 @@ POLL_S = 0.05
 class PairProducer:
     """Keep a ring of pairs filled from a child process, a bounded way ahead of the consumer.
 
-    Pair i is a function of the seed and i alone, and draws depend on the step alone, so it does not
-    matter how far ahead the producer is. The ring is longer than the window by what may be
+    Pair i is a function of the settings and i alone, and draws depend on the step alone, so it does
+    not matter how far ahead the producer is. The ring is longer than the window by what may be
     generated after a checkpoint: a resumed run finds every pair that it draws.
 
     Args:

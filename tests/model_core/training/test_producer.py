@@ -25,4 +25,7 @@ def test_an_interrupt_leaves_the_child_to_its_parent(generator, tmp_path):
     with PairProducer(CONFIG, tmp_path, generator, torch.device("cpu")) as producer:
         producer.wait_for(1)
         os.kill(producer._process.pid, signal.SIGINT)
-        producer.wait_for(producer.ring.count + 3 * RENDER_CHUNK)
+        wanted = producer.ring.count + 3 * RENDER_CHUNK
+        producer.wait_for(wanted)
+        assert producer.ring.count >= wanted
+        assert producer._process.is_alive()

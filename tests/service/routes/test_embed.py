@@ -312,4 +312,5 @@ def test_a_truncated_header_is_refused(client):
 
 
 def test_json_answers_are_plain_json(client):
-    json.loads(send(client).content, parse_constant=pytest.fail)
+    answer = json.loads(send(client).content, parse_constant=pytest.fail)
+    assert answer["quality"]

@@ -162,6 +162,11 @@ class Iterator:
         on_step(last)
         return state
 
+    @torch.no_grad()
+    def losses(self, ws: Codes, target: Images) -> Float[Tensor, " batch"]:
+        """Compute equation 1 of codes as they are."""
+        return self._evaluate(ws, target, self._lpips.features(target), 0).loss
+
     def _evaluate(self, ws: Codes, target: Images, wanted: list[Tensor], step: int) -> StepReport:
         """Compute equation 1 for each item."""
         img = self._render(ws)

@@ -198,7 +198,8 @@ class STLPIPS(Perceptual):
             )
         shift = img.new_tensor(_INPUT_SHIFT).view(3, 1, 1)
         scale = img.new_tensor(_INPUT_SCALE).view(3, 1, 1)
-        x = ((img - shift) / scale).contiguous(memory_format=_FORMAT)
+        x = ((img - shift) / scale).to(next(self.stages.parameters()).dtype)
+        x = x.contiguous(memory_format=_FORMAT)
         features = []
         for stage, weight in zip(self.stages, self.scales, strict=True):
             x = stage(x)

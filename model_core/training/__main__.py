@@ -11,19 +11,13 @@ import torch
 
 from model_core.checkpoints.layout import cache_folder
 from model_core.errors import InvalidInputError, WplusError
-from model_core.loading import (
-    load_embedding_network,
-    load_generator,
-    load_stlpips,
-    new_embedding_network,
-    save_embedding_network,
-)
+from model_core.loading import save_embedding_network
+from model_core.training.assembly import Assembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
-from model_core.training.loop import CHECKPOINTS, Pretraining
-from model_core.training.photos import Photos
-from model_core.training.run_folder import claim, require_config
-from model_core.training.sensitivity import load_or_sample
+from model_core.training.loop import CHECKPOINTS
+from model_core.training.run_folder import require_config
+from model_core.training.team import Team
 
 INTERRUPTED = 130
 
@@ -55,6 +49,9 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     parser.add_argument("--start", type=Path, help="embedding network to begin with")
+    parser.add_argument(
+        "--head-weights", type=Path, help="image head; default weights/ of that size"
+    )
     parser.add_argument("--export", type=Path, help="write the averaged network here at the end")
     parser.set_defaults(cache=cache)
     for field in dataclasses.fields(TrainConfig):
@@ -72,29 +69,26 @@ def _resolve(options: argparse.Namespace) -> TrainConfig:
 def _train(options: argparse.Namespace, config: TrainConfig) -> None:
     """Build the run and train it to the end."""
     run = options.run or options.cache / "runs" / options.preset
+    options.head_weights = (
+        options.head_weights or Path("weights") / f"image_head_{config.loss_px}.safetensors"
+    )
     require_config(run, config)
     if options.start and newest_checkpoint(run / CHECKPOINTS):
         raise InvalidInputError(
             f"--start must be left out where the run has a checkpoint to go on from, "
             f"got {options.start}; take another --run folder to begin anew"
         )
-    torch.manual_seed(config.seed)
-    generator, fingerprint = load_generator(options.cache)
-    claim(run, config, fingerprint)
-    held_out = Photos.split(options.photos, options.persons)[1] if options.photos else None
-    network = new_embedding_network(options.cache, generator, config.attribute_px)
-    if options.start:
-        trained = load_embedding_network(options.start, options.cache, generator, fingerprint)
-        network.load_state_dict(trained.state_dict())
-    lpips = load_stlpips(options.cache, "alex")
     device = torch.device(options.device)
-    stored = run / "sensitivity.safetensors"
-    gradients = load_or_sample(stored, generator, fingerprint, config)
-    training = Pretraining(config, run, generator, network, lpips, held_out, gradients, device)
-    training.run()
-    if options.export:
+    team = Team.join(device)
+    assembly = Assembly(options, config, run, team, device)
+    training = assembly.training()
+    try:
+        training.run()
+    finally:
+        team.leave()
+    if options.export and team.leads:
         about = {"training": dataclasses.asdict(config)}
-        save_embedding_network(options.export, training.averaged, fingerprint, about)
+        save_embedding_network(options.export, training.averaged, assembly.fingerprint, about)
 
 
 if __name__ == "__main__":

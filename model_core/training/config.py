@@ -19,7 +19,11 @@ FROM_ONE = (
     "validate_every",
     "checkpoint_every",
     "validation_pairs",
+    "loss_px",
+    "iterator_steps",
+    "shards",
 )
+SUPERVISION = ("iterator", "photo", "both")
 FROM_ZERO = ("warmup_steps", "validation_photos", "seed")
 
 
@@ -44,9 +48,26 @@ class TrainConfig:
         window: Newest pairs from which a step draws.
         jitter: Largest relative change of brightness, contrast and colour of an input.
         degrade_share: Share of inputs that are blurred or rescaled, as poor photos are.
-        latent_weight: Weight of the plain latent error beside the style error.
-        sensitivity_weight: Weight of the image's first-order MSE beside the style error.
+        style_weight: Weight of the style error of codes.
+        latent_weight: Weight of the plain latent error of codes, lambda 3 of the paper.
+        sensitivity_weight: Weight of the image's first-order MSE by codes.
         sensitivity_samples: Gradients that estimate it.
+        generated_share: Share of a batch that are generated pairs; the rest are photographs.
+        photo_weights: How often each folder of photographs is drawn from; empty: by its size.
+        loss_px: Side of the images that the image losses and the iterator compare.
+        head: Whether these come from the shipped image head of that size, not from true output.
+        mse_weight: Weight of the images' MSE, lambda 1 of the paper.
+        lpips_weight: Weight of the images' perceptual distance, lambda 2 of the paper.
+        supervision: What teaches photographs: iterator (its code and the image of that, the
+            paper's), photo (the photo itself, no iterator) or both (its code, and the photo).
+        iterator_steps: Iterator steps a visit.
+        iterator_lr: Learning rate of the iterator.
+        alpha: Weight of the perceptual distance in equation 1.
+        from_cache: Whether the iterator starts from the cached code where that is better.
+        amp: Whether the network is computed in bfloat16 where that is safe.
+        freeze_norms: Whether BatchNorm keeps its running statistics.
+        tune_identity: Whether the identity encoder is trained along.
+        shards: Parts of the data; each belongs to one process, which owns its cache.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
         validation_pairs: Held-out generated pairs.
@@ -71,9 +92,25 @@ class TrainConfig:
     window: int = 8192
     jitter: float = 0.1
     degrade_share: float = 0.3
+    style_weight: float = 1.0
     latent_weight: float = 0.1
     sensitivity_weight: float = 2.0
     sensitivity_samples: int = 600
+    generated_share: float = 1.0
+    photo_weights: tuple[float, ...] = ()
+    loss_px: int = 128
+    head: bool = True
+    mse_weight: float = 0.0
+    lpips_weight: float = 0.0
+    supervision: str = "iterator"
+    iterator_steps: int = 5
+    iterator_lr: float = 0.05
+    alpha: float = 1.0
+    from_cache: bool = True
+    amp: bool = True
+    freeze_norms: bool = False
+    tune_identity: bool = False
+    shards: int = 1
     validate_every: int = 500
     checkpoint_every: int = 250
     validation_pairs: int = 64
@@ -88,6 +125,24 @@ class TrainConfig:
                 raise InvalidInputError(
                     f"{name} must be {bound} or more, got {getattr(self, name)}"
                 )
+        if self.supervision not in SUPERVISION:
+            raise InvalidInputError(
+                f"supervision must be one of {SUPERVISION}, got {self.supervision!r}"
+            )
+        if not 0 <= self.generated_share <= 1:
+            raise InvalidInputError(
+                f"generated_share must be within 0 and 1, got {self.generated_share}"
+            )
+
+    @property
+    def pairs_per_shard(self) -> int:
+        """Generated pairs of a step in each shard."""
+        return round(self.generated_share * self.batch / self.shards)
+
+    @property
+    def photos_per_shard(self) -> int:
+        """Photographs of a step in each shard."""
+        return self.batch // self.shards - self.pairs_per_shard
 
     @classmethod
     def load(cls, preset: str, overrides: dict[str, Any] | None = None) -> "TrainConfig":
@@ -121,7 +176,8 @@ class TrainConfig:
         """
         try:
             values = json.loads(path.read_text())
-            return cls(**(values | {"betas": tuple(values["betas"])}))
+            tuples = {name: tuple(values[name]) for name in ("betas", "photo_weights")}
+            return cls(**(values | tuples))
         except (OSError, ValueError, KeyError, TypeError) as err:
             raise InvalidInputError(f"{path} must be a training config, got {err!r}") from err
 
@@ -137,7 +193,7 @@ def _parse(default: Any, name: str, value: Any) -> Any:
     try:
         if isinstance(default, tuple):
             parts = value.split(",") if isinstance(value, str) else value
-            return tuple(float(part) for part in parts)
+            return tuple(float(part) for part in parts if part != "")
         if isinstance(default, bool):
             return {"true": True, "false": False}[str(value).lower()]
         return type(default)(value)

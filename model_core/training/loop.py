@@ -1,27 +1,34 @@
-"""The training loop of the pretraining stage: E learns the codes of generated faces."""
+"""The training loop: the embedding network learns from generated pairs, photographs, or both.
+
+Source: Guan et al. 2020, section 3.3; the stage on generated pairs alone is ours.
+"""
 
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
-from model_core.perceptual import Perceptual
 from model_core.training.augmentation import augment
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.config import TrainConfig
-from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
-from model_core.training.pairs import make_render, render_all, sample_codes, seeded
-from model_core.training.photos import Photos
+from model_core.training.objective import Objective
+from model_core.training.pairs import seeded
+from model_core.training.photo_stream import PhotoBatch, PhotoStream
 from model_core.training.producer import PairProducer
-from model_core.training.validation import HeldOut, to_float, validate
+from model_core.training.teacher import Teacher
+from model_core.training.team import Team
+from model_core.training.validation import Validator, to_float
 
 FIRST_PAIRS = 256
 CHECKPOINTS = "checkpoints"
@@ -33,17 +40,48 @@ def rate_share(config: TrainConfig, step: int) -> float:
     return min((step + 1) / max(1, config.warmup_steps), 1.0, (config.steps - step) / decay)
 
 
-class Pretraining:
+@dataclass(frozen=True, slots=True)
+class PhotoShard:
+    """One shard of the photographs and who teaches them.
+
+    Attributes:
+        stream: Draws them.
+        teacher: Improves their codes; None where the photos alone supervise.
+    """
+
+    stream: PhotoStream
+    teacher: Teacher | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What this process trains on in a step: the pairs of its shards, then their photographs.
+
+    Attributes:
+        x: What the network reads, 256 px in [-1, 1].
+        img: The same without augmentation: what it shall make.
+        ws: Codes of the pairs.
+        photos: Photographs by shard.
+    """
+
+    x: Float[Tensor, "batch 3 size size"]
+    img: Float[Tensor, "batch 3 size size"]
+    ws: Float[Tensor, "pairs num_ws w_dim"]
+    photos: dict[int, PhotoBatch]
+
+
+class Training:
     """One run: its folder, networks and state.
 
     Args:
         config: Hyperparameters.
-        folder: Run folder: checkpoints, pairs, TensorBoard events and contact sheets.
-        generator: Frozen, on the CPU, where codes are sampled; copied to where images are made.
+        folder: Run folder: checkpoints, pairs, caches, TensorBoard events and contact sheets.
+        generator: Frozen, on the CPU, where codes are sampled.
         network: Trained in place; moved to the device.
-        lpips: Metric of the validation; moved to the device.
-        photos: Held-out photographs, or None.
-        gradients: Of the generator, from model_core.training.sensitivity.
+        objective: Moved to the device.
+        photos: Photographs by shard, for the shards of this process; may be empty.
+        validator: Measures the averaged network.
+        team: The processes of the run.
         device: Where to compute.
     """
 
@@ -53,25 +91,27 @@ class Pretraining:
         folder: Path,
         generator: Generator,
         network: EmbeddingNetwork,
-        lpips: Perceptual,
-        photos: Photos | None,
-        gradients: Float[Tensor, "count num_ws w_dim"],
+        objective: Objective,
+        photos: dict[int, PhotoShard],
+        validator: Validator,
+        team: Team,
         device: torch.device,
     ):
-        self.config, self.folder, self.device = config, folder, device
+        self.config, self.folder, self.device, self.team = config, folder, device, team
         folder.mkdir(parents=True, exist_ok=True)
-        self._generator = generator
-        self.render = make_render(generator, device, config.compile)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.lpips = lpips.to(device)
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=config.lr, betas=config.betas, fused=True)
-        self.producer = PairProducer(config, folder, generator, device)
-        weights = measure_row_weights(self._generator, self.render, config.seed)
-        self.style_loss = StyleLoss(self._generator, weights).to(device)
-        self.sensitivity_loss = SensitivityLoss(gradients).to(device)
-        self.held_out = self._make_held_out(photos)
+        self.objective = objective.to(device)
+        self.photos, self.validator = photos, validator
+        self._trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            self._trained, lr=config.lr, betas=config.betas, fused=True
+        )
+        self._parallel = DistributedDataParallel(self.network) if team.size > 1 else self.network
+        self.producer = PairProducer(
+            config, folder, generator, device, team.leads and config.pairs_per_shard > 0
+        )
+        self._shards = team.shards(config.shards)
 
     def run(self, report: Callable[[str], None] = tqdm.write) -> None:
         """Train to the last step, from the newest checkpoint where there is one.
@@ -81,9 +121,13 @@ class Pretraining:
         """
         modules = {"network": self.network, "averaged": self.averaged}
         first = load_checkpoint(self.folder / CHECKPOINTS, modules, self.optimizer)
-        config = self.config
-        with self.producer, SummaryWriter(self.folder) as board:
-            bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step")
+        for shard in self.photos.values():
+            if shard.teacher:
+                shard.teacher.cache.recover(first)
+        config, leads = self.config, self.team.leads
+        with self.producer, SummaryWriter(self.folder / f"board-{self.team.rank}") as board:
+            steps = range(first, config.steps)
+            bar = tqdm(steps, initial=first, total=config.steps, unit="step", disable=not leads)
             for step in bar:
                 scalars = self.step(step)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in scalars.items()})
@@ -92,8 +136,8 @@ class Pretraining:
                     for name, value in scalars.items():
                         board.add_scalar(f"train/{name}", value, done)
                 if done % config.checkpoint_every == 0 or done == config.steps:
-                    save_checkpoint(self.folder / CHECKPOINTS, done, modules, self.optimizer)
-                if done % config.validate_every == 0 or done == config.steps:
+                    self._save(done)
+                if leads and (done % config.validate_every == 0 or done == config.steps):
                     figures = self.validate(done)
                     for name, value in figures.items():
                         board.add_scalar(f"held_out/{name}", value, done)
@@ -103,48 +147,98 @@ class Pretraining:
     def step(self, step: int) -> dict[str, float]:
         """Do one optimiser step; its randomness is a function of seed and step."""
         config = self.config
-        newest = self._pairs_at(step)
-        self.producer.wait_for(newest)
-        random = seeded(config.seed, "step", step)
-        oldest = max(0, newest - config.window)
-        img, ws = self.producer.ring.draw(oldest, newest, config.batch, random)
-        x = augment(to_float(img), config.jitter, config.degrade_share, random).to(self.device)
+        batch = self._draw(step)
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * rate_share(config, step)
-        self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            predicted = self.network(x)
-        losses = self._code_losses(predicted, ws.to(self.device))
-        loss = (
-            losses["style"]
-            + config.sensitivity_weight * losses["sensitivity"]
-            + config.latent_weight * losses["latent"]
-        )
+        self._train_mode()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.amp):
+            predicted = self._parallel(batch.x.to(self.device))
+        terms, figures = self._judge(predicted.float(), batch)
         self.optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        self.objective.total(terms).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, config.clip_norm)
         self.optimizer.step()
         self._average(step)
-        return {name: value.item() for name, value in losses.items()} | {"grad_norm": norm.item()}
+        values = {name: value.item() for name, value in terms.items()}
+        return values | figures | {"grad_norm": norm.item()}
 
     def validate(self, step: int) -> dict[str, float]:
         """Measure the averaged network and draw its contact sheet."""
-        sheet = self.folder / "sheets" / f"{step:08d}.jpg"
-        return validate(
-            self.averaged, self.held_out, self.render, self.style_loss, self.lpips, sheet
-        )
+        return self.validator(self.averaged, self.folder / "sheets" / f"{step:08d}.jpg")
 
-    def _code_losses(
+    def _draw(self, step: int) -> Batch:
+        """Draw the step's pairs and photographs, shard by shard."""
+        config = self.config
+        images: dict[str, UInt8[Tensor, "batch 3 size size"]] = {}
+        codes = [torch.empty(0, *self.producer.ring.code_shape)]
+        if config.pairs_per_shard:
+            pairs = config.pairs_per_shard * config.shards
+            newest = FIRST_PAIRS + int(step * pairs / config.replay)
+            self.producer.wait_for(newest)
+            oldest = max(0, newest - config.window)
+            for k in self._shards:
+                random = seeded(config.seed, f"pairs-{k}", step)
+                drawn = self.producer.ring.draw(oldest, newest, config.pairs_per_shard, random)
+                images[f"pairs-{k}"] = drawn[0]
+                codes.append(drawn[1])
+        count = config.photos_per_shard
+        photos = {k: shard.stream.draw(step, count) for k, shard in self.photos.items()}
+        images |= {f"photos-{k}": batch.img for k, batch in photos.items()}
+        floats = {name: to_float(img) for name, img in images.items()}
+        changed = [self._augment(img, f"augment-{name}", step) for name, img in floats.items()]
+        return Batch(torch.cat(changed), torch.cat([*floats.values()]), torch.cat(codes), photos)
+
+    def _augment(
+        self, img: Float[Tensor, "batch 3 size size"], stream: str, step: int
+    ) -> Float[Tensor, "batch 3 size size"]:
+        config = self.config
+        random = seeded(config.seed, stream, step)
+        return augment(img, config.jitter, config.degrade_share, random)
+
+    def _judge(
         self,
         predicted: Float[Tensor, "batch num_ws w_dim"],
-        ws: Float[Tensor, "batch num_ws w_dim"],
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Return style error, first-order image error and latent error in units of W's spread."""
-        return {
-            "style": self.style_loss(predicted, ws).mean(),
-            "sensitivity": self.sensitivity_loss(predicted, ws).mean(),
-            "latent": ((predicted - ws) / self.network.w_std).square().mean(),
-        }
+        batch: Batch,
+    ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, float]]:
+        """Have the photographs taught, and compare; return the losses and other figures.
+
+        Pairs are compared by their codes alone: these say all that their images do.
+        """
+        config = self.config
+        pairs = len(batch.ws)
+        target = F.adaptive_avg_pool2d(batch.img[pairs:].to(self.device), config.loss_px)
+        taught = predicted[pairs:]
+        codes = [batch.ws.to(self.device)]
+        figures: dict[str, float] = {}
+        first = 0
+        for k, photos in batch.photos.items():
+            mine = slice(first, first + len(photos.slots))
+            first = mine.stop
+            teacher = self.photos[k].teacher
+            if teacher is None:
+                continue
+            lesson = teacher.teach(target[mine], photos.slots, taught[mine])
+            codes.append(lesson.ws)
+            if config.supervision == "iterator":
+                with torch.no_grad():
+                    target[mine] = self.objective.render(lesson.ws)
+            figures |= {
+                "iterator": lesson.loss.mean().item(),
+                "iterator_start": lesson.start_loss.mean().item(),
+                "cache_hits": lesson.hit_rate,
+            }
+        known = torch.cat(codes)
+        terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
+        if len(taught):
+            terms |= self.objective.images(taught, target)
+        return terms, figures
+
+    def _train_mode(self) -> None:
+        self.network.train()
+        if self.config.freeze_norms:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
@@ -158,18 +252,15 @@ class Pretraining:
             else:
                 mean.copy_(value)
 
-    def _pairs_at(self, step: int) -> int:
-        """Return how many pairs have been generated when a step draws."""
-        return FIRST_PAIRS + int(step * self.config.batch / self.config.replay)
-
-    def _make_held_out(self, photos: Photos | None) -> HeldOut:
-        """Generate the held-out pairs (a stream of their own) and read the photos."""
-        config = self.config
-        random = seeded(config.seed, "held-out", 0)
-        with torch.no_grad():
-            ws = sample_codes(self._generator, config, config.validation_pairs, random)
-        img = render_all(self.render, ws)
-        count = min(config.validation_photos, len(photos)) if photos else 0
-        none = torch.empty(0, *img.shape[1:], dtype=torch.uint8)
-        read = photos.read(range(count)) if photos and count else none
-        return HeldOut(img, ws, read)
+    def _save(self, done: int) -> None:
+        """Write a checkpoint; caches are brought to it whenever a kill may come."""
+        caches = [shard.teacher.cache for shard in self.photos.values() if shard.teacher]
+        for cache in caches:
+            cache.prepare(done)
+        self.team.wait()
+        if self.team.leads:
+            modules = {"network": self.network, "averaged": self.averaged}
+            save_checkpoint(self.folder / CHECKPOINTS, done, modules, self.optimizer)
+        self.team.wait()
+        for cache in caches:
+            cache.apply(done)

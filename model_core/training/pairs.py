@@ -62,7 +62,7 @@ class PairRing:
     """
 
     def __init__(self, folder: Path, slots: int, code_shape: tuple[int, int]):
-        self._slots = slots
+        self.slots, self.code_shape = slots, code_shape
         shapes = {
             "pairs_img.npy": ((slots, 3, PAIR_PX, PAIR_PX), np.uint8),
             "pairs_ws.npy": ((slots, *code_shape), np.float32),
@@ -94,7 +94,7 @@ class PairRing:
         ws: Float[Tensor, "batch num_ws w_dim"],
     ) -> None:
         """Store the next pairs, over the oldest ones."""
-        slots = np.arange(self.count, self.count + len(ws)) % self._slots
+        slots = np.arange(self.count, self.count + len(ws)) % self.slots
         self._images[slots] = img.cpu().numpy()
         self._codes[slots] = ws.cpu().numpy()
         self._count[0] += len(ws)
@@ -109,7 +109,7 @@ class PairRing:
         self, indices: Sequence[int] | np.ndarray
     ) -> tuple[UInt8[Tensor, "batch 3 size size"], Float[Tensor, "batch num_ws w_dim"]]:
         """Read pairs by index."""
-        slots = np.asarray(indices) % self._slots
+        slots = np.asarray(indices) % self.slots
         return torch.from_numpy(self._images[slots]), torch.from_numpy(self._codes[slots])
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,12 @@ class Photos:
 
     def __init__(self, files: Sequence[Path]):
         self.files = list(files)
+
+    @classmethod
+    def drawn(cls, folders: Iterable["Photos"]) -> "Photos":
+        """Join folders in an order drawn by the files' names."""
+        files = [file for photos in folders for file in photos.files]
+        return cls(sorted(files, key=lambda file: _number(file.name)))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -60,12 +66,7 @@ class Photos:
                 person = file.name if owner is None else owner.get(file.resolve(), "")
                 held = person and _number(person) % HELD_OUT_ONE_IN == 0
                 (held_out if held else training).append(file)
-        if not held_out:
-            raise InvalidInputError(
-                "photos must be enough to hold out one person in "
-                f"{HELD_OUT_ONE_IN}, got {len(training)} photos and none held out"
-            )
-        return cls(training), cls(sorted(held_out, key=lambda file: _number(file.name)))
+        return cls(training), cls.drawn([cls(held_out)])
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "batch 3 size size"]:
         """Decode photos, one or more, to 256 px.

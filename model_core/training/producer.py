@@ -31,13 +31,19 @@ class PairProducer:
         folder: Where the ring lies.
         generator: Frozen, on the CPU; copied into the child.
         device: Where the child renders.
+        produces: False where another process of the run has the child; the ring is shared.
     """
 
     def __init__(
-        self, config: TrainConfig, folder: Path, generator: Generator, device: torch.device
+        self,
+        config: TrainConfig,
+        folder: Path,
+        generator: Generator,
+        device: torch.device,
+        produces: bool = True,
     ):
         self._config, self._folder, self._generator = config, folder, generator
-        self._device = device
+        self._device, self._produces = device, produces
         self._shape = (generator.num_ws, generator.w_dim)
         self._slots = (
             config.window
@@ -51,7 +57,8 @@ class PairProducer:
 
     def __enter__(self) -> "PairProducer":
         """Start the child; it goes on where the ring ends."""
-        self._process.start()
+        if self._produces:
+            self._process.start()
         return self
 
     def __exit__(
@@ -60,8 +67,9 @@ class PairProducer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.terminate()
-        self._process.join()
+        if self._produces:
+            self._process.terminate()
+            self._process.join()
 
     def wait_for(self, count: int) -> None:
         """Ask for pairs up to `count` and some more, and wait until these are there.
@@ -71,7 +79,7 @@ class PairProducer:
         """
         self._wanted.value = count + LOOKAHEAD
         while self.ring.count < count:
-            if not self._process.is_alive():
+            if self._produces and not self._process.is_alive():
                 raise WplusError(
                     f"the pair producer must be alive, got exit code {self._process.exitcode}"
                 )

@@ -10,10 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.generators.contract import Generator
 from model_core.metrics import mse, psnr
 from model_core.perceptual import Perceptual
+from model_core.training.config import TrainConfig
 from model_core.training.losses import StyleLoss
-from model_core.training.pairs import RENDER_CHUNK, Render, render_all
+from model_core.training.pairs import RENDER_CHUNK, Render, render_all, sample_codes, seeded
+from model_core.training.photos import Photos
 
 SHEET_COLUMNS = 8
 
@@ -33,53 +36,71 @@ class HeldOut:
     photos: UInt8[Tensor, "m 3 size size"]
 
 
+def hold_out(
+    generator: Generator, render: Render, config: TrainConfig, photos: Photos | None
+) -> HeldOut:
+    """Generate the held-out pairs (a stream of their own) and read the first held-out photos."""
+    random = seeded(config.seed, "held-out", 0)
+    with torch.no_grad():
+        ws = sample_codes(generator, config, config.validation_pairs, random)
+    img = render_all(render, ws)
+    count = min(config.validation_photos, len(photos)) if photos else 0
+    none = torch.empty(0, *img.shape[1:], dtype=torch.uint8)
+    return HeldOut(img, ws, photos.read(range(count)) if photos and count else none)
+
+
 def to_float(img: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Bring bytes to [-1, 1]."""
     return img.float() / 127.5 - 1
 
 
-@torch.inference_mode()
-def validate(
-    network: EmbeddingNetwork,
-    held_out: HeldOut,
-    render: Render,
-    style_loss: StyleLoss,
-    lpips: Perceptual,
-    sheet: Path,
-) -> dict[str, float]:
-    """Measure a network, mean over images at 256 px, and draw a contact sheet.
+class Validator:
+    """Measures a network, mean over images at 256 px, and draws a contact sheet.
 
     The network runs under bfloat16 autocast, as in training; all that is measured is float32.
 
     Args:
-        network: Where it lies, it is computed; style_loss and lpips lie on the same device.
         held_out: On the CPU.
         render: W+ codes -> uint8 images on the CPU.
-        style_loss: Compares codes.
-        lpips: Compares images.
-        sheet: File to write: inputs above what their codes render.
-
-    Returns:
-        Style loss on pairs; MSE on [-1, 1], PSNR in dB and LPIPS on pairs and on photos.
+        style_loss: Compares codes; on the device of the networks.
+        lpips: Compares images; on the device of the networks.
     """
-    device = next(network.parameters()).device
-    figures: dict[str, float] = {}
-    pictures = []
-    for name, img in (("pairs", held_out.pair_img), ("photos", held_out.photos)):
-        if not len(img):
-            continue
-        ws = torch.cat([_embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)])
-        rendered = render_all(render, ws)
-        compared = _compare(img, rendered, lpips, device)
-        figures |= {f"{name}/{k}": v for k, v in compared.items()}
-        if name == "pairs":
-            figures["pairs/style_loss"] = style_loss(ws, held_out.pair_ws.to(device)).mean().item()
-        pictures += [img[:SHEET_COLUMNS], rendered[:SHEET_COLUMNS]]
-        if name == "photos":
-            more = slice(SHEET_COLUMNS, 2 * SHEET_COLUMNS)
-            pictures += [img[more], rendered[more]]
-    draw_sheet(pictures, sheet)
-    return figures
+
+    def __init__(self, held_out: HeldOut, render: Render, style_loss: StyleLoss, lpips: Perceptual):
+        self._held_out, self._render = held_out, render
+        self._style_loss, self._lpips = style_loss, lpips
+
+    @torch.inference_mode()
+    def __call__(self, network: EmbeddingNetwork, sheet: Path) -> dict[str, float]:
+        """Measure a network.
+
+        Args:
+            network: Where it lies, it is computed.
+            sheet: File to write: inputs above what their codes render.
+
+        Returns:
+            Style loss on pairs; MSE on [-1, 1], PSNR in dB and LPIPS on pairs and on photos.
+        """
+        device = next(network.parameters()).device
+        held_out = self._held_out
+        figures: dict[str, float] = {}
+        pictures = []
+        for name, img in (("pairs", held_out.pair_img), ("photos", held_out.photos)):
+            if not len(img):
+                continue
+            ws = torch.cat([_embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)])
+            rendered = render_all(self._render, ws)
+            compared = _compare(img, rendered, self._lpips, device)
+            figures |= {f"{name}/{k}": v for k, v in compared.items()}
+            if name == "pairs":
+                error = self._style_loss(ws, held_out.pair_ws.to(device))
+                figures["pairs/style_loss"] = error.mean().item()
+            pictures += [img[:SHEET_COLUMNS], rendered[:SHEET_COLUMNS]]
+            if name == "photos":
+                more = slice(SHEET_COLUMNS, 2 * SHEET_COLUMNS)
+                pictures += [img[more], rendered[more]]
+        draw_sheet(pictures, sheet)
+        return figures
 
 
 def _embed(

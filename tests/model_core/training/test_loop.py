@@ -1,39 +1,22 @@
 import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from model_core.training.config import TrainConfig
-from model_core.training.loop import Pretraining, rate_share
+from model_core.training.loop import rate_share
+from model_core.training.photos import Photos
+from model_core.training.team import Team
+from model_core.training.validation import to_float
+from tests.model_core.training import tiny
 
-CONFIG = TrainConfig(
-    steps=4,
-    batch=4,
-    warmup_steps=2,
-    replay=1.0,
-    window=64,
-    validate_every=100,
-    checkpoint_every=2,
-    validation_pairs=8,
-    compile=False,
-)
-
-
-@pytest.fixture
-def make(generator, network, lpips):
-    """Build a run in a folder, always from the same start."""
-    start = {key: value.clone() for key, value in network.state_dict().items()}
-
-    def build(folder, **changes):
-        network.load_state_dict(start)
-        gradients = torch.randn(8, generator.num_ws, generator.w_dim)
-        config = dataclasses.replace(CONFIG, **changes)
-        return Pretraining(
-            config, folder, generator, network, lpips, None, gradients, torch.device("cpu")
-        )
-
-    torch.manual_seed(3)
-    return build
+ROOT = Path(__file__).parents[3]
 
 
 def interrupt_after(training, last):
@@ -48,12 +31,25 @@ def interrupt_after(training, last):
     training.step = interrupted
 
 
-def weights(training):
-    return {k: v.clone() for k, v in training.network.state_dict().items()}
+def codes(training):
+    """Codes and losses in the caches of a run."""
+    caches = [shard.teacher.cache for shard in training.photos.values()]
+    return [x for cache in caches for x in cache.read(torch.arange(len(cache)))]
+
+
+@torch.no_grad()
+def embed(run, photos):
+    """Codes by the trained network of a run, or by the one that every run starts from."""
+    network = tiny.make_network(tiny.make_generator())
+    if run:
+        stored = load_file(run / "checkpoints" / "00000002.safetensors")
+        state = {k.removeprefix("network/"): v for k, v in stored.items() if "network/" in k}
+        network.load_state_dict(state)
+    return network.eval()(photos)
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero():
-    config = dataclasses.replace(CONFIG, steps=100, warmup_steps=10, decay_share=0.2)
+    config = dataclasses.replace(tiny.CONFIG, steps=100, warmup_steps=10, decay_share=0.2)
     shares = [rate_share(config, step) for step in range(101)]
     assert shares[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
     assert shares[10:81] == [1.0] * 71
@@ -61,28 +57,53 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
 
 
 def test_no_warm_up_and_no_decay_leave_the_rate_as_it_is():
-    config = dataclasses.replace(CONFIG, steps=10, warmup_steps=0, decay_share=0.0)
+    config = dataclasses.replace(tiny.CONFIG, steps=10, warmup_steps=0, decay_share=0.0)
     assert [rate_share(config, step) for step in range(10)] == [1.0] * 10
 
 
 @pytest.mark.slow
-def test_a_resumed_run_equals_an_uninterrupted_one(make, tmp_path):
-    torch.manual_seed(3)
-    whole = make(tmp_path / "whole")
+@pytest.mark.parametrize("config", [tiny.CONFIG, tiny.COLLABORATIVE], ids=["pairs", "photos"])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
+    photos = tiny.make_photos(tmp_path / "photos")
+    whole = tiny.make_training(config, tmp_path / "whole", photos, Team())
     whole.run(report=str)
-    expected, averaged = weights(whole), whole.averaged.state_dict()
 
-    torch.manual_seed(3)
-    first = make(tmp_path / "parts")
+    parts = tmp_path / "parts"
+    first = tiny.make_training(config, parts, photos, Team())
     interrupt_after(first, 3)  # one step after the checkpoint at 2: that step is done again
     with pytest.raises(KeyboardInterrupt):
         first.run(report=str)
-    torch.manual_seed(3)
-    second = make(tmp_path / "parts")
+    second = tiny.make_training(config, parts, photos, Team())
     second.run(report=str)
 
-    for key, value in weights(second).items():
-        assert torch.equal(value, expected[key]), key
-    for key, value in second.averaged.state_dict().items():
-        assert torch.equal(value, averaged[key]), key
-    assert (tmp_path / "parts" / "sheets" / "00000004.jpg").stat().st_size > 0
+    for module in ("network", "averaged"):
+        expected = getattr(whole, module).state_dict()
+        for key, value in getattr(second, module).state_dict().items():
+            assert torch.equal(value, expected[key]), key
+    for a, b in zip(codes(second), codes(whole), strict=True):
+        assert torch.equal(a, b)
+    assert (parts / "sheets" / "00000004.jpg").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_on_the_same_batches(tmp_path):
+    tiny.make_photos(tmp_path / "photos")
+    module = "tests.model_core.training.tiny"
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    for name, launcher in (("one", []), ("two", torchrun)):
+        command = [sys.executable, "-m", *launcher, module, tmp_path / name, tmp_path / "photos"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+
+    photos = to_float(Photos(sorted((tmp_path / "photos").iterdir())).read(range(8)))
+    start, one, two = (
+        embed(folder, photos) for folder in (None, tmp_path / "one", tmp_path / "two")
+    )
+    assert (two - one).norm() < 0.02 * (one - start).norm()
+    keys = [json.loads((tmp_path / "two" / f"cache-{k}" / "keys.json").read_text()) for k in (0, 1)]
+    assert not set(keys[0]) & set(keys[1])
+    for k in (0, 1):
+        a, b = (np.load(tmp_path / n / f"cache-{k}" / "losses.npy") for n in ("one", "two"))
+        assert np.array_equal(np.isfinite(a), np.isfinite(b))
+        assert np.isfinite(a).any()
+        assert a[np.isfinite(a)] == pytest.approx(b[np.isfinite(b)], rel=1e-3)

@@ -1,0 +1,52 @@
+"""Codes to images at the size where losses are taken, differentiable and fast."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_core.generators.contract import Generator
+from model_core.generators.image_head import HeadedGenerator, ImageHead
+from model_core.generators.mobilestylegan import MobileStyleGAN
+
+
+class SmallImages(nn.Module):
+    """W+ codes -> images in [-1, 1], not clamped, of a size below the generator's own.
+
+    Args:
+        generator: Whose images are rendered; copied.
+        size_px: Side of the images: the true output brought down by area, or a head's.
+        head: Gives the images from the generator's lower blocks, for a fraction of the work.
+        dtype: What the generator computes in; images are float32.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        size_px: int,
+        head: ImageHead | None = None,
+        dtype: torch.dtype = torch.bfloat16,
+    ):
+        super().__init__()
+        self.size_px, self._dtype = size_px, dtype
+        generator = copy.deepcopy(generator)
+        self.network: nn.Module = _headed(generator, head) if head else generator
+        self._render = self.network if head else generator.synthesis
+        self.network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.requires_grad_(False).eval()
+
+    def forward(
+        self, ws: Float[Tensor, "batch num_ws w_dim"]
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Render codes."""
+        img: Tensor = self._render(ws.to(self._dtype)).float()
+        return img if img.shape[-1] == self.size_px else F.adaptive_avg_pool2d(img, self.size_px)
+
+
+def _headed(generator: Generator, head: ImageHead) -> HeadedGenerator:
+    """Put a copy of a head on a generator of the family that it was fitted to."""
+    if not isinstance(generator, MobileStyleGAN):
+        raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
+    return HeadedGenerator(generator, copy.deepcopy(head))

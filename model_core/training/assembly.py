@@ -1,0 +1,143 @@
+"""Put a training run together from its settings and the weights that it needs."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.errors import InvalidInputError
+from model_core.iterator import Iterator, IteratorConfig
+from model_core.loading import (
+    load_embedding_network,
+    load_generator,
+    load_image_head,
+    load_stlpips,
+    new_embedding_network,
+)
+from model_core.rendering import SmallImages
+from model_core.training.code_cache import CodeCache
+from model_core.training.config import TrainConfig
+from model_core.training.loop import PhotoShard, Training
+from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
+from model_core.training.objective import Objective
+from model_core.training.pairs import make_render
+from model_core.training.photo_stream import PhotoStream
+from model_core.training.photos import Photos
+from model_core.training.run_folder import claim
+from model_core.training.sensitivity import load_or_sample
+from model_core.training.teacher import Teacher
+from model_core.training.team import Team
+from model_core.training.validation import Validator, hold_out
+
+
+class Assembly:
+    """The weights of a run and how its parts are made from them.
+
+    Args:
+        options: cache, photos, persons, start and head_weights are read.
+        config: Hyperparameters.
+        run: Run folder.
+        team: The processes of the run.
+        device: Where to compute.
+
+    Raises:
+        WplusError: If weights cannot be read or the folder is another run's.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        config: TrainConfig,
+        run: Path,
+        team: Team,
+        device: torch.device,
+    ):
+        self._options, self._config, self._run = options, config, run
+        self._team, self._device = team, device
+        self.generator, self.fingerprint = load_generator(options.cache)
+        if team.leads:
+            claim(run, config, self.fingerprint)
+        self._folders = [Photos.split([folder], options.persons) for folder in options.photos]
+
+    def training(self) -> Training:
+        """Make the run.
+
+        Raises:
+            InvalidInputError: If photographs are to be trained on and none are given.
+        """
+        config, generator, device = self._config, self.generator, self._device
+        torch.manual_seed(config.seed)
+        render = make_render(generator, device, config.compile)
+        lpips = load_stlpips(self._options.cache, "alex").to(device)
+        style = StyleLoss(generator, measure_row_weights(generator, render, config.seed)).to(device)
+        held = Photos.drawn(photos for _, photos in self._folders)
+        validator = Validator(hold_out(generator, render, config, held), render, style, lpips)
+        objective = self._objective(style)
+        return Training(
+            config,
+            self._run,
+            generator,
+            self._network(),
+            objective,
+            self._photo_shards(objective),
+            validator,
+            self._team,
+            device,
+        )
+
+    def _network(self) -> EmbeddingNetwork:
+        options, config = self._options, self._config
+        network = new_embedding_network(options.cache, self.generator, config.attribute_px)
+        if options.start:
+            start = (options.start, options.cache, self.generator, self.fingerprint)
+            network.load_state_dict(load_embedding_network(*start).state_dict())
+        network.identity.requires_grad_(config.tune_identity)
+        return network
+
+    def _objective(self, style: StyleLoss) -> Objective:
+        config, generator = self._config, self.generator
+        head = (
+            load_image_head(self._options.head_weights, self.fingerprint) if config.head else None
+        )
+        if head and head.config.img_px != config.loss_px:
+            raise InvalidInputError(
+                f"loss_px must be {head.config.img_px}, the size of the image head, "
+                f"got {config.loss_px}"
+            )
+        images = SmallImages(generator, config.loss_px, head)
+        gradients = torch.zeros(1, generator.num_ws, generator.w_dim)
+        if config.sensitivity_weight:
+            stored = self._run / "sensitivity.safetensors"
+            if self._team.leads:
+                load_or_sample(stored, generator, self.fingerprint, config)
+            self._team.wait()
+            gradients = load_or_sample(stored, generator, self.fingerprint, config)
+        lpips = load_stlpips(self._options.cache, "alex").to(torch.bfloat16)
+        sensitivity = SensitivityLoss(gradients)
+        return Objective(config, style, sensitivity, generator.w_std, images, lpips)
+
+    def _photo_shards(self, objective: Objective) -> dict[int, PhotoShard]:
+        config = self._config
+        if not config.photos_per_shard:
+            return {}
+        if not self._folders:
+            raise InvalidInputError("photos must be folders with images for this preset, got none")
+        folders = [training for training, _ in self._folders]
+        weights = config.photo_weights or tuple(float(len(photos)) for photos in folders)
+        made = {}
+        for k in self._team.shards(config.shards):
+            stream = PhotoStream(folders, weights, k, config.shards, config.seed)
+            made[k] = PhotoShard(stream, self._teacher(objective, stream, k))
+        return made
+
+    def _teacher(self, objective: Objective, stream: PhotoStream, shard: int) -> Teacher | None:
+        config = self._config
+        if config.supervision == "photo":
+            return None
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        cache = CodeCache(self._run / f"cache-{shard}", stream.keys, shape)
+        settings = IteratorConfig(alpha=config.alpha, lr=config.iterator_lr)
+        render = torch.compile(objective.render) if config.compile else objective.render
+        iterator = Iterator(render, objective.perceptual, settings)
+        return Teacher(iterator, cache, config.iterator_steps, config.from_cache)

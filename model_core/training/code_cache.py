@@ -1,0 +1,146 @@
+"""The best code of every training photo so far, on disk.
+
+Source: Guan et al. 2020, section 3.3: a code from the iterator supervises the embedding network
+only if it is better than the cached one, that is, if its loss of equation 1 is lower.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+KEYS = "keys.json"
+CODES = "codes.npy"
+LOSSES = "losses.npy"
+
+
+class CodeCache:
+    """Codes and losses by slot, memory-mapped; what is offered becomes lasting at commit.
+
+    A training step may be done again after a kill, so the files must stand as they stood at the
+    checkpoint that is gone back to. Codes offered since wait in memory: `prepare` writes them to a
+    journal before the checkpoint, `apply` moves the journal into the files after it, and `recover`
+    does the same at a restart, as often as needed.
+
+    Args:
+        folder: Where the files lie. Of a cache with other keys, the codes of keys that are known
+            are kept.
+        keys: One a slot: digest of the image and its orientation.
+        code_shape: (num_ws, w_dim).
+    """
+
+    def __init__(self, folder: Path, keys: Sequence[str], code_shape: tuple[int, int]):
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        stored = folder / KEYS
+        if not stored.exists() or json.loads(stored.read_text()) != list(keys):
+            _rebuild(folder, list(keys), code_shape)
+        self._codes = np.load(folder / CODES, mmap_mode="r+")
+        self._losses = np.load(folder / LOSSES, mmap_mode="r+")
+        self._pending: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._losses)
+
+    @property
+    def filled(self) -> int:
+        """Slots that hold a code, those not yet committed included."""
+        lasting = np.isfinite(self._losses)
+        return int(lasting.sum()) + sum(not lasting[slot] for slot in self._pending)
+
+    def read(
+        self, slots: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch num_ws w_dim"], Float[Tensor, " batch"]]:
+        """Return codes and their losses; an empty slot has an infinite loss."""
+        entries = [self._entry(int(slot)) for slot in slots]
+        return torch.stack([ws for ws, _ in entries]), torch.stack([loss for _, loss in entries])
+
+    def offer(
+        self,
+        slots: Int[Tensor, " batch"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        loss: Float[Tensor, " batch"],
+    ) -> Bool[Tensor, " batch"]:
+        """Store codes where their loss is lower than the stored one; tell where that was."""
+        better = torch.zeros(len(slots), dtype=torch.bool)
+        for i, slot in enumerate(slots.tolist()):
+            if loss[i] < self._entry(slot)[1]:
+                self._pending[slot] = (ws[i].clone(), loss[i].clone())
+                better[i] = True
+        return better
+
+    def prepare(self, step: int) -> None:
+        """Write what is pending to a journal, before the checkpoint of that step is written."""
+        if not self._pending:
+            return
+        slots = sorted(self._pending)
+        tensors = {
+            "slots": torch.tensor(slots),
+            "ws": torch.stack([self._pending[slot][0] for slot in slots]),
+            "loss": torch.stack([self._pending[slot][1] for slot in slots]),
+        }
+        partial = self._journal(step).with_suffix(".partial")
+        save_file(tensors, partial)
+        partial.replace(self._journal(step))
+
+    def apply(self, step: int) -> None:
+        """Move the journal of that step into the files, after its checkpoint was written."""
+        journal = self._journal(step)
+        if journal.exists():
+            tensors = load_file(journal)
+            slots = tensors["slots"].numpy()
+            self._codes[slots] = tensors["ws"].numpy()
+            self._losses[slots] = tensors["loss"].numpy()
+            self._codes.flush()
+            self._losses.flush()
+            journal.unlink()
+        self._pending.clear()
+
+    def recover(self, step: int) -> None:
+        """Bring the files to where they stood at the checkpoint that a run goes on from."""
+        self.apply(step)
+        for journal in self._folder.glob("journal-*"):
+            journal.unlink()
+
+    def _entry(self, slot: int) -> tuple[Tensor, Tensor]:
+        if slot in self._pending:
+            return self._pending[slot]
+        return torch.from_numpy(self._codes[slot].copy()), torch.tensor(self._losses[slot])
+
+    def _journal(self, step: int) -> Path:
+        return self._folder / f"journal-{step:08d}.safetensors"
+
+
+def _rebuild(folder: Path, keys: list[str], code_shape: tuple[int, int]) -> None:
+    """Lay out files for new keys beside the old ones, then take their place; keys.json last."""
+    fresh = folder / "rebuild"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    shape = (len(keys), *code_shape)
+    codes = np.lib.format.open_memmap(fresh / CODES, mode="w+", dtype=np.float32, shape=shape)
+    losses = np.lib.format.open_memmap(
+        fresh / LOSSES, mode="w+", dtype=np.float32, shape=(len(keys),)
+    )
+    losses[:] = np.inf
+    if (folder / KEYS).exists():
+        old = {key: i for i, key in enumerate(json.loads((folder / KEYS).read_text()))}
+        known = [(new, old[key]) for new, key in enumerate(keys) if key in old]
+        if known:
+            to, of = (list(side) for side in zip(*known, strict=True))
+            codes[to] = np.load(folder / CODES, mmap_mode="r")[of]
+            losses[to] = np.load(folder / LOSSES, mmap_mode="r")[of]
+        (folder / KEYS).unlink()
+    codes.flush()
+    losses.flush()
+    for name in (CODES, LOSSES):
+        (fresh / name).replace(folder / name)
+    partial = folder / "keys.partial"
+    partial.write_text(json.dumps(keys))
+    partial.replace(folder / KEYS)
+    fresh.rmdir()

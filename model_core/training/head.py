@@ -1,0 +1,125 @@
+"""Fit an image head: python -m model_core.training.head --pairs RUN --blocks 5 --out FILE.
+
+The pairs are those that a pretraining run has generated: codes and their images at 256 px.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from model_core.checkpoints.layout import cache_folder
+from model_core.checkpoints.store import load_network, save_network
+from model_core.generators.image_head import ImageHead, ImageHeadConfig
+from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.loading import load_generator
+from model_core.metrics import psnr
+from model_core.training.pairs import PairRing, seeded
+from model_core.training.validation import to_float
+
+VALIDATION_PAIRS = 64
+REPORT_EVERY = 100
+
+
+def main(arguments: Sequence[str], cache: Path) -> int:
+    """Fit the head from the command line and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_core.training.head", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--pairs", type=Path, required=True, help="folder of a pretraining run")
+    parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
+    parser.add_argument("--blocks", type=int, default=5, help="of the generator, below the head")
+    parser.add_argument("--start", type=Path, help="head to go on from")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    options = parser.parse_args(arguments)
+    generator, fingerprint = load_generator(cache)
+    if not isinstance(generator, MobileStyleGAN):
+        raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
+    head = ImageHead(ImageHeadConfig.above(generator.config, options.blocks))
+    if options.start:
+        head.load_state_dict({k: v.float() for k, v in load_network(options.start)[0].items()})
+    figure = fit(head, generator, options.pairs, options.steps, options.batch, options.lr)
+    about = {
+        "name": options.out.stem,
+        "family": "image-head",
+        "config": dataclasses.asdict(head.config),
+        "generator": fingerprint,
+        "psnr_db": round(figure, 2),
+        "steps": options.steps,
+    }
+    save_network(options.out, {k: v.half() for k, v in head.state_dict().items()}, about)
+    return 0
+
+
+def fit(
+    head: ImageHead, generator: MobileStyleGAN, pairs: Path, steps: int, batch: int, lr: float
+) -> float:
+    """Fit a head to rendered pairs by Adam on MSE, in place.
+
+    Args:
+        head: What is fitted.
+        generator: Whose features it reads; frozen, turned to bfloat16.
+        pairs: Folder of a pretraining run; its first 64 pairs are held out.
+        steps: Optimiser steps.
+        batch: Pairs a step.
+        lr: Highest learning rate.
+
+    Returns:
+        PSNR on the held-out pairs, dB, mean over images.
+    """
+    ring = PairRing.open(pairs)
+    held_img, held_ws = ring.read(range(VALIDATION_PAIRS))
+    render = _render(head, generator)
+    optimizer = torch.optim.Adam(head.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=0.1)
+    started, figure, size = time.monotonic(), 0.0, 2 * head.config.in_px
+    held = F.adaptive_avg_pool2d(to_float(held_img), size)
+    for step in (bar := tqdm(range(steps), unit="step")):
+        random = seeded(0, "head", step)
+        img, ws = ring.draw(VALIDATION_PAIRS, min(ring.count, ring.slots), batch, random)
+        loss = F.mse_loss(render(ws), F.adaptive_avg_pool2d(to_float(img), size))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        bar.set_postfix(psnr=f"{(4 / loss).log10().item() * 10:.2f}")
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
+            with torch.no_grad():
+                rendered = torch.cat([render(chunk) for chunk in held_ws.split(batch)])
+            figure = psnr(rendered, held).mean().item()
+            minutes = (time.monotonic() - started) / 60
+            tqdm.write(f"step {step + 1}: {figure:.2f} dB on held-out pairs, {minutes:.1f} min")
+    return figure
+
+
+def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Tensor]:
+    """Compile generator (bfloat16, frozen) and head (float32 weights, computed in bfloat16)."""
+    torch._inductor.config.freezing = True  # reaches what is compiled without gradient
+    network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    head.to(memory_format=torch.channels_last)
+    blocks = head.config.blocks
+    lower = torch.compile(lambda ws: network.features(ws.to(torch.bfloat16), blocks))
+    upper = torch.compile(head)
+
+    def render(ws: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = lower(ws)
+        with torch.autocast("cpu", torch.bfloat16):
+            img: Tensor = upper(features, ws)
+        return img.float()
+
+    return render
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))

@@ -1,0 +1,82 @@
+"""What the embedding network is trained on: errors of its codes and of the images they make."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_core.perceptual import Perceptual
+from model_core.rendering import SmallImages
+from model_core.training.config import TrainConfig
+from model_core.training.losses import SensitivityLoss, StyleLoss
+
+Codes = Float[Tensor, "batch num_ws w_dim"]
+Images = Float[Tensor, "batch 3 height width"]
+Terms = dict[str, Float[Tensor, ""]]
+
+
+class Objective(nn.Module):
+    """Equations 4 to 7 of Guan et al. 2020, the code error in metrics that the image asks for.
+
+    Terms of weight zero are not computed.
+
+    Args:
+        config: The weights; compile.
+        style: Compares codes by the styles that they give.
+        sensitivity: Compares codes by the image's first-order change.
+        w_std: The generator's spread of W, (w_dim,).
+        render: Codes to images at the size of the loss.
+        perceptual: Compares images; copied, brought to the renderer's precision.
+    """
+
+    w_std: Tensor
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        style: StyleLoss,
+        sensitivity: SensitivityLoss,
+        w_std: Float[Tensor, " w_dim"],
+        render: SmallImages,
+        perceptual: Perceptual,
+    ):
+        super().__init__()
+        self.style, self.sensitivity = style, sensitivity
+        self.render, self.perceptual = render, perceptual
+        self.register_buffer("w_std", w_std.clone())
+        self._weights = {
+            "style": config.style_weight,
+            "sensitivity": config.sensitivity_weight,
+            "latent": config.latent_weight,
+            "mse": config.mse_weight,
+            "lpips": config.lpips_weight,
+        }
+        self._images = torch.compile(self._compare) if config.compile else self._compare
+
+    def codes(self, predicted: Codes, ws: Codes) -> Terms:
+        """Compare predicted codes with those that are known, mean over items."""
+        terms: Terms = {}
+        if self._weights["style"]:
+            terms["style"] = self.style(predicted, ws).mean()
+        if self._weights["sensitivity"]:
+            terms["sensitivity"] = self.sensitivity(predicted, ws).mean()
+        if self._weights["latent"]:
+            terms["latent"] = ((predicted - ws) / self.w_std).square().mean()
+        return terms
+
+    def images(self, predicted: Codes, target: Images) -> Terms:
+        """Compare what codes render with images in [-1, 1] at the size of the loss."""
+        if not (self._weights["mse"] or self._weights["lpips"]):
+            return {}
+        mse, lpips = self._images(predicted, target)
+        return {"mse": mse.mean(), "lpips": lpips.mean()}
+
+    def total(self, terms: Terms) -> Float[Tensor, ""]:
+        """Return the weighted sum."""
+        return torch.stack([self._weights[name] * term for name, term in terms.items()]).sum()
+
+    def _compare(self, ws: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        img = self.render(ws)
+        with torch.no_grad():
+            wanted = self.perceptual.features(target)
+        lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
+        return (img - target).square().mean(dim=(1, 2, 3)), lpips

@@ -1,0 +1,88 @@
+"""Batches of training photographs: each photo in two orientations, each with a slot of its own."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from model_core.errors import InvalidInputError
+from model_core.training.pairs import seeded
+from model_core.training.photos import Photos
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoBatch:
+    """Photos of one step.
+
+    Attributes:
+        img: Images, 256 px, turned as they are trained on.
+        slots: Where the cache of the shard keeps their codes.
+    """
+
+    img: UInt8[Tensor, "batch 3 size size"]
+    slots: Int[Tensor, " batch"]
+
+
+class PhotoStream:
+    """One shard of the training photos: every photo belongs to one, by the digest of its file.
+
+    Args:
+        folders: Photos by folder; a photo that occurs twice counts once.
+        weights: How often each folder is drawn from, relative to the others.
+        shard: Which shard this is.
+        shards: How many there are.
+        seed: Of the draws.
+
+    Raises:
+        InvalidInputError: If folders and weights differ in number, or the shard has no photo.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Photos],
+        weights: Sequence[float],
+        shard: int,
+        shards: int,
+        seed: int,
+    ):
+        if len(folders) != len(weights):
+            raise InvalidInputError(
+                f"photo_weights must have one number a folder, {len(folders)}, got {len(weights)}"
+            )
+        self._shard, self._seed = shard, seed
+        self._files, odds = [], []
+        digests: dict[str, None] = {}
+        for photos, weight in zip(folders, weights, strict=True):
+            mine = []
+            for file in photos.files:
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                if int(digest[:8], 16) % shards == shard and digest not in digests:
+                    mine.append(file)
+                    digests[digest] = None
+            self._files += mine
+            odds += [weight / max(1, len(mine))] * len(mine)
+        if not self._files:
+            raise InvalidInputError(f"shard {shard} of {shards} must have photos, got none")
+        self._digests = list(digests)
+        self._photos = Photos(self._files)
+        self._odds = torch.tensor(odds)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def keys(self) -> list[str]:
+        """Key of each slot: two a photo, as it is and flipped."""
+        return [f"{digest}/{side}" for digest in self._digests for side in ("plain", "flipped")]
+
+    def draw(self, step: int, count: int) -> PhotoBatch:
+        """Draw photos with replacement; a function of the step alone."""
+        random = seeded(self._seed, f"photos-{self._shard}", step)
+        index = torch.multinomial(self._odds, count, replacement=True, generator=random)
+        flipped = torch.rand(count, generator=random) < 0.5
+        img = self._photos.read(index.tolist())
+        img = torch.where(flipped[:, None, None, None], img.flip(-1), img)
+        return PhotoBatch(img, 2 * index + flipped.long())

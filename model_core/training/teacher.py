@@ -1,0 +1,75 @@
+"""The iterator's half of collaborative training: better codes for the photos of a step.
+
+Source: Guan et al. 2020, section 3.3.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from model_core.iterator import Iterator, IteratorState
+from model_core.training.code_cache import CodeCache
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What the embedding network shall learn about some photos.
+
+    Attributes:
+        ws: w_o, the best code of each photo so far.
+        loss: Equation 1 of w_o.
+        start_loss: Equation 1 of the network's own codes.
+        hit_rate: Share of the photos whose cached code is better than what this visit found.
+    """
+
+    ws: Float[Tensor, "batch num_ws w_dim"]
+    loss: Float[Tensor, " batch"]
+    start_loss: Float[Tensor, " batch"]
+    hit_rate: float
+
+
+class Teacher:
+    """Run the iterator from the network's codes and keep the best codes.
+
+    Args:
+        iterator: What optimises.
+        cache: Best codes so far.
+        steps: Iterator steps a visit; 100 in the paper.
+        from_cache: Start from the cached code where its loss is lower than the network's, so that
+            few steps a visit add up. Not in the paper.
+    """
+
+    def __init__(self, iterator: Iterator, cache: CodeCache, steps: int, from_cache: bool):
+        self._iterator, self.cache = iterator, cache
+        self._steps, self._from_cache = steps, from_cache
+
+    def teach(
+        self,
+        target: Float[Tensor, "batch 3 height width"],
+        slots: Int[Tensor, " batch"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+    ) -> Lesson:
+        """Improve the network's codes for photos.
+
+        Args:
+            target: Photos in [-1, 1] at the size of the loss.
+            slots: Theirs in the cache.
+            ws: w_e, the network's codes.
+        """
+        ws = ws.detach().float()
+        start_loss = self._iterator.losses(ws, target)
+        cached_ws, cached_loss = (x.to(ws.device) for x in self.cache.read(slots))
+        start = ws
+        if self._from_cache:
+            start = torch.where((cached_loss < start_loss)[:, None, None], cached_ws, ws)
+        state = self._iterator.run(IteratorState.start(start), target, self._steps)
+        better = self.cache.offer(slots, state.best_ws.cpu(), state.best_loss.cpu())
+        taken = better.to(ws.device)
+        return Lesson(
+            ws=torch.where(taken[:, None, None], state.best_ws, cached_ws),
+            loss=torch.where(taken, state.best_loss, cached_loss),
+            start_loss=start_loss,
+            hit_rate=1 - better.float().mean().item(),
+        )

@@ -1,0 +1,88 @@
+import torch
+
+from model_core.training.code_cache import CodeCache
+
+KEYS = ["a", "b", "c"]
+
+
+def open_cache(folder, keys=KEYS):
+    return CodeCache(folder, keys, (2, 3))
+
+
+def offer(cache, slot, value, loss):
+    return cache.offer(
+        torch.tensor([slot]), torch.full((1, 2, 3), value), torch.tensor([loss])
+    ).item()
+
+
+def stored(cache, slot):
+    ws, loss = cache.read(torch.tensor([slot]))
+    return ws[0, 0, 0].item(), loss.item()
+
+
+def commit(cache, step):
+    cache.prepare(step)
+    cache.apply(step)
+
+
+def test_an_empty_slot_has_an_infinite_loss(tmp_path):
+    cache = open_cache(tmp_path)
+    assert stored(cache, 1)[1] == float("inf")
+    assert cache.filled == 0
+    assert len(cache) == 3
+
+
+def test_only_a_lower_loss_replaces_a_code(tmp_path):
+    cache = open_cache(tmp_path)
+    assert offer(cache, 1, 5.0, 0.5)
+    assert not offer(cache, 1, 6.0, 0.5)
+    assert not offer(cache, 1, 7.0, 0.9)
+    assert stored(cache, 1) == (5.0, 0.5)
+    assert offer(cache, 1, 8.0, 0.25)
+    assert stored(cache, 1) == (8.0, 0.25)
+    assert cache.filled == 1
+
+
+def test_committed_codes_survive_a_restart_and_others_do_not(tmp_path):
+    cache = open_cache(tmp_path)
+    offer(cache, 0, 1.0, 0.5)
+    commit(cache, 1)
+    offer(cache, 0, 2.0, 0.25)
+    offer(cache, 2, 3.0, 0.25)
+    again = open_cache(tmp_path)
+    again.recover(1)
+    assert stored(again, 0) == (1.0, 0.5)
+    assert again.filled == 1
+
+
+def test_a_kill_before_the_checkpoint_leaves_the_old_state(tmp_path):
+    cache = open_cache(tmp_path)
+    offer(cache, 0, 1.0, 0.5)
+    commit(cache, 1)
+    offer(cache, 0, 2.0, 0.25)
+    cache.prepare(2)
+    again = open_cache(tmp_path)
+    again.recover(1)
+    assert stored(again, 0) == (1.0, 0.5)
+    assert not list(tmp_path.glob("journal-*"))
+
+
+def test_a_kill_after_the_checkpoint_leaves_the_new_state(tmp_path):
+    cache = open_cache(tmp_path)
+    offer(cache, 0, 2.0, 0.25)
+    cache.prepare(2)
+    again = open_cache(tmp_path)
+    again.recover(2)
+    assert stored(again, 0) == (2.0, 0.25)
+    assert stored(open_cache(tmp_path), 0) == (2.0, 0.25)
+
+
+def test_codes_of_known_keys_are_kept_where_photos_come_and_go(tmp_path):
+    cache = open_cache(tmp_path)
+    offer(cache, 0, 1.0, 0.5)
+    offer(cache, 2, 3.0, 0.25)
+    commit(cache, 1)
+    changed = open_cache(tmp_path, ["new", "c", "a"])
+    assert stored(changed, 0)[1] == float("inf")
+    assert stored(changed, 1) == (3.0, 0.25)
+    assert stored(changed, 2) == (1.0, 0.5)

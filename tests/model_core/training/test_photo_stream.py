@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model_core.errors import InvalidInputError
+from model_core.training.photo_stream import PhotoStream
+from model_core.training.photos import Photos
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Twelve different photos in two folders, one of them in both."""
+    random = np.random.default_rng(0)
+    photos = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files = [tmp_path / name / f"{i}.png" for i in range(6)]
+        for file in files:
+            small = random.integers(0, 256, (4, 4, 3), np.uint8)
+            Image.fromarray(small).resize((256, 256)).save(file)
+        photos.append(files)
+    photos[1].append(tmp_path / "two" / "copy.png")
+    photos[1][-1].write_bytes(photos[0][0].read_bytes())
+    return [Photos(files) for files in photos]
+
+
+def test_every_photo_belongs_to_one_shard_and_counts_once(folders):
+    shards = [PhotoStream(folders, [1.0, 1.0], k, 2, seed=0) for k in range(2)]
+    keys = [set(shard.keys) for shard in shards]
+    assert sum(len(shard) for shard in shards) == 12
+    assert not keys[0] & keys[1]
+    assert len(keys[0] | keys[1]) == 24
+
+
+def test_slots_tell_photo_and_orientation(folders):
+    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+    batch = stream.draw(0, 32)
+    files = [file for photos in folders for file in photos.files]
+    for img, slot in zip(batch.img, batch.slots.tolist(), strict=True):
+        photo = Photos([files[slot // 2]]).read([0])[0]
+        assert torch.equal(img, photo.flip(-1) if slot % 2 else photo)
+    assert set((batch.slots % 2).tolist()) == {0, 1}
+
+
+def test_draws_depend_on_the_step_alone(folders):
+    a = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+    b = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+    a.draw(0, 4)
+    assert torch.equal(a.draw(1, 8).slots, b.draw(1, 8).slots)
+    assert not torch.equal(a.draw(1, 8).slots, a.draw(2, 8).slots)
+
+
+def test_folders_are_drawn_by_their_weights(folders):
+    stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0)
+    assert (stream.draw(0, 64).slots // 2).max() < 6
+
+
+def test_weights_that_do_not_fit_are_refused(folders):
+    with pytest.raises(InvalidInputError, match="one number a folder, 2, got 1"):
+        PhotoStream(folders, [1.0], 0, 1, seed=0)
+
+
+def test_a_shard_without_photos_is_refused(folders):
+    with pytest.raises(InvalidInputError, match="must have photos"):
+        PhotoStream([Photos([])], [1.0], 0, 1, seed=0)

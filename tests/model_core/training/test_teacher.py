@@ -1,0 +1,56 @@
+import itertools
+
+import pytest
+import torch
+
+from model_core.iterator import Iterator, IteratorConfig
+from model_core.training.code_cache import CodeCache
+from model_core.training.teacher import Teacher
+
+SLOTS = torch.tensor([0, 1])
+
+
+@pytest.fixture
+def make(tmp_path, lpips):
+    """Build a teacher whose images are its codes: four rows of twelve as 4 px of RGB."""
+
+    def render(ws):
+        return ws.reshape(len(ws), 3, 4, 4)
+
+    def build(from_cache, lr=0.1):
+        cache = CodeCache(tmp_path / "cache", ["a", "b"], (4, 12))
+        return Teacher(Iterator(render, lpips, IteratorConfig(lr=lr)), cache, 3, from_cache)
+
+    return build
+
+
+@pytest.fixture
+def target():
+    return torch.linspace(-1, 1, 96).reshape(2, 3, 4, 4)
+
+
+def far():
+    return torch.zeros(2, 4, 12)
+
+
+def test_a_lesson_is_better_than_what_the_network_said(make, target):
+    lesson = make(from_cache=False).teach(target, SLOTS, far())
+    assert (lesson.loss < lesson.start_loss).all()
+    assert lesson.hit_rate == 0
+    expected = (lesson.ws.reshape(2, 3, 4, 4) - target).square()
+    assert torch.allclose(lesson.loss, expected.mean((1, 2, 3)) + expected.sum(1).mean((1, 2)))
+
+
+def test_the_cached_code_supervises_where_a_visit_is_worse(make, target):
+    teacher = make(from_cache=False)
+    first = teacher.teach(target, SLOTS, target.reshape(2, 4, 12) + 0.01)
+    second = teacher.teach(target, SLOTS, far())
+    assert second.hit_rate == 1
+    assert torch.equal(second.ws, first.ws)
+    assert torch.equal(second.loss, first.loss)
+
+
+def test_visits_add_up_where_the_iterator_starts_from_the_cache(make, target):
+    teacher = make(from_cache=True)
+    losses = [teacher.teach(target, SLOTS, far()).loss for _ in range(4)]
+    assert all((b < a).all() for a, b in itertools.pairwise(losses))

@@ -1,0 +1,131 @@
+"""A training run small enough for tests: a real generator, network and loop, all tiny."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
+from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from model_core.iterator import Iterator
+from model_core.perceptual import Perceptual
+from model_core.rendering import SmallImages
+from model_core.training.code_cache import CodeCache
+from model_core.training.config import TrainConfig
+from model_core.training.loop import PhotoShard, Training
+from model_core.training.losses import SensitivityLoss, StyleLoss
+from model_core.training.objective import Objective
+from model_core.training.pairs import make_render
+from model_core.training.photo_stream import PhotoStream
+from model_core.training.photos import Photos
+from model_core.training.teacher import Teacher
+from model_core.training.team import Team
+from model_core.training.validation import Validator, hold_out
+
+CONFIG = TrainConfig(
+    steps=4,
+    batch=4,
+    warmup_steps=2,
+    replay=1.0,
+    window=64,
+    validate_every=100,
+    checkpoint_every=2,
+    validation_pairs=8,
+    compile=False,
+)
+COLLABORATIVE = dataclasses.replace(
+    CONFIG,
+    generated_share=0.5,
+    mse_weight=1.0,
+    lpips_weight=1.0,
+    freeze_norms=True,
+    iterator_steps=2,
+    loss_px=64,
+    head=False,
+)
+
+
+class MeanColour(nn.Module):
+    """An identity encoder: the mean of each channel, repeated."""
+
+    def forward(self, img):
+        return img.mean(dim=(2, 3)).repeat(1, 4)
+
+
+class PixelDistance(Perceptual):
+    """A perceptual distance that needs no weights."""
+
+    name = "pixels"
+
+    def features(self, img):
+        return [img]
+
+
+def make_generator():
+    """A generator of 512 px with codes of 16 x 16."""
+    torch.manual_seed(0)
+    config = MobileStyleGANConfig(
+        w_dim=16, mapping_layers=2, const_size_px=4, widths=(8, 8, 4, 4, 4, 4)
+    )
+    generator = MobileStyleGAN(config)
+    generator.const.normal_()
+    return generator.eval().requires_grad_(False)
+
+
+def make_network(generator):
+    """An untrained embedding network for it."""
+    torch.manual_seed(1)
+    config = EmbeddingNetworkConfig(
+        num_ws=generator.num_ws, w_dim=16, attribute_px=64, identity_dim=12
+    )
+    return EmbeddingNetwork(config, MeanColour(), generator.w_mean, generator.w_std)
+
+
+def make_photos(folder):
+    """Eight images of coloured squares."""
+    folder.mkdir(exist_ok=True)
+    random = np.random.default_rng(0)
+    for i in range(8):
+        small = random.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(small).resize((256, 256)).save(folder / f"{i}.png")
+    return Photos(sorted(folder.iterdir()))
+
+
+def make_training(config, folder, photos, team):
+    """A run in a folder, always from the same start."""
+    generator = make_generator()
+    network = make_network(generator)
+    device, lpips = torch.device("cpu"), PixelDistance()
+    render = make_render(generator, device, compiled=False)
+    style = StyleLoss(generator, torch.ones(generator.num_ws))
+    random = torch.Generator().manual_seed(3)
+    gradients = torch.randn(8, generator.num_ws, generator.w_dim, generator=random)
+    images = SmallImages(generator, config.loss_px, dtype=torch.float32)
+    sensitivity = SensitivityLoss(gradients)
+    objective = Objective(config, style, sensitivity, generator.w_std, images, lpips)
+    shards = {}
+    for k in team.shards(config.shards) if config.photos_per_shard else []:
+        stream = PhotoStream([photos], [1.0], k, config.shards, seed=0)
+        shape = (generator.num_ws, generator.w_dim)
+        cache = CodeCache(folder / f"cache-{k}", stream.keys, shape)
+        iterator = Iterator(images, lpips)
+        teacher = Teacher(iterator, cache, config.iterator_steps, config.from_cache)
+        shards[k] = PhotoShard(stream, teacher)
+    validator = Validator(hold_out(generator, render, config, None), render, style, lpips)
+    return Training(config, folder, generator, network, objective, shards, validator, team, device)
+
+
+def main(folder: Path, photos: Path) -> None:
+    """Run the collaborative training on two shards, alone or as one of torchrun's processes."""
+    team = Team.join(torch.device("cpu"))
+    config = dataclasses.replace(COLLABORATIVE, steps=2, shards=2, amp=False)
+    make_training(config, folder, Photos(sorted(photos.iterdir())), team).run(report=str)
+    team.leave()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,166 +1,191 @@
-"""Measure a network on faces: python -m model_core.evaluation --network FILE --out DIR.
+"""Measure embedders on faces: python -m model_core.evaluation --network FILE --out DIR.
 
-With --photos DIR the faces are held-out photographs, taken as in training, else generated from
-seeds. All figures are at 256 px, mean over faces: MSE on [-1, 1], PSNR in dB, SSIM, two perceptual
-distances and the distance of dlib's descriptors, which are the identity encoder's own and therefore
-flatter the network.
+With --photos DIR the faces are held-out photographs, taken as in training, else a portrait in the
+public domain and faces generated from seeds. Results of finished faces are kept under the output
+folder: the same command goes on where it was stopped.
 """
 
 import argparse
-import copy
-import json
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional as F
-from tqdm import tqdm
 
-from model_core.checkpoints.layout import cache_folder
-from model_core.errors import InvalidInputError, WplusError
-from model_core.evaluation.systems import (
-    Codes,
-    Faces,
-    compiled_render,
-    iterator_codes,
-    mean_codes,
-    network_codes,
-)
-from model_core.generators.contract import Generator
-from model_core.iterator import Iterator
+from model_core.backends import can_compile
+from model_core.checkpoints.files import file_digest
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder, verified_path
+from model_core.distances import load_distance
+from model_core.errors import WplusError
+from model_core.evaluation.bench import Bench
+from model_core.evaluation.faces import Faces, photographs, public_faces
+from model_core.evaluation.judge import Judge
+from model_core.evaluation.report import Findings, write_report
+from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
+from model_core.evaluation.workshop import Workshop
 from model_core.loading import (
+    LANDMARKS,
     load_embedding_network,
     load_generator,
     load_identity,
-    load_stlpips,
+    load_tuned_generator,
 )
-from model_core.metrics import identity_distance, mse, psnr, ssim
-from model_core.synthesizer import Backend, Synthesizer
-from model_core.training.config import TrainConfig
-from model_core.training.pairs import sample_codes, seeded
-from model_core.training.photos import PHOTO_PX, Photos
-from model_core.training.validation import draw_sheet, to_float
+from model_core.perceptual import Perceptual
+from model_core.trunks import TRUNKS
 
-MARKS = [5, 10, 20, 40]
-METHODS = ("mean", "network", "iterator")
-SHEET_PHOTOS = 8
+ALL = "all"
 
 
 def main(arguments: Sequence[str], cache: Path) -> int:
     """Run the comparison from the command line and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model_core.evaluation")
-    parser.add_argument("--photos", type=Path, nargs="+", help="aligned photographs")
-    parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
-    parser.add_argument("--network", type=Path, help="embedding network, .safetensors")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["mean", "network"])
-    parser.add_argument("--count", type=int, default=200, help="photos for mean and network")
-    parser.add_argument("--iterator-count", type=int, default=20, help="photos for the iterator")
-    parser.add_argument("--backend", choices=get_args(Backend), default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="folder for figures and sheets")
+    parser = _parser()
     options = parser.parse_args(arguments)
-    if "network" in options.methods and not options.network:
-        parser.error("--network must name a file for the method network, got none")
+    options.variant = dict(options.variant)
+    if (TUNED in options.variant) != (options.tuned_generator is not None):
+        parser.error(f"--tuned-generator must be given with --variant {TUNED}=FILE, got one alone")
+    if ALL in options.methods:
+        options.methods = [name for name in METHODS if not _lacking(name, options)]
+    for name in options.methods:
+        if flag := _lacking(name, options):
+            parser.error(f"{flag} must name a file for the method {name}, got none")
     try:
-        figures = _compare(options, cache)
+        print(_evaluate(options, cache))
     except WplusError as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
-    (options.out / "results.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(_table(figures))
     return 0
 
 
-def _compare(options: argparse.Namespace, cache: Path) -> dict[str, dict[str, float]]:
-    """Embed, render and measure by every method asked for."""
-    generator, fingerprint = load_generator(cache)
-    synthesize = Synthesizer(generator, backend=options.backend)
-    faces = _photographs(options) if options.photos else _generated(options, generator, synthesize)
-    few = faces[: options.iterator_count]
-    codes: dict[str, tuple[Codes, Faces]] = {}
-    if "mean" in options.methods:
-        codes["mean code"] = mean_codes(generator, faces), faces
-        codes[f"mean code, first {len(few)}"] = mean_codes(generator, few), few
-    if "network" in options.methods:
-        network = load_embedding_network(options.network, cache, generator, fingerprint)
-        ws = network_codes(network, faces)
-        codes["network"] = ws, faces
-        codes[f"network, first {len(few)}"] = ws[: len(few)], few
-    if "iterator" in options.methods:
-        render = compiled_render(copy.deepcopy(generator), few.shape[-1])
-        iterator = Iterator(render, load_stlpips(cache, "alex"))
-        starts = mean_codes(generator, few)
-        with tqdm(total=len(few) * (max(MARKS) + len(MARKS)), unit="evaluation") as bar:
-            kept = iterator_codes(iterator, few, starts, MARKS, bar.update)
-        for mark, iterated in kept.items():
-            codes[f"iterator from the mean code, {mark} steps, first {len(few)}"] = iterated, few
-    options.out.mkdir(parents=True, exist_ok=True)
-    judge = _Judge(cache, synthesize)
-    return {name: judge(name, ws, x, options.out) for name, (ws, x) in codes.items()}
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model_core.evaluation")
+    add = parser.add_argument
+    add("--photos", type=Path, nargs="+", help="aligned photographs; one person in five is used")
+    add("--persons", type=Path, help="TSV with file and person: keeps them apart")
+    add("--network", type=Path, help="embedding network, .safetensors")
+    add("--methods", nargs="+", choices=(*METHODS, ALL), default=["mean", "network"])
+    add(
+        "--variant",
+        action="append",
+        type=_variant,
+        default=[],
+        metavar="NAME=FILE",
+        help=f"a network trained otherwise: {', '.join(VARIANTS)}",
+    )
+    add("--tuned-generator", type=Path, help=f"the generator trained along with {TUNED}")
+    add("--steps", type=_positive, default=5000, help="of the methods that search; default 5000")
+    add("--count", type=_positive, default=200, help="faces for methods of one pass; default 200")
+    add("--iterator-count", type=_positive, default=20, help="for those that search; default 20")
+    add("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
+    add("--recogniser", nargs="+", default=[], help="names of converted ones: further columns")
+    add("--trunks", type=Path, help="folder with torchvision's weights, for LPIPS and its like")
+    add(
+        "--backend",
+        choices=("auto", "eager", "compile"),
+        default="auto",
+        help="auto compiles where there is a compiler",
+    )
+    add("--out", type=Path, required=True, help="folder for report, pictures and records")
+    return parser
 
 
-def _photographs(options: argparse.Namespace) -> Faces:
-    """Read the first held-out photos."""
-    photos = Photos.split(options.photos, options.persons)[1]
-    if not len(photos):
-        raise InvalidInputError("photos must hold out at least one person, got none")
-    return to_float(photos.read(range(min(options.count, len(photos)))))
+def _evaluate(options: argparse.Namespace, cache: Path) -> str:
+    """Run all methods asked for and return the report."""
+    workshop = _workshop(options, cache)
+    names = [*options.methods, *options.variant]
+    systems = [make_system(name, workshop, options.steps) for name in names]
+    faces = _faces(options, cache, workshop)
+    judge = Judge(
+        load_identity(cache).descriptor,
+        _distances(cache, options.trunks),
+        {name: load_identity(cache, name).descriptor for name in options.recogniser},
+    )
+    records = Bench(faces, judge, options.out / "records", options.iterator_count).run(systems)
+    settings = _settings(options, workshop, len(faces))
+    return write_report(Findings(faces, records, judge.measures, settings, workshop), options.out)
 
 
-@torch.no_grad()
-def _generated(options: argparse.Namespace, generator: Generator, synthesize: Synthesizer) -> Faces:
-    """Render faces of held-out seeds, sampled as in training."""
-    ws = sample_codes(generator, TrainConfig(), options.count, seeded(0, "evaluation", 0))
-    images = [to_float(synthesize(code)).permute(0, 3, 1, 2) for code in ws.split(1)]
-    return torch.cat([F.adaptive_avg_pool2d(img, PHOTO_PX) for img in images])
+def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
+    generator, fingerprint = load_generator(cache, options.generator)
+    files = dict(options.variant)
+    if options.network:
+        files["network"] = options.network
+    digests = {name: file_digest(file) for name, file in files.items() if file.is_file()}
+    tuned = None
+    if options.tuned_generator:
+        tuned = load_tuned_generator(options.tuned_generator, generator, fingerprint)
+        digests["tuned generator"] = file_digest(options.tuned_generator)
+    compiles = options.backend == "compile" or (options.backend == "auto" and can_compile("cpu"))
+    return Workshop(
+        generator,
+        {
+            name: load_embedding_network(file, cache, generator, fingerprint)
+            for name, file in files.items()
+        },
+        digests | {"generator": fingerprint},
+        cache,
+        options.trunks,
+        "compile" if compiles else "eager",
+        tuned,
+    )
 
 
-class _Judge:
-    """Renders codes and measures the images against the faces."""
-
-    def __init__(self, cache: Path, synthesize: Synthesizer):
-        self._synthesize = synthesize
-        self._identity = load_identity(cache)
-        self._distances = [load_stlpips(cache, "alex"), load_stlpips(cache, "vgg")]
-
-    @torch.inference_mode()
-    def __call__(self, name: str, ws: Codes, faces: Faces, out: Path) -> dict[str, float]:
-        """Return the mean of each figure, and draw the first faces above their images."""
-        rows, images = [], []
-        for code, face in zip(ws.split(1), faces.split(1), strict=True):
-            img = to_float(self._synthesize(code)).permute(0, 3, 1, 2)
-            img = F.adaptive_avg_pool2d(img, face.shape[-1])
-            rows.append(self._measure(face, img))
-            images.append(img)
-        bytes_ = [((x.clamp(-1, 1) + 1) * 127.5).round().byte() for x in (faces, torch.cat(images))]
-        starts = range(0, min(len(faces), 2 * SHEET_PHOTOS), SHEET_PHOTOS)
-        sheet = [x[i : i + SHEET_PHOTOS] for i in starts for x in bytes_]
-        draw_sheet(sheet, out / f"{name.replace(' ', '_').replace(',', '')}.jpg")
-        mean = torch.stack(rows).mean(dim=0).tolist()
-        names = ["mse", "psnr_db", "ssim", *(d.name for d in self._distances), "dlib_distance"]
-        return dict(zip(names, mean, strict=True)) | {"photos": len(faces)}
-
-    def _measure(
-        self, face: Float[Tensor, "1 3 height width"], img: Float[Tensor, "1 3 height width"]
-    ) -> Float[Tensor, " figures"]:
-        far = identity_distance(self._identity.descriptor(face), self._identity.descriptor(img))
-        distances = [distance(face, img) for distance in self._distances]
-        figures = [mse(face, img), psnr(face, img), ssim(face, img), *distances, far]
-        return torch.cat(figures)
+def _faces(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Faces:
+    if options.photos:
+        return photographs(options.photos, options.persons, options.count)
+    landmarks = verified_path(cache, LANDMARKS)
+    return public_faces(workshop.generator, workshop.render, landmarks, options.count)
 
 
-def _table(figures: dict[str, dict[str, float]]) -> str:
-    """Return the figures as a Markdown table."""
-    names = list(next(iter(figures.values())))
-    lines = ["| system | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for system, row in figures.items():
-        cells = [f"{row[name]:.4g}" for name in names]
-        lines.append(f"| {system} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _distances(cache: Path, trunks: Path | None) -> list[Perceptual]:
+    names = ["st-lpips-alex", "st-lpips-vgg"]
+    if trunks:
+        names += [
+            f"lpips-{trunk}"
+            for trunk, (stem, _) in TRUNKS.items()
+            if [*trunks.glob(f"{stem}-*.pth")]
+        ]
+    return [load_distance(name, cache, trunks) for name in names]
+
+
+def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> dict[str, object]:
+    source = "held-out photographs" if options.photos else "a public-domain portrait, generated"
+    return {
+        "faces": f"{count}: {source}",
+        "faces for methods that search": min(count, options.iterator_count),
+        "steps": options.steps,
+        "backend": f"{workshop.backend}, {str(workshop.dtype).removeprefix('torch.')}",
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "recognisers": ["dlib-resnet29", *options.recogniser],
+        "generator": options.generator,
+        "weights": {name: digest[:12] for name, digest in sorted(workshop.digests.items())},
+    }
+
+
+def _lacking(name: str, options: argparse.Namespace) -> str | None:
+    """Return the flag without which a method cannot run."""
+    start = RECIPES[name].start
+    if start == "network" and not options.network:
+        return "--network"
+    if start in VARIANTS and start not in options.variant:
+        return f"--variant {start}=FILE"
+    return None
+
+
+def _variant(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if name not in VARIANTS or not file:
+        raise argparse.ArgumentTypeError(f"must be NAME=FILE with NAME in {VARIANTS}, got {text}")
+    return name, Path(file)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,69 +1,156 @@
-"""The embedders that are compared: faces in, W+ codes out."""
+"""The embedders that are compared, by name."""
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.generators.contract import Generator
-from model_core.iterator import Iterator, IteratorState, StepReport
+from model_core.baselines import (
+    IMAGE2STYLEGAN,
+    NOISE,
+    NOISE_SHARE,
+    CodeSearch,
+    NoiseSearch,
+    mean_code,
+    random_code,
+)
+from model_core.evaluation.records import Record
+from model_core.evaluation.watch import Watch
+from model_core.evaluation.workshop import Workshop
+from model_core.iterator import IteratorConfig
 
-Faces = Float[Tensor, "batch 3 height width"]
-Codes = Float[Tensor, "batch num_ws w_dim"]
+Face = Float[Tensor, "1 3 height width"]
+Code = Float[Tensor, "1 num_ws w_dim"]
 
+YARDSTICK = IteratorConfig(alpha=1.0, lr=0.05, betas=(0.9, 0.999), eps=1e-8)
+"""The iterator as it is measured here: no schedule, no preconditioning, true output."""
 
-def mean_codes(generator: Generator, faces: Faces) -> Codes:
-    """Give every face the mean code."""
-    return generator.w_mean.repeat(len(faces), generator.num_ws, 1)
+VARIANTS = ("mse", "mse-lpips", "mse-lpips-tuned", "single-resnet", "collaborative")
+"""Embedding networks trained otherwise, all on one budget; the last one as the paper trains."""
 
-
-@torch.no_grad()
-def network_codes(network: EmbeddingNetwork, faces: Faces) -> Codes:
-    """Embed faces one by one in float32."""
-    return torch.cat([network(face[None]) for face in faces])
-
-
-def compiled_render(generator: Generator, size_px: int) -> Callable[[Codes], Faces]:
-    """Return the generator's full output by area, compiled in bfloat16 and differentiable."""
-    network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def render(ws: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), size_px)
-
-    return torch.compile(render)
+TUNED = "mse-lpips-tuned"
+"""The variant that has a generator of its own."""
 
 
-def iterator_codes(
-    iterator: Iterator,
-    faces: Faces,
-    starts: Codes,
-    marks: list[int],
-    progress: Callable[[], object],
-) -> dict[int, Codes]:
-    """Run the iterator on each face.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an embedder is made of.
+
+    Attributes:
+        start: "mean", "random" or the name of a network.
+        loss: Perceptual distance of its search; None for embedders of one pass.
+        config: Adam's values and alpha.
+        noise: Whether noise maps are searched after the code.
+    """
+
+    start: str
+    loss: str | None = None
+    config: IteratorConfig = YARDSTICK
+    noise: bool = False
+
+
+RECIPES = {
+    "mean": Recipe("mean"),
+    "network": Recipe("network"),
+    "iterator": Recipe("mean", "st-lpips-alex"),
+    "iterator-from-network": Recipe("network", "st-lpips-alex"),
+    "iterator-from-random": Recipe("random", "st-lpips-alex"),
+    "iterator-mse": Recipe("mean", "none"),
+    "iterator-mse-vgg": Recipe("mean", "vgg-features"),
+    "image2stylegan": Recipe("mean", "vgg-features", IMAGE2STYLEGAN),
+    "image2stylegan++": Recipe("mean", "vgg-features", IMAGE2STYLEGAN, noise=True),
+    "stylegan-encoder": Recipe("single-resnet", "vgg-features", IMAGE2STYLEGAN),
+}
+METHODS = tuple(RECIPES)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One embedder.
+
+    Attributes:
+        name: One of METHODS or VARIANTS.
+        start: The first code, from a face and its index.
+        search: What is done to it; of zero steps for embedders of one pass.
+        noise: Search of noise maps after that, or None.
+        facts: What its results depend on, as JSON.
+    """
+
+    name: str
+    start: Callable[[Face, int], Code]
+    search: CodeSearch
+    noise: NoiseSearch | None
+    facts: dict[str, Any]
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether it takes no steps."""
+        return self.search.steps == 0
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.search.steps + (self.noise.steps if self.noise else 0)
+
+    def shortened(self) -> "System":
+        """Return the same with a step or two at most."""
+        search = dataclasses.replace(self.search, steps=min(self.search.steps, 1))
+        noise = dataclasses.replace(self.noise, steps=1) if self.noise else None
+        return dataclasses.replace(self, search=search, noise=noise)
+
+    def run(self, face: Face, index: int, watch: Watch) -> Record:
+        """Embed a face."""
+        start = self.start(face, index).float()
+        watch.started()
+        search = dataclasses.replace(self.search, render=watch.see(self.search.render))
+        ws = search(face, start, watch.on_step)
+        if self.noise:
+            watch.next_leg(search.steps)
+            images = watch.see(self.noise.images)
+            dataclasses.replace(self.noise, images=images)(face, ws, watch.on_step)
+        return watch.record(ws)
+
+
+def make_system(name: str, workshop: Workshop, steps: int) -> System:
+    """Make an embedder by its name.
 
     Args:
-        iterator: What is run.
-        faces: Aligned faces in [-1, 1].
-        starts: One code per face.
-        marks: Rising numbers of steps whose best codes are kept.
-        progress: Called after each step.
-
-    Returns:
-        Codes of all faces by number of steps.
+        name: One of METHODS or VARIANTS.
+        workshop: The networks.
+        steps: Of the search for a code, where it has one.
+    Raises:
+        InvalidInputError: If it needs a network that was not given.
     """
-    kept: dict[int, list[Tensor]] = {mark: [] for mark in marks}
-    for face, start in zip(faces.split(1), starts.split(1), strict=True):
-        state = IteratorState.start(start)
-        for mark in marks:
+    recipe = RECIPES.get(name, Recipe(name))
+    distance = workshop.distance(recipe.loss or "none")
+    render = workshop.tuned_render() if name == TUNED else workshop.render
+    search = CodeSearch(render, distance, recipe.config, steps if recipe.loss else 0)
+    facts: dict[str, Any] = {
+        "name": name,
+        "backend": workshop.backend,
+        "weights": [workshop.digests.get(part) for part in ("generator", recipe.start)],
+        "steps": search.steps,
+    }
+    if recipe.loss:
+        facts |= {"loss": distance.name, "iterator": dataclasses.asdict(recipe.config)}
+    if name == TUNED:
+        facts["tuned_generator"] = workshop.digests["tuned generator"]
+    noise = None
+    if recipe.noise:
+        images, own = workshop.noisy_images()
+        noise = NoiseSearch(images, own, max(1, round(NOISE_SHARE * steps)))
+        facts["noise"] = dataclasses.asdict(NOISE) | {"steps": noise.steps}
+    return System(name, _start(recipe.start, workshop), search, noise, facts)
 
-            def on_step(_report: StepReport) -> bool:
-                progress()
-                return True
 
-            iterator.run(state, face, mark - state.step, on_step)
-            kept[mark].append(state.best_ws)
-    return {mark: torch.cat(codes) for mark, codes in kept.items()}
+def _start(name: str, workshop: Workshop) -> Callable[[Face, int], Code]:
+    if name == "mean":
+        code = mean_code(workshop.generator)
+        return lambda _face, _index: code
+    if name == "random":
+        return lambda _face, index: random_code(workshop.generator, index)
+    embed = workshop.embedder(name)
+    return lambda face, _index: embed(face)

@@ -1,0 +1,58 @@
+"""Every perceptual distance by its name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from model_core.errors import InvalidInputError
+from model_core.loading import load_stlpips
+from model_core.lpips_package import PackageLPIPS
+from model_core.perceptual import Perceptual
+from model_core.trunks import find_trunk
+from model_core.vgg_features import VggFeatures
+
+
+class NoDistance(Perceptual):
+    """Finds all images equal, for losses that are the MSE alone."""
+
+    name = "none"
+
+    def features(self, img: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
+        """Return one map without channels."""
+        return [img[:, :0]]
+
+
+def _vgg_features(cache: Path, trunks: Path | None) -> Perceptual:
+    if trunks is not None:
+        return VggFeatures.torchvision(find_trunk("vgg", trunks))
+    return VggFeatures.shift_tolerant(load_stlpips(cache, "vgg"))
+
+
+DISTANCES: dict[str, Callable[[Path, Path | None], Perceptual]] = {
+    "st-lpips-alex": lambda cache, _: load_stlpips(cache, "alex"),
+    "st-lpips-vgg": lambda cache, _: load_stlpips(cache, "vgg"),
+    "vgg-features": _vgg_features,
+    "lpips-alex": lambda _, trunks: PackageLPIPS("alex", find_trunk("alex", trunks)),
+    "lpips-vgg": lambda _, trunks: PackageLPIPS("vgg", find_trunk("vgg", trunks)),
+    "none": lambda _cache, _trunks: NoDistance(),
+}
+
+
+def load_distance(name: str, cache: Path, trunks: Path | None = None) -> Perceptual:
+    """Load a perceptual distance, frozen, in float32 on the CPU.
+
+    Args:
+        name: One of DISTANCES. "vgg-features" is on torchvision's VGG-16 where a folder of trunks
+            is given, else on ST-LPIPS's, and the result is then named "st-vgg-features".
+        cache: Weights cache.
+        trunks: Folder with torchvision's weights, for what needs them.
+
+    Raises:
+        InvalidInputError: If the name is not known.
+        CheckpointError: If weights are missing or damaged.
+    """
+    if name not in DISTANCES:
+        raise InvalidInputError(f"distance must be one of {sorted(DISTANCES)}, got {name!r}")
+    return DISTANCES[name](cache, trunks)

@@ -1,0 +1,62 @@
+"""What codes are good for: contact sheets of figures 8, 9 and 10."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from model_core.editing import colorize, interpolate
+from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.evaluation.faces import Faces, to_bytes, to_float
+from model_core.evaluation.sheets import draw_grid
+from model_core.iterator import Render
+
+MORPH_STEPS = 6
+GRID_FACES = 4
+# ITU-R BT.601, as JPEG and most image software turn colours grey.
+LUMA = (0.299, 0.587, 0.114)
+
+
+@torch.no_grad()
+def draw_morphs(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
+    """Blend the codes of neighbouring faces, lambda from 1 to 0 (figure 8)."""
+    rows = []
+    for i in range(min(GRID_FACES, len(faces) - 1)):
+        left, right = network(to_float(faces[i : i + 1])), network(to_float(faces[i + 1 : i + 2]))
+        frames = interpolate(left, right, MORPH_STEPS)
+        rows.append([faces[i], *(_show(render, ws) for ws in frames), faces[i + 1]])
+    titles = [f"lambda {1 - i / (MORPH_STEPS - 1):.1f}" for i in range(MORPH_STEPS)]
+    draw_grid([*titles, "right"], rows, path, first="left")
+
+
+@torch.no_grad()
+def draw_merges(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
+    """Merge identities (columns) with attributes (rows) inside the network (figure 9)."""
+    some = faces[:GRID_FACES]
+    identities, attributes = to_float(some), to_float(some)
+    blank = torch.full_like(some[0], 255)
+    rows = [[blank, *some]]
+    for face, x in zip(some, attributes, strict=True):
+        merged = [network(x[None], identity[None]) for identity in identities]
+        rows.append([face, *(_show(render, ws) for ws in merged)])
+    draw_grid(["identity from"] * len(some), rows, path, first="attributes from")
+
+
+@torch.no_grad()
+def draw_colorizations(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
+    """Give grey faces (rows) the fine rows of coloured ones (columns) (figure 10)."""
+    some = faces[:GRID_FACES]
+    luma = torch.tensor(LUMA).view(3, 1, 1)
+    grey = (some.float() * luma).sum(1, keepdim=True).expand_as(some).round().byte()
+    colours = [network(x[None]) for x in to_float(some)]
+    blank = torch.full_like(some[0], 255)
+    rows = [[blank, *some]]
+    for face in grey:
+        ws = network(to_float(face[None]))
+        rows.append([face, *(_show(render, colorize(ws, colour)) for colour in colours)])
+    draw_grid(["colours from"] * len(some), rows, path, first="grey")
+
+
+def _show(render: Render, ws: Float[Tensor, "1 num_ws w_dim"]) -> UInt8[Tensor, "3 size size"]:
+    return to_bytes(render(ws))[0]

@@ -1,0 +1,64 @@
+"""The faces that are measured: held-out photographs, or faces that anyone can make again."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from skimage.data import astronaut
+from torch import Tensor
+
+from model_core.alignment.ffhq import FaceAligner
+from model_core.errors import InvalidInputError
+from model_core.generators.contract import Generator
+from model_core.training.config import TrainConfig
+from model_core.training.pairs import sample_codes, seeded
+from model_core.training.photos import PHOTO_PX, Photos
+
+Faces = UInt8[Tensor, "batch 3 height width"]
+Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 height width"]]
+
+
+def photographs(folders: Sequence[Path], persons: Path | None, count: int) -> Faces:
+    """Read the first held-out photos, held out as in training.
+
+    Raises:
+        InvalidInputError: If none is held out or a file cannot be read.
+    """
+    photos = Photos.split(folders, persons)[1]
+    if not len(photos):
+        raise InvalidInputError("photos must hold out at least one person, got none")
+    return photos.read(range(min(count, len(photos))))
+
+
+def public_faces(generator: Generator, render: Render, landmarks: Path, count: int) -> Faces:
+    """Make faces that need no photos: a portrait in the public domain, then generated ones.
+
+    Args:
+        generator: Codes are sampled as in training, from seeds of their own.
+        render: Its images at 256 px.
+        landmarks: dlib's 68-point predictor, for the portrait's alignment.
+        count: Faces in all, one or more.
+    """
+    random = seeded(0, "evaluation", 0)
+    with torch.no_grad():
+        ws = sample_codes(generator, TrainConfig(), max(count - 1, 1), random)[: count - 1]
+        generated = [to_bytes(render(code)) for code in ws.split(1)] if count > 1 else []
+    return torch.cat([portrait(landmarks), *generated])
+
+
+def portrait(landmarks: Path) -> UInt8[Tensor, "1 3 size size"]:
+    """Return NASA's portrait of Eileen Collins, aligned: in the public domain, in scikit-image."""
+    photo = astronaut()  # type: ignore[no-untyped-call]
+    aligned = FaceAligner(landmarks).crop(photo, size=PHOTO_PX)
+    return torch.from_numpy(aligned.image.copy()).permute(2, 0, 1)[None]
+
+
+def to_bytes(img: Float[Tensor, "batch 3 height width"]) -> Faces:
+    """Bring images in [-1, 1], clamped, to bytes."""
+    return ((img.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def to_float(img: Faces) -> Float[Tensor, "batch 3 height width"]:
+    """Bring bytes to [-1, 1]."""
+    return img.float() / 127.5 - 1

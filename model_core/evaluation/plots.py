@@ -1,0 +1,70 @@
+"""Records as plots: the curves by start, and the runtimes of figure 5."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from model_core.evaluation.bench import Records
+from model_core.evaluation.judge import higher_is_better
+from model_core.evaluation.summary import Summary
+from model_core.evaluation.tables import summarize
+
+STARTS = {
+    "random": "iterator-from-random",
+    "mean": "iterator",
+    "ours": "iterator-from-network",
+}
+CURVE_STEPS = (10, 20, 50, 100)
+
+
+def plot_starts(records: Records, measures: Sequence[str], path: Path) -> bool:
+    """Draw each measure over the iterator's steps, one line per start; false without a line.
+
+    The marks are the mean over faces at 10, 20, 50 and 100 steps (those of them that were run) and
+    the last step; step 0 is left out, where a random code has no face.
+    """
+    lines = {start: records[name] for start, name in STARTS.items() if records.get(name)}
+    if not lines:
+        return False
+    marks = next(iter(lines.values()))[0].marks
+    steps = [step for step in marks if step in CURVE_STEPS or step == marks[-1]]
+    columns = [name for name in measures if name != "dlib_distance"]
+    width = math.ceil(len(columns) / 2)
+    figure = Figure(figsize=(4 * width, 6.4), layout="constrained")
+    for i, name in enumerate(columns):
+        axes = figure.add_subplot(2, width, i + 1)
+        for start, rows in lines.items():
+            values = [summarize(rows, measures, step)[name].mean for step in steps]
+            axes.plot(steps, values, marker="o", label=start)
+        axes.set_xscale("log")
+        axes.set_xticks(steps, [str(step) for step in steps])
+        axes.minorticks_off()
+        better = "higher" if higher_is_better(name) else "lower"
+        axes.set_title(f"{name} ({better} is better)")
+        axes.set_xlabel("steps")
+    axes.legend(title="start")
+    figure.savefig(path, dpi=100)
+    return True
+
+
+def plot_runtimes(records: Records, path: Path) -> bool:
+    """Draw the median seconds of each system for a face, on a logarithmic axis (figure 5)."""
+    seconds = {
+        name: Summary.of([row.total_s for row in rows]).median
+        for name, rows in records.items()
+        if rows and name != "mean"
+    }
+    if not seconds:
+        return False
+    figure = Figure(figsize=(7, 0.6 + 0.35 * len(seconds)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(list(seconds), list(seconds.values()))
+    axes.bar_label(bars, fmt=" %.3g s")
+    axes.set_xscale("log")
+    axes.margins(x=0.2)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds for a face")
+    figure.savefig(path, dpi=100)
+    return True

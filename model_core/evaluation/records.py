@@ -1,0 +1,78 @@
+"""What one system did with one face, kept on disk so that a stopped evaluation goes on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_TENSORS = ("figures", "images", "ws")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One system on one face. Figures and images are those of the best code so far.
+
+    Attributes:
+        steps: Rising numbers of steps after which the image was measured.
+        figures: (steps, measures).
+        marks: The steps of which images are kept.
+        images: (marks, 3, size, size).
+        ws: The code in the end.
+        start_s: Seconds for the start's code.
+        step_s: Median seconds of a step; 0 without steps.
+        total_s: Seconds in all, without what measuring took.
+    """
+
+    steps: list[int]
+    figures: Float[Tensor, "steps measures"]
+    marks: list[int]
+    images: UInt8[Tensor, "marks 3 size size"]
+    ws: Float[Tensor, "1 num_ws w_dim"]
+    start_s: float
+    step_s: float
+    total_s: float
+
+    def after(self, step: int) -> Float[Tensor, " measures"]:
+        """Return the figures after some steps; -1 stands for the end."""
+        return self.figures[-1 if step == -1 else self.steps.index(step)]
+
+    def image(self, step: int = -1) -> UInt8[Tensor, "3 size size"]:
+        """Return the image after some steps; -1 stands for the end."""
+        return self.images[-1 if step == -1 else self.marks.index(step)]
+
+
+def digest(facts: Mapping[str, Any], face: UInt8[Tensor, "3 height width"]) -> str:
+    """Hash all that a record depends on."""
+    text = json.dumps(facts, sort_keys=True).encode()
+    return hashlib.sha256(text + face.contiguous().numpy().tobytes()).hexdigest()
+
+
+def save_record(path: Path, record: Record, key: str) -> None:
+    """Write a record; a stop leaves the old file or the new one."""
+    numbers = {name: getattr(record, name) for name in ("start_s", "step_s", "total_s")}
+    facts = {"key": key, "steps": record.steps, "marks": record.marks} | numbers
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    tensors = {name: getattr(record, name).contiguous() for name in _TENSORS}
+    save_file(tensors, partial, {"record": json.dumps(facts)})
+    partial.replace(path)
+
+
+def load_record(path: Path, key: str) -> Record | None:
+    """Read a record; None if there is none or it was made under other settings."""
+    try:
+        with safe_open(path, "pt") as stored:
+            facts = json.loads(stored.metadata()["record"])
+            if facts.pop("key") != key:
+                return None
+            tensors: dict[str, Any] = {n: stored.get_tensor(n) for n in _TENSORS}
+            return Record(**facts, **tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None

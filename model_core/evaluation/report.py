@@ -1,0 +1,146 @@
+"""Write what an evaluation found: results.json, report.md, plots and contact sheets."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model_core.evaluation.bench import Records
+from model_core.evaluation.edits import draw_colorizations, draw_merges, draw_morphs
+from model_core.evaluation.faces import Faces
+from model_core.evaluation.paper import REMARK, RUNTIME, TABLES
+from model_core.evaluation.plots import plot_runtimes, plot_starts
+from model_core.evaluation.sheets import SHEETS, draw_starts, draw_systems
+from model_core.evaluation.tables import (
+    all_figures,
+    as_json,
+    curve_table,
+    paper_table,
+    runtime_table,
+    worth_table,
+)
+from model_core.evaluation.workshop import Workshop
+from model_core.evaluation.worth import Worth, worth
+
+DEFINITIONS = {
+    "images": "256 px RGB in [-1, 1]: the generator's true output by area, clamped, against the "
+    "aligned face. Every system is judged on the code with the lowest loss so far.",
+    "mse": "mean over pixels and channels, on [-1, 1]; from 0 to 4",
+    "psnr_db": "10 log10(4 / mse) of each face: the peak is 2, from black to white",
+    "ssim": "Wang et al. 2004, Gaussian window of 11 px, on brightness + 1, mean over channels",
+    "st-lpips-alex, st-lpips-vgg": "Shift-tolerant LPIPS (Ghildyal and Liu 2022); not the paper's "
+    "LPIPS. The iterator here minimises st-lpips-alex, which flatters it in that column",
+    "lpips-alex, lpips-vgg": "LPIPS v0.1 of the package lpips, where its trunks were supplied",
+    "identity_similarity": "cosine of dlib's descriptors, strangers at about .83; circular: the "
+    "descriptor's network is the embedding network's own identity encoder. No second recogniser "
+    "comes with the default weights; a column NAME_similarity is a converted one's cosine",
+    "dlib_distance": "Euclidean distance of the same descriptors, .6 is dlib's threshold for one "
+    "person; circular likewise",
+    "averages": "means over faces of each face's figure; where an interval stands, the median and "
+    "its 95 % bootstrap interval (2000 draws over faces, fixed seed)",
+    "seconds": "measuring is not counted, nor loading, compiling or alignment; one face at a time",
+    "random start": "N(0, 1) in every element, seeded by the face's index",
+    "vgg-features": "uncalibrated perceptual loss on VGG-16; st-vgg-features where ST-LPIPS's "
+    "trunk stands in for torchvision's",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that is reported.
+
+    Attributes:
+        faces: What was embedded.
+        records: Of each system, in the order of the faces.
+        measures: Names of the figures in the records.
+        settings: How it was run.
+        workshop: The networks, for the figures that edit codes.
+    """
+
+    faces: Faces
+    records: Records
+    measures: list[str]
+    settings: dict[str, Any]
+    workshop: Workshop
+
+
+def write_report(found: Findings, out: Path) -> str:
+    """Write all files and return the report's text."""
+    out.mkdir(parents=True, exist_ok=True)
+    worths = _worths(found)
+    results = {
+        "settings": found.settings,
+        "definitions": DEFINITIONS,
+        "systems": as_json(found.records, found.measures),
+        "one_pass_is_worth": [asdict(row) for row in worths],
+    }
+    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    text = "\n\n".join(_sections(found, worths, _pictures(found, out))) + "\n"
+    (out / "report.md").write_text(text)
+    return text
+
+
+def _worths(found: Findings) -> list[Worth]:
+    passes, iterator = found.records.get("network"), found.records.get("iterator")
+    return worth(found.measures, passes, iterator) if passes and iterator else []
+
+
+def _pictures(found: Findings, out: Path) -> dict[str, str]:
+    """Draw what can be drawn; return titles by file name."""
+    faces, records = found.faces, found.records
+    drawn = {}
+    if plot_starts(records, found.measures, out / "starts.png"):
+        drawn["starts.png"] = "The iterator by its start"
+    if plot_runtimes(records, out / "figure5.png"):
+        drawn["figure5.png"] = "Figure 5: runtimes"
+    for file, (title, columns) in SHEETS.items():
+        if draw_systems(faces, records, columns, out / file):
+            drawn[file] = title
+    if draw_starts(faces, records, out / "figure7.jpg"):
+        drawn["figure7.jpg"] = "Figure 7: starts (rows) after some steps (columns)"
+    return drawn | _edits(found, out)
+
+
+def _edits(found: Findings, out: Path) -> dict[str, str]:
+    """Draw figures 8 to 10 by the network, which takes two faces at least."""
+    if "network" not in found.records or len(found.faces) < 2:
+        return {}
+    network, render = found.workshop.network("network"), found.workshop.render
+    draw_morphs(found.faces, network, render, out / "figure8.jpg")
+    draw_colorizations(found.faces, network, render, out / "figure10.jpg")
+    titles = {"figure8.jpg": "Figure 8: morphs", "figure10.jpg": "Figure 10: colorization"}
+    if network.config.disentangled:
+        draw_merges(found.faces, network, render, out / "figure9.jpg")
+        titles["figure9.jpg"] = "Figure 9: identity of the column, attributes of the row"
+    return titles
+
+
+def _sections(found: Findings, worths: list[Worth], pictures: dict[str, str]) -> list[str]:
+    records, measures = found.records, found.measures
+    settings = "\n".join(f"* {key}: {value}" for key, value in found.settings.items())
+    sections = ["# Evaluation", "## Settings", settings]
+    if worths:
+        sections += ["## What one forward pass is worth", worth_table(worths), WORTH_TEXT]
+    lpips = "lpips-alex" if "lpips-alex" in measures else "st-lpips-alex"
+    tables = [paper_table(number, records, measures, lpips) for number in TABLES]
+    if any(tables):
+        sections += ["## The paper's tables", *(t for t in tables if t), REMARK]
+    sections += ["## All figures", "Means over faces.", all_figures(records, measures)]
+    sections += ["## Runtime", runtime_table(records), RUNTIME]
+    for name, rows in records.items():
+        if rows and rows[0].steps[-1]:
+            sections += [f"## Steps of {name}", "Means over faces.", curve_table(rows, measures)]
+    if pictures:
+        shown = "\n\n".join(f"{title}\n\n![{title}]({file})" for file, title in pictures.items())
+        sections += ["## Pictures", shown]
+    terms = "\n".join(f"* **{name}**: {text}" for name, text in DEFINITIONS.items())
+    return [*sections, "## Definitions", terms]
+
+
+WORTH_TEXT = (
+    "The yardstick is the iterator from the mean code: Adam, rate .05, betas (.9, .999), no "
+    "schedule, true output at the generator's full size, MSE + st-lpips-alex, on the backend that "
+    "runs the network. *Steps* is the first number of steps after which the mean over faces is as "
+    "good as that of one pass; *time ratio* is the time of those steps over the time of the pass, "
+    "medians of one run."
+)

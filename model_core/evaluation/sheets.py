@@ -1,0 +1,109 @@
+"""Contact sheets in the manner of the paper's figures: a grid of images with titles."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from model_core.evaluation.bench import Records
+from model_core.evaluation.faces import Faces
+
+TITLE_PX = 22
+SHEET_FACES = 8
+Picture = UInt8[Tensor, "3 size size"]
+
+SHEETS = {
+    "network.jpg": (
+        "Reconstructions in one pass",
+        {"mean code": "mean", "one pass": "network"},
+    ),
+    "figure1.jpg": (
+        "Figure 1: networks trained by other losses",
+        {
+            "MSE": "mse",
+            "MSE + LPIPS": "mse-lpips",
+            "*MSE + LPIPS": "mse-lpips-tuned",
+            "ours": "collaborative",
+        },
+    ),
+    "figure3.jpg": (
+        "Figure 3: losses of the iterator",
+        {
+            "MSE": "iterator-mse",
+            "MSE + perceptual": "iterator-mse-vgg",
+            "MSE + ST-LPIPS": "iterator",
+        },
+    ),
+    "figure6.jpg": (
+        "Figure 6: embedding methods",
+        {
+            "Image2StyleGAN": "image2stylegan",
+            "StyleGAN-Encoder": "stylegan-encoder",
+            "Image2StyleGAN++": "image2stylegan++",
+            "ours, one pass": "network",
+        },
+    ),
+}
+"""Title and columns (title: system) of each sheet, by file."""
+
+FIGURE_7 = {
+    "random": "iterator-from-random",
+    "mean": "iterator",
+    "ours": "iterator-from-network",
+}
+
+
+def draw_grid(
+    columns: Sequence[str], rows: Sequence[Sequence[Picture]], path: Path, first: str = "input"
+) -> None:
+    """Write a grid of images of one size, a title above every column.
+
+    Args:
+        columns: Titles of the second column on.
+        rows: Images row by row, the first column's included.
+        path: JPEG or PNG by its suffix.
+        first: Title of the first column.
+    """
+    size = rows[0][0].shape[-1]
+    canvas = Image.new("RGB", (size * len(rows[0]), TITLE_PX + size * len(rows)), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
+    for j, title in enumerate([first, *columns]):
+        draw.text((size * (j + 0.5), TITLE_PX / 2), title, "black", font, anchor="mm")
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+            canvas.paste(Image.fromarray(pixels), (size * j, TITLE_PX + size * i))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(path, quality=90)
+
+
+def draw_systems(faces: Faces, records: Records, columns: dict[str, str], path: Path) -> bool:
+    """Draw faces beside what some systems made of them in the end.
+
+    Returns:
+        Whether there were at least two systems to draw.
+    """
+    given = {title: records[name] for title, name in columns.items() if records.get(name)}
+    if len(given) < 2:
+        return False
+    count = min(SHEET_FACES, *(len(rows) for rows in given.values()))
+    rows = [[faces[i], *(r[i].image() for r in given.values())] for i in range(count)]
+    draw_grid(list(given), rows, path)
+    return True
+
+
+def draw_starts(faces: Faces, records: Records, path: Path) -> bool:
+    """Draw one face's way from each start, a row each (figure 7)."""
+    given = {title: records[name] for title, name in FIGURE_7.items() if records.get(name)}
+    if not given:
+        return False
+    wanted = (10, 20, 50, 100)
+    marks = next(iter(given.values()))[0].marks
+    steps = [0, *(s for s in marks if s and (s in wanted or s == marks[-1]))]
+    titles = [str(step) for step in steps]
+    rows = [[faces[0], *(r[0].image(step) for step in steps)] for r in given.values()]
+    draw_grid(titles, rows, path, first=", ".join(given))
+    return True

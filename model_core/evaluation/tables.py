@@ -1,0 +1,137 @@
+"""Records as Markdown tables: the paper's four in their layout, and all figures of all systems."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from model_core.evaluation.bench import Records
+from model_core.evaluation.paper import TABLES, Cell
+from model_core.evaluation.records import Record
+from model_core.evaluation.summary import Summary
+from model_core.evaluation.worth import Worth
+
+UNEQUAL = (
+    "Here the network of the command line stands for the method. It was not trained on the budget "
+    "of the other: this is no ablation until a collaborative one is given."
+)
+SHORT = {"network": "network (one pass)", "mean": "mean code"}
+
+
+def summarize(records: Sequence[Record], measures: Sequence[str], step: int) -> dict[str, Summary]:
+    """Summarise every figure after some steps; -1 stands for the end."""
+    rows = [record.after(step).tolist() for record in records]
+    columns = zip(*rows, strict=True)
+    return {name: Summary.of(column) for name, column in zip(measures, columns, strict=True)}
+
+
+def paper_table(number: str, records: Records, measures: Sequence[str], lpips: str) -> str | None:
+    """Return one of the paper's tables with our figures before its own; None without a row.
+
+    Args:
+        number: "1" to "4".
+        records: Of all systems.
+        measures: Names of the figures.
+        lpips: The perceptual distance that stands in its third column.
+    """
+    title, rows = TABLES[number]
+    if not records.get("collaborative"):
+        rows = [(n, "network" if s == "collaborative" else s, a, b) for n, s, a, b in rows]
+    done = [row for row in rows if records.get(row[1])]
+    if not done or (number in "234" and len(done) < len(rows)):
+        return None
+    count = min(len(records[system]) for _, system, _, _ in done)
+    lines = [
+        f"**Table {number}: {title}** (median over {count} faces, 95 % bootstrap interval)",
+        "",
+        f"| | system | PSNR, dB | SSIM | {lpips} | paper, CelebA-HQ | paper, CACD |",
+        "|---" * 7 + "|",
+    ]
+    for name, system, celeba, cacd in done:
+        figures = summarize(records[system][:count], measures, -1)
+        cells = [_interval(figures[key]) for key in ("psnr_db", "ssim", lpips)]
+        lines.append(
+            f"| {name} | {system} | {' | '.join(cells)} | {_paper(celeba)} | {_paper(cacd)} |"
+        )
+    if number in "34" and done[-1][1] == "network":
+        lines += ["", UNEQUAL]
+    return "\n".join(lines)
+
+
+def all_figures(records: Records, measures: Sequence[str]) -> str:
+    """Return the mean of every figure of every system, and on the faces of the searches."""
+    few = min((len(r) for r in records.values() if r), default=0)
+    lines = [f"| system | {' | '.join(measures)} | faces |", "|---" * (len(measures) + 2) + "|"]
+    for name, rows in records.items():
+        for count in dict.fromkeys([len(rows), few]):
+            figures = summarize(rows[:count], measures, -1)
+            cells = " | ".join(f"{figures[key].mean:.4g}" for key in measures)
+            first = "" if count == len(rows) else f", first {count}"
+            lines.append(f"| {SHORT.get(name, name)}{first} | {cells} | {count} |")
+    return "\n".join(lines)
+
+
+def curve_table(records: Sequence[Record], measures: Sequence[str]) -> str:
+    """Return the mean figures of one system after each number of steps of which images are kept."""
+    lines = [f"| steps | {' | '.join(measures)} |", "|---" * (len(measures) + 1) + "|"]
+    for step in records[0].marks:
+        figures = summarize(records, measures, step)
+        cells = " | ".join(f"{figures[key].mean:.4g}" for key in measures)
+        lines.append(f"| {step} | {cells} |")
+    return "\n".join(lines)
+
+
+def runtime_table(records: Records) -> str:
+    """Return the seconds that each system takes for a face (figure 5)."""
+    lines = ["| system | steps | start, s | a step, s | in all, s |", "|---" * 5 + "|"]
+    for name, rows in records.items():
+        if not rows:
+            continue
+        middle = [
+            Summary.of([getattr(row, key) for row in rows]).median
+            for key in ("start_s", "step_s", "total_s")
+        ]
+        cells = " | ".join(f"{value:.3g}" for value in middle)
+        lines.append(f"| {SHORT.get(name, name)} | {rows[0].steps[-1]} | {cells} |")
+    return "\n".join(lines)
+
+
+def worth_table(found: Sequence[Worth]) -> str:
+    """Return how many steps one pass is worth, by measure."""
+    lines = [
+        "| measure | one pass | steps to it, mean curve | by face, median | time ratio |",
+        "|---" * 5 + "|",
+    ]
+    for row in found:
+        steps = f"more than {row.measured}" if row.steps is None else str(row.steps)
+        ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
+        by_face = f"{row.by_face.median:g} [{row.by_face.low:g}, {row.by_face.high:g}]"
+        lines.append(f"| {row.measure} | {row.one_pass:.4g} | {steps} | {by_face} | {ratio} |")
+    return "\n".join(lines)
+
+
+def as_json(records: Records, measures: Sequence[str]) -> dict[str, object]:
+    """Return all figures of all systems for results.json."""
+    found: dict[str, object] = {}
+    for name, rows in records.items():
+        if rows:
+            steps = rows[0].steps
+            found[name] = {
+                "faces": len(rows),
+                "steps": steps[-1],
+                "seconds": asdict(Summary.of([row.total_s for row in rows])),
+                "step_seconds": asdict(Summary.of([row.step_s for row in rows])),
+                "figures": _plain(summarize(rows, measures, -1)),
+                "curve": {str(s): _plain(summarize(rows, measures, s)) for s in steps},
+            }
+    return found
+
+
+def _plain(figures: dict[str, Summary]) -> dict[str, dict[str, float]]:
+    return {name: asdict(figure) for name, figure in figures.items()}
+
+
+def _interval(figure: Summary) -> str:
+    return f"{figure.median:.4g} [{figure.low:.4g}, {figure.high:.4g}]"
+
+
+def _paper(cell: Cell) -> str:
+    return f"{cell[0]:.2f} / {cell[1]:.2f} / {cell[2]:.2f}"

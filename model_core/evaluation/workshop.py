@@ -1,0 +1,112 @@
+"""The networks that systems are made from, loaded once and run by one backend."""
+
+import copy
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from model_core.baselines import NoisyImages
+from model_core.distances import load_distance
+from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.errors import InvalidInputError
+from model_core.generators.contract import Generator
+from model_core.iterator import Render
+from model_core.perceptual import Perceptual
+from model_core.rendering import SmallImages
+
+FACE_PX = 256
+Backend = Literal["eager", "compile"]
+Embed = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 num_ws w_dim"]]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that systems are made from.
+
+    Attributes:
+        generator: Frozen, float32, on the CPU.
+        networks: Embedding networks: "network" and the variants that were given.
+        digests: SHA-256 of "generator", of each network by its name and of "tuned generator".
+        cache: Weights cache.
+        trunks: Folder with torchvision's weights, or None.
+        backend: compile is TorchInductor in bfloat16 and eager plain torch in float32, for
+            generator and embedding network alike.
+        tuned: Generator that was trained along with the network "mse-lpips-tuned", or None.
+        face_px: Side of the faces.
+    """
+
+    generator: Generator
+    networks: Mapping[str, EmbeddingNetwork]
+    digests: Mapping[str, str]
+    cache: Path
+    trunks: Path | None = None
+    backend: Backend = "compile"
+    tuned: Generator | None = None
+    face_px: int = FACE_PX
+    _embedders: dict[str, Embed] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the generator computes in."""
+        return torch.bfloat16 if self.backend == "compile" else torch.float32
+
+    @functools.cached_property
+    def render(self) -> Render:
+        """The generator's true output, brought to the faces' size by area; differentiable."""
+        return self._run(SmallImages(self.generator, self.face_px, dtype=self.dtype))
+
+    def tuned_render(self) -> Render:
+        """Render by the tuned generator.
+
+        Raises:
+            InvalidInputError: If none was given.
+        """
+        if self.tuned is None:
+            raise InvalidInputError("mse-lpips-tuned must have its generator, got none")
+        return self._run(SmallImages(self.tuned, self.face_px, dtype=self.dtype))
+
+    def noisy_images(self) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
+        """Return what renders codes with noise, and the generator's own noise."""
+        images = NoisyImages(self.generator, self.face_px, self.dtype)
+        return self._run(images), images.own
+
+    def distance(self, name: str) -> Perceptual:
+        """Load a perceptual distance."""
+        return load_distance(name, self.cache, self.trunks)
+
+    def network(self, name: str) -> EmbeddingNetwork:
+        """Return a network by name.
+
+        Raises:
+            InvalidInputError: If it was not given.
+        """
+        if name not in self.networks:
+            given = sorted(self.networks)
+            raise InvalidInputError(f"the network {name} must be given, got {given}")
+        return self.networks[name]
+
+    def embedder(self, name: str) -> Embed:
+        """Return one forward pass of a network, one face at a time."""
+        if name not in self._embedders:
+            self._embedders[name] = self._embedder(name)
+        return self._embedders[name]
+
+    def _embedder(self, name: str) -> Embed:
+        network = copy.deepcopy(self.network(name))
+        run = self._run(network.to(memory_format=torch.channels_last))
+
+        @torch.no_grad()
+        def embed(face: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.backend == "compile"):
+                return run(face)
+
+        return embed
+
+    def _run(self, network: torch.nn.Module) -> Callable[..., Tensor]:
+        return torch.compile(network) if self.backend == "compile" else network

@@ -1,0 +1,79 @@
+"""What one forward pass is worth: the iterator's steps that come as far, and their time."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from model_core.evaluation.judge import higher_is_better
+from model_core.evaluation.records import Record
+from model_core.evaluation.summary import Summary
+
+WORTH_MEASURES = ("mse", "st-lpips-vgg", "identity_similarity")
+"""MSE, and two that the iterator's loss does not hold; other recognisers come on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """One pass against the iterator from the mean code, by one measure.
+
+    Attributes:
+        measure: Its name.
+        one_pass: The pass's figure, mean over faces.
+        steps: First number of steps after which the iterator's mean figure is as good; None if
+            it is not within the steps that were measured.
+        ratio: Time of those steps over time of the pass; None likewise.
+        by_face: The same number of steps face by face; faces that never come as far count one
+            step more than was measured.
+        measured: Steps that were measured.
+    """
+
+    measure: str
+    one_pass: float
+    steps: int | None
+    ratio: float | None
+    by_face: Summary
+    measured: int
+
+
+def worth(
+    measures: Sequence[str], one_pass: Sequence[Record], iterator: Sequence[Record]
+) -> list[Worth]:
+    """Compare the two on the faces that both were run on.
+
+    Args:
+        measures: Names of the figures in the records.
+        one_pass: Records of the embedding network.
+        iterator: Records of the yardstick, measured after every one of its first steps.
+    """
+    passes = list(one_pass)[: len(iterator)]
+    dense = _dense(iterator[0].steps)
+    figures = torch.stack([record.figures[: dense + 1] for record in iterator])
+    reference = torch.stack([record.after(0) for record in passes])
+    step_s = statistics.median(record.step_s for record in iterator)
+    pass_s = statistics.median(record.start_s for record in passes)
+    found = []
+    for column, name in enumerate(measures):
+        if name not in WORTH_MEASURES and not name.endswith("_similarity"):
+            continue
+        sign = -1 if higher_is_better(name) else 1
+        curves, goals = sign * figures[:, :, column], sign * reference[:, column]
+        steps = _first(curves.mean(dim=0), goals.mean())
+        by_face = [_first(c, g) for c, g in zip(curves, goals, strict=True)]
+        late = [float(dense + 1 if s is None else s) for s in by_face]
+        ratio = None if steps is None else steps * step_s / pass_s
+        mean = reference[:, column].mean().item()
+        found.append(Worth(name, mean, steps, ratio, Summary.of(late), dense))
+    return found
+
+
+def _dense(steps: Sequence[int]) -> int:
+    """Return the last step up to which every one was measured."""
+    return max(i for i, step in enumerate(steps) if step == i)
+
+
+def _first(curve: torch.Tensor, goal: torch.Tensor) -> int | None:
+    """Return the first position at which the curve is at or below the goal."""
+    hits = torch.nonzero(curve <= goal)
+    return int(hits[0]) if len(hits) else None

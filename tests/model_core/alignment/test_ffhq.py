@@ -3,7 +3,7 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from model_core.alignment import AlignedFace, Face, FaceAligner, ffhq_quad
+from model_core.alignment.ffhq import AlignedFace, Face, FaceAligner, ffhq_quad
 from model_core.errors import InvalidInputError, NoFaceError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 

@@ -1,0 +1,1 @@
+"""Faces cut from photos as FFHQ's are."""

@@ -1,0 +1,149 @@
+"""Kubernetes' manifests: by its schema, by the restricted profile, and among themselves."""
+
+import re
+
+import kubernetes_validate
+import pytest
+
+from service.telemetry import Telemetry
+from tests.deploy.manifests import OVERLAYS, container, of_kind, pods, rendered
+
+NO_SCHEMA = {"ScaledObject", "TriggerAuthentication"}  # KEDA's own
+SELECTING = ("Service", "PodDisruptionBudget", "NetworkPolicy")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_manifests_obey_the_schema(overlay):
+    checked = 0
+    for document in rendered(overlay):
+        if document["kind"] not in NO_SCHEMA:
+            kubernetes_validate.validate(document, "1.31", strict=True)
+            checked += 1
+    assert checked >= 4
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_obey_the_restricted_profile(overlay):
+    assert pods(overlay)
+    for name, template in pods(overlay).items():
+        pod = template["spec"]
+        assert pod["automountServiceAccountToken"] is False, name
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"], name
+        assert security["runAsUser"] > 0, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for one in pod["containers"]:
+            assert one["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert {"cpu", "memory"} <= one["resources"]["requests"].keys(), name
+            assert "memory" in one["resources"]["limits"], name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_selectors_find_pods(overlay):
+    labels = [template["metadata"]["labels"] for template in pods(overlay).values()]
+    names = {label["app.kubernetes.io/name"] for label in labels}
+    for document in of_kind(overlay, *SELECTING):
+        spec = document["spec"]
+        selector = spec.get("selector", spec.get("podSelector"))
+        for rows in (selector, selector.get("matchLabels", {})):
+            wanted = rows.get("app.kubernetes.io/name")
+            assert wanted is None or wanted in names, document["metadata"]["name"]
+        for row in selector.get("matchExpressions", ()):
+            assert set(row["values"]) <= names
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_named_ports_are_ports_of_the_pods(overlay):
+    named = {
+        port["name"]
+        for template in pods(overlay).values()
+        for port in template["spec"]["containers"][0].get("ports", ())
+    }
+    used = {port["targetPort"] for s in of_kind(overlay, "Service") for port in s["spec"]["ports"]}
+    for policy in of_kind(overlay, "NetworkPolicy"):
+        for rule in policy["spec"].get("ingress", []):
+            used |= {port["port"] for port in rule.get("ports", ())}
+    assert {port for port in used if isinstance(port, str)} <= named
+    assert used
+
+
+def test_nothing_is_let_through_by_default():
+    policies = {p["metadata"]["name"]: p["spec"] for p in of_kind("overlays/cpu", "NetworkPolicy")}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for name, policy in policies.items():
+        for rule in policy.get("egress", []):
+            for block in (to["ipBlock"] for to in rule["to"] if "ipBlock" in to):
+                assert "169.254.0.0/16" in block["except"], name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_inserted_variables_are_defined_before(overlay):
+    """Kubernetes leaves $(NAME) as it is where NAME comes later in the list."""
+    for name in pods(overlay):
+        known = {"JOB_COMPLETION_INDEX"}
+        for row in container(overlay, name).get("env", []):
+            assert set(re.findall(r"\$\((\w+)\)", row.get("value", ""))) <= known
+            known.add(row["name"])
+        command = " ".join(container(overlay, name)["command"])
+        assert set(re.findall(r"\$\((\w+)\)", command)) <= known
+
+
+def test_one_scaler_for_each_deployment():
+    replicas = {
+        d["metadata"]["name"]: d["spec"].get("replicas")
+        for d in of_kind("overlays/keda", "Deployment")
+    }
+    assert replicas == {"api": None, "worker": None}
+    (hpa,) = of_kind("overlays/keda", "HorizontalPodAutoscaler")
+    (scaled,) = of_kind("overlays/keda", "ScaledObject")
+    assert hpa["spec"]["scaleTargetRef"]["name"] == "api"
+    assert scaled["spec"]["scaleTargetRef"]["name"] == "worker"
+
+
+def test_the_autoscaler_reads_a_metric_that_is_exposed():
+    (hpa,) = of_kind("overlays/cpu", "HorizontalPodAutoscaler")
+    (rule,) = hpa["spec"]["metrics"]
+    exposed = {family.name for family in Telemetry().registry.collect()}
+    assert rule["pods"]["metric"]["name"] in exposed
+
+
+@pytest.mark.parametrize("overlay", ["overlays/gpu", "overlays/keda"])
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_each_gpu_pod_has_a_gpu_and_a_rollout_needs_no_more(overlay, name):
+    assert container(overlay, name)["resources"]["limits"]["nvidia.com/gpu"] == 1
+    (maker,) = (d for d in of_kind(overlay, "Deployment") if d["metadata"]["name"] == name)
+    assert maker["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+def test_eviction_of_sick_pods_is_allowed():
+    (budget,) = of_kind("overlays/cpu", "PodDisruptionBudget")
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_the_training_reads_the_weights_of_the_stack():
+    claims = {c["metadata"]["name"] for c in of_kind("overlays/gpu", "PersistentVolumeClaim")}
+    claims |= {c["metadata"]["name"] for c in of_kind("train", "PersistentVolumeClaim")}
+    volumes = pods("train")["train"]["spec"]["volumes"]
+    used = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in volumes
+        if "persistentVolumeClaim" in volume
+    }
+    assert used == claims == {"weights", "runs"}
+
+
+def test_the_trainings_processes_are_as_many_as_its_pods():
+    (job,) = of_kind("train", "Job")
+    command, arguments = (container("train", "train")[key] for key in ("command", "args"))
+    assert job["spec"]["completionMode"] == "Indexed"
+    count = job["spec"]["completions"]
+    assert job["spec"]["parallelism"] == count
+    assert f"--nnodes={count}" in command
+    assert f"--shards={count}" in arguments
+    (service,) = of_kind("train", "Service")
+    assert f"--master-addr=train-0.{service['metadata']['name']}" in command
+    assert job["spec"]["template"]["spec"]["subdomain"] == service["metadata"]["name"]

@@ -1,0 +1,110 @@
+"""Bring a code nearer to a face, step by step: the generator and the iterator behind two calls."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from model_core.backends import Backend, can_compile
+from model_core.checkpoints.layout import DEFAULT_GENERATOR
+from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
+from model_core.loading import load_generator, load_stlpips
+from model_core.perceptual import Perceptual
+from model_core.rendering import SmallImages
+from model_core.swap import Swap
+
+FACE_PX = 256
+
+
+class Refiner:
+    """Refine codes on one device.
+
+    Args:
+        render: Codes to images in [-1, 1], differentiable, of the target's size or larger.
+        lpips: The perceptual part of the loss.
+        fingerprint: SHA-256 of the generator's weights.
+        device: Where render computes.
+        config: What equation 1 leaves open.
+    """
+
+    def __init__(
+        self,
+        render: Render,
+        lpips: Perceptual,
+        fingerprint: str,
+        device: str = "cpu",
+        config: IteratorConfig | None = None,
+    ):
+        self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
+        self._iterator = Iterator(render, lpips.to(device), config)
+
+    @classmethod
+    def load(
+        cls,
+        cache: Path,
+        device: str = "cpu",
+        backend: Backend = "auto",
+        generator_name: str = DEFAULT_GENERATOR,
+    ) -> "Refiner":
+        """Load a generator; where it can be compiled, that goes on beside the first steps.
+
+        Args:
+            cache: Weights cache, filled by `python -m model_core.checkpoints pull`.
+            device: "cpu" or a CUDA device.
+            backend: eager computes by plain torch, all others by TorchInductor (openvino, which
+                knows no gradients, too) where there is a compiler.
+            generator_name: The default's name, or one given to `checkpoints convert`.
+        Raises:
+            CheckpointError: If a weight file is missing or damaged.
+        """
+        generator, fingerprint = load_generator(cache, generator_name)
+        images = SmallImages(generator, FACE_PX).to(device)
+        render: Render = images
+        if backend != "eager" and can_compile(device):
+            render = Swap(images, lambda: _compile(images), "refiner")
+        return cls(render, load_stlpips(cache), fingerprint, device)
+
+    def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
+        """Begin at a code."""
+        return IteratorState.start(ws[None].float().to(self.device))
+
+    def check_device(self) -> None:
+        """Find out after a failure whether the device still computes at all.
+
+        Raises:
+            RuntimeError: If it does not.
+        """
+        torch.zeros(1, device=self.device).add_(1).item()
+
+    def run(
+        self,
+        state: IteratorState,
+        target: UInt8[np.ndarray, "size size 3"],
+        steps: int,
+        on_step: Callable[[StepReport], bool] = lambda _report: True,
+    ) -> IteratorState:
+        """Do some steps towards a face.
+
+        Args:
+            state: Where to go on from, one code.
+            target: The face, RGB.
+            steps: Updates.
+            on_step: Told of every evaluation before its update; a false answer stops the run.
+        """
+        img = torch.from_numpy(target).to(self.device).permute(2, 0, 1)[None]
+        return self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
+
+
+def _compile(images: SmallImages) -> Render:
+    """Compile images with their gradient, and without it as the last codes are judged."""
+    generator = images.generator
+    ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
+    render: Render = torch.compile(images)
+    start = ws.clone().requires_grad_(True)
+    torch.autograd.grad(render(start).sum(), start)
+    with torch.no_grad():
+        render(ws)
+    return render

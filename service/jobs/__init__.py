@@ -1,0 +1,1 @@
+"""Refine jobs: codes optimised for minutes, by worker processes, through Redis or Valkey."""

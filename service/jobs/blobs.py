@@ -1,0 +1,92 @@
+"""What Redis keeps of a job as bytes: its input, its checkpoints, its result; all safetensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from model_core.errors import CheckpointError
+
+CURVE = ("step", "loss", "psnr", "lpips")
+Ws = Float[Tensor, "num_ws w_dim"]
+Target = UInt8[np.ndarray, "size size 3"]
+Curve = Float32[np.ndarray, "points 4"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """What is to be refined.
+
+    Attributes:
+        target: The face that the image shall match, RGB.
+        ws: The code to start from.
+    """
+
+    target: Target
+    ws: Ws
+
+    def pack(self) -> bytes:
+        """Write it."""
+        target = np.ascontiguousarray(self.target)
+        return safetensors.numpy.save({"target": target, "ws": _array(self.ws)})
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "JobInput":
+        """Read it back.
+
+        Raises:
+            CheckpointError: If the bytes are something else.
+        """
+        tensors = load(data, "target", "ws")
+        return cls(tensors["target"], torch.from_numpy(tensors["ws"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job has reached.
+
+    Attributes:
+        ws: The best code so far.
+        curve: For every step its number, loss, PSNR in dB and perceptual distance.
+    """
+
+    ws: Ws
+    curve: Curve
+
+    def pack(self) -> bytes:
+        """Write it."""
+        return safetensors.numpy.save({"best_ws": _array(self.ws)[None], "curve": self.curve})
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Outcome":
+        """Read it back, or the same part of a checkpoint.
+
+        Raises:
+            CheckpointError: If the bytes are something else.
+        """
+        tensors = load(data, "best_ws", "curve")
+        return cls(torch.from_numpy(tensors["best_ws"][0]), tensors["curve"])
+
+
+def load(data: bytes, *names: str) -> dict[str, np.ndarray]:
+    """Read tensors, of which some must be there.
+
+    Raises:
+        CheckpointError: If they are not, or the bytes are something else.
+    """
+    try:
+        tensors: dict[str, np.ndarray] = safetensors.numpy.load(data)
+    except safetensors.SafetensorError as err:
+        raise CheckpointError(f"blob must be safetensors, got {err}") from err
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise CheckpointError(f"blob must hold {', '.join(names)}, got no {', '.join(missing)}")
+    return tensors
+
+
+def _array(ws: Ws) -> np.ndarray:
+    return np.ascontiguousarray(ws.float().numpy())

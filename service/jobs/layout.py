@@ -1,0 +1,64 @@
+"""What all parts agree on: the names of the keys, the script, and how to connect."""
+
+from pathlib import Path
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+TAG = "{wplus}"
+STREAM = f"{TAG}:jobs"
+QUEUED = f"{TAG}:queued"
+GROUP = "refine"
+SCRIPT = Path(__file__).with_name("jobs.lua")
+SOCKET_TIMEOUT_S = 5.0
+BLOCK_MS = 1000  # longest wait for news; well under the socket's time-out
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+
+def job_key(job_id: str) -> str:
+    """Name a job's hash; its `:in`, `:ckpt`, `:out` and `:ev` stand beside it."""
+    return f"{TAG}:job:{job_id}"
+
+
+def owner_key(owner: str) -> str:
+    """Name the sorted set of an owner's job ids."""
+    return f"{TAG}:owner:{owner}"
+
+
+def idempotency_name(owner: str, idempotency_key: str) -> str:
+    """Name the hash that says which job an idempotency key stands for."""
+    return f"{TAG}:idem:{owner}:{idempotency_key}"
+
+
+def latent_key(owner: str, latent_id: str) -> str:
+    """Name a code kept for its owner."""
+    return f"{TAG}:latent:{owner}:{latent_id}"
+
+
+def busy_key(device: str) -> str:
+    """Name the sign that synchronous requests are in flight on a device."""
+    return f"{TAG}:busy:{device}"
+
+
+def connect(url: str) -> "redis.Redis":
+    """Make a client for a worker; no connection is made before it is used."""
+    return redis.Redis.from_url(url, **_options(), retry=Retry(NoBackoff(), 0))
+
+
+def connect_async(url: str) -> "redis.asyncio.Redis":
+    """Make a client for the event loop; no connection is made before it is used."""
+    retry = redis.asyncio.retry.Retry(NoBackoff(), 1)  # a pooled connection may be a dead one
+    return redis.asyncio.Redis.from_url(url, **_options(), retry=retry)
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "health_check_interval": 30,
+    }

@@ -1,0 +1,30 @@
+"""A job as an HTTP response."""
+
+import hashlib
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.deps import Runtime
+from service.jobs.layout import TERMINAL
+from service.jobs.schemas import job_answer
+from service.jobs.store import Fields
+from service.negotiation import JSON
+
+
+async def job_response(
+    request: Request, runtime: Runtime, fields: Fields, status: int = 200
+) -> Response:
+    """Answer a job; poll again after a while, unless it has ended."""
+    position = None
+    if fields["state"] == "queued":
+        position = await runtime.jobs.store.position(fields["id"])
+    content = job_answer(fields, position).model_dump_json().encode()
+    headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'}
+    if fields["state"] not in TERMINAL:
+        headers["Retry-After"] = str(runtime.settings.retry_after_s)
+    if status == 202:
+        headers["Location"] = f"/jobs/{fields['id']}"
+    elif request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, status, headers, media_type=JSON)

@@ -1,0 +1,109 @@
+"""What the answers about jobs hold."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from service.jobs.store import Fields
+from service.schemas import CodeAnswer
+
+State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class JobProgress(BaseModel):
+    """How far a job is, as of its last heartbeat; what no step has found yet is null."""
+
+    step: int = Field(description="Updates done.")
+    steps: int = Field(description="Updates asked for.")
+    loss: float | None = Field(description="Of the present code: MSE plus perceptual distance.")
+    psnr: float | None = Field(description="Of the present image, in dB, at 256 px.")
+    lpips: float | None = Field(description="Perceptual distance of the present image, at 256 px.")
+    eta_s: float | None = Field(description="Seconds that are left, at the present pace.")
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    type: str = Field(description="crash-loop, bad-job or internal.", examples=["crash-loop"])
+    detail: str
+
+
+class JobAnswer(BaseModel):
+    """A refine job."""
+
+    id: str
+    state: State
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    position: int | None = Field(
+        default=None, description="Jobs that wait before it, if it waits; not in lists."
+    )
+    attempts: int = Field(description="Times that a worker has taken it.")
+    start: Literal["embedding", "mean", "code"]
+    progress: JobProgress
+    lpips_net: str | None = Field(default=None, description="Which perceptual distance.")
+    ended_by: Literal["steps", "time_budget", "target_lpips"] | None = Field(
+        default=None, description="What a job that succeeded stopped at."
+    )
+    error: JobError | None = None
+    urls: dict[str, str] = Field(description="Of the job itself, events, preview and result.")
+
+
+class JobsAnswer(BaseModel):
+    """The caller's jobs, the newest first."""
+
+    jobs: list[JobAnswer]
+
+
+class CurvePoint(BaseModel):
+    """What one step found."""
+
+    step: int
+    loss: float | None
+    psnr: float | None
+    lpips: float | None
+
+
+class RefineAnswer(CodeAnswer):
+    """What a job came to: the best code, by its loss, its image, and the curve."""
+
+    job: JobAnswer
+    curve: list[CurvePoint]
+
+
+def job_answer(fields: Fields, position: int | None = None) -> JobAnswer:
+    """Describe a job by the fields of its hash and its `id`."""
+    path = f"/jobs/{fields['id']}"
+    error = None
+    if "error_type" in fields:
+        error = JobError(type=fields["error_type"], detail=fields.get("error", ""))
+    return JobAnswer.model_validate(
+        {
+            "id": fields["id"],
+            "state": fields["state"],
+            "created": _time(fields["created"]),
+            "started": _time(fields.get("started")),
+            "finished": _time(fields.get("finished")),
+            "position": position,
+            "attempts": fields["attempts"],
+            "start": fields["start"],
+            "progress": job_progress(fields),
+            "lpips_net": fields.get("lpips_net"),
+            "ended_by": fields.get("ended_by"),
+            "error": error,
+            "urls": {"self": path}
+            | {name: f"{path}/{name}" for name in ("events", "preview", "result")},
+        }
+    )
+
+
+def job_progress(fields: Fields) -> JobProgress:
+    """Describe how far a job is by the fields of its hash or of an event."""
+    names = JobProgress.model_fields
+    return JobProgress.model_validate({name: fields.get(name) for name in names})
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromtimestamp(float(text), UTC)

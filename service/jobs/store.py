@@ -1,0 +1,225 @@
+"""The service's side of the jobs: submit, look up, watch, cancel."""
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+from prometheus_client import Counter
+
+from service.errors import (
+    IdempotencyError,
+    JobQueueFullError,
+    JobsUnavailableError,
+    UnknownJobError,
+)
+from service.jobs.blobs import JobInput, Outcome
+from service.jobs.layout import (
+    BLOCK_MS,
+    GROUP,
+    QUEUED,
+    SCRIPT,
+    STREAM,
+    TERMINAL,
+    idempotency_name,
+    job_key,
+    owner_key,
+)
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+Fields = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be.
+
+    Attributes:
+        owner: Who submits it; to others it does not exist.
+        input: What is to be refined.
+        fields: What else the worker or the owner wants to know.
+        idempotency_key: The caller's name for this request; empty if it has none.
+        fingerprint: What a request under the same name must share.
+    """
+
+    owner: str
+    input: JobInput
+    fields: Mapping[str, str | int | float]
+    idempotency_key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """How the queue stands.
+
+    Attributes:
+        queued: Jobs that wait.
+        pending: Jobs in workers' hands, or handed back.
+        oldest_queued_age_s: How long the first of the queue has waited; 0 if none does.
+    """
+
+    queued: int
+    pending: int
+    oldest_queued_age_s: float
+
+
+class JobStore:
+    """Jobs in Redis or Valkey. Every method raises JobsUnavailableError where it does not answer.
+
+    Args:
+        client: Redis or Valkey.
+        max_queued: Most jobs that wait.
+        ttl_s: Seconds that a job is kept once it has ended.
+        errors: Counts the calls that were not answered, by operation.
+    """
+
+    def __init__(
+        self, client: "redis.asyncio.Redis", max_queued: int, ttl_s: int, errors: Counter
+    ) -> None:
+        self._client = client
+        self._script = client.register_script(SCRIPT.read_text())
+        self._max_queued, self._ttl_s, self._errors = max_queued, ttl_s, errors
+
+    async def submit(self, job: Submission) -> tuple[str, bool]:
+        """Queue a job; answer its id, and whether it is new.
+
+        Raises:
+            IdempotencyError: If its idempotency key stands for a request that asked for more, less
+                or something else.
+            JobQueueFullError: If as many jobs wait as may.
+        """
+        flat = [part for pair in job.fields.items() for part in pair]
+        call = self._script(
+            keys=[STREAM],
+            args=[
+                "submit",
+                secrets.token_urlsafe(16),
+                job.owner,
+                self._max_queued,
+                self._ttl_s,
+                job.idempotency_key,
+                job.fingerprint,
+                job.input.pack(),
+                *flat,
+            ],
+        )
+        verdict, value = await self._answer("submit", call)
+        if verdict == b"mismatch":
+            raise IdempotencyError("Idempotency-Key must be new for a new request, got a used one")
+        if verdict == b"full":
+            raise JobQueueFullError(f"waiting jobs must be under {self._max_queued}, got {value}")
+        return value.decode(), verdict == b"new"
+
+    async def find(self, owner: str, idempotency_key: str, fingerprint: str) -> str | None:
+        """Look up the job that an idempotency key stands for; None if there is none.
+
+        Raises:
+            IdempotencyError: If it stands for another request.
+        """
+        if not idempotency_key:
+            return None
+        key = idempotency_name(owner, idempotency_key)
+        job_id, known = await self._answer("find", self._client.hmget(key, "job", "fingerprint"))
+        if job_id is None:
+            return None
+        if known.decode() != fingerprint:
+            raise IdempotencyError("Idempotency-Key must be new for a new request, got a used one")
+        return str(job_id.decode())
+
+    async def get(self, job_id: str, owner: str) -> Fields:
+        """Look a job of an owner up.
+
+        Raises:
+            UnknownJobError: If there is none.
+        """
+        fields: Fields = {}
+        if JOB_ID.fullmatch(job_id):
+            fields = _text(await self._answer("get", self._client.hgetall(job_key(job_id))))
+        if fields.get("owner") != owner:
+            raise UnknownJobError("job id must be one of yours that is still kept, got another")
+        return fields | {"id": job_id}
+
+    async def position(self, job_id: str) -> int | None:
+        """Count the jobs that wait before it; None if it does not wait."""
+        return cast("int | None", await self._answer("get", self._client.zrank(QUEUED, job_id)))
+
+    async def list_of(self, owner: str, limit: int) -> list[Fields]:
+        """List an owner's jobs, the newest first."""
+        key = owner_key(owner)
+        ids = await self._answer("list", self._client.zrange(key, 0, limit - 1, desc=True))
+        if not ids:
+            return []
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hgetall(job_key(job_id.decode()))
+        rows = await self._answer("list", pipeline.execute())
+        gone = [job_id for job_id, row in zip(ids, rows, strict=True) if not row]
+        if gone:
+            await self._answer("list", self._client.zrem(key, *gone))
+        found = zip(ids, rows, strict=True)
+        return [_text(row) | {"id": job_id.decode()} for job_id, row in found if row]
+
+    async def cancel(self, job_id: str, owner: str) -> None:
+        """Cancel a job that waits, or tell its worker to stop; nothing where it has ended.
+
+        Raises:
+            UnknownJobError: If the owner has no such job.
+        """
+        call = self._script(keys=[STREAM], args=["cancel", job_id, owner])
+        if await self._answer("cancel", call) is None:
+            raise UnknownJobError("job id must be one of yours that is still kept, got another")
+
+    async def outcome(self, job_id: str) -> Outcome | None:
+        """Read what a job has reached up to its last checkpoint; None before the first."""
+        key = job_key(job_id)
+        found = await self._answer("outcome", self._client.mget(f"{key}:out", f"{key}:ckpt"))
+        data = found[0] or found[1]
+        return None if data is None else Outcome.unpack(data)
+
+    async def read_input(self, job_id: str) -> JobInput | None:
+        """Read what a job started from; None once it has ended."""
+        data = await self._answer("input", self._client.get(f"{job_key(job_id)}:in"))
+        return None if data is None else JobInput.unpack(data)
+
+    async def events(self, job_id: str, after: str) -> list[tuple[str, Fields]]:
+        """Read the events after one, by their ids; wait a second if there is none."""
+        stream = f"{job_key(job_id)}:ev"
+        call = self._client.xread({stream: after}, count=100, block=BLOCK_MS)
+        found = await self._answer("events", call)
+        rows = found[0][1] if found else []
+        return [(event_id.decode(), _text(fields)) for event_id, fields in rows]
+
+    async def is_over(self, job_id: str) -> bool:
+        """Whether a job has ended, or is gone."""
+        state = await self._answer("get", self._client.hget(job_key(job_id), "state"))
+        return state is None or state.decode() in TERMINAL
+
+    async def figures(self) -> QueueFigures:
+        """Measure the queue."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.zcard(QUEUED)
+        pipeline.zrange(QUEUED, 0, 0, withscores=True)
+        pipeline.exists(STREAM)
+        queued, oldest, known = await self._answer("figures", pipeline.execute())
+        pending = 0
+        if known:
+            summary = await self._answer("figures", self._client.xpending(STREAM, GROUP))
+            pending = summary["pending"]
+        age_s = max(time.time() - oldest[0][1], 0.0) if oldest else 0.0
+        return QueueFigures(queued, pending, age_s)
+
+    async def _answer(self, operation: str, call: Awaitable[Any] | Any) -> Any:
+        try:
+            return await call
+        except redis.RedisError as err:
+            self._errors.labels(op=operation).inc()
+            raise JobsUnavailableError(f"jobs' Redis must answer, got {err}") from err
+
+
+def _text(raw: Mapping[bytes, bytes]) -> Fields:
+    return {name.decode(): value.decode() for name, value in raw.items()}

@@ -1,0 +1,118 @@
+"""Everything about jobs that lives as long as the application: store, children, signs, figures."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import redis.asyncio
+
+from service.admission import Gate
+from service.errors import JobsUnavailableError
+from service.jobs.busy import show_busy
+from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
+from service.jobs.layout import connect_async
+from service.jobs.store import JobStore
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+FIGURES_S = 5.0
+MAX_STREAMS = 64  # each holds a connection to Redis
+
+logger = logging.getLogger("service.jobs")
+
+
+class JobSystem:
+    """Open and close what jobs need; what is missing makes /refine unavailable, and nothing else.
+
+    Args:
+        settings: As read at start.
+        telemetry: The metrics.
+        gate: Knows the requests in flight.
+        client: The Redis that the settings name; None if they name none.
+        embedded: Runs a Valkey and a worker where the settings name no Redis; None if none shall.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        telemetry: Telemetry,
+        gate: Gate,
+        client: "redis.asyncio.Redis | None",
+        embedded: Embedded | None,
+    ) -> None:
+        self._settings, self._telemetry, self._gate = settings, telemetry, gate
+        self._client, self._embedded = client, embedded
+        self._url = ""
+        self._store: JobStore | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.streams = asyncio.Semaphore(MAX_STREAMS)
+
+    @property
+    def store(self) -> JobStore:
+        """The jobs.
+
+        Raises:
+            JobsUnavailableError: If there are none here.
+        """
+        if self._store is None:
+            raise JobsUnavailableError("jobs must have a Redis, got none")
+        return self._store
+
+    async def start(self) -> None:
+        """Find the Redis, or start one; call this on the main thread."""
+        if not self._settings.jobs:
+            return
+        device = self._settings.shared_device
+        if self._client is None:
+            if self._embedded is None:
+                return
+            try:
+                self._url = self._embedded.start_server()
+            except (EmbeddedError, OSError) as err:
+                logger.warning("no refine jobs: %s", err)
+                await self._embedded.stop()
+                self._embedded = None
+                return
+            self._client, device = connect_async(self._url), DEVICE
+            if self._embedded.server is not None:
+                self._spawn(self._embedded.server.keep())
+        settings = self._settings
+        self._store = JobStore(
+            self._client, settings.job_queue_size, settings.job_ttl_s, self._telemetry.redis_errors
+        )
+        self._spawn(self._publish(self._store))
+        if device:
+            self._spawn(show_busy(self._client, device, lambda: self._gate.inflight > 0))
+
+    def start_worker(self) -> None:
+        """Start the worker of our own, if there is to be one; call this on the main thread."""
+        if self._url and self._embedded is not None:
+            self._embedded.start_worker(self._url)
+            if self._embedded.worker is not None:
+                self._spawn(self._embedded.worker.keep())
+
+    async def stop(self) -> None:
+        """Close everything; a job under way in a worker of our own is handed back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._embedded is not None:
+            await self._embedded.stop()
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
+
+    async def _publish(self, store: JobStore) -> None:
+        """Publish how the queue stands, every few seconds; until cancelled."""
+        telemetry = self._telemetry
+        while True:
+            with contextlib.suppress(JobsUnavailableError):  # counted where it is raised
+                figures = await store.figures()
+                telemetry.jobs_queued.set(figures.queued)
+                telemetry.jobs_pending.set(figures.pending)
+                telemetry.jobs_oldest_queued_age.set(figures.oldest_queued_age_s)
+            await asyncio.sleep(FIGURES_S)

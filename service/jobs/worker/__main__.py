@@ -1,0 +1,71 @@
+"""Runs a refine worker: `python -m service.jobs.worker`. It reads the service's settings.
+
+Nothing heavy is imported before the log stands and signals are heeded.
+"""
+
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from prometheus_client import start_http_server
+
+from service import logs
+from service.__main__ import leave, read_settings
+from service.jobs.layout import connect
+from service.jobs.lease import Leases
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from model_core.refiner import Refiner
+
+NICENESS = 10  # beside synchronous requests on the same processors
+
+logger = logging.getLogger("service.jobs.worker")
+
+
+def load_refiner(settings: Settings) -> "Refiner":
+    """Load the refiner that the settings ask for."""
+    from model_core.refiner import Refiner  # torch takes seconds to import
+
+    return Refiner.load(settings.cache, settings.device, settings.backend, settings.generator)
+
+
+def work(settings: Settings, url: str, refiner: "Refiner") -> None:
+    """Work off the queue until SIGINT or SIGTERM."""
+    from service.jobs.worker.loop import Worker
+    from service.jobs.worker.run import Rhythm
+    from service.jobs.worker.telemetry import WorkerTelemetry
+
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: stopped.append(number))
+    telemetry = WorkerTelemetry()
+    if settings.worker_metrics_port is not None:
+        start_http_server(settings.worker_metrics_port, settings.host, telemetry.registry)
+    leases = Leases(connect(url), settings.job_lease_s, settings.shared_device)
+    rhythm = Rhythm(settings.job_beat_s, settings.job_checkpoint_s)
+    logger.info("waiting for jobs")
+    Worker(leases, refiner, rhythm, telemetry, lambda: bool(stopped)).run()
+
+
+def main() -> None:
+    """Read the settings, load the refiner, work."""
+    settings = read_settings()
+    if settings.redis_url is None:
+        sys.exit("wplus: WPLUS_REDIS_URL must name a Redis or Valkey, got none")
+    logs.set_up(settings.log_level, settings.log_format)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
+    if settings.shared_device and settings.device == "cpu":
+        os.nice(NICENESS)
+    logger.info("starting")
+    work(settings, settings.redis_url.get_secret_value(), load_refiner(settings))
+    leave(0, None)  # torch's own way out takes long, and a compiler may be at work
+
+
+if __name__ == "__main__":
+    main()

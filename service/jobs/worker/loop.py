@@ -1,0 +1,86 @@
+"""Takes jobs and works them off, one at a time, until told to stop."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import redis
+
+from model_core.refiner import Refiner
+from service import logs
+from service.jobs.lease import Claim, Leases
+from service.jobs.worker.run import MAX_RETRY_S, Rhythm, Run
+from service.jobs.worker.telemetry import WorkerTelemetry
+
+logger = logging.getLogger("service.jobs.worker")
+
+
+class Worker:
+    """Work off the queue.
+
+    Args:
+        leases: The queue.
+        refiner: Does the steps.
+        rhythm: How often Redis is told.
+        telemetry: The metrics.
+        stopping: Whether the worker has been told to stop.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        refiner: Refiner,
+        rhythm: Rhythm,
+        telemetry: WorkerTelemetry,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._leases, self._refiner, self._rhythm = leases, refiner, rhythm
+        self._telemetry, self._stopping = telemetry, stopping
+
+    def run(self) -> None:
+        """Work until told to stop; a job under way is handed back."""
+        delay_s = 0.1
+        while not self._stopping():
+            try:
+                claim = self._take()
+            except redis.RedisError as err:
+                self._telemetry.redis_errors.labels(op="take").inc()
+                logger.warning("no queue: %s", err)
+                time.sleep(delay_s)
+                delay_s = min(2 * delay_s, MAX_RETRY_S)
+                continue
+            delay_s = 0.1
+            if claim is not None:
+                self._work(claim)
+        try:
+            self._leases.leave()
+        except redis.RedisError as err:
+            logger.warning("the queue keeps this worker's name: %s", err)
+
+    def _take(self) -> Claim | None:
+        take = self._leases.take()
+        self._telemetry.heartbeat.set_to_current_time()
+        self._telemetry.redelivered.inc(take.redelivered)
+        self._telemetry.dead_lettered.inc(take.failed)
+        self._telemetry.finished.labels(state="failed").inc(take.failed)
+        return take.claim
+
+    def _work(self, claim: Claim) -> None:
+        token = logs.job_id.set(claim.job_id)
+        self._telemetry.busy.set(1)
+        if claim.fields["attempts"] == "1":
+            waited_s = float(claim.fields["started"]) - float(claim.fields["created"])
+            self._telemetry.wait.observe(waited_s)
+        logger.info("claimed, attempt %s", claim.fields["attempts"])
+        try:
+            Run(
+                self._leases,
+                claim,
+                self._refiner,
+                self._rhythm,
+                self._telemetry,
+                self._stopping,
+            ).work()
+        finally:
+            self._telemetry.busy.set(0)
+            logs.job_id.reset(token)

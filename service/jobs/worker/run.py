@@ -1,0 +1,273 @@
+"""One job, from its claim to its end: steps, and between them heartbeats and checkpoints.
+
+Nothing beats but the step loop itself, so that a hung device lets the lease run out.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import redis
+
+from model_core.errors import CheckpointError, WplusError
+from model_core.iterator import IteratorState, StepReport
+from model_core.metrics import PEAK_TO_PEAK
+from model_core.refiner import Refiner
+from service.jobs.blobs import Curve, JobInput, Outcome
+from service.jobs.lease import Claim, Leases
+from service.jobs.worker.checkpoint import Checkpoint
+from service.jobs.worker.telemetry import WorkerTelemetry
+
+PAUSE_S = 0.02  # between looks at the busy sign
+MAX_RETRY_S = 4.0
+
+T = TypeVar("T")
+Stop = Literal["target_lpips", "time_budget", "cancelled", "stopping"]
+
+logger = logging.getLogger("service.jobs.worker")
+
+
+class BadJobError(WplusError):
+    """A job cannot be run by this worker, nor by any like it."""
+
+
+class LeaseLostError(Exception):
+    """The job has gone to another worker, or may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often a run speaks to Redis.
+
+    Attributes:
+        beat_s: Seconds between heartbeats.
+        checkpoint_s: Seconds between checkpoints.
+    """
+
+    beat_s: float
+    checkpoint_s: float
+
+
+class Run:
+    """Refine one claimed job.
+
+    Args:
+        leases: Where the job came from.
+        claim: The job.
+        refiner: Does the steps.
+        rhythm: How often Redis is told.
+        telemetry: The metrics.
+        stopping: Whether the worker has been told to stop.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        claim: Claim,
+        refiner: Refiner,
+        rhythm: Rhythm,
+        telemetry: WorkerTelemetry,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._leases, self._claim, self._refiner = leases, claim, refiner
+        self._rhythm, self._telemetry, self._stopping = rhythm, telemetry, stopping
+        self._steps = int(claim.fields["steps"])
+        self._time_budget_s = float(claim.fields.get("time_budget_s", "inf"))
+        self._target_lpips = float(claim.fields.get("target_lpips", "-inf"))
+        self._rows: list[tuple[float, float, float, float]] = []
+        self._stop: Stop | None = None
+        self._state: IteratorState | None = None
+        self._ran_before_s = 0.0
+        self._step_s = 0.0
+        self._started_s = self._stepped_s = self._held_s = time.monotonic()
+        self._next_beat_s = self._next_checkpoint_s = 0.0
+        self._retry_s = rhythm.beat_s
+
+    def work(self) -> None:
+        """Run the job to its end, or as far as this worker may."""
+        try:
+            self._work()
+        except LeaseLostError as err:
+            logger.warning("dropped: %s", err)
+
+    def _work(self) -> None:
+        try:
+            self._beat()
+            self._refine()
+        except WplusError as err:
+            logger.exception("failed")
+            self._finish("failed", "bad-job", str(err))
+        except RuntimeError:  # whatever torch raises
+            logger.exception("failed")
+            self._refiner.check_device()  # a lost one ends the worker, not the job
+            self._finish("failed", "internal", "The worker's log has more.")
+        else:
+            if self._stop == "stopping":
+                self._release()
+            else:
+                self._finish("cancelled" if self._stop == "cancelled" else "succeeded")
+
+    def _refine(self) -> None:
+        if self._stop is not None:
+            return
+        data = self._insist(lambda: self._leases.read_input(self._claim))
+        if data is None:
+            raise BadJobError("input must be there, got none")
+        wanted = self._claim.fields.get("fingerprint")
+        if wanted != self._refiner.fingerprint:
+            raise BadJobError(
+                f"job must be for the generator {self._refiner.fingerprint[:12]}, got {wanted}"
+            )
+        job = JobInput.unpack(data)
+        self._state = self._resume() or self._refiner.start(job.ws)
+        self._started_s = self._stepped_s = time.monotonic()
+        remaining = self._steps - self._state.step
+        self._state = self._refiner.run(self._state, job.target, remaining, self._on_step)
+
+    def _resume(self) -> IteratorState | None:
+        data = self._insist(lambda: self._leases.read_checkpoint(self._claim))
+        if data is None:
+            return None
+        try:
+            checkpoint = Checkpoint.unpack(data, self._refiner.device)
+        except CheckpointError:
+            logger.exception("the checkpoint cannot be read, beginning anew")
+            return None
+        self._rows = [tuple(row) for row in checkpoint.curve.tolist()]
+        self._ran_before_s = checkpoint.ran_s
+        logger.info("resuming at step %d", checkpoint.state.step)
+        return checkpoint.state
+
+    def _on_step(self, report: StepReport) -> bool:
+        now_s = time.monotonic()
+        self._step_s, self._stepped_s = now_s - self._stepped_s, now_s
+        self._telemetry.steps.inc()
+        self._telemetry.step.observe(self._step_s)
+        self._note(report)
+        self._stop = self._stop or self._reason_to_stop(report)
+        if self._stop is None and now_s >= self._next_beat_s:
+            self._beat()
+        if self._stop is None:
+            self._step_aside()
+        return self._stop is None
+
+    def _note(self, report: StepReport) -> None:
+        """Add to the curve; a step that was judged before the job moved is judged again."""
+        mse = report.mse.item()
+        psnr = 10 * math.log10(PEAK_TO_PEAK**2 / mse) if mse > 0 else math.inf
+        del self._rows[report.step :]
+        self._rows.append((report.step, report.loss.item(), psnr, report.lpips.item()))
+
+    def _reason_to_stop(self, report: StepReport) -> Stop | None:
+        if self._stopping():
+            return "stopping"
+        if report.lpips.item() <= self._target_lpips:
+            return "target_lpips"
+        return "time_budget" if self._ran_s >= self._time_budget_s else None
+
+    def _beat(self) -> None:
+        """Renew the lease; where Redis is silent, go on for as long as the lease would have run."""
+        now_s = time.monotonic()
+        due = now_s >= self._next_checkpoint_s
+        checkpoint = self._checkpoint() if due else b""
+        try:
+            answer = self._leases.beat(self._claim, self._progress(), checkpoint)
+        except redis.RedisError as err:
+            self._endure(err)
+            self._next_beat_s = time.monotonic() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
+            return
+        self._held_s = now_s
+        self._next_beat_s, self._retry_s = now_s + self._rhythm.beat_s, self._rhythm.beat_s
+        if checkpoint:
+            self._next_checkpoint_s = now_s + self._rhythm.checkpoint_s
+        self._telemetry.heartbeat.set_to_current_time()
+        if answer == "cancel":
+            self._stop = "cancelled"
+        elif answer == "fenced":
+            self._give_up()
+
+    def _endure(self, err: redis.RedisError) -> None:
+        """Bear Redis's silence, unless the lease must have run out by now."""
+        self._telemetry.redis_errors.labels(op="job").inc()
+        logger.warning("no answer of Redis: %s", err)
+        if time.monotonic() - self._held_s > self._leases.lease_s:
+            raise LeaseLostError("Redis was silent for a lease") from err
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Call Redis until it answers, within the lease."""
+        delay_s = 0.1
+        while True:
+            try:
+                return call()
+            except redis.RedisError as err:
+                self._endure(err)
+            time.sleep(delay_s)
+            delay_s = min(2 * delay_s, MAX_RETRY_S)
+
+    def _give_up(self) -> None:
+        self._telemetry.fenced.inc()
+        raise LeaseLostError("another worker has the job")
+
+    def _step_aside(self) -> None:
+        """Leave a shared device to synchronous requests, for half of the time at the most."""
+        end_s = time.monotonic() + self._step_s
+        try:
+            while self._leases.is_busy() and time.monotonic() < end_s and not self._stopping():
+                time.sleep(PAUSE_S)
+        except redis.RedisError:
+            self._telemetry.redis_errors.labels(op="busy").inc()
+        self._stepped_s = time.monotonic()
+
+    @property
+    def _ran_s(self) -> float:
+        return self._ran_before_s + time.monotonic() - self._started_s
+
+    def _progress(self) -> dict[str, str | int | float]:
+        if not self._rows:
+            return {}
+        step, loss, psnr, lpips = self._rows[-1]
+        left = min((self._steps - step) * self._step_s, max(self._time_budget_s - self._ran_s, 0.0))
+        return {
+            "lpips_net": self._refiner.lpips_name,
+            "step": int(step),
+            "loss": round(loss, 6),
+            "psnr": round(psnr, 4),
+            "lpips": round(lpips, 6),
+            "eta_s": round(left, 1),
+            "ran_s": round(self._ran_s, 3),
+        }
+
+    def _curve(self) -> Curve:
+        return np.asarray(self._rows, np.float32).reshape(-1, 4)
+
+    def _checkpoint(self) -> bytes:
+        """Write down where the run stands; nothing before it has begun."""
+        if self._state is None:
+            return b""
+        return Checkpoint(self._state, self._curve(), self._ran_s).pack()
+
+    def _release(self) -> None:
+        checkpoint, progress = self._checkpoint(), self._progress()
+        if not self._insist(lambda: self._leases.release(self._claim, progress, checkpoint)):
+            self._give_up()
+        logger.info("handed back at step %d", self._state.step if self._state else 0)
+
+    def _finish(self, state: str, error_type: str = "", error: str = "") -> None:
+        result = b""
+        if self._state is not None and self._rows:
+            result = Outcome(self._state.best_ws[0].cpu(), self._curve()).pack()
+        progress = self._progress()
+        if error_type:
+            progress |= {"error_type": error_type, "error": error}
+        elif state == "succeeded":
+            progress["ended_by"] = self._stop or "steps"
+        if not self._insist(lambda: self._leases.finish(self._claim, state, result, progress)):
+            self._give_up()
+        self._telemetry.finished.labels(state=state).inc()
+        self._telemetry.run.observe(self._ran_s)
+        logger.info("%s at step %s", state, progress.get("step", 0))

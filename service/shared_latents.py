@@ -1,0 +1,127 @@
+"""Latent ids in Redis: known to every process, and after a restart.
+
+A synchronous request must not fail for want of Redis: while it does not answer, codes are kept in
+this process, where only this process finds them.
+"""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import redis
+import redis.asyncio
+from jaxtyping import Float
+from prometheus_client import Counter
+from torch import Tensor
+
+from service.codes import GeneratorId, read_code, write_safetensors
+from service.errors import LatentsUnavailableError, UnknownLatentError
+from service.jobs.layout import TAG, latent_key
+from service.latents import LatentStore
+
+Ws = Float[Tensor, "num_ws w_dim"]
+INDEX = f"{TAG}:latents"
+REST_S = 5.0  # a Redis that did not answer is left alone so long: each call may cost seconds
+
+
+class RedisLatentStore:
+    """A bounded store in Redis: the least recently used goes first, and all go with age.
+
+    Codes are kept as safetensors that name their generator, so that a process with another one
+    refuses them.
+
+    Args:
+        client: Redis or Valkey.
+        own: Keeps the codes while Redis does not answer.
+        generator: The generator in use.
+        capacity: Most codes kept.
+        ttl_s: Seconds that a code is kept after its last use.
+        errors: Counts the calls that were not answered, by operation.
+    """
+
+    def __init__(
+        self,
+        client: "redis.asyncio.Redis",
+        own: LatentStore,
+        generator: Callable[[], GeneratorId],
+        capacity: int,
+        ttl_s: float,
+        errors: Counter,
+    ) -> None:
+        self._client, self._own, self._generator = client, own, generator
+        self._capacity, self._ttl_s, self._errors = capacity, ttl_s, errors
+        self._rests_until_s = 0.0
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Number of codes kept, as of the last one that was put."""
+        return self._size + self._own.size
+
+    async def put(self, ws: Ws, owner: str) -> str:
+        """Keep a caller's code, answer its id: 128 random bits."""
+        latent_id = secrets.token_urlsafe(16)
+        key, data = latent_key(owner, latent_id), write_safetensors(ws, self._generator())
+        now_s = time.time()
+        pipeline = self._client.pipeline()
+        pipeline.set(key, data, px=self._ttl_ms)
+        pipeline.zadd(INDEX, {key: now_s})
+        pipeline.zremrangebyscore(INDEX, "-inf", now_s - self._ttl_s)
+        pipeline.zcard(INDEX)
+        try:
+            *_, size = await self._answer("latent_put", pipeline.execute)
+            await self._trim(size)
+        except LatentsUnavailableError:
+            return await self._own.put(ws, owner)
+        return latent_id
+
+    async def get(self, latent_id: str, owner: str) -> Ws:
+        """Look a caller's code up, which renews its time.
+
+        Raises:
+            UnknownLatentError: If the id is not, or no longer, one of the caller's.
+            LatentsUnavailableError: If only Redis can tell, and it does not answer.
+            ModelMismatchError: If the code belongs to another generator.
+        """
+        key = latent_key(owner, latent_id)
+        try:
+            data = await self._answer(
+                "latent_get", lambda: self._client.getex(key, px=self._ttl_ms)
+            )
+            if data is not None:
+                await self._answer(
+                    "latent_get", lambda: self._client.zadd(INDEX, {key: time.time()}, xx=True)
+                )
+        except LatentsUnavailableError as unavailable:
+            try:
+                return await self._own.get(latent_id, owner)
+            except UnknownLatentError:
+                raise unavailable from None
+        if data is None:
+            return await self._own.get(latent_id, owner)
+        return read_code(data, self._generator())
+
+    @property
+    def _ttl_ms(self) -> int:
+        return max(int(1000 * self._ttl_s), 1)
+
+    async def _trim(self, size: int) -> None:
+        self._size = min(size, self._capacity)
+        if size > self._capacity:
+            oldest = await self._answer(
+                "latent_put", lambda: self._client.zpopmin(INDEX, size - self._capacity)
+            )
+            await self._answer(
+                "latent_put", lambda: self._client.delete(*(key for key, _ in oldest))
+            )
+
+    async def _answer(self, operation: str, call: Callable[[], Awaitable[Any] | Any]) -> Any:
+        if time.monotonic() < self._rests_until_s:
+            raise LatentsUnavailableError("latents' Redis must answer, got one that does not")
+        try:
+            return await call()
+        except redis.RedisError as err:
+            self._errors.labels(op=operation).inc()
+            self._rests_until_s = time.monotonic() + REST_S
+            raise LatentsUnavailableError(f"latents' Redis must answer, got {err}") from err

@@ -1,0 +1,117 @@
+"""The Valkey and the worker of our own: started, watched, never left behind."""
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.jobs import embedded
+from service.jobs.children import Child
+from service.jobs.embedded import Embedded, EmbeddedError
+from service.jobs.layout import connect, job_key
+from service.settings import Settings
+from tests.service.jobs.conftest import ROOT, wait_for
+
+pytestmark = pytest.mark.anyio
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def is_running(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_the_server_is_private_and_keeps_what_it_is_told(tmp_path):
+    settings = Settings(cache=tmp_path)
+    first = Embedded(settings)
+    url = first.start_server()
+    socket = Path(url.removeprefix("unix://"))
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o700
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+    with connect(url) as client:
+        assert client.config_get("port") == {"port": "0"}
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        client.set("kept", 1)
+    pid = first.server.pid
+    await first.stop()
+    assert not is_running(pid)
+    assert not socket.parent.exists()
+    second = Embedded(settings)
+    with connect(second.start_server()) as client:
+        assert client.get("kept") == b"1"
+    await second.stop()
+
+
+async def test_two_services_do_not_share_a_folder(tmp_path):
+    first, second = Embedded(Settings(cache=tmp_path)), Embedded(Settings(cache=tmp_path))
+    first.start_server()
+    try:
+        with pytest.raises(EmbeddedError, match="must be this service's own"):
+            second.start_server()
+        await second.stop()
+    finally:
+        await first.stop()
+
+
+async def test_a_machine_without_a_server_is_told_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded.platform, "machine", lambda: "PDP-11")
+    with pytest.raises(EmbeddedError, match=r"pdp-11, got none: .*WPLUS_REDIS_URL"):
+        Embedded(Settings(cache=tmp_path)).start_server()
+
+
+async def test_a_child_that_dies_is_started_again():
+    child = Child("sleeper", SLEEP)
+    child.start()
+    keeper = asyncio.ensure_future(child.keep())
+    first = child.pid
+    os.kill(first, signal.SIGKILL)
+    while child.pid in (None, first):
+        await asyncio.sleep(0.05)
+    second = child.pid
+    keeper.cancel()
+    await child.stop(10)
+    assert not is_running(first)
+    assert not is_running(second)
+
+
+async def test_a_child_that_will_not_end_is_killed():
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    child = Child("deaf", [sys.executable, "-c", deaf])
+    child.start()
+    pid = child.pid
+    await asyncio.sleep(1)
+    await child.stop(0.2)
+    assert not is_running(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the leash is Linux's")
+def test_a_parent_that_is_killed_leaves_nobody_behind_and_loses_no_job(tmp_path):
+    command = [sys.executable, "-m", "tests.service.jobs.parent", str(tmp_path)]
+
+    def start():
+        parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with parent.stdout:
+            url, *pids = parent.stdout.readline().split()
+        return parent, url, [int(pid) for pid in pids]
+
+    parent, url, children = start()
+    with connect(url) as client:
+        client.hset(job_key("x"), "state", "queued")
+    assert all(is_running(pid) for pid in children)
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(is_running(pid) for pid in children), 10)
+    parent, url, children = start()
+    with connect(url) as client:
+        assert client.hget(job_key("x"), "state") == b"queued"
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(is_running(pid) for pid in children), 10)

@@ -1,0 +1,290 @@
+"""The endpoints of jobs, on a real Valkey and a real worker of the tiny generator."""
+
+import hashlib
+import io
+import json
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.jobs.lease import Leases
+from service.jobs.worker.loop import Worker
+from service.jobs.worker.run import Rhythm
+from service.jobs.worker.telemetry import WorkerTelemetry
+from tests.model_core.tiny import tiny_refiner
+from tests.service import photos
+from tests.service.fakes import Held, in_background, wait_until
+from tests.service.jobs.conftest import wait_for
+
+JPEG = photos.plain((102, 102, 102))
+CODE = [[0.25] * 512] * 18
+
+
+@pytest.fixture
+def client(serve, valkey):
+    """A ready application on fakes, whose jobs are in a Valkey."""
+    with serve(redis_url=valkey.url, job_queue_size=3, shared_device="cpu0") as ready:
+        yield ready
+
+
+@contextmanager
+def working(valkey, step_s=0.0):
+    """Let a worker work while the block runs; its metrics are given."""
+    stop, telemetry = threading.Event(), WorkerTelemetry()
+    leases = Leases(valkey.connect(), 30, "cpu0")
+    worker = Worker(leases, tiny_refiner(step_s), Rhythm(0.05, 0.1), telemetry, stop.is_set)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield telemetry
+    finally:
+        stop.set()
+        thread.join()
+
+
+def refine(client, headers=None, **fields):
+    return client.post("/refine", files={"image": ("a.jpg", JPEG)}, data=fields, headers=headers)
+
+
+def finished(client, job_id):
+    """Wait for the end of a job, answer it."""
+
+    def look():
+        job = client.get(f"/jobs/{job_id}").json()
+        return job if job["state"] in ("succeeded", "failed", "cancelled") else None
+
+    return wait_for(look)
+
+
+def refusal(answer, status, code):
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    return answer.json()["detail"]
+
+
+def test_a_job_is_accepted_and_can_be_polled(client):
+    answer = refine(client, steps="7")
+    job = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/jobs/{job['id']}" == job["urls"]["self"]
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (job["state"], job["start"], job["position"]) == ("queued", "embedding", 0)
+    assert (job["progress"]["step"], job["progress"]["steps"]) == (0, 7)
+    again = client.get(job["urls"]["self"])
+    assert (again.status_code, again.json()) == (200, job)
+    assert int(again.headers["retry-after"]) >= 1
+    same = client.get(job["urls"]["self"], headers={"If-None-Match": again.headers["etag"]})
+    assert same.status_code == 304
+    assert [row["id"] for row in client.get("/jobs").json()["jobs"]] == [job["id"]]
+
+
+def test_a_finished_job_has_a_code_an_image_and_a_curve(client, valkey):
+    job_id = refine(client, steps="9").json()["id"]
+    with working(valkey) as telemetry:
+        job = finished(client, job_id)
+    assert (job["state"], job["ended_by"], job["lpips_net"]) == ("succeeded", "steps", "edges")
+    assert (job["progress"]["step"], job["progress"]["eta_s"]) == (9, None)
+    assert "retry-after" not in client.get(f"/jobs/{job_id}").headers
+    result = client.get(f"/jobs/{job_id}/result").json()
+    assert [point["step"] for point in result["curve"]] == list(range(10))
+    assert result["curve"][9]["loss"] < result["curve"][0]["loss"]
+    assert result["image"]["width"] == 64
+    assert result["job"]["id"] == job_id
+    rendered = client.post("/generate", json={"latent_id": result["latent_id"]})
+    assert rendered.json()["code"]["data"] == result["code"]["data"]
+    file = client.get(f"/jobs/{job_id}/result", headers={"Accept": "image/png"})
+    with Image.open(io.BytesIO(file.content)) as image:
+        assert image.format == "PNG"
+        assert "trainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+    npy = client.get(f"/jobs/{job_id}/result", headers={"Accept": "application/x-npy"})
+    assert np.load(io.BytesIO(npy.content)).shape == (18, 512)
+    text = telemetry.registry.get_sample_value
+    assert text("wplus_jobs_finished_total", {"state": "succeeded"}) == 1
+    assert text("wplus_job_steps_total") == 10
+    assert text("wplus_job_run_seconds_count") == text("wplus_job_wait_seconds_count") == 1
+
+
+def test_events_tell_of_every_change_and_can_be_resumed(client, valkey):
+    job_id = refine(client, steps="5").json()["id"]
+    with working(valkey):
+        finished(client, job_id)
+    answer = client.get(f"/jobs/{job_id}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    rows = [dict(line.split(": ", 1) for line in block.splitlines())
+            for block in answer.text.strip().split("\n\n")[1:]]  # fmt: skip
+    states = [json.loads(row["data"])["state"] for row in rows]
+    assert (states[0], states[1], states[-1]) == ("queued", "running", "succeeded")
+    assert [row["event"] for row in rows] == ["progress"] * (len(rows) - 1) + ["end"]
+    assert json.loads(rows[-1]["data"])["progress"]["step"] == 5
+    rest = client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": rows[1]["id"]})
+    assert [line[4:] for line in rest.text.splitlines() if line.startswith("id: ")] == [
+        row["id"] for row in rows[2:]
+    ]
+    none = client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": rows[-1]["id"]})
+    assert "data:" not in none.text
+
+
+def test_a_preview_shows_the_start_then_the_best(client, valkey):
+    job_id = refine(client, steps="2000").json()["id"]
+    before = client.get(f"/jobs/{job_id}/preview", headers={"Accept": "image/png"})
+    assert before.headers["content-type"] == "image/png"
+    refusal(client.get(f"/jobs/{job_id}/result"), 409, "no-result")
+    with working(valkey, step_s=0.01):
+        wait_for(lambda: client.get(f"/jobs/{job_id}").json()["progress"]["step"] > 20)
+        after = client.get(f"/jobs/{job_id}/preview", headers={"Accept": "image/png"})
+        assert after.content != before.content
+        cancelled = client.delete(f"/jobs/{job_id}")
+        assert cancelled.json()["state"] in ("cancelling", "cancelled")
+        job = finished(client, job_id)
+    assert job["state"] == "cancelled"
+    curve = client.get(f"/jobs/{job_id}/result").json()["curve"]
+    assert 20 < len(curve) < 2001
+
+
+def test_a_job_that_never_began_has_nothing_to_show(client):
+    job_id = refine(client).json()["id"]
+    assert client.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+    refusal(client.get(f"/jobs/{job_id}/result"), 409, "no-result")
+    refusal(client.get(f"/jobs/{job_id}/preview"), 409, "no-result")
+    assert client.delete(f"/jobs/{job_id}").status_code == 200
+
+
+def test_a_budget_and_a_target_end_a_job_early(client, valkey):
+    budget = refine(client, steps="5000", time_budget_s="2").json()["id"]
+    target = refine(client, steps="5000", target_lpips="1000").json()["id"]
+    with working(valkey, step_s=0.005):
+        ended = [finished(client, job_id) for job_id in (budget, target)]
+    assert [job["ended_by"] for job in ended] == ["time_budget", "target_lpips"]
+    assert [job["state"] for job in ended] == ["succeeded"] * 2
+    assert 0 < ended[0]["progress"]["step"] < 5000
+    assert ended[1]["progress"]["step"] == 0
+
+
+def test_a_code_can_be_the_start(client, valkey):
+    answer = client.post(
+        "/refine",
+        files={"image": JPEG, "code": (None, json.dumps(CODE))},
+        data={"steps": "1"},
+    )
+    assert answer.json()["start"] == "code"
+    generated = client.post("/generate", json={"code": CODE}).json()
+    by_id = client.post(
+        "/refine",
+        files={"image": JPEG, "latent_id": (None, generated["latent_id"])},
+        data={"steps": "1", "start": "code"},
+    )
+    with working(valkey):
+        curves = []
+        for job in (answer.json(), by_id.json()):
+            finished(client, job["id"])
+            curves.append(client.get(f"/jobs/{job['id']}/result").json()["curve"])
+    assert curves[0] == curves[1]
+
+
+def test_an_idempotency_key_makes_one_job(client):
+    headers = {"Idempotency-Key": "mine"}
+    first, again = (refine(client, headers=headers, steps="5") for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json()["id"] == again.json()["id"]
+    assert again.headers["location"] == first.headers["location"]
+    refusal(refine(client, headers=headers, steps="6"), 422, "idempotency-mismatch")
+    refusal(refine(client, headers={"Idempotency-Key": "x" * 201}), 422, "invalid-request")
+    assert len(client.get("/jobs").json()["jobs"]) == 1
+
+
+def test_a_full_queue_refuses(client):
+    for _ in range(3):
+        assert refine(client).status_code == 202
+    answer = refine(client)
+    refusal(answer, 429, "job-queue-full")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "files"),
+    [
+        ({"steps": "0"}, {"image": JPEG}),
+        ({"steps": "5001"}, {"image": JPEG}),
+        ({"target_lpips": "nan"}, {"image": JPEG}),
+        ({"start": "code"}, {"image": JPEG}),
+        ({"start": "mean"}, {"image": JPEG, "code": (None, json.dumps(CODE))}),
+        ({}, {"code": (None, json.dumps(CODE))}),
+    ],
+)
+def test_what_makes_no_sense_is_refused(client, fields, files):
+    refusal(client.post("/refine", data=fields, files=files), 422, "invalid-request")
+    assert client.get("/jobs").json()["jobs"] == []
+
+
+@pytest.mark.parametrize("path", ["", "/events", "/preview", "/result"])
+@pytest.mark.parametrize("job_id", ["A" * 22, "x:ev"])
+def test_an_unknown_job_is_not_found(client, path, job_id):
+    refusal(client.get(f"/jobs/{job_id}{path}"), 404, "unknown-job")
+
+
+def test_without_redis_only_jobs_are_missing(serve):
+    with serve() as client:
+        refusal(refine(client), 503, "jobs-unavailable")
+        refusal(client.get("/jobs"), 503, "jobs-unavailable")
+        assert client.post("/generate?seed=1").status_code == 200
+
+
+def test_a_redis_that_died_is_told_and_comes_back(client, valkey):
+    assert refine(client).status_code == 202
+    valkey.kill()
+    refusal(refine(client), 503, "jobs-unavailable")
+    refusal(client.get("/jobs"), 503, "jobs-unavailable")
+    assert client.post("/generate?seed=1").status_code == 200
+    assert 'wplus_redis_errors_total{op="list"}' in client.get("/metrics").text
+    valkey.start()
+    assert len(client.get("/jobs").json()["jobs"]) == 1
+
+
+def test_streams_end_where_the_service_drains(client):
+    job_id = refine(client).json()["id"]
+    thread, answers = in_background(lambda: client.get(f"/jobs/{job_id}/events"))
+    client.runtime.gate.drain()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert "event: end" not in answers[0].text
+
+
+def test_jobs_are_their_keys_own(serve, valkey, tmp_path):
+    keys = {name: f"{name}-secret-key" for name in ("alice", "bob")}
+    rows = [f"{name} {hashlib.sha256(key.encode()).hexdigest()}" for name, key in keys.items()]
+    file = tmp_path / "keys"
+    file.write_text("\n".join(rows))
+    alice, bob = ({"X-API-Key": key} for key in keys.values())
+    with serve(redis_url=valkey.url, api_keys=file) as client:
+        assert refine(client).status_code == 401
+        job_id = refine(client, headers=alice).json()["id"]
+        for path in ("", "/events", "/preview", "/result"):
+            refusal(client.get(f"/jobs/{job_id}{path}", headers=bob), 404, "unknown-job")
+        refusal(client.delete(f"/jobs/{job_id}", headers=bob), 404, "unknown-job")
+        assert client.get("/jobs", headers=bob).json()["jobs"] == []
+        assert len(client.get("/jobs", headers=alice).json()["jobs"]) == 1
+        assert client.get(f"/jobs/{job_id}", headers=alice).json()["state"] == "queued"
+
+
+def test_metrics_show_the_queue(client):
+    refine(client)
+    text = client.get("/metrics").text
+    assert "wplus_jobs_submitted_total 1.0" in text
+    for name in ("jobs_queued", "jobs_pending", "jobs_oldest_queued_age_seconds"):
+        assert f"\nwplus_{name} " in text
+
+
+def test_the_worker_steps_aside_for_requests(valkey, serve):
+    predictor = Held()
+    with serve(predictor, redis_url=valkey.url, shared_device="cpu0") as client:
+        leases = Leases(valkey.connect(), 30, "cpu0")
+        assert not leases.is_busy()
+        predictor.hold = True
+        thread, _ = in_background(lambda: client.post("/generate?seed=1"))
+        wait_until(leases.is_busy)
+        predictor.go.set()
+        thread.join()
+        wait_until(lambda: not leases.is_busy())

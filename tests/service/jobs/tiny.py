@@ -1,0 +1,21 @@
+"""A worker on the tiny generator: `python -m tests.service.jobs.tiny`.
+
+It reads the settings as the real one does, and TINY_STEP_S, the least time of a step.
+"""
+
+import os
+import sys
+
+import torch
+
+from service import logs
+from service.jobs.worker.__main__ import work
+from service.settings import Settings
+from tests.model_core.tiny import tiny_refiner
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    settings = Settings()
+    logs.set_up("info", "text")
+    refiner = tiny_refiner(float(os.environ.get("TINY_STEP_S", "0")))
+    sys.exit(work(settings, settings.redis_url.get_secret_value(), refiner))

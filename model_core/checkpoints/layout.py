@@ -1,5 +1,6 @@
 """Tell where a cache keeps each output, and whether it is there."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from model_core.checkpoints.registry import PACKS, Member, Output, Pack
 from model_core.errors import CheckpointError
 
 DEFAULT_CACHE = "~/.cache/wplus"
+DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 State = Literal["present", "missing", "outdated", "damaged"]
 
@@ -61,6 +65,42 @@ def verified_path(cache: Path, name: str) -> Path:
         raise CheckpointError(
             f"{path} must have SHA-256 {pinned}, got {digest}; delete it and run "
             "`python -m model_core.checkpoints pull`"
+        )
+    return path
+
+
+def converted_path(cache: Path, name: str) -> Path:
+    """Return where a cache keeps the network that a user converted under a name.
+
+    Raises:
+        CheckpointError: If the name is not a plain one, or is that of a pack's output.
+    """
+    if not PLAIN_NAME.fullmatch(name):
+        raise CheckpointError(f"name must be letters, digits, dots, - and _, got {name[:80]!r}")
+    if is_packed(name):
+        raise CheckpointError(f"name must be a new one, got {name!r}, that of a default")
+    return cache / "converted" / f"{name}.safetensors"
+
+
+def is_packed(name: str) -> bool:
+    """Whether a pack has an output of that name."""
+    return any(output.name == name for _, output in all_outputs())
+
+
+def network_path(cache: Path, name: str) -> Path:
+    """Return where a network lies, of a pack or converted; a pack's bytes are checked.
+
+    Raises:
+        CheckpointError: If it is missing, or not the one that is pinned.
+    """
+    if is_packed(name):
+        return verified_path(cache, name)
+    path = converted_path(cache, name)
+    if not path.is_file():
+        known = sorted(each.stem for each in path.parent.glob("*.safetensors"))
+        raise CheckpointError(
+            f"name must be {[each.name for _, each in all_outputs()]} or converted "
+            f"({known or 'none is'}), got {name!r}"
         )
     return path
 

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model_core.checkpoints.w_statistics import w_statistics
 from model_core.errors import CheckpointError
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-
-STATISTICS_SEED = 0
-STATISTICS_SAMPLES = 50_000
 
 
 class IrGraph:
@@ -89,21 +87,8 @@ def convert_mobilestylegan(data_dir: Path) -> tuple[dict[str, Tensor], dict[str,
     if missing:
         raise CheckpointError(f"the IR must hold every layer, got none for {sorted(missing)}")
     generator.load_state_dict(state, strict=False)
-    state["w_mean"], state["w_std"] = _w_statistics(generator)
+    state["w_mean"], state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)
     return state, asdict(config)
-
-
-@torch.inference_mode()
-def _w_statistics(generator: MobileStyleGAN) -> tuple[Tensor, Tensor]:
-    """Estimate mean and standard deviation of W, (w_dim,) each.
-
-    In float64 from NumPy's portable normals, so that every machine writes the same bytes.
-    """
-    random = np.random.default_rng(STATISTICS_SEED)
-    mapping = generator.mapping_network.double()
-    z = torch.from_numpy(random.standard_normal((STATISTICS_SAMPLES, generator.w_dim)))
-    w = torch.cat([mapping(batch) for batch in z.split(2000)])
-    return w.mean(dim=0).float(), w.std(dim=0).float()
 
 
 def _mapping(graph: IrGraph) -> dict[str, Tensor]:

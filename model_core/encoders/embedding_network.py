@@ -28,6 +28,8 @@ class EmbeddingNetworkConfig:
             costs a quarter, and the features are brought to the same grid.
         identity: Name of the identity encoder's weights.
         identity_dim: Length of the identity feature.
+        disentangled: Whether identity and attributes are encoded apart and merged; without, the
+            regressor reads the ResNet-50's features as they are (the ablation of table 4).
     """
 
     num_ws: int = 18
@@ -36,6 +38,7 @@ class EmbeddingNetworkConfig:
     attribute_px: int = 256
     identity: str = "dlib-resnet29"
     identity_dim: int = 256
+    disentangled: bool = True
 
     @property
     def side(self) -> int:
@@ -98,7 +101,8 @@ class EmbeddingNetwork(nn.Module):
         self.identity = identity
         self.attribute = AttributeEncoder()
         self._cells = config.img_px // ATTRIBUTE_STRIDE
-        self.merge = Denormalization(ATTRIBUTE_CHANNELS, config.identity_dim)
+        if config.disentangled:
+            self.merge = Denormalization(ATTRIBUTE_CHANNELS, config.identity_dim)
         self.regressor = TreeConnect(ATTRIBUTE_CHANNELS, self._cells**2, config.side)
         self.register_buffer("w_mean", w_mean.clone())
         self.register_buffer("w_std", w_std.clone())
@@ -114,6 +118,8 @@ class EmbeddingNetwork(nn.Module):
             img: Where attributes come from (and identity, unless identity_img is given).
             identity_img: Where identity comes from: figure 9 of the paper.
         """
+        if not self.config.disentangled:
+            return self._regress(self.read_attributes(img))
         f_id = self.identity(img if identity_img is None else identity_img)
         return self.decode(self.read_attributes(img), f_id)
 
@@ -134,5 +140,10 @@ class EmbeddingNetwork(nn.Module):
         f_id: Float[Tensor, "batch identity_dim"],
     ) -> Float[Tensor, "batch num_ws w_dim"]:
         """Merge the two features and regress the code."""
-        delta: Tensor = self.regressor(self.merge(f_attr, f_id)).float()
+        return self._regress(self.merge(f_attr, f_id) if self.config.disentangled else f_attr)
+
+    def _regress(
+        self, features: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        delta: Tensor = self.regressor(features).float()
         return self.w_mean + self.w_std * delta.reshape(-1, self.config.num_ws, self.config.w_dim)

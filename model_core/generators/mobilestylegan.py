@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
-from model_core.generators.ops import inverse_haar, normalize_second_moment
+from model_core.generators.mapping import Mapping
+from model_core.generators.ops import LEAKY_SLOPE, inverse_haar
 
-MAPPING_GAIN = 2**0.5
-LEAKY_SLOPE = 0.2
+__all__ = ["LEAKY_SLOPE", "MobileStyleGAN", "MobileStyleGANConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,6 @@ class MobileStyleGANConfig:
     def img_resolution(self) -> int:
         """Side of the image: every block doubles the constant, the last wavelet once more."""
         return int(self.const_size_px * 2 ** (len(self.widths) + 1))
-
-
-class Mapping(nn.Module):
-    """z -> w: normalisation and leaky fully connected layers."""
-
-    def __init__(self, w_dim: int, layers: int):
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(w_dim, w_dim) for _ in range(layers))
-
-    def forward(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Map z ~ N(0, I) to W."""
-        x = normalize_second_moment(z)
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), LEAKY_SLOPE) * MAPPING_GAIN
-        return x
 
 
 class StyledConv(nn.Module):

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+LEAKY_SLOPE = 0.2
+
 
 def normalize_second_moment(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
     """Scale every row to a mean square of one (StyleGAN's pixel norm on z)."""
@@ -26,3 +28,19 @@ def inverse_haar(
     total, difference = hl + hh, hl - hh
     quads = torch.stack([top + total, top - total, bottom + difference, bottom - difference], dim=2)
     return F.pixel_shuffle(quads.reshape(batch, channels, height, width), 2) * 0.5
+
+
+def binomial_kernel(taps: tuple[int, ...], like: Tensor) -> Float[Tensor, "1 1 size size"]:
+    """Return the square low-pass filter whose rows and columns are the taps, with sum one."""
+    row = like.new_tensor(taps)
+    return (torch.outer(row, row) / row.sum() ** 2)[None, None]
+
+
+def filter_channels(
+    x: Float[Tensor, "batch channels height width"],
+    kernel: Float[Tensor, "1 1 size size"],
+    padding: int,
+) -> Float[Tensor, "batch channels height2 width2"]:
+    """Convolve every channel with one small symmetric filter."""
+    channels = x.shape[1]
+    return F.conv2d(x, kernel.expand(channels, -1, -1, -1), padding=padding, groups=channels)

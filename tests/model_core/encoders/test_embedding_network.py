@@ -111,3 +111,18 @@ def test_treeconnect_refuses_a_square_that_the_cells_do_not_divide():
 def test_config_refuses_a_code_that_is_no_square():
     with pytest.raises(InvalidInputError, match="square"):
         _ = EmbeddingNetworkConfig(num_ws=14, w_dim=512).side
+
+
+@torch.no_grad()
+def test_without_disentangling_a_single_resnet_is_read(network):
+    config = dataclasses.replace(network.config, disentangled=False)
+    single = EmbeddingNetwork(config, MeanColour(), network.w_mean, network.w_std).eval()
+    assert not any(name.startswith("merge") for name, _ in single.named_parameters())
+    a, b = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 64, 64) + 1
+    assert torch.equal(single(a, b), single(a))
+    assert torch.equal(single(a), single.decode(single.read_attributes(a), single.identity(b)))
+    assert not torch.equal(single(a), single(b))
+
+
+def test_a_config_from_before_the_ablation_is_disentangled():
+    assert EmbeddingNetworkConfig(num_ws=16, w_dim=16, identity_dim=12).disentangled

@@ -1,0 +1,133 @@
+"""Convert a checkpoint of another project: safetensors with a sidecar, and a picture to look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from model_core.checkpoints.doctor import read_checkpoint
+from model_core.checkpoints.files import file_digest
+from model_core.checkpoints.foreign.contents import Foreign
+from model_core.checkpoints.layout import converted_path
+from model_core.checkpoints.store import save_network
+from model_core.checkpoints.w_statistics import w_statistics
+from model_core.errors import CheckpointError
+from model_core.generators.contract import Generator
+from model_core.generators.families import FAMILIES
+from model_core.synthesizer import Synthesizer
+
+LICENCE_NOTE = (
+    "Brought by the user: the licence of the original file holds. NVIDIA's StyleGAN and StyleGAN2 "
+    "weights, and what was trained from them, are for non-commercial use."
+)
+SAMPLES = 4
+SAMPLE_PSI = 0.7
+SHEET_PX = 512
+FAR_MEAN = 1.0
+
+
+def bring(
+    source: Path, cache: Path, name: str, licence: str, say: Callable[[str], None]
+) -> list[Path]:
+    """Convert a checkpoint into the cache.
+
+    Args:
+        source: The file.
+        cache: The cache's folder.
+        name: What the network is to be called; an encoder beside it gets `-encoder` behind that.
+        licence: What the sidecar says of the licence.
+        say: Told of every remark and step.
+
+    Returns:
+        The files that were made, sidecars left out.
+    Raises:
+        CheckpointError: If the file cannot be read or its network is not whole.
+    """
+    path = converted_path(cache, name)
+    foreign = read_checkpoint(source)
+    about = {
+        "licence": licence,
+        "licence_note": LICENCE_NOTE,
+        "source": {"file": source.name, "sha256": file_digest(source), "layout": foreign.layout},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if foreign.family not in FAMILIES:
+        _tell(foreign, say)
+        return [_save(path, foreign, about)[0]]
+    generator = complete_generator(foreign)
+    _tell(foreign, say)
+    made, fingerprint = _save(path, foreign, about)
+    files = [made]
+    for companion in foreign.companions:
+        beside = converted_path(cache, f"{name}-encoder")
+        files.append(_save(beside, companion, about | {"generator": fingerprint})[0])
+    say("drawing four samples")
+    files.append(_draw_samples(generator, path.with_suffix(".jpg")))
+    return files
+
+
+def complete_generator(foreign: Foreign) -> Generator:
+    """Fill a generator, estimating what no file holds; its state is completed as well.
+
+    Raises:
+        CheckpointError: If a tensor is missing or of another size.
+    """
+    generator = FAMILIES[foreign.family](foreign.config)
+    shapes = {key: value.shape for key, value in generator.state_dict().items()}
+    for key, value in foreign.state.items():
+        if key not in shapes or value.shape != shapes[key]:
+            raise CheckpointError(
+                f"{key} must be {_size(shapes.get(key))}, got {_size(value.shape)}"
+            )
+    if missing := shapes.keys() - foreign.state.keys() - {"w_mean", "w_std"}:
+        raise CheckpointError(
+            f"checkpoint must hold every layer, got none for {sorted(missing)[:4]}"
+        )
+    generator.load_state_dict(foreign.state, strict=False)
+    mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)  # type: ignore[arg-type]
+    known: Tensor = foreign.state.setdefault("w_mean", mean)
+    distance = float(
+        ((known - mean) / foreign.state["w_std"].clamp_min(1e-8)).square().mean().sqrt()
+    )
+    if distance > FAR_MEAN:
+        foreign.remarks.append(
+            f"the mean code lies {distance:.1f} standard deviations from what the mapping network "
+            "gives: the two may not belong together"
+        )
+    generator.load_state_dict(foreign.state)
+    return generator.eval().requires_grad_(False)
+
+
+def _save(path: Path, foreign: Foreign, about: dict[str, Any]) -> tuple[Path, str]:
+    facts = {"name": path.stem, "family": foreign.family, "config": foreign.config}
+    sidecar = save_network(path, foreign.state, about | facts | {"remarks": foreign.remarks})
+    return path, str(sidecar["sha256"])
+
+
+def _tell(foreign: Foreign, say: Callable[[str], None]) -> None:
+    for remark in foreign.remarks:
+        say(remark)
+
+
+@torch.inference_mode()
+def _draw_samples(generator: Generator, path: Path) -> Path:
+    """Render four random codes side by side, JPEG."""
+    z = np.random.default_rng(0).standard_normal((SAMPLES, generator.w_dim))
+    w = generator.truncate(generator.mapping(torch.from_numpy(z).float()), SAMPLE_PSI)
+    images = Synthesizer(generator, backend="eager")(w[:, None].repeat(1, generator.num_ws, 1))
+    side = min(SHEET_PX, generator.img_resolution)
+    sheet = Image.new("RGB", (SAMPLES * side, side))
+    for i, image in enumerate(images.numpy()):
+        sheet.paste(
+            Image.fromarray(image).resize((side, side), Image.Resampling.BOX), (i * side, 0)
+        )
+    sheet.save(path, quality=90)
+    return path
+
+
+def _size(shape: torch.Size | None) -> object:
+    return "absent" if shape is None else tuple(shape)

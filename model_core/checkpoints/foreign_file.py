@@ -1,0 +1,163 @@
+"""Open a checkpoint of any container: torch's zip, torch's old format, a plain pickle, safetensors.
+
+Files are mapped, not read: a tensor is loaded when it is used, and looking at a file is cheap.
+"""
+
+import mmap
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from model_core.checkpoints import pickle_names
+from model_core.checkpoints.pickle_machine import Budget, Construct, Name
+from model_core.checkpoints.pickle_names import STORAGES, Storage
+from model_core.checkpoints.restricted_pickle import DAMAGE, load_pickle
+from model_core.errors import CheckpointError
+
+OLD_MAGIC = 0x1950A86A20F9469CFC6C
+MAX_STORAGES = 100_000
+LOCAL_HEADER_BYTES = 30
+
+
+def read_foreign(path: Path) -> Any:
+    """Read what a checkpoint holds; nothing in it is run.
+
+    Returns:
+        Dicts, lists, tuples, text, numbers, tensors and arrays, nested as the file has them.
+        Objects of classes are dicts of their attributes.
+    Raises:
+        CheckpointError: If the file is missing, damaged, or holds what no checkpoint should.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        with path.open("rb") as file:
+            # Copy on write: torch wants memory that it may write to. Nothing reaches the file.
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        if bytes(data[:4]) == b"PK\x03\x04":
+            return _read_zip(path, data)
+        if bytes(data[257:262]) == b"ustar":
+            raise CheckpointError(
+                f"{path.name} must be saved by torch 0.2 or later, got the tar format before it"
+            )
+        return read_pickles(data)
+    except CheckpointError as err:
+        raise CheckpointError(f"{path.name}: {err}") from err
+    except (*DAMAGE, OSError, SafetensorError, zipfile.BadZipFile) as err:
+        raise CheckpointError(f"{path.name} must be a readable checkpoint, got {err}") from err
+
+
+def read_pickles(data: memoryview, nested: bool = False) -> Any:
+    """Read a plain pickle, or torch's format before 1.6: pickles and then raw numbers.
+
+    Args:
+        data: The file.
+        nested: Whether it was inside a pickle; such files do not hold further ones.
+    """
+    budget = Budget.of(len(data))
+    find = pickle_names.find if nested else _find_with_files
+    value, at = load_pickle(data, find, budget)
+    if not isinstance(value, int) or value != OLD_MAGIC:
+        return value
+    for _ in ("protocol", "system"):
+        _, at = load_pickle(data, find, budget, at=at)
+    # The numbers stand behind the pickle that refers to them: it is read for its end, then again.
+    ids: dict[str, tuple[torch.dtype, int]] = {}
+
+    def note(identity: object) -> Storage:
+        key, dtype, count = _storage_id(identity)
+        ids[key] = dtype, count
+        return Storage(None)
+
+    _, end = load_pickle(data, find, budget, note, at)
+    keys, start = load_pickle(data, find, budget, at=end)
+    storages: dict[str, Storage] = {}
+    for key in keys:
+        dtype, count = ids[str(key)]
+        if int.from_bytes(data[start : start + 8], "little") != count:
+            raise CheckpointError(f"storage {key} must have {count} numbers, got another count")
+        raw = data[start + 8 : start + 8 + count * dtype.itemsize]
+        budget.spend(len(raw))
+        storages[str(key)] = _storage(memoryview(bytearray(raw)), dtype, count)
+        start += 8 + len(raw)
+    value, _ = load_pickle(data, find, budget, lambda it: storages[_storage_id(it)[0]], at)
+    return value
+
+
+def _find_with_files(name: Name) -> Construct | None:
+    """Know one name more: a storage that was saved as a file inside the pickle."""
+    if str(name) == "torch.storage._load_from_bytes":
+        return _nested_file
+    return pickle_names.find(name)
+
+
+def _nested_file(arguments: tuple[Any, ...], budget: Budget) -> Any:
+    (content,) = arguments
+    budget.spend(2 * len(content))
+    return read_pickles(memoryview(content), nested=True)
+
+
+def _read_zip(path: Path, data: memoryview) -> Any:
+    """Read torch's format since 1.6: data.pkl, and one member per storage, none compressed."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+    if "data.pkl" not in members or "constants.pkl" in members:
+        raise CheckpointError("a zip must be one of torch.save, got TorchScript or another archive")
+    if len(members) > MAX_STORAGES or any(info.compress_type for info in members.values()):
+        raise CheckpointError("members of torch's zip must be stored as they are, got compressed")
+
+    def member(name: str) -> memoryview:
+        info = members[name]
+        start = info.header_offset + LOCAL_HEADER_BYTES
+        header = data[start - LOCAL_HEADER_BYTES : start]
+        start += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        content = data[start : start + info.file_size]
+        if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
+            raise CheckpointError(
+                f"{name} must have its checksum, got another: the file is damaged"
+            )
+        return content
+
+    if "byteorder" in members and bytes(member("byteorder")) != b"little":
+        raise CheckpointError("numbers must be little-endian, got another byte order")
+    budget = Budget.of(len(data))
+    value, _ = load_pickle(member("data.pkl"), pickle_names.find, budget, _storages_of(member))
+    return value
+
+
+def _storages_of(member: Callable[[str], memoryview]) -> Callable[[object], Storage]:
+    """Return a resolver of persistent ids that opens every storage once."""
+    opened: dict[str, Storage] = {}
+
+    def resolve(identity: object) -> Storage:
+        key, dtype, count = _storage_id(identity)
+        if key not in opened:
+            opened[key] = _storage(member(f"data/{key}"), dtype, count)
+        return opened[key]
+
+    return resolve
+
+
+def _storage_id(identity: object) -> tuple[str, torch.dtype, int]:
+    """Take a persistent id apart: key, type, count of numbers."""
+    kind, dtype, key, _, count = identity[:5]  # type: ignore[index]
+    views = identity[5:]  # type: ignore[index]
+    if kind != "storage" or not isinstance(dtype, Name) or any(views):
+        raise CheckpointError("a persistent id must be a storage without views, got another")
+    if dtype.name not in STORAGES:
+        raise CheckpointError(f"a storage must hold plain numbers, got {dtype.name[:40]}")
+    return str(key), STORAGES[dtype.name], int(count)
+
+
+def _storage(data: memoryview, dtype: torch.dtype, count: int) -> Storage:
+    if len(data) < count * dtype.itemsize:
+        raise CheckpointError(f"a storage must have {count} numbers, got {len(data)} bytes")
+    if not count:
+        return Storage(torch.empty(0, dtype=dtype))
+    return Storage(torch.frombuffer(data, dtype=dtype, count=count))

@@ -1,0 +1,241 @@
+"""The names that may stand in a checkpoint's pickle, and what is made in their place.
+
+Nothing here is what the name stands for: a network becomes a record of its attributes, a subclass
+of dict a dict, a parameter a tensor.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model_core.checkpoints.pickle_machine import Budget, Construct, Name, Record
+from model_core.checkpoints.restricted_pickle import plain_key
+from model_core.errors import CheckpointError
+
+MAX_AXES = 8
+
+STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "UntypedStorage": torch.uint8,
+}
+"""Torch's storage classes and what they hold."""
+
+
+class Ordered(dict[Any, Any]):
+    """A dict whose attributes (torch keeps versions there) are not read."""
+
+    def set_state(self, _state: Any, _budget: Budget) -> None:
+        """Ignore the attributes."""
+
+
+class Array(np.ndarray):
+    """An array that gets its contents after it was made, as NumPy pickles it."""
+
+    def set_state(self, state: Any, budget: Budget) -> None:
+        """Take version, shape, type, order and raw bytes (a list, where it holds objects)."""
+        version, shape, dtype, fortran, raw = state
+        kind = dtype.numpy()
+        shape = _shape(shape)
+        size = len(raw) if kind.hasobject else len(raw) // kind.itemsize
+        if math.prod(shape) != size or isinstance(raw, list) != kind.hasobject:
+            raise CheckpointError(f"array must have {math.prod(shape)} numbers, got {size}")
+        budget.spend(size * kind.itemsize)
+        self.__setstate__((int(version), shape, kind, bool(fortran), raw))  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class DType:
+    """An array's type: kind and size, then byte order."""
+
+    code: str
+    order: str = "<"
+
+    def set_state(self, state: Any, _budget: Budget) -> None:
+        """Take the byte order; fields and alignment must be absent."""
+        self.order = str(state[1])
+
+    def numpy(self) -> "np.dtype[Any]":
+        """Return NumPy's type; objects, numbers up to 8 bytes and booleans are let through."""
+        code = "O" if self.code.startswith("O") else self.code
+        if code not in {
+            "O",
+            "b1",
+            "f2",
+            "f4",
+            "f8",
+            "i1",
+            "i2",
+            "i4",
+            "i8",
+            "u1",
+            "u2",
+            "u4",
+            "u8",
+        }:
+            raise CheckpointError(f"arrays must hold numbers, got {self.code[:20]!r}")
+        return np.dtype(code if self.order == "|" else self.order + code)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Numbers in a file that tensors look at.
+
+    Attributes:
+        flat: All of them, one axis; None while torch's old format has not got to them.
+    """
+
+    flat: Tensor | None
+
+
+def find(name: Name) -> Construct | None:
+    """Return the constructor of a name; None where the name may not stand in a checkpoint."""
+    if name.module == "torch" and name.name in STORAGES.keys() - {"UntypedStorage"}:
+        return _value_only
+    return KNOWN.get(str(name))
+
+
+def _value_only(_arguments: tuple[Any, ...], _budget: Budget) -> Any:
+    raise CheckpointError("a type in a pickle must only be named, got a call of it")
+
+
+def _record(_arguments: tuple[Any, ...], _budget: Budget) -> Record:
+    return Record()
+
+
+def _persistent_class(arguments: tuple[Any, ...], budget: Budget) -> Record:
+    """Take the state of an object that carries its source code, which is not looked at."""
+    meta = arguments[0]
+    record = Record(class_name=str(meta["class_name"]))
+    record.set_state(meta["state"], budget)
+    return record
+
+
+def _ordered(arguments: tuple[Any, ...], _budget: Budget) -> Ordered:
+    pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
+    return Ordered({plain_key(key): value for key, value in pairs})
+
+
+def _set(arguments: tuple[Any, ...], _budget: Budget) -> set[Any]:
+    return set(map(plain_key, *arguments))
+
+
+def _encoded(arguments: tuple[Any, ...], budget: Budget) -> bytes:
+    text, encoding = arguments
+    if encoding != "latin1":
+        raise CheckpointError(f"bytes in a pickle must be latin1, got {str(encoding)[:20]!r}")
+    budget.spend(len(text))
+    return str(text).encode("latin1")
+
+
+def _array(_arguments: tuple[Any, ...], _budget: Budget) -> Array:
+    return np.empty(0, np.float32).view(Array)
+
+
+def _array_of_buffer(arguments: tuple[Any, ...], budget: Budget) -> Array:
+    raw, dtype, shape, order = arguments
+    array = np.empty(0, np.float32).view(Array)
+    array.set_state((1, shape, dtype, order == "F", raw), budget)
+    return array
+
+
+def _dtype(arguments: tuple[Any, ...], _budget: Budget) -> DType:
+    return DType(str(arguments[0]))
+
+
+def _scalar(arguments: tuple[Any, ...], _budget: Budget) -> Any:
+    dtype, raw = arguments
+    return np.frombuffer(raw, dtype.numpy(), count=1)[0].item()
+
+
+def _shape(shape: object) -> tuple[int, ...]:
+    if not isinstance(shape, tuple | list) or len(shape) > MAX_AXES:
+        raise CheckpointError(f"a shape must have at most {MAX_AXES} axes, got another")
+    if not all(isinstance(side, int) and 0 <= side < 1 << 40 for side in shape):
+        raise CheckpointError("a shape must be numbers from 0 up, got others")
+    return tuple(shape)
+
+
+def _size(arguments: tuple[Any, ...], _budget: Budget) -> tuple[int, ...]:
+    return _shape(arguments[0])
+
+
+def _tensor(arguments: tuple[Any, ...], _budget: Budget) -> Tensor | None:
+    """Look at a storage; torch's older call ends with the stride, newer ones say more."""
+    storage, offset, size, stride = arguments[:4]
+    size, stride = _shape(size), _shape(stride)
+    if not isinstance(storage, Storage) or len(size) != len(stride):
+        raise CheckpointError("a tensor must stand on a storage, got another value")
+    if storage.flat is None:
+        return None
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    count = storage.flat.numel()
+    if math.prod(size) and not (0 <= offset <= last < count and math.prod(size) <= count):
+        raise CheckpointError(f"a tensor must lie within its {count} numbers, got {size}")
+    if not math.prod(size):
+        return storage.flat.new_empty(size)
+    return storage.flat.as_strided(size, stride, offset)
+
+
+def _parameter(arguments: tuple[Any, ...], _budget: Budget) -> Any:
+    return arguments[0]
+
+
+def _typed_tensor(arguments: tuple[Any, ...], budget: Budget) -> Any:
+    """Make a tensor that had attributes or a type of its own, without them."""
+    maker, _, inner = arguments[:3]
+    if not isinstance(maker, Name) or maker.module != "torch._utils":
+        raise CheckpointError("a tensor must be made by torch._utils, got another maker")
+    construct = find(maker)
+    return construct(inner, budget) if construct else None
+
+
+def _device(arguments: tuple[Any, ...], _budget: Budget) -> str:
+    return ":".join(map(str, arguments))
+
+
+_NUMPY: dict[str, Construct] = {"multiarray._reconstruct": _array, "multiarray.scalar": _scalar}
+_NUMPY["numeric._frombuffer"] = _array_of_buffer
+
+KNOWN: dict[str, Construct] = {
+    "_codecs.encode": _encoded,
+    "argparse.Namespace": _record,
+    "collections.OrderedDict": _ordered,
+    "collections.defaultdict": _ordered,
+    "builtins.set": _set,
+    "builtins.frozenset": _set,
+    "__builtin__.set": _set,
+    "builtins.dict": _value_only,
+    "builtins.list": _value_only,
+    "dnnlib.util.EasyDict": _record,
+    "dnnlib.tflib.network.Network": _record,
+    "torch_utils.persistence._reconstruct_persistent_obj": _persistent_class,
+    "numpy.ndarray": _value_only,
+    "numpy.dtype": _dtype,
+    **{f"numpy.core.{name}": make for name, make in _NUMPY.items()},
+    **{f"numpy._core.{name}": make for name, make in _NUMPY.items()},
+    "torch.Size": _size,
+    "torch.Tensor": _value_only,
+    "torch.device": _device,
+    "torch.nn.parameter.Parameter": _value_only,
+    "torch.storage.UntypedStorage": _value_only,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _typed_tensor,
+    **{f"torch.{name}": _value_only for name in ("float32", "float16", "bfloat16", "int64")},
+}
+"""Every known name and its constructor."""

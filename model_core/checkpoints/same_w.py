@@ -1,0 +1,57 @@
+"""Measure whether two generators share W: the same codes, and the same person on both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from model_core.errors import InvalidInputError
+from model_core.loading import load_generator, load_identity
+from model_core.metrics import identity_similarity
+
+CODES = 100
+FACES = 4
+PSI = 0.7
+FACE_PX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SharedW:
+    """How near two generators are.
+
+    Attributes:
+        w_distance: Largest difference of a component of the same z, mapped by both.
+        similarities: Cosine of face descriptors, the same code rendered by both, face by face.
+    """
+
+    w_distance: float
+    similarities: list[float]
+
+
+@torch.inference_mode()
+def compare_w(cache: Path, name: str, other: str) -> SharedW:
+    """Map the same z by both generators, and render the first one's codes on both.
+
+    Raises:
+        CheckpointError: If a generator is missing or damaged.
+        InvalidInputError: If their codes differ in shape.
+    """
+    (a, _), (b, _) = load_generator(cache, name), load_generator(cache, other)
+    if (a.num_ws, a.w_dim) != (b.num_ws, b.w_dim):
+        raise InvalidInputError(
+            f"codes of {other} must be {a.num_ws} x {a.w_dim} as those of {name}, "
+            f"got {b.num_ws} x {b.w_dim}"
+        )
+    z = torch.from_numpy(np.random.default_rng(0).standard_normal((CODES, a.w_dim))).float()
+    w = a.mapping(z)
+    distance = float((w - b.mapping(z)).abs().max())
+    recogniser = load_identity(cache)
+    similarities = []
+    for code in a.truncate(w[:FACES], PSI):
+        ws = code.expand(1, a.num_ws, -1)
+        faces = [F.adaptive_avg_pool2d(g.synthesis(ws).clamp(-1, 1), FACE_PX) for g in (a, b)]
+        descriptors = [recogniser.descriptor(face) for face in faces]
+        similarities.append(float(identity_similarity(*descriptors)))
+    return SharedW(distance, similarities)

@@ -1,0 +1,158 @@
+"""StyleGAN2: modulated convolutions and an image that is summed up over the sizes.
+
+Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", and "Training
+Generative Adversarial Networks with Limited Data" (the half precision and its clamp). Weights hold
+what the originals multiply at run time: equalised scale, gain and learning rate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_core.generators.contract import Generator
+from model_core.generators.mapping import Mapping
+from model_core.generators.modulation import modulated_conv, upsample
+from model_core.generators.ops import LEAKY_SLOPE
+
+ACTIVATION_GAIN = 2**0.5
+
+
+@dataclass(frozen=True, slots=True)
+class StyleGAN2Config:
+    """Sizes of the network; saved beside its weights.
+
+    Attributes:
+        widths: Channels at each size, from 4 px up; every entry doubles the size.
+        w_dim: Width of z and of a row of W+.
+        mapping_layers: Layers of the mapping network.
+        clamp: Bound of the features that half precision needs; 0 is none.
+    """
+
+    widths: tuple[int, ...]
+    w_dim: int = 512
+    mapping_layers: int = 8
+    clamp: float = 0.0
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of a code: two per size."""
+        return 2 * len(self.widths)
+
+    @property
+    def img_resolution(self) -> int:
+        """Side of the image, px."""
+        return int(2 ** (len(self.widths) + 1))
+
+
+class StyledConv(nn.Module):
+    """Modulated convolution, noise, bias, activation."""
+
+    noise: Tensor
+
+    def __init__(self, inputs: int, outputs: int, size_px: int, up: bool, config: StyleGAN2Config):
+        super().__init__()
+        self.up, self.clamp = up, config.clamp
+        self.affine = nn.Linear(config.w_dim, inputs)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3) * (9 * inputs) ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise", torch.zeros(1, 1, size_px, size_px))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch inputs size size"],
+        w: Float[Tensor, "batch w_dim"],
+        noise: Float[Tensor, "..."] | None,
+    ) -> Float[Tensor, "batch outputs size2 size2"]:
+        """Apply the layer with the style read from w; noise None means the layer's own."""
+        x = modulated_conv(x, self.weight, self.affine(w), self.up)
+        x = x + self.noise_strength * (self.noise if noise is None else noise.to(x.dtype))
+        x = F.leaky_relu(x + self.bias[:, None, None], LEAKY_SLOPE) * ACTIVATION_GAIN
+        return x.clamp(-self.clamp, self.clamp) if self.clamp else x
+
+
+class ToImage(nn.Module):
+    """Features to RGB: a modulated 1x1 convolution without demodulation, in float32 after it."""
+
+    def __init__(self, inputs: int, config: StyleGAN2Config):
+        super().__init__()
+        self.clamp = config.clamp
+        self.affine = nn.Linear(config.w_dim, inputs)
+        self.conv = nn.Conv2d(inputs, 3, 1)
+
+    def forward(
+        self, x: Float[Tensor, "batch inputs size size"], w: Float[Tensor, "batch w_dim"]
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Return what these features add to the image."""
+        img: Tensor = self.conv(x * self.affine(w)[:, :, None, None])
+        img = img.clamp(-self.clamp, self.clamp) if self.clamp else img
+        return img.float()
+
+
+class StyleGAN2(Generator):
+    """StyleGAN2 with skip connections, any power of two as its size.
+
+    Row r drives convolution r, and the odd rows the image layer behind it.
+
+    Not covered: class labels; the residual architecture.
+    """
+
+    const: Tensor
+
+    def __init__(self, config: StyleGAN2Config):
+        super().__init__()
+        self.config = config
+        self.num_ws, self.w_dim = config.num_ws, config.w_dim
+        self.img_resolution = config.img_resolution
+        self.mapping_network = Mapping(config.w_dim, config.mapping_layers)
+        self.register_buffer("const", torch.randn(1, config.widths[0], 4, 4))
+        self.layers = nn.ModuleList()
+        self.to_img = nn.ModuleList()
+        inputs = config.widths[0]
+        for i, width in enumerate(config.widths):
+            if i:
+                self.layers.append(StyledConv(inputs, width, 4 << i, up=True, config=config))
+            self.layers.append(StyledConv(width, width, 4 << i, up=False, config=config))
+            self.to_img.append(ToImage(width, config))
+            inputs = width
+        self.register_buffer("w_mean", torch.zeros(config.w_dim))
+        self.register_buffer("w_std", torch.ones(config.w_dim))
+
+    def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        """Map z ~ N(0, I) to W."""
+        return self.mapping_network(z)  # type: ignore[no-any-return]
+
+    def synthesis(
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        noise: Sequence[Float[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable.
+
+        Args:
+            ws: W+ codes, coarse rows first.
+            noise: One map of unit variance per convolution in place of the generator's own, or
+                None; the layers scale it by their strength.
+        """
+        maps = noise if noise is not None else [None] * len(self.layers)
+        x = self.const.expand(len(ws), -1, -1, -1)
+        img: Tensor | None = None
+        for row, (layer, noise_map) in enumerate(zip(self.layers, maps, strict=True)):
+            x = layer(x, ws[:, row], noise_map)
+            if row % 2 == 0:
+                added = self.to_img[row // 2](x, ws[:, row + 1])
+                img = added if img is None else upsample(img) + added
+        assert img is not None  # noqa: S101
+        return img
+
+    def style_matrices(self) -> list[Float[Tensor, "styles w_dim"]]:
+        """Return the stacked linear maps through which the network reads each row of W+."""
+        rows: list[list[Any]] = [[layer.affine.weight] for layer in self.layers] + [[]]  # type: ignore[union-attr]
+        for i, to_img in enumerate(self.to_img):
+            rows[2 * i + 1].append(to_img.affine.weight)  # type: ignore[union-attr]
+        return [torch.cat(row) for row in rows]

@@ -1,0 +1,113 @@
+"""Codes as other tools save them, each written the way that tool does."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from model_core.checkpoints.latents import read_latents, write_latents
+from model_core.errors import CheckpointError, InvalidInputError
+
+CODES = torch.randn(3, 18, 512, generator=torch.Generator().manual_seed(0))
+
+
+def e4e(path):
+    torch.save(CODES, path)
+
+
+def restyle(path):
+    steps = {f"{i}.jpg": [np.zeros((18, 512), "f4"), code.numpy()] for i, code in enumerate(CODES)}
+    np.save(path, steps)
+
+
+def projector(path):
+    np.savez(path, w=CODES[:1].numpy())
+
+
+def rosinality(path):
+    one = {"img": torch.zeros(3, 4, 4), "latent": CODES[0], "noise": [torch.zeros(1)]}
+    torch.save({"a.png": one}, path)
+
+
+def pbaylies(path):
+    np.save(path, CODES[0].numpy().astype("f8"))
+
+
+def idinvert(path):
+    np.save(path, CODES[:, :14].numpy())
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix", "names", "want"),
+    [
+        (e4e, ".pt", ["000000", "000001", "000002"], CODES),
+        (restyle, ".npy", ["0.jpg", "1.jpg", "2.jpg"], CODES),
+        (projector, ".npz", ["000000"], CODES[:1]),
+        (rosinality, ".pt", ["a.png"], CODES[:1]),
+        (pbaylies, ".npy", ["000000"], CODES[:1]),
+        (idinvert, ".npy", ["000000", "000001", "000002"], CODES[:, :14]),
+    ],
+)
+def test_codes_of_other_tools_are_read(tmp_path, write, suffix, names, want):
+    path = tmp_path / f"codes{suffix}"
+    write(path)
+    codes = read_latents(path)
+    assert list(codes) == names
+    assert torch.equal(torch.stack(list(codes.values())), want)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npy", ".npz"])
+def test_what_is_written_is_read_again(tmp_path, suffix):
+    path = tmp_path / f"codes{suffix}"
+    write_latents(path, {f"{i:06d}": code for i, code in enumerate(CODES)}, "f" * 64)
+    codes = read_latents(path)
+    assert torch.equal(torch.stack([codes[name] for name in sorted(codes)]), CODES)
+
+
+def test_the_generator_is_named(tmp_path):
+    path = tmp_path / "code.safetensors"
+    write_latents(path, {"a": CODES[0]}, "f" * 64)
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["fingerprint"] == "f" * 64
+        assert list(file.keys()) == ["ws"]
+
+
+def test_a_pickle_in_an_array_is_not_run(tmp_path):
+    class Call:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'was_run'}",)
+
+    np.save(tmp_path / "codes.npy", np.array({"a": Call()}, dtype=object))
+    with pytest.raises(CheckpointError, match="was not run"):
+        read_latents(tmp_path / "codes.npy")
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (torch.ones(2, 3, 4, 5), "one to three axes"),
+        (torch.full((18, 512), torch.nan), "finite"),
+        ({"a": torch.ones(18, 512), "b": torch.ones(14, 512)}, "of one shape"),
+        ({}, "must hold codes"),
+        ({"a": "text"}, "must hold codes"),
+    ],
+)
+def test_what_is_no_code_is_told(tmp_path, content, message):
+    torch.save(content, tmp_path / "codes.pt")
+    with pytest.raises(CheckpointError, match=message):
+        read_latents(tmp_path / "codes.pt")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY\x01\x00\xff\xff{", b"other"])
+def test_damaged_arrays_are_refused(tmp_path, data):
+    (tmp_path / "codes.npy").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"codes\.npy"):
+        read_latents(tmp_path / "codes.npy")
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="must end in"):
+        write_latents(tmp_path / "codes.png", {"a": CODES[0]})

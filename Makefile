@@ -10,16 +10,17 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --constraint constraint
 # torch's threads wait for each other by spinning unless told not to, which starves their neighbours.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup serve test check format train eval weights clean
+.PHONY: help setup serve test check format train eval bench weights clean
 
 help:
 	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
 	@echo "make test    run the tests (ARGS='-k embed')"
-	@echo "make check   format, lint, types and import rules"
+	@echo "make check   format, lint, types, import rules, Dockerfiles and compose files"
 	@echo "make format  put the code into shape"
 	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
+	@echo "make bench   compare the speed of backends and of the iterator's steps"
 	@echo "make weights fetch and convert the pretrained weights"
 	@echo "make clean   remove the virtual environment"
 
@@ -54,6 +55,8 @@ check: $(VENV)/.installed-dev
 	@$(RUN) -m ruff check
 	@$(RUN) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/hadolint docker/Dockerfile docker/Dockerfile.standins
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml docker/compose.gpu.yaml docker/compose.prod.yaml
 
 format: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format
@@ -64,6 +67,10 @@ train: $(VENV)/.installed-dev weights
 
 eval: $(VENV)/.installed-dev weights
 	@$(RUN) -m model_core.evaluation --network weights/embedding.safetensors $(ARGS)
+
+bench: $(VENV)/.installed-dev weights
+	@$(RUN) benchmarks/generator.py
+	@$(RUN) benchmarks/iterator_step.py
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,57 @@
+"""One 1024 px synthesis by each backend: python benchmarks/generator.py [--rounds N].
+
+Beside ours stand the published inference graph, run by OpenVINO in bfloat16, and a StyleGAN2
+config-f generator of random weights, whose speed does not depend on the weights.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino
+import torch
+from interleave import interleave, report
+
+from model_core.checkpoints.layout import cache_folder
+from model_core.checkpoints.packs import original_file
+from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from model_core.loading import load_generator
+from model_core.synthesizer import Synthesizer
+
+CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
+
+
+def main() -> None:
+    """Run the measurement from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    cache = cache_folder(None)
+    generator, _ = load_generator(cache)
+    w = generator.mapping(torch.randn(1, generator.w_dim))
+    ws = w[:, None].repeat(1, generator.num_ws, 1)
+    ways: dict[str, Callable[[], object]] = {}
+    for backend in ("compile", "openvino", "eager"):
+        ways[f"ours, {backend}"] = call(Synthesizer(generator, backend=backend), ws)
+    ways["the published graph, OpenVINO bfloat16"] = published(cache, w.numpy())
+    peer = StyleGAN2(StyleGAN2Config(widths=CONFIG_F)).eval().requires_grad_(False)
+    ways["StyleGAN2 config-f, eager"] = call(peer.synthesis, ws)
+    report("generator", interleave(ways, options.rounds))
+
+
+def call(synthesize: Callable[[torch.Tensor], object], ws: torch.Tensor) -> Callable[[], object]:
+    """Return a call without arguments and without gradients."""
+    return torch.inference_mode()(lambda: synthesize(ws))
+
+
+def published(cache: Path, w: np.ndarray) -> Callable[[], object]:
+    """Return a call of the synthesis graph as it was published; it reads a code of W."""
+    original_file(cache, "SynthesisNetwork.bin")
+    graph = original_file(cache, "SynthesisNetwork.xml")
+    network = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    return lambda: network(w)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""One step of the iterator by each render: python benchmarks/iterator_step.py [--rounds N]."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from interleave import interleave, report
+
+from model_core.checkpoints.layout import cache_folder
+from model_core.iterator import Iterator, IteratorState, Render
+from model_core.loading import load_generator, load_image_head, load_stlpips
+from model_core.rendering import SmallImages
+
+HEADS = Path(__file__).parent.parent / "weights"
+
+
+def main() -> None:
+    """Run the measurement from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    options = parser.parse_args()
+    cache = cache_folder(None)
+    generator, fingerprint = load_generator(cache)
+    true = SmallImages(generator, 256)
+    renders: dict[str, tuple[Render, int]] = {
+        "true output, eager float32": (SmallImages(generator, 256, dtype=torch.float32), 256),
+        "true output, compiled bfloat16": (torch.compile(true), 256),
+    }
+    for file in sorted(HEADS.glob("image_head_*.safetensors")):
+        head = load_image_head(file, fingerprint)
+        size_px = head.config.img_px
+        images = SmallImages(generator, size_px, head)
+        renders[f"image head, {size_px} px, compiled bfloat16"] = (torch.compile(images), size_px)
+    lpips = load_stlpips(cache)
+    ws = generator.w_mean.repeat(1, generator.num_ws, 1)
+    ways: dict[str, Callable[[], object]] = {}
+    for name, (render, size_px) in renders.items():
+        ways[name] = step(Iterator(render, lpips), ws, size_px)
+    report("iterator step", interleave(ways, options.rounds))
+
+
+def step(iterator: Iterator, ws: torch.Tensor, size_px: int) -> Callable[[], object]:
+    """Return a call that evaluates a code, its gradient and Adam's update, and once more judges."""
+    target = torch.zeros(1, 3, size_px, size_px)
+    return lambda: iterator.run(IteratorState.start(ws), target, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,10 @@
 """Edits of W+ codes: pure functions on rows.
 
-Source: Guan et al. 2020, section 5 (morphing, colorization); Karras et al. 2019 (style mixing).
+Source: Guan et al. 2020, section 5 (morphing, colorization); Karras et al. 2019 (style mixing);
+Shen et al. 2020, "Interpreting the Latent Space of GANs for Semantic Face Editing" (directions).
 """
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -77,6 +80,25 @@ def colorize(
         raise InvalidInputError(f"strength must be from 0 to 1, got {strength}")
     fine = torch.lerp(ws_gray[:, first_row:], ws_color[:, first_row:], strength)
     return torch.cat([ws_gray[:, :first_row], fine], dim=1)
+
+
+def move(ws: Codes, step: Float[Tensor, "num_ws w_dim"], strength: float) -> Codes:
+    """Move codes along a direction: ws + strength * step.
+
+    Args:
+        ws: Codes to move.
+        step: What strength 1 adds, as `directions.library` brings it to its unit.
+        strength: Any finite number; below 0 moves the other way.
+    Raises:
+        InvalidInputError: If the shapes differ or the strength is not finite.
+    """
+    if step.shape != ws.shape[1:]:
+        raise InvalidInputError(
+            f"step must have the shape of a code {tuple(ws.shape[1:])}, got {tuple(step.shape)}"
+        )
+    if not math.isfinite(strength):
+        raise InvalidInputError(f"strength must be finite, got {strength}")
+    return ws + strength * step
 
 
 def _check_shapes(ws_a: Codes, ws_b: Codes) -> None:

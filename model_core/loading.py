@@ -1,5 +1,6 @@
 """Load ready networks: the default ones from the weights cache, ours from a file."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -7,28 +8,34 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from model_core.checkpoints.layout import verified_path
+from model_core.checkpoints.files import read_sidecar
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, is_packed, network_path, verified_path
 from model_core.checkpoints.store import load_network, save_network
+from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
+from model_core.encoders.attribute import AttributeEncoder
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.encoders.identity import DlibIdentity
+from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
-from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from model_core.generators.families import FAMILIES
+from model_core.generators.image_head import ImageHead, ImageHeadConfig
 from model_core.perceptual import STLPIPS
 
-DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"
+Identity = DlibIdentity | ArcFaceIdentity
+
+RECOGNISERS: dict[str, Callable[[dict[str, Any]], Identity]] = {
+    "dlib-resnet29": lambda _: DlibIdentity(),
+    "arcface-irse": lambda config: ArcFaceIdentity(IRSEFace(**config)),
+    "arcface-iresnet": lambda config: ArcFaceIdentity(IResNetFace(tuple(config["blocks"]))),
+}
+"""Config, as a sidecar holds it, to an untrained identity encoder, by family."""
+
 DEFAULT_IDENTITY = "dlib-resnet29"
 LANDMARKS = "shape_predictor_68_face_landmarks"
 IDENTITY_PREFIX = "identity."
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def _mobilestylegan(config: dict[str, Any]) -> Generator:
-    return MobileStyleGAN(MobileStyleGANConfig(**config | {"widths": tuple(config["widths"])}))
-
-
-GENERATORS: dict[str, Callable[[dict[str, Any]], Generator]] = {"mobilestylegan": _mobilestylegan}
 
 
 def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generator, str]:
@@ -39,20 +46,74 @@ def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generato
     Raises:
         CheckpointError: If the weights are missing, damaged or of an unknown family.
     """
-    state, sidecar = load_network(verified_path(cache, name))
+    state, sidecar = load_network(network_path(cache, name), verify=not is_packed(name))
     family = sidecar.get("family")
-    if family not in GENERATORS:
-        raise CheckpointError(f"family must be one of {sorted(GENERATORS)}, got {family!r}")
-    generator = _filled(GENERATORS[family](sidecar["config"]), state, name)
+    if family not in FAMILIES:
+        raise CheckpointError(f"{name} must be of a family in {sorted(FAMILIES)}, got {family!r}")
+    try:
+        generator = FAMILIES[family](sidecar["config"])
+    except (KeyError, TypeError, ValueError) as err:
+        raise CheckpointError(f"{name} must have a config that is known: {err}") from err
+    generator = _filled(generator, state, name)
     return generator.eval().requires_grad_(False), str(sidecar["sha256"])
 
 
-def load_identity(cache: Path) -> DlibIdentity:
-    """Load the default identity encoder, frozen."""
-    identity = DlibIdentity()
-    state, _ = load_network(verified_path(cache, DEFAULT_IDENTITY))
-    _filled(identity.network, state, DEFAULT_IDENTITY)
+def load_identity(cache: Path, name: str = DEFAULT_IDENTITY) -> Identity:
+    """Load an identity encoder by name, frozen: the default or a converted recogniser.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or no recogniser.
+    """
+    state, sidecar = load_network(network_path(cache, name), verify=not is_packed(name))
+    family, config = sidecar.get("family"), sidecar.get("config", {})
+    if family not in RECOGNISERS:
+        raise CheckpointError(f"{name} must be of a family in {list(RECOGNISERS)}, got {family!r}")
+    identity = RECOGNISERS[family](config)
+    _filled(identity.network, _counters(identity.network) | state, name)
     return identity
+
+
+def load_trunk(cache: Path, name: str, attribute: AttributeEncoder) -> None:
+    """Fill an attribute encoder with a converted ResNet-50.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or another network.
+    """
+    state, sidecar = load_network(network_path(cache, name), verify=True)
+    if sidecar.get("family") != "resnet50-trunk":
+        raise CheckpointError(f"{name} must be a resnet50-trunk, got {sidecar.get('family')!r}")
+    _filled(attribute, _counters(attribute) | state, name)
+
+
+def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> StyleEncoder:
+    """Load the encoder of a converted pSp, e4e or ReStyle checkpoint, frozen.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or of another kind.
+        ModelMismatchError: If it came with another generator.
+    """
+    state, sidecar = load_network(path, verify=True)
+    _require_owner(path, sidecar, "style-encoder", fingerprint)
+    config = StyleEncoderConfig(**sidecar["config"])
+    renders = copy.deepcopy(generator) if config.steps > 1 else None
+    encoder = StyleEncoder(config, renders)
+    kept = {k: v for k, v in encoder.state_dict().items() if k.startswith("generator.")}
+    _filled(encoder, _counters(encoder) | kept | state, path.name)
+    return encoder.eval().requires_grad_(False)
+
+
+def load_embedder(
+    path: Path, cache: Path, generator: Generator, fingerprint: str
+) -> EmbeddingNetwork | StyleEncoder:
+    """Load whatever a file has that embeds faces for a generator.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or of another kind.
+        ModelMismatchError: If it belongs to another generator.
+    """
+    if path.is_file() and read_sidecar(path).get("family") == "style-encoder":
+        return load_style_encoder(path, generator, fingerprint)
+    return load_embedding_network(path, cache, generator, fingerprint)
 
 
 def load_stlpips(cache: Path, trunk: str = "alex") -> STLPIPS:
@@ -62,12 +123,69 @@ def load_stlpips(cache: Path, trunk: str = "alex") -> STLPIPS:
     return _filled(metric, state, f"st-lpips-{trunk}").eval().requires_grad_(False)
 
 
-def new_embedding_network(cache: Path, generator: Generator, attribute_px: int) -> EmbeddingNetwork:
-    """Make an untrained embedding network for a generator, with the default identity encoder."""
+def load_image_head(path: Path, fingerprint: str) -> ImageHead:
+    """Load an image head, in float32 and frozen.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or of another kind.
+        ModelMismatchError: If it was fitted to another generator.
+    """
+    state, sidecar = load_network(path, verify=True)
+    _require_owner(path, sidecar, "image-head", fingerprint)
+    try:
+        head = ImageHead(ImageHeadConfig(**sidecar["config"]))
+    except (KeyError, TypeError) as err:
+        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+    floats = {key: value.float() for key, value in state.items()}
+    return _filled(head, floats, path.name).eval().requires_grad_(False)
+
+
+def save_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> None:
+    """Write a generator that was trained along with an embedding network.
+
+    Args:
+        path: Where to; ends in .safetensors.
+        generator: What to write.
+        fingerprint: Of the generator that it was tuned from.
+    """
+    sidecar = {"name": path.stem, "family": "tuned-generator", "generator": fingerprint}
+    save_network(path, generator.state_dict(), sidecar)
+
+
+def load_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> Generator:
+    """Load what save_tuned_generator wrote, frozen.
+
+    Args:
+        path: The file.
+        generator: What it was tuned from; copied.
+        fingerprint: Of that.
+    Raises:
+        CheckpointError: If the file is missing, damaged or of another kind.
+        ModelMismatchError: If it was tuned from another generator.
+    """
+    state, sidecar = load_network(path, verify=True)
+    _require_owner(path, sidecar, "tuned-generator", fingerprint)
+    return _filled(copy.deepcopy(generator), state, path.name).eval().requires_grad_(False)
+
+
+def new_embedding_network(
+    cache: Path,
+    generator: Generator,
+    attribute_px: int,
+    disentangled: bool = True,
+    identity: str = DEFAULT_IDENTITY,
+) -> EmbeddingNetwork:
+    """Make an untrained embedding network for a generator, with an identity encoder by name."""
+    recogniser = load_identity(cache, identity)
     config = EmbeddingNetworkConfig(
-        num_ws=generator.num_ws, w_dim=generator.w_dim, attribute_px=attribute_px
+        num_ws=generator.num_ws,
+        w_dim=generator.w_dim,
+        attribute_px=attribute_px,
+        disentangled=disentangled,
+        identity=identity,
+        identity_dim=recogniser.feature_dim,
     )
-    return EmbeddingNetwork(config, load_identity(cache), generator.w_mean, generator.w_std)
+    return EmbeddingNetwork(config, recogniser, generator.w_mean, generator.w_std)
 
 
 def save_embedding_network(
@@ -105,9 +223,23 @@ def load_embedding_network(
         ModelMismatchError: If it was trained for another generator.
     """
     state, sidecar = load_network(path, verify=True)
-    if sidecar.get("family") != "embedding-network":
+    _require_owner(path, sidecar, "embedding-network", fingerprint)
+    try:
+        config = EmbeddingNetworkConfig(**sidecar["config"])
+    except (KeyError, TypeError) as err:
+        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+    recogniser = load_identity(cache, config.identity)
+    network = EmbeddingNetwork(config, recogniser, generator.w_mean, generator.w_std)
+    identity = network.identity.state_dict(prefix=IDENTITY_PREFIX)
+    floats = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
+    return _filled(network, floats | identity, path.name).eval().requires_grad_(False)
+
+
+def _require_owner(path: Path, sidecar: dict[str, Any], family: str, fingerprint: str) -> None:
+    """Refuse weights of another kind or of another generator."""
+    if sidecar.get("family") != family:
         raise CheckpointError(
-            f"{path.name} must be an embedding network, got {sidecar.get('family')}"
+            f"{path.name} must be of the family {family}, got {sidecar.get('family')}"
         )
     owner = str(sidecar.get("generator"))
     if owner != fingerprint:
@@ -115,14 +247,11 @@ def load_embedding_network(
             f"{path.name} belongs to the generator {owner[:12]}, "
             f"not to {fingerprint[:12]}, the one in use"
         )
-    try:
-        config = EmbeddingNetworkConfig(**sidecar["config"])
-    except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
-    network = EmbeddingNetwork(config, load_identity(cache), generator.w_mean, generator.w_std)
-    identity = network.identity.state_dict(prefix=IDENTITY_PREFIX)
-    floats = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
-    return _filled(network, floats | identity, path.name).eval().requires_grad_(False)
+
+
+def _counters(network: nn.Module) -> dict[str, Tensor]:
+    """Return the counters of batch normalisations, which files of other projects may lack."""
+    return {k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}
 
 
 def _filled(network: Network, state: dict[str, Tensor], name: str) -> Network:

@@ -9,22 +9,30 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_core.backends import Backend, can_compile
 from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.layout import weight_path
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
+from model_core.generators.image_head import ImageHead
 from model_core.loading import (
-    DEFAULT_GENERATOR,
     DEFAULT_IDENTITY,
     LANDMARKS,
-    load_embedding_network,
+    Identity,
+    load_embedder,
     load_generator,
+    load_identity,
+    load_image_head,
     load_stlpips,
 )
 from model_core.metrics import identity_similarity, psnr, ssim
 from model_core.perceptual import Perceptual
-from model_core.synthesizer import Backend, Synthesizer
+from model_core.polisher import Polished, Polisher
+from model_core.rendering import SmallImages
+from model_core.sampling import sample_w, spread_along
+from model_core.synthesizer import Synthesizer
 
 FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]
@@ -62,70 +70,130 @@ class Predictor:
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
         device: "cpu" or a CUDA device.
         backend: How the generator runs.
+        generator_name: What the generator is called.
+        judge: Recogniser of the quality figures; None takes the network's own.
+        head: Gives small images, which polishing needs.
+        at_once: Be slower until what is fast is compiled, rather than wait for it.
     """
 
     def __init__(
         self,
         generator: Generator,
-        network: EmbeddingNetwork,
+        network: EmbeddingNetwork | StyleEncoder,
         lpips: Perceptual,
         fingerprint: str,
         weight_digests: dict[str, str],
         device: str = "cpu",
         backend: Backend = "auto",
+        generator_name: str = DEFAULT_GENERATOR,
+        judge: Identity | None = None,
+        head: ImageHead | None = None,
+        at_once: bool = False,
     ):
         self.fingerprint, self.weight_digests = fingerprint, weight_digests
         self.device = device
-        self.generator_name = DEFAULT_GENERATOR
+        self.generator_name = generator_name
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         self.img_resolution = generator.img_resolution
         self._generator = generator
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own = network.identity if isinstance(network, EmbeddingNetwork) else None
+        self._judge: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
         self._lpips = lpips.to(device)
-        self._synthesizer = Synthesizer(generator, device, backend)
+        self._synthesizer = Synthesizer(generator, device, backend, at_once)
+        self._polisher: Polisher | None = None
+        if head:
+            images = SmallImages(generator, head.config.img_px, head).to(device)
+            compiled = backend != "eager" and can_compile(device)
+            self._polisher = Polisher(images, self._lpips, device, compiled, at_once)
 
     @classmethod
     def load(
-        cls, cache: Path, network: Path, device: str = "cpu", backend: Backend = "auto"
+        cls,
+        cache: Path,
+        network: Path,
+        device: str = "cpu",
+        backend: Backend = "auto",
+        generator_name: str = DEFAULT_GENERATOR,
+        head: Path | None = None,
+        at_once: bool = False,
     ) -> "Predictor":
-        """Load the default generator and a trained embedding network.
+        """Load a generator, and what embeds faces for it.
 
         Args:
             cache: Weights cache, filled by `python -m model_core.checkpoints pull`.
-            network: The embedding network's .safetensors file.
+            network: The .safetensors file of an embedding network, or of a converted encoder.
             device: "cpu" or a CUDA device.
             backend: How the generator runs.
+            generator_name: The default's name, or one given to `checkpoints convert`.
+            head: The .safetensors file of the generator's image head, without which nothing is
+                polished.
+            at_once: Be slower until what is fast is compiled, rather than wait for it.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
             ModelMismatchError: If the network was trained for another generator.
         """
-        generator, fingerprint = load_generator(cache)
-        embedder = load_embedding_network(network, cache, generator, fingerprint)
-        packs = (DEFAULT_GENERATOR, DEFAULT_IDENTITY, "st-lpips-alex", LANDMARKS)
-        files = [network, *(weight_path(cache, name) for name in packs)]
-        used = {file.name: file_digest(file) for file in files}
-        return cls(generator, embedder, load_stlpips(cache), fingerprint, used, device, backend)
+        generator, fingerprint = load_generator(cache, generator_name)
+        embedder = load_embedder(network, cache, generator, fingerprint)
+        own = embedder.config.identity if isinstance(embedder, EmbeddingNetwork) else None
+        judge = None if own else load_identity(cache)
+        names = {generator_name, own or DEFAULT_IDENTITY}
+        packs = [weight_path(cache, name) for name in ("st-lpips-alex", LANDMARKS)]
+        files = [network, *(network_path(cache, name) for name in sorted(names)), *packs]
+        files += [head] if head else []
+        return cls(
+            generator,
+            embedder,
+            load_stlpips(cache),
+            fingerprint,
+            weight_digests={file.name: file_digest(file) for file in files},
+            device=device,
+            backend=backend,
+            generator_name=generator_name,
+            judge=judge,
+            head=load_image_head(head, fingerprint) if head else None,
+            at_once=at_once,
+        )
 
     @property
     def backend(self) -> str:
         """How the generator runs: eager, compile or openvino."""
         return self._synthesizer.backend
 
+    @property
+    def polishes(self) -> bool:
+        """Whether there is an image head, without which nothing is polished."""
+        return self._polisher is not None
+
+    @property
+    def dtype(self) -> str:
+        """What the generator computes in: float32, bfloat16, or auto by OpenVINO's choice."""
+        return self._synthesizer.dtype
+
+    @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:
         """Embed aligned faces; float32 codes on the CPU."""
-        return self.merge(faces, faces)
+        if isinstance(self._network, EmbeddingNetwork):
+            return self.merge(faces, faces)
+        ws: Tensor = self._network(self._to_float(faces))
+        return ws.cpu()
 
     @torch.inference_mode()
     def merge(self, identity: UInt8[np.ndarray, "other 256 256 3"], attribute: Faces) -> Codes:
         """Embed the identity of one batch of faces with the attributes of another.
 
         Raises:
-            InvalidInputError: If the batches differ in size.
+            InvalidInputError: If the batches differ in size, or an encoder that somebody converted
+                is in use, which does not keep identity and attributes apart.
         Source: Guan et al. 2020, figure 9: the features are merged inside the network.
         """
         if len(identity) != len(attribute):
             raise InvalidInputError(
                 f"identity must have {len(attribute)} faces as attribute has, got {len(identity)}"
+            )
+        if not isinstance(self._network, EmbeddingNetwork):
+            raise InvalidInputError(
+                "merge must be asked of an embedding network, got a converted encoder"
             )
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             f_id = self._network.identity(self._to_float(identity))
@@ -133,11 +201,26 @@ class Predictor:
         ws: Tensor = self._network.decode(f_attr.float(), f_id.float())
         return ws.cpu()
 
+    def polish(self, faces: Faces, ws: Codes, budget_s: float) -> Polished:
+        """Improve codes by as many iterator steps as fit a time, all of them together.
+
+        Args:
+            faces: What the codes shall render.
+            ws: Their codes from `embed`.
+            budget_s: Seconds.
+        Raises:
+            InvalidInputError: If there is no image head for the generator.
+        """
+        if self._polisher is None:
+            raise InvalidInputError(
+                f"budget must be 0 for a generator without an image head, got {budget_s:g} s"
+            )
+        return self._polisher(self._to_float(faces), ws, budget_s)
+
     def synthesize(self, ws: Codes) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes."""
         return self._synthesizer(ws).numpy()
 
-    @torch.inference_mode()
     def sample(self, seed: int, psi: float) -> Float[Tensor, "1 num_ws w_dim"]:
         """Sample the code of a random face: the same seed gives the same face everywhere.
 
@@ -145,9 +228,12 @@ class Predictor:
             seed: 0 to 2**32 - 1.
             psi: Truncation: 0 is the average face, 1 the whole distribution.
         """
-        z = torch.from_numpy(np.random.default_rng(seed).standard_normal((1, self.w_dim)))
-        w = self._generator.truncate(self._generator.mapping(z.float()), psi)
+        w = sample_w(self._generator, [seed], psi)
         return w[:, None].repeat(1, self.num_ws, 1)
+
+    def spread(self, directions: Float[Tensor, "rows w_dim"]) -> Float[Tensor, " rows"]:
+        """Measure the standard deviation of mapped codes along directions of any length but 0."""
+        return spread_along(self._generator, directions)
 
     @torch.inference_mode()
     def quality(
@@ -156,7 +242,7 @@ class Predictor:
         """Compare faces with their reconstructions, brought to 256 px by area."""
         a = self._to_float(faces)
         b = F.adaptive_avg_pool2d(self._to_float(images), FACE_PX)
-        identity = self._network.identity
+        identity = self._judge
         same = identity_similarity(identity.descriptor(a), identity.descriptor(b))
         figures = torch.stack([psnr(a, b), ssim(a, b), self._lpips(a, b), same]).T.tolist()
         return [Quality(p, s, d, self._lpips.name, i) for p, s, d, i in figures]

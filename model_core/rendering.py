@@ -31,7 +31,7 @@ class SmallImages(nn.Module):
     ):
         super().__init__()
         self.size_px, self._dtype = size_px, dtype
-        generator = copy.deepcopy(generator)
+        self.generator = generator = copy.deepcopy(generator)
         self.network: nn.Module = _headed(generator, head) if head else generator
         self._render = self.network if head else generator.synthesis
         self.network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

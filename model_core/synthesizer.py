@@ -2,22 +2,18 @@
 
 import copy
 import logging
-import shutil
-import sysconfig
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
 
 import openvino
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from model_core.backends import Backend, can_compile
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
-
-Backend = Literal["auto", "eager", "compile", "openvino"]
+from model_core.swap import Swap
 
 _log = logging.getLogger(__name__)
 
@@ -51,17 +47,43 @@ class Synthesizer:
         backend: eager is the float32 reference; compile is TorchInductor in bfloat16 and needs a
             C++ compiler; openvino is for the CPU; auto takes compile, or openvino where no
             compiler is found.
+        at_once: Answer by a backend that needs no compilation until auto's choice is compiled, in a
+            thread of its own.
     Raises:
         InvalidInputError: If the backend cannot run on the device.
     """
 
-    def __init__(self, generator: Generator, device: str = "cpu", backend: Backend = "auto"):
+    def __init__(
+        self,
+        generator: Generator,
+        device: str = "cpu",
+        backend: Backend = "auto",
+        at_once: bool = False,
+    ):
         if backend == "openvino" and device != "cpu":
             raise InvalidInputError(f"backend must not be openvino on {device}, got openvino")
         self.device = device
-        self.backend = _choose(device) if backend == "auto" else backend
-        make = {"eager": _eager, "compile": _compiled, "openvino": _openvino}[self.backend]
-        self._run = make(copy.deepcopy(generator), device)
+        chosen = _choose(device) if backend == "auto" else backend
+        make = {"eager": _eager, "compile": _compiled, "openvino": _openvino}
+        self._chosen = self._interim = chosen
+        if at_once and backend == "auto" and chosen == "compile":
+            self._interim = "openvino" if device == "cpu" else "eager"
+        self._run = make[self._interim](copy.deepcopy(generator), device)
+        self._swap: Swap[[Tensor], Tensor] | None = None
+        if self._interim != chosen:
+            code = generator.w_mean.repeat(1, generator.num_ws, 1)
+            fast = make[chosen](copy.deepcopy(generator), device)
+            self._run = self._swap = Swap(self._run, lambda: _run_once(fast, code), "generator")
+
+    @property
+    def backend(self) -> Backend:
+        """How codes are rendered at present."""
+        return self._chosen if self._swap is None or self._swap.swapped else self._interim
+
+    @property
+    def dtype(self) -> str:
+        """What the generator computes in; of OpenVINO's choice by the processor it is "auto"."""
+        return {"eager": "float32", "compile": "bfloat16", "openvino": "auto"}[self.backend]
 
     @torch.inference_mode()
     def __call__(
@@ -71,11 +93,16 @@ class Synthesizer:
         return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
 
 
+@torch.inference_mode()
+def _run_once(run: Run, code: Float[Tensor, "1 num_ws w_dim"]) -> Run:
+    """Render a code, which compiles what is to be compiled."""
+    run(code)
+    return run
+
+
 def _choose(device: str) -> Backend:
     """Take the backend that measured fastest on the device, of those that can run."""
-    compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
-    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
-    if device != "cpu" or (compiler and headers):
+    if can_compile(device):
         return "compile"
     _log.warning(
         "no C++ compiler with Python's headers found: the generator runs by OpenVINO, "

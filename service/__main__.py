@@ -5,28 +5,68 @@ import logging
 import os
 import signal
 import sys
+import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import ValidationError
 
-from service.settings import PREFIX, Settings, UnknownVariableError, check_names
+from service import logs
+from service.admission import Gate
+from service.keys import KeyFileError
+from service.settings import (
+    PREFIX,
+    ExposedError,
+    Settings,
+    UnknownVariableError,
+    check_exposure,
+    check_names,
+)
+
+if TYPE_CHECKING:
+    from service.deps import Runtime
 
 logger = logging.getLogger("service")
 
 
 class Server(uvicorn.Server):
-    """A server that lets nobody in once it has been told to stop."""
+    """A server that, told to stop, first answers whom it has let in, and lets nobody else in.
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    Until then it goes on listening, so that probes and newcomers hear 503 and not silence.
+
+    Args:
+        config: uvicorn's settings.
+        gate: The gate that is shut.
+        grace_s: Seconds that answering may take.
+    """
+
+    def __init__(self, config: uvicorn.Config, gate: Gate, grace_s: float) -> None:
         super().__init__(config)
-        self._app = app
+        self._gate = gate
+        self._grace_s = grace_s
+        self._told: tuple[int, float] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: SIGINT and SIGTERM finish what is under way, a second SIGINT does not."""
-        self._app.state.runtime.gate.drain()
-        super().handle_exit(sig, frame)
+        if self._gate.draining:
+            self._told, self.should_exit = None, True
+            super().handle_exit(sig, frame)
+            return
+        self._gate.drain()
+        self._told = sig, time.monotonic() + self._grace_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Answer whether to stop listening, ten times a second."""
+        if self._told is not None:
+            sig, end_s = self._told
+            left_s = end_s - time.monotonic()
+            if not self._gate.inflight or left_s <= 0:
+                self._told = None
+                self.config.timeout_graceful_shutdown = max(1, int(left_s))
+                super().handle_exit(sig, None)
+        return await super().on_tick(counter)
 
 
 def describe() -> str:
@@ -43,8 +83,9 @@ def read_settings() -> Settings:
     """Read the settings from the environment; end the process with a message if one is wrong."""
     try:
         check_names(os.environ)
-        return Settings()
-    except UnknownVariableError as err:
+        settings = Settings()
+        check_exposure(settings)
+    except (UnknownVariableError, ExposedError) as err:
         sys.exit(f"wplus: {err}")
     except ValidationError as err:
         rows = [
@@ -52,6 +93,7 @@ def read_settings() -> Settings:
             for row in err.errors()
         ]
         sys.exit("wplus: " + "\nwplus: ".join(rows))
+    return settings
 
 
 def leave(_signal: int, _frame: FrameType | None) -> None:
@@ -64,9 +106,19 @@ def leave(_signal: int, _frame: FrameType | None) -> None:
     os._exit(0)
 
 
+def serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
+    """Serve /metrics alone on a port of its own; end the process if that is taken."""
+    try:
+        server, _ = start_http_server(port, host, registry)
+    except OSError as err:
+        sys.exit(f"wplus: {PREFIX}METRICS_PORT must be free, got {port}: {err}")
+    logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
+
+
 def serve(settings: Settings) -> tuple[int, bool]:
     """Serve until told to stop; answer the exit status, and whether the device is still at work."""
     from service.app import create_app  # torch takes seconds to import: the log comes first
+    from service.jobs.embedded import Embedded
 
     # What uvicorn does with a signal once it has stopped is to raise it anew.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,7 +129,13 @@ def serve(settings: Settings) -> tuple[int, bool]:
         failures.append(failure)
         server.should_exit = True
 
-    app = create_app(settings, on_failure=fail)
+    try:
+        app = create_app(settings, embedded=Embedded(settings), on_failure=fail)
+    except KeyFileError as err:
+        sys.exit(f"wplus: {err}")
+    runtime: Runtime = app.state.runtime
+    if settings.metrics_port is not None:
+        serve_metrics(settings.host, settings.metrics_port, runtime.telemetry.registry)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -86,7 +144,7 @@ def serve(settings: Settings) -> tuple[int, bool]:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    server = Server(config, app)
+    server = Server(config, runtime.gate, settings.shutdown_grace_s)
     status = 0
     try:
         server.run()
@@ -94,7 +152,7 @@ def serve(settings: Settings) -> tuple[int, bool]:
         pass
     except SystemExit as ended:  # uvicorn's own, as when the port is taken, has 3
         status = ended.code if isinstance(ended.code, int) else 1
-    return 1 if failures else status, app.state.runtime.engine.busy_s > 0
+    return 1 if failures else status, runtime.engine.busy_s > 0
 
 
 def main() -> int:
@@ -106,11 +164,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     settings = read_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
+    logs.set_up(settings.log_level, settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
     # torch's threads wait for each other by spinning, unless told before it is imported not to. As

@@ -1,5 +1,6 @@
 """The gate: who may come in now, decided before a byte of the body is read."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,7 +19,21 @@ class Gate:
         self._max_inflight = max_inflight
         self._check_ready = check_ready
         self._draining = False
-        self.inflight = 0
+        self._inside: Counter[str] = Counter()
+
+    @property
+    def inflight(self) -> int:
+        """Requests inside."""
+        return self._inside.total()
+
+    def inflight_of(self, op: str) -> int:
+        """Requests inside that ask for an operation."""
+        return self._inside[op]
+
+    @property
+    def draining(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._draining
 
     def drain(self) -> None:
         """Let nobody in any more."""
@@ -36,8 +51,8 @@ class Gate:
         self._check_ready()
 
     @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Hold a place inside.
+    def enter(self, op: str) -> Iterator[None]:
+        """Hold a place inside for a request that asks for an operation.
 
         Raises:
             OverloadedError: If all places are taken.
@@ -48,8 +63,8 @@ class Gate:
             raise OverloadedError(
                 f"requests in flight must be under {self._max_inflight}, got {self.inflight}"
             )
-        self.inflight += 1
+        self._inside[op] += 1
         try:
             yield
         finally:
-            self.inflight -= 1
+            self._inside[op] -= 1

@@ -31,13 +31,13 @@ class Result:
 
     Attributes:
         ws: The code.
-        latent_id: Its name in later calls.
+        latent_id: Its name in later calls; None if it is not kept.
         pixels: Its image; None where nobody asked for it.
         source_type: What the image's mark says it is.
     """
 
     ws: Ws
-    latent_id: str
+    latent_id: str | None
     pixels: Pixels | None
     source_type: str = GENERATED
 
@@ -66,11 +66,14 @@ class Writer:
         """Answer one result as `media`; `members` are those of the JSON model beyond its own."""
         if media == JSON:
             return await self.write_json(lambda: self._answer(result, model, members))
-        headers = {
-            "X-Latent-Id": result.latent_id,
-            "X-Generator-Fingerprint": self.runtime.generator.fingerprint,
-        }
+        headers = {"X-Generator-Fingerprint": self.runtime.generator.fingerprint}
+        if result.latent_id is not None:
+            headers["X-Latent-Id"] = result.latent_id
         return await self._respond(lambda: self._file(result, media), media, headers)
+
+    async def keep(self, ws: Ws, owner: str) -> str | None:
+        """Keep a caller's code under an id, unless the caller asked for nothing to be kept."""
+        return None if self.options.no_store else await self.runtime.latents.put(ws, owner)
 
     def wants_image(self, media: str) -> bool:
         """Whether an answer as `media` carries an image."""

@@ -11,27 +11,37 @@ from pathlib import Path
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from limits import parse_many
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
-from model_core.alignment import FaceAligner
+from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
 from service import openapi, problems
 from service.admission import Gate
 from service.concurrency import together
 from service.deps import Runtime
+from service.directions import read_directions
 from service.engine import Engine, PredictorLoader, load_predictor
 from service.images import harden
-from service.latents import MemoryLatentStore
+from service.jobs.embedded import Embedded
+from service.jobs.layout import connect_async
+from service.jobs.system import JobSystem
+from service.keys import KeyRing, read_keys
+from service.latents import LatentStore, MemoryLatentStore
 from service.middleware.admission import AdmissionMiddleware
+from service.middleware.auth import AuthMiddleware
 from service.middleware.body_limit import BodyLimitMiddleware
 from service.middleware.last_handler import LastHandlerMiddleware
 from service.middleware.lifetime import LifetimeMiddleware
 from service.middleware.observe import ObserveMiddleware
+from service.middleware.rate_limit import RateLimitMiddleware
 from service.middleware.request_id import RequestIdMiddleware
-from service.routes import edit, embed, health, pages
+from service.middleware.safe_headers import SafeHeadersMiddleware
+from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.shared_latents import RedisLatentStore
+from service.telemetry import OPERATIONS, OTHER, Telemetry
 
 STATIC = Path(__file__).parent / "static"
 
@@ -48,6 +58,7 @@ def create_app(
     *,
     predictor: PredictorLoader = load_predictor,
     aligner: Callable[[Settings], FaceAligner] = load_aligner,
+    embedded: Embedded | None = None,
     on_failure: Callable[[BaseException], None] = lambda _failure: None,
 ) -> FastAPI:
     """Build the application; nothing is loaded before it starts.
@@ -56,13 +67,20 @@ def create_app(
         settings: As read at start.
         predictor: Builds the predictor, on the device thread.
         aligner: Builds the face aligner, on a worker thread.
+        embedded: Runs a Valkey and a worker where the settings name no Redis; else there are no
+            refine jobs.
         on_failure: Told when loading or warming up fails; the application then stays unready.
+
+    Raises:
+        KeyFileError: If there is to be a file of API keys, and it cannot be read.
     """
-    runtime = _runtime(settings, predictor)
+    keys = None if settings.api_keys is None else read_keys(settings.api_keys)
+    runtime = _runtime(settings, predictor, embedded)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         harden(runtime.image_limits)
+        await runtime.jobs.start()
         starting = asyncio.ensure_future(_start(runtime, aligner))
         starting.add_done_callback(lambda task: _after_start(task, on_failure))
         try:
@@ -71,6 +89,7 @@ def create_app(
             runtime.gate.drain()
             starting.cancel()
             await asyncio.wait({starting})
+            await runtime.jobs.stop()
             await runtime.engine.close(drain_s=1.0)
 
     app = FastAPI(
@@ -79,18 +98,20 @@ def create_app(
         version=runtime.version,
         lifespan=lifespan,
         redoc_url=None,
-        middleware=_middleware(runtime),
+        middleware=_middleware(runtime, keys),
     )
     app.state.runtime = runtime
     problems.install(app)
-    openapi.install(app)
-    for routes in (embed, edit, health, pages):
+    openapi.install(app, secured=keys is not None)
+    for routes in (embed, edit, merge, refine, jobs, health, pages):
         app.include_router(routes.router)
+    if settings.metrics_port is None:
+        app.include_router(metrics.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 
-def _runtime(settings: Settings, predictor: PredictorLoader) -> Runtime:
+def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded | None) -> Runtime:
     telemetry = Telemetry()
     engine = Engine(
         lambda: predictor(settings),
@@ -100,12 +121,26 @@ def _runtime(settings: Settings, predictor: PredictorLoader) -> Runtime:
         stall_s=settings.stall_s,
         device=settings.device,
     )
+    gate = Gate(settings.max_inflight, lambda: runtime.check_ready())
+    url = settings.redis_url
+    client = None if url is None else connect_async(url.get_secret_value())
+    latents: LatentStore = MemoryLatentStore(settings.latent_capacity, settings.latent_ttl_s)
+    if client is not None:
+        latents = RedisLatentStore(
+            client,
+            latents,
+            lambda: runtime.generator,
+            settings.latent_capacity,
+            settings.latent_ttl_s,
+            telemetry.redis_errors,
+        )
     runtime = Runtime(
         settings=settings,
         telemetry=telemetry,
         engine=engine,
-        gate=Gate(settings.max_inflight, lambda: runtime.check_ready()),
-        latents=MemoryLatentStore(settings.latent_capacity, settings.latent_ttl_s),
+        gate=gate,
+        latents=latents,
+        jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
         films=anyio.Semaphore(settings.max_films),
         version=version("wplus"),
@@ -113,7 +148,13 @@ def _runtime(settings: Settings, predictor: PredictorLoader) -> Runtime:
     telemetry.build_info.labels(version=runtime.version).set(1)
     telemetry.queue_limit.set(settings.queue_size)
     telemetry.engine_up.set_function(lambda: engine.alive)
-    telemetry.inflight.set_function(lambda: runtime.gate.inflight)
+    for op in (*OPERATIONS, OTHER):
+        inside = partial(runtime.gate.inflight_of, op)
+        telemetry.inflight.labels(op=op).set_function(inside)
+    if settings.device.startswith("cuda"):
+        for kind in ("allocated", "reserved"):
+            memory = telemetry.device_memory.labels(device=settings.device, kind=kind)
+            memory.set_function(partial(engine.memory_bytes, kind))
     telemetry.latents.set_function(lambda: runtime.latents.size)
     telemetry.ready.labels(component="engine").set_function(lambda: engine.ready)
     telemetry.ready.labels(component="aligner").set_function(lambda: runtime.aligner is not None)
@@ -123,13 +164,17 @@ def _runtime(settings: Settings, predictor: PredictorLoader) -> Runtime:
     return runtime
 
 
-def _middleware(runtime: Runtime) -> list[Middleware]:
+def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
     """List the middleware, the outermost first."""
     settings = runtime.settings
+    limits = parse_many(settings.rate_limit) if settings.rate_limit else []
     return [
         Middleware(RequestIdMiddleware, retry_after_s=settings.retry_after_s),
+        Middleware(SafeHeadersMiddleware),
         Middleware(ObserveMiddleware, telemetry=runtime.telemetry),
         Middleware(LastHandlerMiddleware),
+        Middleware(AuthMiddleware, keys=keys, telemetry=runtime.telemetry),
+        Middleware(RateLimitMiddleware, limits=limits),
         Middleware(AdmissionMiddleware, gate=runtime.gate),
         Middleware(LifetimeMiddleware, deadline_s=settings.deadline_s),
         Middleware(
@@ -149,7 +194,11 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
 
     await together(start_aligner, runtime.engine.start)
     predictor = runtime.engine.predictor
-    runtime.telemetry.describe_model(predictor.weight_digests, settings.device, predictor.backend)
+    runtime.directions = await run_sync(read_directions, settings.directions, predictor)
+    runtime.telemetry.describe_model(
+        predictor.weight_digests, predictor.dtype, settings.device, predictor.backend
+    )
+    runtime.jobs.start_worker()
     logger.info("ready")
 
 

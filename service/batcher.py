@@ -84,6 +84,8 @@ class Batcher(Generic[In, Out]):
         on_memory_error: Told of each run that ended by one of `memory_errors`.
         on_drop: Told "cancelled" or "expired" for each entry dropped before a run.
         on_batch: Told the size of each batch that runs.
+        turn: Shared by the batchers of one device: a batch is taken from the queue when its turn
+            has come, so that nobody can leave between that and the run, or come too late for it.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Batcher(Generic[In, Out]):
         on_memory_error: Callable[[], None] = lambda: None,
         on_drop: Callable[[str], None] = lambda _reason: None,
         on_batch: Callable[[int], None] = lambda _size: None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         for rule, value in (("max_batch", max_batch), ("max_queue", max_queue)):
             if value < 1:
@@ -109,6 +112,7 @@ class Batcher(Generic[In, Out]):
         self._on_memory_error = on_memory_error
         self._on_drop = on_drop
         self._on_batch = on_batch
+        self._turn = turn or asyncio.Lock()
         self._queue: deque[_Entry[In, Out]] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -197,16 +201,23 @@ class Batcher(Generic[In, Out]):
     async def _loop(self) -> None:
         while True:
             await self._wake.wait()
-            batch = self._take()
-            if not batch:
-                self._wake.clear()
-                continue
             self._idle.clear()
             try:
-                await self._answer(batch)
+                async with self._turn:
+                    await self._run_next()
             finally:
                 self._idle.set()
-                self._fail(batch, BatcherClosedError(f"batcher {self.name} closed during the run"))
+
+    async def _run_next(self) -> None:
+        """Answer the next batch; with none to answer, go to sleep."""
+        batch = self._take()
+        if not batch:
+            self._wake.clear()
+            return
+        try:
+            await self._answer(batch)
+        finally:
+            self._fail(batch, BatcherClosedError(f"batcher {self.name} closed during the run"))
 
     def _take(self) -> list[_Entry[In, Out]]:
         """Take the next batch from the queue, leaving out whom nobody waits for."""

@@ -10,7 +10,16 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from service.errors import InvalidRequestError
-from service.options import ColorizeOptions, EmbedOptions, GenerateOptions, MorphOptions, Options
+from service.options import (
+    ColorizeOptions,
+    EditOptions,
+    EmbedOptions,
+    GenerateOptions,
+    MorphOptions,
+    Options,
+    PhotoOptions,
+    RefineOptions,
+)
 from service.schemas import Base64, Code, CodeObject
 from service.sources import CodeSource, LatentSource, PhotoSource, Source
 
@@ -47,6 +56,19 @@ class EmbedBody(EmbedOptions):
         return [("image", PhotoSource(_from_base64(self.image)))]
 
 
+class RefineBody(RefineOptions):
+    """JSON body of /refine."""
+
+    image: Base64
+    code: Code | None = None
+    latent_id: str | None = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name the photo, and what to start from, if it is given."""
+        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
+        return rows + _known_sources(self.code, self.latent_id)
+
+
 class MorphBody(MorphOptions):
     """JSON body of /morph."""
 
@@ -70,6 +92,35 @@ class ColorizeBody(ColorizeOptions):
         return [("gray", self.gray.as_source()), ("color", self.color.as_source())]
 
 
+class MergeBody(PhotoOptions):
+    """JSON body of /merge."""
+
+    identity: Base64
+    attribute: Base64
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name both photos."""
+        return [
+            ("identity", PhotoSource(_from_base64(self.identity, "identity"))),
+            ("attribute", PhotoSource(_from_base64(self.attribute, "attribute"))),
+        ]
+
+
+class EditBody(EditOptions):
+    """JSON body of /edit."""
+
+    image: Base64 | None = None
+    code: Code | None = None
+    latent_id: str | None = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Name what is given."""
+        known = _known_sources(self.code, self.latent_id)
+        if self.image is None:
+            return known
+        return [("image", PhotoSource(_from_base64(self.image))), *known]
+
+
 class GenerateBody(GenerateOptions):
     """JSON body of /generate."""
 
@@ -78,21 +129,25 @@ class GenerateBody(GenerateOptions):
 
     def sources(self) -> list[tuple[str, Source]]:
         """Name what is given; none where a seed is."""
-        rows: list[tuple[str, Source]] = []
-        if self.code is not None:
-            rows.append(("code", _code_source(self.code)))
-        if self.latent_id is not None:
-            rows.append(("latent_id", LatentSource(self.latent_id)))
-        return rows
+        return _known_sources(self.code, self.latent_id)
+
+
+def _known_sources(code: Code | None, latent_id: str | None) -> list[tuple[str, Source]]:
+    rows: list[tuple[str, Source]] = []
+    if code is not None:
+        rows.append(("code", _code_source(code)))
+    if latent_id is not None:
+        rows.append(("latent_id", LatentSource(latent_id)))
+    return rows
 
 
 def _code_source(code: Code | None) -> CodeSource:
     return CodeSource(code.model_dump() if isinstance(code, CodeObject) else code)
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: str, name: str = "image") -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as err:
-        detail = "image must be base64, got other text"
-        raise InvalidRequestError(detail, [{"pointer": "#/image", "detail": detail}]) from err
+        detail = f"{name} must be base64, got other text"
+        raise InvalidRequestError(detail, [{"pointer": f"#/{name}", "detail": detail}]) from err

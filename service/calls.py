@@ -40,10 +40,12 @@ class Call(Generic[Opts]):
     Attributes:
         options: Its options, valid.
         sources: Its sources with their field names, in order.
+        owner: Name of the caller, whose latent ids it may use.
     """
 
     options: Opts
     sources: Named
+    owner: str
 
     def only(self, *names: str) -> list[Source]:
         """Hand out the sources, one for each name, in that order.
@@ -88,19 +90,20 @@ async def read_call(
         InvalidRequestError: If a field breaks its rule.
     """
     query = dict(request.query_params)
+    owner: str = request.state.owner
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media in FORMS:
         fields, sources = await _read_form(request, media, names)
-        return Call(validate(options, query | fields), sources)
+        return Call(validate(options, query | fields), sources, owner)
     data = await request.body()
     if not data and not media and "seed" in query:
-        return Call(validate(options, query), [])
+        return Call(validate(options, query), [], owner)
     if not data:
         raise EmptyBodyError("body must not be empty, got 0 bytes")
     if media == "application/json":
-        return await runtime.in_worker(_read_json, data, query, body)
+        return await runtime.in_worker(_read_json, data, query, body, owner)
     if raw is not None and (media.startswith("image/") or media in FILES):
-        return Call(validate(options, query), [(raw, source_of_file(raw, data))])
+        return Call(validate(options, query), [(raw, source_of_file(raw, data))], owner)
     takes = "multipart/form-data, application/json" + (", image/*" if raw else "")
     raise UnsupportedMediaTypeError(f"Content-Type must be one of {takes}, got {media or 'none'}")
 
@@ -139,7 +142,7 @@ def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:
             _check_sizes(entry, depth - 1)
 
 
-def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> Call[Any]:
+def _read_json(data: bytes, query: dict[str, str], body: type[Body], owner: str) -> Call[Any]:
     try:
         members = from_json(data)
     except ValueError as err:
@@ -147,7 +150,7 @@ def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> Call[Any
     if not isinstance(members, dict):
         raise InvalidRequestError(f"body must be a JSON object, got {type(members).__name__}")
     model = validate(cast(type[Options], body), query | members)
-    return Call(model, cast(Body, model).sources())
+    return Call(model, cast(Body, model).sources(), owner)
 
 
 async def _read_form(

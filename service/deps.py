@@ -9,12 +9,14 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
-from model_core.alignment import FaceAligner
+from model_core.alignment.ffhq import FaceAligner
+from model_core.directions.library import Step
 from service.admission import Gate
 from service.codes import GeneratorId
 from service.engine import Engine
 from service.errors import NotReadyError
 from service.images import ImageLimits
+from service.jobs.system import JobSystem
 from service.latents import LatentStore
 from service.settings import Settings
 from service.stages import Stages
@@ -33,10 +35,12 @@ class Runtime:
         engine: Owner of the device.
         gate: Lets requests in.
         latents: Keeps codes under ids.
+        jobs: Refine jobs, where there are any.
         workers: Bounds the threads that decode, align and encode.
         films: Bounds the requests that hold many frames, of 3 MB each at 1024 px.
         version: Version of the service.
         aligner: Finds faces; None until loaded.
+        directions: What strength 1 of each adds to a code; None until loaded.
     """
 
     settings: Settings
@@ -44,15 +48,18 @@ class Runtime:
     engine: Engine
     gate: Gate
     latents: LatentStore
+    jobs: JobSystem
     workers: anyio.CapacityLimiter
     films: anyio.Semaphore
     version: str
     aligner: FaceAligner | None = field(default=None)
+    directions: dict[str, Step] | None = field(default=None)
 
     @property
     def ready(self) -> bool:
         """Whether all that requests need is loaded and warm."""
-        return self.engine.ready and self.engine.alive and self.aligner is not None
+        loaded = self.aligner is not None and self.directions is not None
+        return loaded and self.engine.ready and self.engine.alive
 
     def check_ready(self) -> None:
         """Refuse unless all that requests need is loaded and warm.
@@ -88,6 +95,16 @@ class Runtime:
         if self.aligner is None:
             raise NotReadyError("aligner must be loaded, got none")
         return self.aligner
+
+    def known_directions(self) -> dict[str, Step]:
+        """Hand out the directions by name.
+
+        Raises:
+            NotReadyError: If they are not loaded.
+        """
+        if self.directions is None:
+            raise NotReadyError("directions must be loaded, got none")
+        return self.directions
 
     def stages(self, request: Request, op: str) -> Stages:
         """Begin to time a request."""

@@ -9,13 +9,15 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from model_core.checkpoints.layout import DEFAULT_GENERATOR
+from model_core.polisher import Polished
 from model_core.predictor import Predictor, Quality
 from service.batcher import Answer, Batcher
 from service.errors import EngineDownError
@@ -35,7 +37,15 @@ PredictorLoader = Callable[[Settings], Predictor]
 
 def load_predictor(settings: Settings) -> Predictor:
     """Load the predictor that the settings ask for."""
-    return Predictor.load(settings.cache, settings.network, settings.device, settings.backend)
+    return Predictor.load(
+        settings.cache,
+        settings.network,
+        settings.device,
+        settings.backend,
+        settings.generator,
+        settings.head if settings.generator == DEFAULT_GENERATOR else None,
+        at_once=True,
+    )
 
 
 class Engine:
@@ -69,6 +79,7 @@ class Engine:
         self._busy_since_s: float | None = None
         self._broken = False
         self.ready = False
+        turn = asyncio.Lock()
 
         def batcher(op: str, run: Callable[[Predictor, list[Any]], list[Any]]) -> Batcher[Any, Any]:
             return Batcher(
@@ -80,17 +91,27 @@ class Engine:
                 on_memory_error=telemetry.oom.labels(op=op).inc,
                 on_drop=telemetry.dropped,
                 on_batch=telemetry.batch_size.labels(stage=op).observe,
+                turn=turn,
             )
 
         self._embed: Batcher[Face, Code] = batcher("encode", _embed)
+        self._merge: Batcher[tuple[Face, Face], Code] = batcher("merge", _merge)
         self._synthesize: Batcher[Code, Image] = batcher("synthesize", _synthesize)
         self._quality: Batcher[tuple[Face, Image], Quality] = batcher("quality", _quality)
+        self._polish: Batcher[tuple[Face, Code, float], Polished] = batcher("polish", _polish)
         self._sample: Batcher[tuple[int, float], Code] = batcher("sample", _sample)
 
     @property
     def batchers(self) -> tuple[Batcher[Any, Any], ...]:
         """The batchers of all operations."""
-        return (self._embed, self._synthesize, self._quality, self._sample)
+        return (
+            self._embed,
+            self._merge,
+            self._synthesize,
+            self._quality,
+            self._polish,
+            self._sample,
+        )
 
     @property
     def loaded(self) -> bool:
@@ -132,6 +153,14 @@ class Engine:
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    def memory_bytes(self, kind: Literal["allocated", "reserved"]) -> int:
+        """Memory of a CUDA device that tensors hold, or that torch has put aside for them."""
+        measure = {
+            "allocated": torch.cuda.memory_allocated,
+            "reserved": torch.cuda.memory_reserved,
+        }[kind]
+        return measure(self._device_name)
+
     async def start(self) -> None:
         """Load the weights, then run every operation at every batch size once.
 
@@ -148,6 +177,18 @@ class Engine:
     async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Code]:
         """Compute the code of an aligned face."""
         return await self._embed.submit(face, deadline_s)
+
+    async def merge(
+        self, identity: Face, attribute: Face, deadline_s: float | None = None
+    ) -> Answer[Code]:
+        """Compute the code of one aligned face's identity with another's attributes."""
+        return await self._merge.submit((identity, attribute), deadline_s)
+
+    async def polish(
+        self, face: Face, code: Code, budget_s: float, deadline_s: float | None = None
+    ) -> Answer[Polished]:
+        """Bring a code nearer to its face in a time; the device is taken for as long."""
+        return await self._polish.submit((face, code, budget_s), deadline_s)
 
     async def synthesize(self, code: Code, deadline_s: float | None = None) -> Answer[Image]:
         """Render a code."""
@@ -216,6 +257,15 @@ def _embed(predictor: Predictor, faces: list[Face]) -> list[Code]:
     return list(predictor.embed(np.stack(faces)))
 
 
+def _polish(predictor: Predictor, items: list[tuple[Face, Code, float]]) -> list[Polished]:
+    return [predictor.polish(face[None], code[None], budget) for face, code, budget in items]
+
+
+def _merge(predictor: Predictor, pairs: list[tuple[Face, Face]]) -> list[Code]:
+    identity, attribute = zip(*pairs, strict=True)
+    return list(predictor.merge(np.stack(identity), np.stack(attribute)))
+
+
 def _synthesize(predictor: Predictor, codes: list[Code]) -> list[Image]:
     return list(predictor.synthesize(torch.stack(codes)))
 
@@ -233,5 +283,8 @@ def _run_all(predictor: Predictor, size: int) -> None:
     """Run every operation once, by the very way of requests: compilers look at how tensors come."""
     faces = [np.full((256, 256, 3), 127, np.uint8)] * size
     images = _synthesize(predictor, _embed(predictor, faces))
+    _merge(predictor, list(zip(faces, faces, strict=True)))
     _quality(predictor, list(zip(faces, images, strict=True)))
+    if predictor.polishes:
+        _polish(predictor, [(faces[0], predictor.sample(0, 0.7)[0], 0.0)])
     _sample(predictor, [(0, 0.7)])

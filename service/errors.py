@@ -83,6 +83,38 @@ class UnknownLatentError(WplusError):
     """A latent id is not, or no longer, known."""
 
 
+class UnknownJobError(WplusError):
+    """A job id is not, or no longer, known to the caller."""
+
+
+class NoResultError(WplusError):
+    """A job has not ended, or ended before it had anything to show."""
+
+
+class IdempotencyError(WplusError):
+    """An idempotency key was used before, for another request."""
+
+
+class JobQueueFullError(WplusError):
+    """As many jobs wait as may."""
+
+
+class JobsUnavailableError(WplusError):
+    """There is no Redis for the jobs, or it does not answer."""
+
+
+class LatentsUnavailableError(WplusError):
+    """The Redis of the latent ids does not answer."""
+
+
+class UnauthorizedError(WplusError):
+    """An API key is asked for, and there is none that opens the service."""
+
+
+class RateLimitedError(WplusError):
+    """The caller has made as many requests as it may in a time."""
+
+
 class OverloadedError(WplusError):
     """As many requests as may be are being served."""
 
@@ -135,6 +167,14 @@ TABLE: tuple[Rule, ...] = (
     Rule(InvalidInputError, 422, "invalid-input", "A value breaks its rule"),
     Rule(ModelMismatchError, 409, "model-mismatch", "The code belongs to another generator"),
     Rule(UnknownLatentError, 404, "unknown-latent", "The latent id is not known"),
+    Rule(UnknownJobError, 404, "unknown-job", "The job is not known"),
+    Rule(NoResultError, 409, "no-result", "The job has nothing to show"),
+    Rule(IdempotencyError, 422, "idempotency-mismatch", "The key stands for another request"),
+    Rule(JobQueueFullError, 429, "job-queue-full", "Too many jobs wait", "rejected"),
+    Rule(JobsUnavailableError, 503, "jobs-unavailable", "Jobs cannot be reached", "rejected"),
+    Rule(LatentsUnavailableError, 503, "latents-unavailable", "Latents cannot be reached", "error"),
+    Rule(UnauthorizedError, 401, "unauthorized", "An API key is needed", "rejected"),
+    Rule(RateLimitedError, 429, "rate-limited", "Too many requests of this caller", "rejected"),
     Rule(OverloadedError, 429, "overloaded", "Too many requests are being served", "rejected"),
     Rule(QueueFullError, 429, "overloaded", "Too many requests are being served", "rejected"),
     Rule(NotReadyError, 503, "not-ready", "The service is getting ready", "rejected"),

@@ -1,7 +1,8 @@
 """Latent ids: codes kept for a while under opaque random names, within bounds.
 
-In this process only, so an id is not known to other processes or after a restart; the asynchronous
-interface is that of a shared store.
+An id belongs to the caller whose code it names; to others it is unknown. In this process only, so
+an id is not known to other processes or after a restart; the asynchronous interface is that of a
+shared store.
 """
 
 import secrets
@@ -26,12 +27,12 @@ class LatentStore(Protocol):
         """Number of codes kept."""
         ...
 
-    async def put(self, ws: Ws) -> str:
-        """Keep a code, answer its id."""
+    async def put(self, ws: Ws, owner: str) -> str:
+        """Keep a caller's code, answer its id."""
         ...
 
-    async def get(self, latent_id: str) -> Ws:
-        """Look a code up; raises UnknownLatentError."""
+    async def get(self, latent_id: str, owner: str) -> Ws:
+        """Look a caller's code up; raises UnknownLatentError."""
         ...
 
 
@@ -50,34 +51,34 @@ class MemoryLatentStore:
         self._capacity = capacity
         self._ttl_s = ttl_s
         self._clock = clock
-        self._codes: OrderedDict[str, tuple[float, Ws]] = OrderedDict()
+        self._codes: OrderedDict[tuple[str, str], tuple[float, Ws]] = OrderedDict()
 
     @property
     def size(self) -> int:
         """Number of codes kept, those past their time included until the next call."""
         return len(self._codes)
 
-    async def put(self, ws: Ws) -> str:
-        """Keep a code, answer its id: 128 random bits."""
+    async def put(self, ws: Ws, owner: str) -> str:
+        """Keep a caller's code, answer its id: 128 random bits."""
         latent_id = secrets.token_urlsafe(16)
-        self._codes[latent_id] = (self._clock(), ws.clone())
+        self._codes[owner, latent_id] = (self._clock(), ws.clone())
         self._prune()
         return latent_id
 
-    async def get(self, latent_id: str) -> Ws:
-        """Look a code up, which renews its time.
+    async def get(self, latent_id: str, owner: str) -> Ws:
+        """Look a caller's code up, which renews its time.
 
         Raises:
-            UnknownLatentError: If the id is not, or no longer, known.
+            UnknownLatentError: If the id is not, or no longer, one of the caller's.
         """
         self._prune()
-        if latent_id not in self._codes:
+        if (owner, latent_id) not in self._codes:
             raise UnknownLatentError(
                 "latent_id must be one handed out by this service within "
                 f"{self._ttl_s:g} s of its last use, got an unknown one"
             )
-        _, ws = self._codes.pop(latent_id)
-        self._codes[latent_id] = (self._clock(), ws)
+        _, ws = self._codes.pop((owner, latent_id))
+        self._codes[owner, latent_id] = (self._clock(), ws)
         return ws.clone()
 
     def _prune(self) -> None:

@@ -9,7 +9,15 @@ from pydantic.json_schema import models_json_schema
 
 from model_core.errors import InvalidInputError, ModelMismatchError, NoFaceError
 from service.batcher import DeadlineExceededError
-from service.bodies import ColorizeBody, EmbedBody, GenerateBody, MorphBody
+from service.bodies import (
+    ColorizeBody,
+    EditBody,
+    EmbedBody,
+    GenerateBody,
+    MergeBody,
+    MorphBody,
+    RefineBody,
+)
 from service.errors import (
     AnimatedImageError,
     BrokenImageError,
@@ -18,23 +26,28 @@ from service.errors import (
     EngineDownError,
     InvalidCodeError,
     InvalidRequestError,
+    LatentsUnavailableError,
     NotAcceptableError,
     NotReadyError,
     OverloadedError,
+    RateLimitedError,
     TooLargeError,
     TooManyPixelsError,
     TooSmallError,
+    UnauthorizedError,
     UnknownLatentError,
     UnsupportedImageError,
     UnsupportedMediaTypeError,
 )
+from service.jobs.schemas import JobAnswer
+from service.middleware.auth import PUBLIC
 from service.negotiation import JSON, NPY, SAFETENSORS
 from service.problems import Problem, responses
 from service.schemas import CodeAnswer, EmbedAnswer, FramesAnswer
 
 REF = "#/components/schemas/{model}"
-MODELS = (EmbedBody, MorphBody, ColorizeBody, GenerateBody)
-ANSWERS = (EmbedAnswer, CodeAnswer, FramesAnswer, Problem)
+MODELS = (EmbedBody, MorphBody, ColorizeBody, MergeBody, EditBody, GenerateBody, RefineBody)
+ANSWERS = (EmbedAnswer, CodeAnswer, FramesAnswer, JobAnswer, Problem)
 PHOTO_ERRORS: tuple[type[Exception], ...] = (
     TooLargeError,
     UnsupportedImageError,
@@ -49,6 +62,7 @@ CODE_ERRORS: tuple[type[Exception], ...] = (
     InvalidCodeError,
     ModelMismatchError,
     UnknownLatentError,
+    LatentsUnavailableError,
 )
 DEVICE_ERRORS: tuple[type[Exception], ...] = (
     EmptyBodyError,
@@ -56,6 +70,8 @@ DEVICE_ERRORS: tuple[type[Exception], ...] = (
     InvalidInputError,
     NotAcceptableError,
     UnsupportedMediaTypeError,
+    UnauthorizedError,
+    RateLimitedError,
     OverloadedError,
     NotReadyError,
     DrainingError,
@@ -64,6 +80,10 @@ DEVICE_ERRORS: tuple[type[Exception], ...] = (
     Exception,
 )
 BINARY = {"type": "string", "format": "binary"}
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def describe(
@@ -74,6 +94,8 @@ def describe(
     errors: tuple[type[Exception], ...],
     *,
     raw: bool = False,
+    twice: bool = False,
+    status: int = 200,
 ) -> dict[str, Any]:
     """Describe an endpoint that reads its body and writes its answer itself.
 
@@ -84,10 +106,12 @@ def describe(
         answers: Models, one or the other, of the JSON answer.
         errors: What it may raise.
         raw: Whether the body may be the file itself.
+        twice: Whether a form may have two of `image`.
+        status: Of an answer that is none of the errors.
     """
     options = _options(body)
     content: dict[str, Any] = {
-        "multipart/form-data": {"schema": _form(sources, options)},
+        "multipart/form-data": {"schema": _form(sources, options, twice)},
         JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
     }
     if raw:
@@ -98,7 +122,8 @@ def describe(
     ok |= {media: {"schema": BINARY} for media in offers if media != JSON}
     return {
         "response_model": None,
-        "responses": {200: {"description": "By Accept.", "content": ok}} | responses(*errors),
+        "status_code": status,
+        "responses": {status: {"description": "By Accept.", "content": ok}} | responses(*errors),
         "openapi_extra": {
             "requestBody": {"content": content},
             "parameters": [
@@ -109,8 +134,19 @@ def describe(
     }
 
 
-def install(app: FastAPI) -> None:
-    """Let the application's document hold the models that only hand-read bodies use."""
+def describe_files(offers: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
+    """Describe an answer that may be any of some files."""
+    content = {media: {"schema": BINARY} for media in offers}
+    return {200: {"description": "By Accept.", "content": content}}
+
+
+def install(app: FastAPI, *, secured: bool) -> None:
+    """Let the application's document hold the models that only hand-read bodies use.
+
+    Args:
+        app: The application.
+        secured: Whether it asks for API keys.
+    """
 
     def document() -> dict[str, Any]:
         """Build the document once, with the definitions that no route names."""
@@ -127,6 +163,12 @@ def install(app: FastAPI) -> None:
             outputs = [(model, "serialization") for model in ANSWERS]
             _, definitions = models_json_schema(cast(Any, [*inputs, *outputs]), ref_template=REF)
             components |= definitions["$defs"]
+            if secured:
+                schema["components"]["securitySchemes"] = KEYS
+                schema["security"] = [{name: []} for name in KEYS]
+                for path in PUBLIC & schema["paths"].keys():
+                    for operation in schema["paths"][path].values():
+                        operation["security"] = []
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -143,10 +185,10 @@ def _options(body: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _form(sources: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+def _form(sources: tuple[str, ...], options: dict[str, Any], twice: bool) -> dict[str, Any]:
     files = {
         name: {"anyOf": [BINARY, {"type": "array", "items": BINARY}]}
-        if name == "image" and len(sources) > 1
+        if name == "image" and twice
         else BINARY
         for name in sources
     }

@@ -12,6 +12,8 @@ from service.codes import Encoding
 from service.outputs import Format
 
 MAX_STEPS = 60
+MAX_BUDGET_MS = 10_000
+MAX_STRENGTH = 10.0  # faces hold to 3 or so
 PSI = 0.7
 
 Wanted = Literal["code", "image", "both"]
@@ -34,10 +36,13 @@ class OutputOptions(Options):
         default="jpeg", alias="format", description="Format of images in JSON answers."
     )
     image_quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP.")
+    no_store: bool = Field(
+        default=False, description="Keep nothing: the answer then has no latent id."
+    )
 
 
-class PhotoOptions(OutputOptions):
-    """How photos are read."""
+class FaceOptions(Options):
+    """How faces are found in photos."""
 
     align: Literal["auto", "none"] = Field(
         default="auto",
@@ -46,11 +51,21 @@ class PhotoOptions(OutputOptions):
     face: int = Field(default=0, ge=0, le=1000, description="Which face, the largest first.")
 
 
+class PhotoOptions(OutputOptions, FaceOptions):
+    """How photos are read and results written."""
+
+
 class EmbedOptions(PhotoOptions):
     """Options of /embed."""
 
     wanted: Wanted = Field(
         default="code", alias="return", description="What a JSON answer carries."
+    )
+    budget_ms: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_BUDGET_MS,
+        description="Time in which the iterator improves the code; 0 for one pass of the network.",
     )
 
 
@@ -106,6 +121,21 @@ class ColorizeOptions(PhotoOptions):
     )
 
 
+class EditOptions(PhotoOptions):
+    """Options of /edit."""
+
+    direction: str = Field(
+        max_length=64, description="What is to change.", examples=["pose", "smile"]
+    )
+    strength: float = Field(
+        default=2.0,
+        ge=-MAX_STRENGTH,
+        le=MAX_STRENGTH,
+        allow_inf_nan=False,
+        description="How far, in standard deviations of the generator's codes; below 0 backwards.",
+    )
+
+
 class GenerateOptions(OutputOptions):
     """Options of /generate."""
 
@@ -123,3 +153,19 @@ class GenerateOptions(OutputOptions):
         if self.psi is not None and self.seed is None:
             raise ValueError("psi must be left out where no seed is given")
         return self
+
+
+class RefineOptions(FaceOptions):
+    """Options of /refine."""
+
+    steps: int = Field(default=100, ge=1, le=5000, description="Updates of the code.")
+    start: Literal["embedding", "mean", "code"] | None = Field(
+        default=None,
+        description="Where to begin: the photo's embedding if unset, or the code if one is given.",
+    )
+    time_budget_s: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Stop after so many seconds' work."
+    )
+    target_lpips: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Stop at this perceptual distance."
+    )

@@ -79,6 +79,8 @@ def problem(
     extra = dict(headers or {})
     if status in RETRY_STATUSES:
         extra.setdefault("Retry-After", str(state.get("retry_after_s", 1)))
+    if status == 401:
+        extra.setdefault("WWW-Authenticate", 'Bearer realm="wplus"')
     content = body.model_dump_json(exclude_defaults=True)
     return Response(content, status, extra, media_type=MEDIA_TYPE)
 
@@ -89,9 +91,9 @@ def problem_of(scope: Scope, error: Exception) -> Response:
     state = scope.setdefault("state", {})
     state["outcome"], state["problem"] = rule.outcome, rule.code
     if rule.status == 500:
-        logger.error("request %s failed", state.get("request_id", ""), exc_info=error)
+        logger.error("request failed", exc_info=error)
     elif rule.status > 500 and rule.outcome != "rejected":
-        logger.warning("request %s: %s", state.get("request_id", ""), error)
+        logger.warning("request refused: %s", error)
     errors = error.errors if isinstance(error, InvalidRequestError) else ()
     return problem(scope, rule.status, rule.code, rule.title, str(error), errors=errors)
 

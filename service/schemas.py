@@ -85,7 +85,9 @@ class QualityObject(BaseModel):
 class CodeAnswer(BaseModel):
     """A code, its image and what they took."""
 
-    latent_id: str = Field(description="Names the code in later calls, for a while.")
+    latent_id: str | None = Field(
+        default=None, description="Names the code in later calls, for a while; none by no_store."
+    )
     code: CodeObject | None = None
     image: ImageObject | None = None
     timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `total` of all.")
@@ -96,6 +98,7 @@ class EmbedAnswer(CodeAnswer):
 
     face: FaceObject | None = Field(default=None, description="None where align is none.")
     quality: QualityObject
+    polish_steps: int = Field(description="Iterator steps that budget_ms gave.")
 
 
 class Frame(BaseModel):
@@ -132,4 +135,5 @@ class Version(BaseModel):
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
     code_shape: list[int] | None = None
     image_px: int | None = None
+    directions: list[str] = Field(default=[], description="What /edit can change.")
     weights: dict[str, str] = Field(default={}, description="SHA-256 by weight file.")

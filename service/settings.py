@@ -1,17 +1,28 @@
 """The service's settings, read from WPLUS_ variables by `python -m service` and by nothing else."""
 
 import difflib
+import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from limits import parse_many
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model_core.checkpoints.layout import cache_folder, weight_path
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder, weight_path
+from service.logs import LogFormat
 
 PREFIX = "WPLUS_"
 WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def _rate_limit(text: str) -> str:
+    parse_many(text)
+    return text
+
+
+RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 
 
 class Settings(BaseSettings):
@@ -34,11 +45,40 @@ class Settings(BaseSettings):
     network: Path = Field(
         default=WEIGHTS / "embedding.safetensors", description="Embedding network."
     )
+    head: Path = Field(
+        default=WEIGHTS / "image_head_128.safetensors",
+        description="Image head of the default generator, by which codes are polished.",
+    )
+    generator: str = Field(
+        default=DEFAULT_GENERATOR,
+        description="Generator: the default, or a name given to checkpoints convert.",
+    )
+    directions: Path | None = Field(
+        default=None, description="Folder of directions for /edit, beside those shipped."
+    )
     device: str = Field(
         default="cpu", description="Torch device of the predictor: cpu, cuda, cuda:1."
     )
     backend: Literal["auto", "eager", "compile", "openvino"] = Field(
         default="auto", description="How the generator runs."
+    )
+
+    log_format: LogFormat = Field(default="text", description="text for people, json for machines.")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of /metrics alone; unset, it is with the rest.",
+    )
+
+    api_keys: Path | None = Field(
+        default=None, description="File of API keys' owners and SHA-256; unset, none is asked for."
+    )
+    insecure: bool = Field(
+        default=False, description="Listen beyond this machine without API keys."
+    )
+    rate_limit: RateLimit | None = Field(
+        default=None, description="POST requests of one caller, as 10/second;300/minute."
     )
 
     max_upload_bytes: int = Field(default=20_000_000, ge=1024, description="Largest photo or code.")
@@ -68,6 +108,25 @@ class Settings(BaseSettings):
     )
     latent_capacity: int = Field(default=2000, ge=1, description="Latent ids kept at the most.")
 
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis or Valkey of jobs and latent ids; unset, an own one keeps the jobs.",
+    )
+    jobs: bool = Field(default=True, description="Offer /refine.")
+    shared_device: str = Field(
+        default="", description="Name of a device on which workers make way for requests."
+    )
+    job_queue_size: int = Field(default=100, ge=1, description="Jobs that wait; more get 429.")
+    job_ttl_s: int = Field(default=86_400, ge=1, description="Life of a job once it has ended.")
+    job_lease_s: float = Field(
+        default=30.0, gt=0, description="Silence after which another worker takes a job over."
+    )
+    job_beat_s: float = Field(default=1.0, gt=0, description="Time between a job's heartbeats.")
+    job_checkpoint_s: float = Field(default=10.0, gt=0, description="Time between checkpoints.")
+    worker_metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of a worker's /metrics; unset, none."
+    )
+
     @property
     def landmark_model(self) -> Path:
         """Path of dlib's 68-point landmark predictor in the cache."""
@@ -76,6 +135,31 @@ class Settings(BaseSettings):
 
 class UnknownVariableError(ValueError):
     """A WPLUS_ variable names no setting."""
+
+
+class ExposedError(ValueError):
+    """The service would listen beyond this machine, open to all."""
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen beyond this machine without keys, unless told that this is meant.
+
+    Raises:
+        ExposedError: If the settings would do that.
+    """
+    if settings.api_keys is None and not settings.insecure and not _is_loopback(settings.host):
+        raise ExposedError(
+            f"{PREFIX}HOST must be a loopback address where no keys are asked for, got "
+            f"{settings.host}: set {PREFIX}API_KEYS, or {PREFIX}INSECURE=1 if something in front "
+            "keeps strangers out"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -7,13 +7,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from model_core.alignment import NO_FACE, AlignedFace, FaceAligner
+from model_core.alignment.ffhq import NO_FACE, AlignedFace, FaceAligner
 from model_core.errors import InvalidInputError, NoFaceError
 from service.codes import read_code
 from service.deps import Runtime
 from service.errors import ImageRejectedError, rule_of
 from service.images import ImageLimits, Photo, read_photo
-from service.options import PhotoOptions
+from service.options import FaceOptions
 from service.schemas import FaceObject
 from service.sources import CodeSource, LatentSource, PhotoSource, Source
 from service.stages import Stages
@@ -55,7 +55,8 @@ async def find_subject(
     source: Source,
     runtime: Runtime,
     stages: Stages,
-    options: PhotoOptions,
+    options: FaceOptions,
+    owner: str,
     crop_px: int | None = None,
 ) -> Subject:
     """Read, align and embed a photo; or read a code; or look a latent id up.
@@ -65,10 +66,11 @@ async def find_subject(
         runtime: The service's parts.
         stages: Takes the times.
         options: How photos are read.
+        owner: The caller, whose latent ids count.
         crop_px: Cut the face out at this size, too.
     """
     if not isinstance(source, PhotoSource):
-        return Subject(await find_known(source, runtime))
+        return Subject(await find_known(source, runtime, owner))
     ws, portrait = await embed_photo(source, runtime, stages, options, crop_px)
     return Subject(ws, portrait)
 
@@ -77,27 +79,27 @@ async def embed_photo(
     source: PhotoSource,
     runtime: Runtime,
     stages: Stages,
-    options: PhotoOptions,
+    options: FaceOptions,
     crop_px: int | None = None,
 ) -> tuple[Ws, Portrait]:
     """Read, align and embed a photo."""
-    portrait = await _find_portrait(source, runtime, stages, options, crop_px)
+    portrait = await find_portrait(source, runtime, stages, options, crop_px)
     answer = await runtime.engine.embed(portrait.input, stages.deadline_s)
     return stages.take("encode", answer), portrait
 
 
-async def find_known(source: CodeSource | LatentSource, runtime: Runtime) -> Ws:
+async def find_known(source: CodeSource | LatentSource, runtime: Runtime, owner: str) -> Ws:
     """Read a code, or look a latent id up."""
     if isinstance(source, LatentSource):
-        return await runtime.latents.get(source.latent_id)
+        return await runtime.latents.get(source.latent_id, owner)
     return await runtime.in_worker(read_code, source.value, runtime.generator)
 
 
-async def _find_portrait(
+async def find_portrait(
     source: PhotoSource,
     runtime: Runtime,
     stages: Stages,
-    options: PhotoOptions,
+    options: FaceOptions,
     crop_px: int | None = None,
 ) -> Portrait:
     """Decode a photo and cut the face out, on one worker thread, so that only the cut remains."""
@@ -121,7 +123,7 @@ def _cut_out(
     limits: ImageLimits,
     aligner: FaceAligner,
     stages: Stages,
-    options: PhotoOptions,
+    options: FaceOptions,
     crop_px: int | None,
 ) -> Portrait:
     with stages.measure("decode"):

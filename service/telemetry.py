@@ -22,8 +22,15 @@ REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 UPLOAD_BUCKETS_BYTES = (10_000, 100_000, 500_000, 1e6, 2e6, 5e6, 1e7, 2e7, 4e7)
-OPERATIONS = ("embed", "morph", "colorize", "generate")
+OPERATIONS = ("embed", "morph", "colorize", "merge", "edit", "generate", "refine")
+OTHER = "other"  # a path that asks for none of them
 OUTCOMES = ("ok", "invalid", "no_face", "rejected", "timeout", "cancelled", "error")
+
+
+def operation_of(path: str) -> str:
+    """Name the operation that a path asks for, OTHER if none: a label must not be made up."""
+    op = path.strip("/")
+    return op if op in OPERATIONS else OTHER
 
 
 class Telemetry:
@@ -49,6 +56,7 @@ class Telemetry:
             "inference_requests", "Inference requests by outcome.", "op", "outcome"
         )
         self.rejected = counter("rejected", "Requests or queue entries refused.", "reason")
+        self.auth_failures = counter("auth_failures", "Requests without a valid key.", "reason")
         self.oom = counter("oom", "Device runs that ended for want of memory.", "op")
         self.image_rejected = counter("image_rejected", "Photos refused at intake.", "reason")
         self.request_duration = histogram(
@@ -72,31 +80,41 @@ class Telemetry:
         self.upload_bytes = histogram(
             "upload_bytes", "Size of request bodies.", UPLOAD_BUCKETS_BYTES, "op"
         )
+        self.redis_errors = counter("redis_errors", "Calls that Redis did not answer.", "op")
+        self.jobs_submitted = counter("jobs_submitted", "Refine jobs taken in.")
+        self.jobs_queued = gauge("jobs_queued", "Refine jobs that wait.")
+        self.jobs_pending = gauge("jobs_pending", "Refine jobs that workers have, or gave back.")
+        self.jobs_oldest_queued_age = gauge(
+            "jobs_oldest_queued_age_seconds", "How long the first of the queue has waited."
+        )
         self.active_requests = gauge("http_server_active_requests", "Requests being served.")
-        self.inflight = gauge("inflight", "Requests inside the gate.")
+        self.inflight = gauge("inflight", "Requests inside the gate.", "op")
         self.latents = gauge("latents", "Latent ids kept.")
         self.queue_depth = gauge("batch_queue_depth", "Entries that wait for the device.", "stage")
         self.queue_limit = gauge("batch_queue_limit", "Entries that may wait for an operation.")
         self.ready = gauge("ready", "Whether a component is ready.", "component")
         self.engine_up = gauge("engine_up", "Whether the engine can answer.")
         self.model_info = gauge(
-            "model_info", "A weight file in use.", "model", "sha256", "device", "backend"
+            "model_info", "A weight file in use.", "model", "sha256", "dtype", "device", "backend"
         )
         self.build_info = gauge("build_info", "Version of the service.", "version")
         self.model_load_seconds = gauge("model_load_seconds", "Time the weights took to load.")
         self.warmup_seconds = gauge("warmup_seconds", "Time the warm-up took.")
+        self.device_memory = gauge(
+            "device_memory_bytes", "Memory of the accelerator in use.", "device", "kind"
+        )
         self._seed_labels()
 
     def dropped(self, reason: str) -> None:
         """Count a queue entry that was dropped before the device saw it."""
         self.rejected.labels(reason=f"queue_{reason}").inc()
 
-    def describe_model(self, digests: Mapping[str, str], device: str, backend: str) -> None:
-        """Publish the digest of every weight file in use."""
+    def describe_model(
+        self, digests: Mapping[str, str], dtype: str, device: str, backend: str
+    ) -> None:
+        """Publish the digest of every weight file in use, and how the networks run."""
         for model, sha256 in digests.items():
-            self.model_info.labels(model=model, sha256=sha256, device=device, backend=backend).set(
-                1
-            )
+            self.model_info.labels(model, sha256, dtype, device, backend).set(1)
 
     def exposition(self) -> bytes:
         """Render all metrics in Prometheus's text format."""
@@ -107,3 +125,5 @@ class Telemetry:
         for op in OPERATIONS:
             for outcome in OUTCOMES:
                 self.requests.labels(op=op, outcome=outcome)
+        for reason in ("scheme", "missing", "unknown"):
+            self.auth_failures.labels(reason=reason)

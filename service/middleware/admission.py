@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.admission import Gate
+from service.telemetry import operation_of
 
 
 class AdmissionMiddleware:
@@ -22,5 +23,5 @@ class AdmissionMiddleware:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        with self.gate.enter():
+        with self.gate.enter(operation_of(scope["path"])):
             await self.app(scope, receive, send)

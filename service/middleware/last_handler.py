@@ -35,7 +35,7 @@ class LastHandlerMiddleware:
         try:
             await self.app(scope, receive, send_noting)
         except ClientDisconnect:
-            logger.debug("request %s: the client left", scope["state"].get("request_id"))
+            logger.debug("the client left")
         except Exception as error:
             response = problem_of(scope, error)
             if started:  # too late for another answer: the server cuts the connection

@@ -1,10 +1,12 @@
-"""Names every request, and sets the headers that every response has."""
+"""Names every request, in its answer and in the log."""
 
 import re
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import logs
 
 ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -33,10 +35,11 @@ class RequestIdMiddleware:
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        await self.app(scope, receive, send_named)
+        token = logs.request_id.set(request_id)
+        try:
+            await self.app(scope, receive, send_named)
+        finally:
+            logs.request_id.reset(token)

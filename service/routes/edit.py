@@ -1,4 +1,4 @@
-"""POST /morph, /colorize and /generate: codes and photos in, other faces out."""
+"""POST /morph, /colorize, /edit and /generate: codes and photos in, other faces out."""
 
 from functools import partial
 
@@ -7,28 +7,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model_core.editing import colorize as colorize_ws
-from model_core.editing import interpolate
+from model_core.editing import interpolate, move
 from model_core.editing import morph as morph_ws
-from service.answers import Pixels, Result, Writer, Ws
-from service.bodies import ColorizeBody, GenerateBody, MorphBody
+from service.answers import Pixels, Writer, Ws
+from service.bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
 from service.calls import Call, missing, read_call
 from service.concurrency import together
 from service.deps import Runtime, Shared
 from service.errors import InvalidRequestError
 from service.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.options import PSI, ColorizeOptions, GenerateOptions, MorphOptions
-from service.outputs import with_luminance
-from service.provenance import COMPOSITE, GENERATED
+from service.options import PSI, ColorizeOptions, EditOptions, GenerateOptions, MorphOptions
+from service.provenance import GENERATED
 from service.schemas import CodeAnswer, Frame, FramesAnswer
 from service.sources import PhotoSource
 from service.stages import Stages
-from service.subjects import Subject, find_known, find_subject
+from service.stills import render, write_still
+from service.subjects import find_known, find_subject
 
 STILL_OFFERS = (JSON, *STILLS, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)
 ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
-MORPH_FIELDS = ("image", "code", "latent_id")
+SOURCES = ("image", "code", "latent_id")
 router = APIRouter(tags=["edit"])
 
 
@@ -37,10 +37,11 @@ router = APIRouter(tags=["edit"])
     summary="Blend two faces",
     **describe(
         MorphBody,
-        MORPH_FIELDS,
+        SOURCES,
         (*STILL_OFFERS, "image/gif"),
         (CodeAnswer, FramesAnswer),
         ERRORS,
+        twice=True,
     ),
 )
 async def morph(request: Request, runtime: Shared) -> Response:
@@ -50,13 +51,13 @@ async def morph(request: Request, runtime: Shared) -> Response:
     """
     stages = runtime.stages(request, "morph")
     negotiate(request, (*STILL_OFFERS, "image/gif"))
-    call = await read_call(request, runtime, MorphOptions, MorphBody, MORPH_FIELDS)
+    call = await read_call(request, runtime, MorphOptions, MorphBody, SOURCES)
     if len(call.sources) != 2:
         raise missing("image", f"sources must be two, got {len(call.sources)}")
     media = negotiate(request, STILL_OFFERS if call.options.steps is None else FRAME_OFFERS)
     first, second = await together(
         *(
-            partial(find_subject, source, runtime, stages, call.options)
+            partial(find_subject, source, runtime, stages, call.options, call.owner)
             for _, source in call.sources
         )
     )
@@ -67,7 +68,7 @@ async def morph(request: Request, runtime: Shared) -> Response:
     lam = 0.5 if call.options.lam is None else call.options.lam
     rows = (call.options.first_row, call.options.last_row)
     ws = morph_ws(first.ws[None], second.ws[None], lam, *rows)[0]
-    return await _still(runtime, stages, call, ws, media)
+    return await write_still(runtime, stages, call, ws, media)
 
 
 @router.post(
@@ -84,12 +85,36 @@ async def colorize(request: Request, runtime: Shared) -> Response:
     grey_source, color_source = call.only("gray", "color")
     crop_px = runtime.engine.predictor.img_resolution if options.keep_luminance else None
     grey, color = await together(
-        partial(find_subject, grey_source, runtime, stages, options, crop_px),
-        partial(find_subject, color_source, runtime, stages, options),
+        partial(find_subject, grey_source, runtime, stages, options, call.owner, crop_px),
+        partial(find_subject, color_source, runtime, stages, options, call.owner),
     )
     ws = colorize_ws(grey.ws[None], color.ws[None], options.first_row, options.strength)[0]
     luminance = grey if options.keep_luminance else None
-    return await _still(runtime, stages, call, ws, media, luminance)
+    return await write_still(runtime, stages, call, ws, media, luminance)
+
+
+@router.post(
+    "/edit",
+    summary="Change one attribute of a face",
+    **describe(EditBody, SOURCES, STILL_OFFERS, (CodeAnswer,), ERRORS, raw=True),
+)
+async def edit(request: Request, runtime: Shared) -> Response:
+    """Move a photo's code, a code or a latent id along a direction, by `strength` units."""
+    stages = runtime.stages(request, "edit")
+    media = negotiate(request, STILL_OFFERS)
+    call = await read_call(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
+    if len(call.sources) != 1:
+        raise InvalidRequestError(
+            f"request must have exactly one of {', '.join(SOURCES)}, got {len(call.sources)}"
+        )
+    directions, name = runtime.known_directions(), call.options.direction
+    if name not in directions:
+        known = ", ".join(sorted(directions)) or "none, as there are none"
+        raise missing("direction", f"direction must be one of {known}, got {name}")
+    ((_, source),) = call.sources
+    subject = await find_subject(source, runtime, stages, call.options, call.owner)
+    ws = move(subject.ws[None], directions[name], call.options.strength)[0]
+    return await write_still(runtime, stages, call, ws, media)
 
 
 @router.post(
@@ -121,35 +146,8 @@ async def generate(request: Request, runtime: Shared) -> Response:
         ((name, source),) = call.sources
         if isinstance(source, PhotoSource):
             raise missing(name, f"{name} must be a code, got a photo: /embed takes photos")
-        ws = await find_known(source, runtime)
-    return await _still(runtime, stages, call, ws, media)
-
-
-async def _render(runtime: Runtime, stages: Stages, ws: Ws) -> Pixels:
-    return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
-
-
-async def _still(
-    runtime: Runtime,
-    stages: Stages,
-    call: Call[GenerateOptions] | Call[MorphOptions] | Call[ColorizeOptions],
-    ws: Ws,
-    media: str,
-    luminance: Subject | None = None,
-) -> Response:
-    """Answer one code, its image (where wanted) with the luminance of a subject, if any."""
-    writer = Writer(runtime, stages, call.options)
-    pixels, source_type = None, GENERATED
-    if writer.wants_image(media):
-        pixels = await _render(runtime, stages, ws)
-        if luminance is not None:
-            crop = luminance.portrait.crop if luminance.portrait else None
-            source_type = GENERATED if crop is None else COMPOSITE
-            if crop is None:
-                crop = await _render(runtime, stages, luminance.ws)
-            pixels = await runtime.in_worker(with_luminance, pixels, crop)
-    latent_id = await runtime.latents.put(ws)
-    return await writer.write(Result(ws, latent_id, pixels, source_type), media)
+        ws = await find_known(source, runtime, call.owner)
+    return await write_still(runtime, stages, call, ws, media)
 
 
 async def _frames(
@@ -171,7 +169,7 @@ async def _frames(
         batch = runtime.settings.max_batch
         for start in range(0, steps, batch):
             part = codes[start : start + batch]
-            rendered += await together(*(partial(_render, runtime, stages, ws) for ws in part))
+            rendered += await together(*(partial(render, runtime, stages, ws) for ws in part))
         if media != JSON:
             return await writer.write_animation(rendered, call.options.frame_ms, media)
         images = [*rendered]

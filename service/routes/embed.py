@@ -36,18 +36,25 @@ async def embed(request: Request, runtime: Shared) -> Response:
     if not isinstance(source, PhotoSource):
         raise missing("image", "image must be a photo, got a code: /generate renders codes")
     ws, portrait = await embed_photo(source, runtime, stages, call.options)
+    steps = 0
+    if call.options.budget_ms:
+        budget_s = call.options.budget_ms / 1000
+        improved = await runtime.engine.polish(portrait.input, ws, budget_s, stages.deadline_s)
+        polished = stages.take("polish", improved)
+        ws, steps = polished.ws[0], polished.steps
     writer = Writer(runtime, stages, call.options)
     if media in CODES:
-        latent_id = await runtime.latents.put(ws)
+        latent_id = await writer.keep(ws, call.owner)
         return await writer.write(Result(ws, latent_id, None), media)
     answer = await runtime.engine.synthesize(ws, stages.deadline_s)
     pixels = stages.take("synthesize", answer)
-    latent_id = await runtime.latents.put(ws)
+    latent_id = await writer.keep(ws, call.owner)
     result = Result(ws, latent_id, pixels)
     if media != JSON:
         return await writer.write(result, media)
     quality = await _judge(runtime, stages, portrait, pixels)
-    return await writer.write(result, media, EmbedAnswer, face=portrait.face, quality=quality)
+    about = {"face": portrait.face, "quality": quality, "polish_steps": steps}
+    return await writer.write(result, media, EmbedAnswer, **about)
 
 
 async def _judge(

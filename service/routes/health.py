@@ -1,14 +1,12 @@
-"""GET /livez, /readyz, /metrics and /version: what probes, Prometheus and people ask."""
+"""GET /livez, /readyz and /version: what probes and people ask."""
 
 import platform
 
 import torch
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import Response
 
 from service.deps import Shared
-from service.errors import DrainingError, EngineDownError, NotReadyError
+from service.errors import DrainingError, EngineDownError, NotReadyError, UnauthorizedError
 from service.problems import responses
 from service.schemas import Health, Version
 
@@ -33,18 +31,7 @@ async def readyz(runtime: Shared) -> Health:
     return Health(status="ready")
 
 
-@router.get(
-    "/metrics",
-    summary="Prometheus metrics",
-    response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-)
-async def metrics(runtime: Shared) -> Response:
-    """Answer all metrics in Prometheus's text format."""
-    return Response(runtime.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-
-@router.get("/version", summary="What is running?")
+@router.get("/version", summary="What is running?", responses=responses(UnauthorizedError))
 async def version(runtime: Shared) -> Version:
     """Name the versions, and the SHA-256 of every weight file in use once they are loaded."""
     settings = runtime.settings
@@ -66,6 +53,7 @@ async def version(runtime: Shared) -> Version:
             "fingerprint": generator.fingerprint,
             "code_shape": list(generator.shape),
             "image_px": predictor.img_resolution,
+            "directions": sorted(runtime.directions or ()),
             "weights": dict(predictor.weight_digests),
         }
     )

@@ -2,11 +2,15 @@
 // morph and colorize work on both. Everything shown comes from the public API.
 const COLORS = ["#4c6ef5", "#15aabf", "#40c057", "#fab005", "#fd7e14", "#e64980", "#be4bdb", "#868e96"];
 const slots = {};
+const key = document.querySelector("#key");
 const element = (root, name) => root.querySelector(`[name=${name}]`);
+
+// The API key, once the service has asked for one; it is kept nowhere but in its field.
+const authorization = () => (key.value ? { Authorization: `Bearer ${key.value}` } : {});
 
 async function call(path, body, accept = "application/json") {
   const json = !(body instanceof FormData);
-  const headers = { Accept: accept, ...(json && { "Content-Type": "application/json" }) };
+  const headers = { Accept: accept, ...(json && { "Content-Type": "application/json" }), ...authorization() };
   const answer = await fetch(path, { method: "POST", headers, body: json ? JSON.stringify(body) : body });
   if (answer.ok) return accept === "application/json" ? answer.json() : answer.blob();
   const problem = await answer.json().catch(() => ({ title: `error ${answer.status}` }));
@@ -179,10 +183,11 @@ function refresh() {
 async function watch() {
   const state = document.querySelector("#state");
   try {
-    const answer = await fetch("version");
-    const { ready, generator } = await answer.json();
+    const answer = await fetch("version", { headers: authorization() });
+    if (answer.status === 401) key.hidden = false;
+    const { ready, generator, detail } = await answer.json();
     state.className = ready ? "ready" : "";
-    state.textContent = ready ? generator : "loading the weights";
+    state.textContent = ready ? generator : detail ?? "loading the weights";
     setTimeout(watch, ready ? 30000 : 1500);
   } catch {
     state.className = "down";

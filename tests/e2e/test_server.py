@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,64 +19,9 @@ import skimage.data
 from PIL import Image, ImageSequence
 
 from service.settings import Settings
+from tests.e2e.running import ASTRONAUT, START_S, Service, jpeg
 
-START_S, STOP_S = 600, 30
 FACE_BOX = (180, 80, 270, 170)  # the astronaut's, as every detector has it, within 25 pixels
-
-
-def jpeg(pixels):
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=95)
-    return out.getvalue()
-
-
-ASTRONAUT = jpeg(skimage.data.astronaut())
-
-
-class Service:
-    """`python -m service` as a child process, its log kept."""
-
-    def __init__(self, cache, port=0):
-        settings = {"WPLUS_PORT": str(port), "WPLUS_CACHE": str(cache), "WPLUS_MAX_BATCH": "2"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
-            env=os.environ | settings,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.lines = []
-        self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
-        self._reader.start()
-
-    @property
-    def log(self):
-        return "".join(self.lines)
-
-    @property
-    def url(self):
-        """Where it listens, once the log says so."""
-        found = re.search(r"running on (http://127\.0\.0\.1:\d+)", self.log)
-        return found and found[1]
-
-    def wait_for(self, condition, seconds):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < end, self.log
-            time.sleep(0.05)
-
-    def stop(self, number=signal.SIGINT):
-        """Send a signal, answer the exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            status = self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        self._reader.join()
-        self.process.stderr.close()
-        return status
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +239,7 @@ def test_ctrl_c_answers_what_is_under_way_and_ends_cleanly(service, client, embe
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.post, "/morph", json={"sources": sources, "steps": 8})
         end = time.monotonic() + 30
-        while "wplus_inflight 1.0" not in client.get("/metrics").text:
+        while 'wplus_inflight{op="morph"} 1.0' not in client.get("/metrics").text:
             assert time.monotonic() < end
         assert service.stop() == 0
         assert len(call.result().json()["frames"]) == 8

@@ -2,7 +2,7 @@ import jaxtyping
 import pytest
 import torch
 
-from model_core.editing import colorize, interpolate, morph
+from model_core.editing import colorize, interpolate, morph, move
 from model_core.errors import InvalidInputError
 
 
@@ -54,6 +54,13 @@ def test_strength_blends_the_fine_rows_only(codes):
     assert torch.allclose(ws[:, 10:], 0.75 * gray[:, 10:] + 0.25 * color[:, 10:], atol=1e-6)
 
 
+def test_moving_adds_the_step_by_strength_and_back_takes_it_away(codes):
+    a, b = codes
+    ws = move(a, b[0], 1.5)
+    assert torch.allclose(ws - a, 1.5 * b[0].expand(2, -1, -1), atol=1e-5)
+    assert torch.allclose(move(ws, b[0], -1.5), a, atol=1e-5)
+
+
 def test_inputs_stay_as_they_are(codes):
     before = [ws.clone() for ws in codes]
     morph(*codes, 0.5)
@@ -74,6 +81,7 @@ def test_inputs_stay_as_they_are(codes):
         (lambda a, b: interpolate(a, b, 1), "steps must be 2 or more, got 1"),
         (lambda a, b: colorize(a, b, first_row=18), "first_row must be from 0 to 17, got 18"),
         (lambda a, b: colorize(a, b, strength=-0.1), "strength must be"),
+        (lambda a, b: move(a, b[0], float("inf")), "strength must be finite, got inf"),
     ],
 )
 def test_bad_values_are_named(codes, call, message):
@@ -88,3 +96,10 @@ def test_codes_of_different_shapes_are_refused(codes, edit, monkeypatch):
     message = r"codes must have the same shape, got \(2, 18, 512\) and \(1, 18, 512\)"
     with pytest.raises(InvalidInputError, match=message):
         edit(a, b[:1])
+
+
+def test_a_step_of_another_shape_is_refused(codes, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    message = r"step must have the shape of a code \(18, 512\), got \(512,\)"
+    with pytest.raises(InvalidInputError, match=message):
+        move(codes[0], codes[1][0, 0], 1.0)

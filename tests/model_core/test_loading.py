@@ -1,3 +1,4 @@
+import copy
 import json
 
 import pytest
@@ -5,12 +6,14 @@ import torch
 
 from model_core.checkpoints.layout import verified_path
 from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.errors import CheckpointError
+from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.loading import (
     load_embedding_network,
     load_generator,
+    load_tuned_generator,
     new_embedding_network,
     save_embedding_network,
+    save_tuned_generator,
 )
 
 
@@ -54,7 +57,7 @@ def test_a_changed_byte_is_found(saved, cache, generator):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "image"}, "must be an embedding network, got image"),
+        ({"family": "image"}, "must be of the family embedding-network, got image"),
         ({"config": {"wings": 2}}, "config that is known"),
         ({"config": {"attribute_px": 128, "num_ws": 9, "w_dim": 256}}, "must fit its network"),
     ],
@@ -74,3 +77,24 @@ def test_a_pack_file_that_is_not_the_pinned_one_is_refused(tmp_path):
         verified_path(tmp_path, "dlib-resnet29")
     with pytest.raises(CheckpointError, match="pull"):
         verified_path(tmp_path, "st-lpips-alex")
+
+
+@torch.no_grad()
+def test_a_tuned_generator_comes_back(generator, tmp_path):
+    network, fingerprint = generator
+    tuned = copy.deepcopy(network)
+    tuned.to_img.bias.add_(0.25)
+    path = tmp_path / "tuned.safetensors"
+    save_tuned_generator(path, tuned, fingerprint)
+    again = load_tuned_generator(path, network, fingerprint)
+    assert torch.equal(again.to_img.bias, network.to_img.bias + 0.25)
+    assert not any(weight.requires_grad for weight in again.parameters())
+    with pytest.raises(ModelMismatchError, match=r"tuned\.safetensors belongs to"):
+        load_tuned_generator(path, network, "0" * 64)
+
+
+def test_a_single_resnet_comes_back(cache, generator, tmp_path):
+    network = new_embedding_network(cache, generator[0], attribute_px=128, disentangled=False)
+    path = tmp_path / "single.safetensors"
+    save_embedding_network(path, network, generator[1], {})
+    assert not load(path, cache, generator).config.disentangled

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from model_core.polisher import Polished
+
 
 @dataclass(frozen=True)
 class FakeQuality:
@@ -21,7 +23,7 @@ class FakePredictor:
     """A code is the face's mean colour in every element; an image shows the code's first rows."""
 
     num_ws, w_dim, img_resolution = 18, 512, 64
-    generator_name, backend = "fake", "eager"
+    generator_name, backend, dtype = "fake", "eager", "float32"
     fingerprint = "f" * 64
 
     def __init__(self, delay_s=0.0):
@@ -41,6 +43,16 @@ class FakePredictor:
         means = torch.from_numpy(faces).float().mean((1, 2, 3)) / 255
         return means[:, None, None].expand(-1, 18, 512).clone()
 
+    def merge(self, identity, attribute):
+        """The identity's mean colour in the even elements, the attribute's in the odd ones."""
+        self._work("merge", len(identity))
+        ws = self.embed(identity)
+        ws[..., 1::2] = self.embed(attribute)[..., 1::2]
+        return ws
+
+    def spread(self, directions):
+        return torch.full((len(directions),), 0.5)
+
     def synthesize(self, ws):
         self._work("synthesize", len(ws))
         shades = (ws[:, [0, 7, 8], 0] * 255).round().clamp(0, 255).byte().numpy()
@@ -50,6 +62,13 @@ class FakePredictor:
     def quality(self, faces, images):
         self._work("quality", len(faces))
         return [FakeQuality()] * len(faces)
+
+    polishes = True
+
+    def polish(self, faces, ws, budget_s):
+        """A brighter code, by one step for each tenth of a second."""
+        self._work("polish", len(faces))
+        return Polished(ws + 0.1, round(budget_s * 10))
 
     def sample(self, seed, psi):
         self._work("sample", 1)

@@ -8,18 +8,19 @@ from service.errors import DrainingError, EngineDownError, NotReadyError, Overlo
 
 def test_it_holds_as_many_as_it_may_and_no_more():
     gate = Gate(2, lambda: None)
-    with gate.enter(), gate.enter():
+    with gate.enter("embed"), gate.enter("morph"):
         assert gate.inflight == 2
-        with pytest.raises(OverloadedError, match="under 2, got 2"), gate.enter():
+        assert (gate.inflight_of("embed"), gate.inflight_of("colorize")) == (1, 0)
+        with pytest.raises(OverloadedError, match="under 2, got 2"), gate.enter("embed"):
             pass
-    with gate.enter():
+    with gate.enter("embed"):
         assert gate.inflight == 1
     assert gate.inflight == 0
 
 
 def test_a_failure_inside_frees_the_place():
     gate = Gate(1, lambda: None)
-    with pytest.raises(ZeroDivisionError), gate.enter():
+    with pytest.raises(ZeroDivisionError), gate.enter("embed"):
         raise ZeroDivisionError
     assert gate.inflight == 0
 
@@ -33,10 +34,10 @@ def test_it_is_shut_before_readiness_and_while_draining():
 
     gate = Gate(1, check_ready)
     for refusal in (NotReadyError, EngineDownError):
-        with pytest.raises(refusal), gate.enter():
+        with pytest.raises(refusal), gate.enter("embed"):
             pass
     assert gate.inflight == 0
     gate.check()
     gate.drain()
-    with pytest.raises(DrainingError), gate.enter():
+    with pytest.raises(DrainingError), gate.enter("embed"):
         pass

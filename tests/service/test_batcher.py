@@ -282,6 +282,22 @@ async def test_close_fails_what_does_not_finish_in_time():
     assert all(isinstance(outcome, BatcherClosedError) for outcome in outcomes)
 
 
+async def test_a_batch_is_taken_when_the_device_is_free_and_not_before():
+    device, turn = Device(), asyncio.Lock()
+    first, second = (make(device.run, turn=turn) for _ in range(2))
+    running = await hold(first, device)
+    leaver, stayer = await queue(second, 1, 2)
+    await asyncio.sleep(0.01)
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    (late,) = await queue(second, 3)
+    device.go.set()
+    await asyncio.gather(running, stayer, late)
+    assert device.batches == [[0], [2, 3]]
+    closing = asyncio.gather(first.close(drain_s=1), second.close(drain_s=1))
+    await asyncio.wait_for(closing, 0.5)
+
+
 async def test_it_refuses_before_it_has_started():
     batcher = Batcher(Device().run, name="test", max_batch=1, max_queue=1)
     with pytest.raises(BatcherClosedError):

@@ -30,8 +30,10 @@ async def start(predictor, **options):
 async def test_warm_up_runs_every_operation_at_every_batch_size():
     predictor = FakePredictor()
     engine = await start(predictor, max_batch=3)
-    wanted = {(op, size) for op in ("embed", "synthesize", "quality") for size in (1, 2, 3)}
-    assert wanted | {("sample", 1)} == set(predictor.calls)
+    wanted = {
+        (op, size) for op in ("embed", "merge", "synthesize", "quality") for size in (1, 2, 3)
+    }
+    assert wanted | {("sample", 1), ("polish", 1)} == set(predictor.calls)
     assert engine.ready
     assert engine.alive
     await engine.close()

@@ -35,6 +35,14 @@ STABLE = {
     "invalid-input": 422,
     "model-mismatch": 409,
     "unknown-latent": 404,
+    "latents-unavailable": 503,
+    "unknown-job": 404,
+    "no-result": 409,
+    "idempotency-mismatch": 422,
+    "job-queue-full": 429,
+    "jobs-unavailable": 503,
+    "unauthorized": 401,
+    "rate-limited": 429,
     "overloaded": 429,
     "not-ready": 503,
     "draining": 503,
@@ -96,6 +104,8 @@ def test_every_row_answers_a_problem(raising, rule):
     assert body["instance"] == "/raise"
     assert ("the detail" in body["detail"]) == (rule.status < 500)
     assert answer.headers.get("retry-after") == ("7" if rule.status in (429, 503) else None)
+    challenge = 'Bearer realm="wplus"' if rule.status == 401 else None
+    assert answer.headers.get("www-authenticate") == challenge
 
 
 def test_unknown_failures_tell_the_client_only_the_request_id(raising, caplog):

@@ -15,14 +15,14 @@ def test_every_reference_leads_somewhere(document):
         assert name in document["components"]["schemas"]
 
 
-@pytest.mark.parametrize("path", ["/embed", "/morph", "/colorize", "/generate"])
+@pytest.mark.parametrize("path", ["/embed", "/morph", "/colorize", "/merge", "/edit", "/generate"])
 def test_inference_endpoints_describe_bodies_answers_and_problems(document, path):
     call = document["paths"][path]["post"]
     content = call["requestBody"]["content"]
     assert {"multipart/form-data", "application/json"} <= set(content)
     answers = call["responses"]
     assert {"application/json", "image/jpeg"} <= set(answers["200"]["content"])
-    takes_codes = () if path == "/embed" else ("404", "409")
+    takes_codes = () if path in ("/embed", "/merge") else ("404", "409")
     for status in ("400", "406", "413", "415", "422", "429", "500", "503", "504", *takes_codes):
         assert list(answers[status]["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in str(call)

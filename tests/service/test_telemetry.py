@@ -7,15 +7,22 @@ from service.telemetry import Telemetry
 EXPOSED = {
     "wplus_inference_requests_total",
     "wplus_rejected_total",
+    "wplus_auth_failures_total",
     "wplus_oom_total",
     "wplus_image_rejected_total",
     "wplus_http_server_request_duration_seconds",
     "wplus_inference_stage_duration_seconds",
     "wplus_batch_size",
     "wplus_upload_bytes",
+    "wplus_redis_errors_total",
+    "wplus_jobs_submitted_total",
+    "wplus_jobs_queued",
+    "wplus_jobs_pending",
+    "wplus_jobs_oldest_queued_age_seconds",
     "wplus_http_server_active_requests",
     "wplus_inflight",
     "wplus_latents",
+    "wplus_device_memory_bytes",
     "wplus_batch_queue_depth",
     "wplus_batch_queue_limit",
     "wplus_ready",
@@ -42,10 +49,10 @@ def test_instances_share_nothing():
 
 def test_every_weight_file_is_named_with_its_digest():
     telemetry = Telemetry()
-    telemetry.describe_model({"a.safetensors": "12ab"}, "cpu", "auto")
+    telemetry.describe_model({"a.safetensors": "12ab"}, "bfloat16", "cpu", "compile")
     assert (
-        'wplus_model_info{backend="auto",device="cpu",model="a.safetensors",sha256="12ab"} 1.0'
-        in telemetry.exposition().decode()
+        'wplus_model_info{backend="compile",device="cpu",dtype="bfloat16",'
+        'model="a.safetensors",sha256="12ab"} 1.0' in telemetry.exposition().decode()
     )
 
 

@@ -114,7 +114,7 @@ def test_overload_is_refused_before_the_body_is_read(serve):
         text = client.get("/metrics").text
         assert 'wplus_rejected_total{reason="overloaded"} 2.0' in text
         assert 'wplus_inference_requests_total{op="embed",outcome="rejected"} 2.0' in text
-        assert "wplus_inflight 0.0" in text
+        assert 'wplus_inflight{op="embed"} 0.0' in text
 
 
 def test_the_deadline_answers_504_and_the_next_request_is_served(serve):
@@ -188,6 +188,38 @@ def test_waiting_requests_form_a_batch(serve):
             thread.join()
             assert answers[0].status_code == 200
         assert [size for op, size in predictor.calls if op == "embed"] == [1, 4]
+
+
+def test_a_poisoned_batch_fails_alone(serve):
+    poison = photos.plain((13, 13, 13), form="PNG")
+
+    class Poisonable(Held):
+        def embed(self, faces):
+            codes = super().embed(faces)
+            if (faces == 13).all((1, 2, 3)).any():
+                raise ValueError("poisoned")
+            return codes
+
+    predictor = Poisonable()
+    with serve(predictor, max_batch=2) as client:
+        predictor.hold = True
+        calls = [in_background(lambda: embed(client))]
+        wait_until(lambda: client.runtime.engine.busy_s > 0)
+        for place, data in enumerate((JPEG, poison, JPEG, JPEG), start=1):
+            calls.append(
+                in_background(
+                    lambda data=data: client.post(
+                        "/embed", content=data, headers={"Content-Type": "image/png"}
+                    )
+                )
+            )
+            wait_until(lambda place=place: client.runtime.engine.batchers[0].depth == place)
+        predictor.go.set()
+        for thread, _ in calls:
+            thread.join()
+        statuses = [answers[0].status_code for _, answers in calls]
+        assert statuses == [200, 500, 500, 200, 200]
+        assert client.get("/livez").status_code == 200
 
 
 def test_stopping_answers_what_is_under_way(serve):

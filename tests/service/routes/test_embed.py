@@ -314,3 +314,21 @@ def test_a_truncated_header_is_refused(client):
 def test_json_answers_are_plain_json(client):
     answer = json.loads(send(client).content, parse_constant=pytest.fail)
     assert answer["quality"]
+
+
+def test_a_budget_polishes_the_code(client):
+    answer = send(client, budget_ms="300")
+    assert answer.json()["polish_steps"] == 3
+    assert "polish" in answer.json()["timings_ms"]
+    assert np.abs(code_of(answer) - 0.5).max() < 0.01
+
+
+def test_without_a_budget_nothing_is_polished(client):
+    answer = send(client)
+    assert answer.json()["polish_steps"] == 0
+    assert np.abs(code_of(answer) - 0.4).max() < 0.01
+
+
+@pytest.mark.parametrize("budget", ["-1", "10001", "soon"])
+def test_a_budget_out_of_range_is_refused(client, budget):
+    assert send(client, budget_ms=budget).status_code == 422

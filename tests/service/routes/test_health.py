@@ -31,7 +31,7 @@ def test_ready(client):
         "wplus_engine_up 1.0",
         'wplus_batch_queue_depth{stage="encode"} 0.0',
         "wplus_batch_queue_limit 64.0",
-        'wplus_model_info{backend="eager",device="cpu",model="fake.safetensors",sha256="',
+        'wplus_model_info{backend="eager",device="cpu",dtype="float32",model="fake.safetensors",sha256="',
         f'wplus_build_info{{version="{version["version"]}"}} 1.0',
     ):
         assert line in text

@@ -1,0 +1,48 @@
+"""Answer at once by a slower function, and by a faster one when that has been made."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+
+
+class Swap(Generic[P, R]):
+    """A function that is replaced by a faster one, made in a thread of its own.
+
+    If the faster one cannot be made, the error is logged and the slower one stays.
+
+    Args:
+        now: What answers until then.
+        make: Builds the faster function and runs it once, so that whatever compiles does so there.
+        name: What is made, for the log.
+    """
+
+    def __init__(self, now: Callable[P, R], make: Callable[[], Callable[P, R]], name: str):
+        self._run, self._make, self._name = now, make, name
+        self.swapped = False
+        self._thread = threading.Thread(target=self._prepare, name=f"make-{name}", daemon=True)
+        self._thread.start()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call whichever function there is."""
+        return self._run(*args, **kwargs)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until the faster function is there, or could not be made."""
+        self._thread.join(timeout_s)
+
+    def _prepare(self) -> None:
+        started_s = time.monotonic()
+        try:
+            self._run = self._make()
+        except Exception:
+            _log.exception("the fast %s cannot be made; the slow one stays", self._name)
+            return
+        self.swapped = True
+        _log.info("the fast %s is ready after %.0f s", self._name, time.monotonic() - started_s)

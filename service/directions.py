@@ -1,0 +1,32 @@
+"""The directions that /edit knows: those that are shipped, and the operator's own."""
+
+import logging
+from pathlib import Path
+
+from model_core.directions.library import Space, Step, load_directions
+from model_core.errors import ModelMismatchError
+from service.settings import WEIGHTS
+
+SHIPPED = WEIGHTS / "directions"
+
+logger = logging.getLogger("service.directions")
+
+
+def read_directions(folder: Path | None, space: Space) -> dict[str, Step]:
+    """Read the shipped directions, unless they belong to another generator, and a folder's.
+
+    Args:
+        folder: Of the operator's own, which go before shipped ones of the same name; None if there
+            is none.
+        space: The generator in use.
+
+    Raises:
+        CheckpointError: If the folder is missing or one of its files is damaged.
+        ModelMismatchError: If one of its files names another generator.
+    """
+    own = {} if folder is None else load_directions(folder, space)
+    try:
+        return load_directions(SHIPPED, space) | own
+    except ModelMismatchError as err:
+        logger.warning("shipped directions are left out: %s", err)
+        return own

@@ -1,0 +1,60 @@
+"""Finds out who calls: by an API key where keys are asked for, else everybody is the same."""
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import UnauthorizedError
+from service.keys import ANONYMOUS, KeyRing
+from service.telemetry import Telemetry
+
+PUBLIC = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+PUBLIC_FOLDER = "/static/"
+
+
+class AuthMiddleware:
+    """Put the caller's name into the request's state as `owner`, or refuse the request.
+
+    Probes, the page and the API's description need no key.
+
+    Args:
+        app: The application inside.
+        keys: The keys that open it; None lets everybody in, as one caller.
+        telemetry: Where refusals are counted.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyRing | None, telemetry: Telemetry) -> None:
+        self.app = app
+        self.keys = keys
+        self.telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path, owner = scope["path"], ANONYMOUS
+        if self.keys is not None and path not in PUBLIC and not path.startswith(PUBLIC_FOLDER):
+            owner = self._owner(self.keys, Headers(scope=scope))
+        scope.setdefault("state", {})["owner"] = owner
+        await self.app(scope, receive, send)
+
+    def _owner(self, keys: KeyRing, headers: Headers) -> str:
+        """Name the owner of the key that the headers carry.
+
+        Raises:
+            UnauthorizedError: If there is no key, or it opens nothing.
+        """
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme and scheme.lower() != "bearer":
+            raise self._refusal("scheme", "Authorization must be of the Bearer scheme, got another")
+        key = key.strip() or headers.get("x-api-key", "")
+        if not key:
+            raise self._refusal("missing", "an API key must be given, got none")
+        owner = keys.owner_of(key)
+        if owner is None:
+            raise self._refusal("unknown", "the API key must be a known one, got another")
+        return owner
+
+    def _refusal(self, reason: str, detail: str) -> UnauthorizedError:
+        self.telemetry.auth_failures.labels(reason=reason).inc()
+        return UnauthorizedError(detail)

@@ -1,0 +1,38 @@
+"""Bounds how often a caller may ask for work."""
+
+import math
+import time
+
+from limits import RateLimitItem
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import RateLimitedError
+
+
+class RateLimitMiddleware:
+    """Refuse POST requests beyond what a caller may make in a time.
+
+    Each process counts on its own: behind several, a caller may make as many times more.
+
+    Args:
+        app: The application inside.
+        limits: All of them must hold.
+    """
+
+    def __init__(self, app: ASGIApp, limits: list[RateLimitItem]) -> None:
+        self.app = app
+        self.limits = limits
+        self.limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            state = scope["state"]
+            for limit in self.limits:
+                if not await self.limiter.hit(limit, state["owner"]):
+                    window = await self.limiter.get_window_stats(limit, state["owner"])
+                    state["retry_after_s"] = max(1, math.ceil(window.reset_time - time.time()))
+                    raise RateLimitedError(f"requests must be at most {limit}, got more")
+        await self.app(scope, receive, send)

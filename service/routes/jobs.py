@@ -1,0 +1,182 @@
+"""GET and DELETE /jobs: how refine jobs go, and what came of them."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from model_core.errors import ModelMismatchError
+from service.answers import Pixels, Result, Writer
+from service.calls import validate
+from service.deps import Runtime, Shared
+from service.errors import (
+    DrainingError,
+    EngineDownError,
+    InvalidRequestError,
+    JobsUnavailableError,
+    NoResultError,
+    NotAcceptableError,
+    NotReadyError,
+    OverloadedError,
+    UnauthorizedError,
+    UnknownJobError,
+)
+from service.jobs import sse
+from service.jobs.blobs import CURVE, Outcome
+from service.jobs.layout import TERMINAL
+from service.jobs.responses import job_response
+from service.jobs.schemas import (
+    CurvePoint,
+    JobAnswer,
+    JobsAnswer,
+    RefineAnswer,
+    job_answer,
+)
+from service.jobs.store import Fields
+from service.negotiation import CODES, JSON, STILLS, negotiate
+from service.openapi import describe_files
+from service.options import OutputOptions
+from service.problems import responses
+from service.stages import Stages
+from service.subjects import Ws
+
+RESULT_OFFERS = (JSON, *STILLS, *CODES)
+LOOKUP_ERRORS = (UnknownJobError, UnauthorizedError, JobsUnavailableError)
+RENDER_ERRORS = (
+    *LOOKUP_ERRORS,
+    NoResultError,
+    ModelMismatchError,
+    InvalidRequestError,
+    NotAcceptableError,
+    OverloadedError,
+    NotReadyError,
+    EngineDownError,
+)
+router = APIRouter(tags=["jobs"])
+
+
+@router.get(
+    "/jobs",
+    summary="Your jobs",
+    responses=responses(UnauthorizedError, JobsUnavailableError, InvalidRequestError),
+)
+async def list_jobs(
+    request: Request, runtime: Shared, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> JobsAnswer:
+    """List the caller's jobs that are still kept, the newest first."""
+    rows = await runtime.jobs.store.list_of(request.state.owner, limit)
+    return JobsAnswer(jobs=[job_answer(row) for row in rows])
+
+
+@router.get(
+    "/jobs/{job_id}",
+    summary="How is it going?",
+    response_model=JobAnswer,
+    responses=responses(*LOOKUP_ERRORS),
+)
+async def get_job(job_id: str, request: Request, runtime: Shared) -> Response:
+    """Describe a job; with If-None-Match, only if it has changed."""
+    fields = await runtime.jobs.store.get(job_id, request.state.owner)
+    return await job_response(request, runtime, fields)
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    summary="Stop it",
+    response_model=JobAnswer,
+    responses=responses(*LOOKUP_ERRORS),
+)
+async def cancel_job(job_id: str, request: Request, runtime: Shared) -> Response:
+    """Cancel a job: at once where it waits, after its present step where it runs."""
+    store = runtime.jobs.store
+    await store.get(job_id, request.state.owner)
+    await store.cancel(job_id, request.state.owner)
+    return await job_response(request, runtime, await store.get(job_id, request.state.owner))
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Watch it",
+    response_class=StreamingResponse,
+    responses=describe_files(("text/event-stream",))
+    | responses(*LOOKUP_ERRORS, OverloadedError, DrainingError),
+)
+async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
+    """Stream `progress` events, and `end` as the last; from the first, or past Last-Event-ID."""
+    jobs = runtime.jobs
+    await jobs.store.get(job_id, request.state.owner)
+    if jobs.streams.locked():
+        raise OverloadedError("event streams must be under their limit, got as many as may be")
+    after = sse.resume_point(request.headers.get("last-event-id"))
+
+    async def events() -> AsyncIterator[str]:
+        async with jobs.streams:
+            async for event in sse.stream(jobs.store, job_id, after, lambda: runtime.gate.draining):
+                yield event
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers=sse.HEADERS)
+
+
+@router.get(
+    "/jobs/{job_id}/preview",
+    summary="See it",
+    response_class=Response,
+    responses=describe_files(STILLS) | responses(*RENDER_ERRORS),
+)
+async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
+    """Render the best code up to the last checkpoint; before the first, the code it started at."""
+    runtime.check_ready()
+    media = negotiate(request, STILLS)
+    options = validate(OutputOptions, dict(request.query_params))
+    store = runtime.jobs.store
+    fields = await store.get(job_id, request.state.owner)
+    outcome = await store.outcome(job_id)
+    given = await store.read_input(job_id) if outcome is None else None
+    if outcome is None and given is None:
+        raise NoResultError(f"job must have begun, got one that {fields['state']} before")
+    ws = outcome.ws if outcome is not None else given.ws  # type: ignore[union-attr]
+    stages = runtime.stages(request, "refine")
+    pixels = await _render(runtime, stages, fields, ws)
+    return await Writer(runtime, stages, options).write(Result(ws, None, pixels), media)
+
+
+@router.get(
+    "/jobs/{job_id}/result",
+    summary="Take it",
+    response_model=RefineAnswer,
+    responses=describe_files((*STILLS, *CODES)) | responses(*RENDER_ERRORS),
+)
+async def result(job_id: str, request: Request, runtime: Shared) -> Response:
+    """Answer the best code of a job that has ended, its image, and the curve.
+
+    A job that was cancelled or failed has a result, too, if it had done any steps.
+    """
+    runtime.check_ready()
+    media = negotiate(request, RESULT_OFFERS)
+    options = validate(OutputOptions, dict(request.query_params))
+    store, owner = runtime.jobs.store, request.state.owner
+    fields = await store.get(job_id, owner)
+    outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None
+    if outcome is None:
+        raise NoResultError(f"job must have ended with a result, got one that is {fields['state']}")
+    stages = runtime.stages(request, "refine")
+    writer = Writer(runtime, stages, options)
+    pixels = None
+    if writer.wants_image(media):
+        pixels = await _render(runtime, stages, fields, outcome.ws)
+    found = Result(outcome.ws, await writer.keep(outcome.ws, owner), pixels)
+    job, curve = job_answer(fields), _curve(outcome)
+    return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
+
+
+async def _render(runtime: Runtime, stages: Stages, fields: Fields, ws: Ws) -> Pixels:
+    if fields["fingerprint"] != runtime.generator.fingerprint:
+        raise ModelMismatchError("job must belong to the generator in use, got another one's")
+    return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
+
+
+def _curve(outcome: Outcome) -> list[CurvePoint]:
+    rows = (dict(zip(CURVE, row, strict=True)) for row in outcome.curve.tolist())
+    return [CurvePoint.model_validate(row) for row in rows]

@@ -1,0 +1,45 @@
+"""POST /merge: the identity of one face with the attributes of another."""
+
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.bodies import MergeBody
+from service.calls import missing, read_call
+from service.concurrency import together
+from service.deps import Shared
+from service.negotiation import CODES, JSON, STILLS, negotiate
+from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.options import PhotoOptions
+from service.schemas import CodeAnswer
+from service.sources import PhotoSource
+from service.stills import write_still
+from service.subjects import find_portrait
+
+OFFERS = (JSON, *STILLS, *CODES)
+FIELDS = ("identity", "attribute")
+router = APIRouter(tags=["edit"])
+
+
+@router.post(
+    "/merge",
+    summary="Give one face's identity to another",
+    **describe(MergeBody, FIELDS, OFFERS, (CodeAnswer,), PHOTO_ERRORS + DEVICE_ERRORS),
+)
+async def merge(request: Request, runtime: Shared) -> Response:
+    """Embed the face of `identity` with the pose, hair and light of `attribute`: two photos."""
+    stages = runtime.stages(request, "merge")
+    media = negotiate(request, OFFERS)
+    call = await read_call(request, runtime, PhotoOptions, MergeBody, FIELDS)
+    photos = []
+    for name, source in zip(FIELDS, call.only(*FIELDS), strict=True):
+        if not isinstance(source, PhotoSource):
+            raise missing(name, f"{name} must be a photo, got a code: /morph blends codes")
+        photos.append(source)
+    identity, attribute = await together(
+        *(partial(find_portrait, photo, runtime, stages, call.options) for photo in photos)
+    )
+    answer = await runtime.engine.merge(identity.input, attribute.input, stages.deadline_s)
+    return await write_still(runtime, stages, call, stages.take("merge", answer), media)

@@ -1,0 +1,157 @@
+"""POST /refine: a photo in, a job out that brings a code nearer to it."""
+
+import hashlib
+import json
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.bodies import RefineBody
+from service.calls import Call, missing, read_call
+from service.deps import Runtime, Shared
+from service.errors import (
+    IdempotencyError,
+    InvalidRequestError,
+    JobQueueFullError,
+    JobsUnavailableError,
+)
+from service.jobs.blobs import JobInput
+from service.jobs.responses import job_response
+from service.jobs.schemas import JobAnswer
+from service.jobs.store import Submission
+from service.negotiation import JSON, negotiate
+from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.options import RefineOptions
+from service.sources import CodeSource, LatentSource, PhotoSource, Source
+from service.stages import Stages
+from service.subjects import find_known, find_portrait
+
+FIELDS = ("image", "code", "latent_id")
+MAX_KEY = 200
+router = APIRouter(tags=["jobs"])
+
+
+@router.post(
+    "/refine",
+    summary="Begin to refine a face's code",
+    **describe(
+        RefineBody,
+        FIELDS,
+        (JSON,),
+        (JobAnswer,),
+        (
+            *PHOTO_ERRORS,
+            *CODE_ERRORS,
+            *DEVICE_ERRORS,
+            IdempotencyError,
+            JobQueueFullError,
+            JobsUnavailableError,
+        ),
+        raw=True,
+        status=202,
+    ),
+)
+async def refine(request: Request, runtime: Shared) -> Response:
+    """Take a photo, and a code or latent id to start from if there is one; answer a job.
+
+    A request that is sent again with the same `Idempotency-Key` answers the same job.
+    """
+    stages = runtime.stages(request, "refine")
+    negotiate(request, (JSON,))
+    store = runtime.jobs.store
+    key = _idempotency_key(request)
+    call = await read_call(request, runtime, RefineOptions, RefineBody, FIELDS, raw="image")
+    photo, known = _sources(call)
+    fingerprint = await runtime.in_worker(_fingerprint, call)
+    job_id = await store.find(call.owner, key, fingerprint)
+    if job_id is None:
+        job = Submission(
+            call.owner,
+            await _input(call, photo, known, runtime, stages),
+            _fields(call.options, "code" if known else call.options.start or "embedding", runtime),
+            key,
+            fingerprint,
+        )
+        job_id, is_new = await store.submit(job)
+        runtime.telemetry.jobs_submitted.inc(is_new)
+    fields = await store.get(job_id, call.owner)
+    return await job_response(request, runtime, fields, status=202)
+
+
+def _sources(call: Call[RefineOptions]) -> tuple[PhotoSource, CodeSource | LatentSource | None]:
+    """Hand out the photo and the code to start from, if there is one."""
+    (photo,) = call.only("image")
+    if not isinstance(photo, PhotoSource):
+        raise missing(
+            "image", "image must be a photo, got a code: to start from it send it as code"
+        )
+    others: list[Source] = [source for name, source in call.sources if name != "image"]
+    if len(others) > 1:
+        raise missing("code", f"code and latent_id must be one at the most, got {len(others)}")
+    known = others[0] if others else None
+    if isinstance(known, PhotoSource):
+        raise missing("code", "code must be a code, got a photo")
+    start = call.options.start
+    if (known is None and start == "code") or (known is not None and start not in (None, "code")):
+        raise missing(
+            "start", f"start must be code where one is given, and only there, got {start}"
+        )
+    return photo, known
+
+
+async def _input(
+    call: Call[RefineOptions],
+    photo: PhotoSource,
+    known: CodeSource | LatentSource | None,
+    runtime: Runtime,
+    stages: Stages,
+) -> JobInput:
+    """Cut the face out and find the code to start from."""
+    portrait = await find_portrait(photo, runtime, stages, call.options)
+    if known is not None:
+        return JobInput(portrait.input, await find_known(known, runtime, call.owner))
+    if call.options.start == "mean":
+        answer = await runtime.engine.sample(0, 0.0, stages.deadline_s)  # psi 0: the mean
+        return JobInput(portrait.input, stages.take("sample", answer))
+    embedded = await runtime.engine.embed(portrait.input, stages.deadline_s)
+    return JobInput(portrait.input, stages.take("encode", embedded))
+
+
+def _fields(options: RefineOptions, start: str, runtime: Runtime) -> dict[str, str | int | float]:
+    """Write what the worker and the job's owner want to know of the options."""
+    rows: dict[str, str | int | float | None] = {
+        "steps": options.steps,
+        "start": start,
+        "time_budget_s": options.time_budget_s,
+        "target_lpips": options.target_lpips,
+        "fingerprint": runtime.generator.fingerprint,
+    }
+    return {name: value for name, value in rows.items() if value is not None}
+
+
+def _idempotency_key(request: Request) -> str:
+    """Read the Idempotency-Key; its digest bounds what Redis holds."""
+    key = request.headers.get("idempotency-key", "")
+    if len(key) > MAX_KEY:
+        raise InvalidRequestError(
+            f"Idempotency-Key must have at most {MAX_KEY} characters, got {len(key)}"
+        )
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
+
+
+def _fingerprint(call: Call[RefineOptions]) -> str:
+    """Digest what is asked for, however it was written."""
+    digest = hashlib.sha256(call.options.model_dump_json().encode())
+    for name, source in call.sources:
+        digest.update(name.encode())
+        match source:
+            case PhotoSource(data):
+                digest.update(data)
+            case LatentSource(latent_id):
+                digest.update(latent_id.encode())
+            case CodeSource(bytes() as data):
+                digest.update(data)
+            case CodeSource(value):
+                digest.update(json.dumps(value).encode())
+    return digest.hexdigest()

@@ -1,0 +1,44 @@
+"""One code as an answer, with its image where that is wanted."""
+
+from typing import TypeVar
+
+from starlette.responses import Response
+
+from service.answers import Pixels, Result, Writer, Ws
+from service.calls import Call
+from service.deps import Runtime
+from service.options import OutputOptions
+from service.outputs import with_luminance
+from service.provenance import COMPOSITE, GENERATED
+from service.stages import Stages
+from service.subjects import Subject
+
+Opts = TypeVar("Opts", bound=OutputOptions)
+
+
+async def render(runtime: Runtime, stages: Stages, ws: Ws) -> Pixels:
+    """Render a code."""
+    return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
+
+
+async def write_still(
+    runtime: Runtime,
+    stages: Stages,
+    call: Call[Opts],
+    ws: Ws,
+    media: str,
+    luminance: Subject | None = None,
+) -> Response:
+    """Answer one code, its image (where wanted) with the luminance of a subject, if any."""
+    writer = Writer(runtime, stages, call.options)
+    pixels, source_type = None, GENERATED
+    if writer.wants_image(media):
+        pixels = await render(runtime, stages, ws)
+        if luminance is not None:
+            crop = luminance.portrait.crop if luminance.portrait else None
+            source_type = GENERATED if crop is None else COMPOSITE
+            if crop is None:
+                crop = await render(runtime, stages, luminance.ws)
+            pixels = await runtime.in_worker(with_luminance, pixels, crop)
+    latent_id = await writer.keep(ws, call.owner)
+    return await writer.write(Result(ws, latent_id, pixels, source_type), media)

@@ -1,0 +1,60 @@
+"""The predictor with a converted generator, and what embeds faces for it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.checkpoints.layout import converted_path
+from model_core.checkpoints.store import save_network
+from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
+from model_core.errors import InvalidInputError, ModelMismatchError
+from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from model_core.loading import load_generator
+from model_core.predictor import Predictor
+
+FACES = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def converted(cache, tmp_path_factory):
+    """A cache with the default weights and a narrow generator of 16 px under the name `narrow`."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "weights").symlink_to(cache / "weights")
+    path = converted_path(folder, "narrow")
+    path.parent.mkdir()
+    torch.manual_seed(0)
+    config = StyleGAN2Config(widths=(8, 8), mapping_layers=2)
+    state = StyleGAN2(config).state_dict()
+    save_network(path, state, {"family": "stylegan2", "config": dataclasses.asdict(config)})
+    return folder
+
+
+def load(converted, path):
+    return Predictor.load(converted, path, backend="eager", generator_name="narrow")
+
+
+@pytest.mark.slow
+def test_a_converted_encoder_embeds_and_its_generator_renders(converted, tmp_path):
+    _, fingerprint = load_generator(converted, "narrow")
+    torch.manual_seed(0)
+    encoder = StyleEncoder(StyleEncoderConfig(num_ws=4, pyramid=False)).eval()
+    facts = {"family": "style-encoder", "config": dataclasses.asdict(encoder.config)}
+    path = tmp_path / "narrow-encoder.safetensors"
+    save_network(path, encoder.state_dict(), facts | {"generator": fingerprint})
+    predictor = load(converted, path)
+    assert (predictor.generator_name, predictor.fingerprint) == ("narrow", fingerprint)
+    codes = predictor.embed(FACES)
+    with torch.no_grad():
+        faces = torch.from_numpy(FACES).permute(0, 3, 1, 2) / 127.5 - 1
+        torch.testing.assert_close(codes, encoder(faces), atol=1e-4, rtol=1e-3)
+    images = predictor.synthesize(codes)
+    assert images.shape == (2, 8, 8, 3)
+    with pytest.raises(InvalidInputError, match="merge must be asked"):
+        predictor.merge(FACES, FACES[::-1].copy())
+
+
+def test_a_network_of_the_default_generator_is_refused(converted, network_file):
+    with pytest.raises(ModelMismatchError, match=r"not to [0-9a-f]{12}, the one in use"):
+        load(converted, network_file)

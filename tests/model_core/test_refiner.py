@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+
+from model_core.iterator import Iterator, IteratorState
+from tests.model_core.tiny import SHAPE, Edges, tiny_generator, tiny_refiner
+
+TARGET = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def refiner():
+    return tiny_refiner()
+
+
+def test_a_face_of_bytes_is_matched_as_the_iterator_does(refiner):
+    start = torch.full(SHAPE, 0.1)
+    found = refiner.run(refiner.start(start), TARGET, 4)
+    img = torch.from_numpy(TARGET).permute(2, 0, 1)[None].float() / 127.5 - 1
+    generator = tiny_generator()
+    plain = Iterator(
+        lambda ws: torch.nn.functional.adaptive_avg_pool2d(generator.synthesis(ws), 32),
+        Edges(),
+        refiner._iterator.config,
+    ).run(IteratorState.start(start[None]), img, 4)
+    assert torch.allclose(found.best_ws, plain.best_ws, atol=1e-5)
+    assert found.step == 4
+
+
+def test_a_step_is_told_and_may_be_the_last(refiner):
+    reports = []
+    state = refiner.run(refiner.start(torch.zeros(SHAPE)), TARGET, 50, reports.append)
+    assert (len(reports), state.step) == (1, 0)  # append answers None
+
+
+def test_a_device_that_computes_is_found_well(refiner):
+    refiner.check_device()

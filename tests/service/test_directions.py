@@ -1,0 +1,65 @@
+import json
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from model_core.errors import CheckpointError
+from service.app import create_app
+from service.directions import SHIPPED, read_directions
+from service.settings import Settings
+from tests.service.fakes import FakeAligner, FakePredictor, wait_until
+
+
+def space(fingerprint):
+    return SimpleNamespace(
+        fingerprint=fingerprint, num_ws=18, w_dim=512, spread=lambda rows: torch.ones(len(rows))
+    )
+
+
+@pytest.fixture
+def owner():
+    """The generator that the shipped directions are for."""
+    return json.loads((SHIPPED / "pose.json").read_text())["generator"]
+
+
+def test_pose_and_smile_are_shipped(owner):
+    directions = read_directions(None, space(owner))
+    assert directions.keys() == {"pose", "smile"}
+    for step in directions.values():
+        assert step.shape == (18, 512)
+        assert step[:8].any(dim=1).all()
+        assert not step[8:].any()
+
+
+def test_an_operators_own_go_before(owner, tmp_path):
+    for name in ("age", "pose"):
+        np.save(tmp_path / f"{name}.npy", np.ones(512))
+    directions = read_directions(tmp_path, space(owner))
+    assert directions.keys() == {"age", "pose", "smile"}
+    assert torch.equal(directions["pose"], directions["age"])
+
+
+def test_those_of_another_generator_are_left_out(tmp_path, caplog):
+    np.save(tmp_path / "age.npy", np.ones(512))
+    with caplog.at_level(logging.WARNING):
+        assert read_directions(tmp_path, space("0" * 64)).keys() == {"age"}
+    assert "left out" in caplog.text
+
+
+def test_a_damaged_file_keeps_the_service_from_starting(tmp_path):
+    (tmp_path / "age.npy").write_bytes(b"damaged")
+    failures = []
+    app = create_app(
+        Settings(directions=tmp_path),
+        predictor=lambda _settings: FakePredictor(),
+        aligner=lambda _settings: FakeAligner(),
+        on_failure=failures.append,
+    )
+    with TestClient(app) as client:
+        wait_until(lambda: failures)
+        assert client.get("/readyz").status_code == 503
+    assert isinstance(failures[0], CheckpointError)

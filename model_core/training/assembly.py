@@ -58,7 +58,7 @@ class Assembly:
         self.generator, self.fingerprint = load_generator(options.cache)
         if team.leads:
             claim(run, config, self.fingerprint)
-        self._folders = [Photos.split([folder], options.persons) for folder in options.photos]
+        self._folders = Photos.split_each(options.photos, options.persons)
 
     def training(self) -> Training:
         """Make the run.

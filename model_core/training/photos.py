@@ -29,6 +29,23 @@ class Photos:
         self.files = list(files)
 
     @classmethod
+    def split_each(
+        cls, folders: Sequence[Path], persons: Path | None = None
+    ) -> list[tuple["Photos", "Photos"]]:
+        """Split folder by folder, as `split` does.
+
+        Raises:
+            InvalidInputError: As split, and if there are folders but none holds a photo out.
+        """
+        parts = [cls.split([folder], persons) for folder in folders]
+        if parts and not any(len(held_out) for _, held_out in parts):
+            raise InvalidInputError(
+                "photos must be enough to hold out one person in "
+                f"{HELD_OUT_ONE_IN}, got {sum(len(p) for p, _ in parts)} photos and none held out"
+            )
+        return parts
+
+    @classmethod
     def drawn(cls, folders: Iterable["Photos"]) -> "Photos":
         """Join folders in an order drawn by the files' names."""
         files = [file for photos in folders for file in photos.files]
@@ -52,7 +69,7 @@ class Photos:
         Returns:
             Photos for training, and held-out ones in an order drawn by the files' names.
         Raises:
-            InvalidInputError: If a folder holds no photo, none is held out, or the TSV cannot be
+            InvalidInputError: If a folder holds no photo, or the TSV cannot be
                 read or lacks a column.
         """
         owner = _read_persons(persons) if persons else None

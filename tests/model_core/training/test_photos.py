@@ -66,7 +66,7 @@ def test_photos_of_which_none_is_held_out_are_refused(folder):
     table = folder.parent / "nobody.tsv"
     table.write_text("file\tperson\n")
     with pytest.raises(InvalidInputError, match="got 40 photos and none held out"):
-        Photos.split([folder], table)
+        Photos.split_each([folder], table)
 
 
 def test_a_file_that_is_no_image_is_refused(tmp_path):

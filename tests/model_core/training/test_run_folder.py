@@ -8,14 +8,20 @@ from model_core.training.config import TrainConfig
 from model_core.training.run_folder import CHANGEABLE, claim, require_config
 
 CONFIG = TrainConfig()
-OTHER = {
-    field.name: not getattr(CONFIG, field.name)
-    if isinstance(field.default, bool)
-    else (0.5, 0.5)
-    if isinstance(field.default, tuple)
-    else getattr(CONFIG, field.name) + 1
-    for field in dataclasses.fields(TrainConfig)
-}
+
+
+def other(value):
+    """Return another valid value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (0.5, 0.5)
+    if isinstance(value, str):
+        return "photo"
+    return value / 2 if value == 1.0 else value + 1
+
+
+OTHER = {f.name: other(getattr(CONFIG, f.name)) for f in dataclasses.fields(TrainConfig)}
 
 
 def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):

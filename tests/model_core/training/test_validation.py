@@ -5,7 +5,7 @@ from PIL import Image
 from model_core.perceptual import Perceptual
 from model_core.training.losses import StyleLoss
 from model_core.training.pairs import make_render
-from model_core.training.validation import HeldOut, draw_sheet, validate
+from model_core.training.validation import HeldOut, Validator, draw_sheet
 
 
 def test_figures_are_float32_means_over_pairs_and_photos(generator, network, lpips, tmp_path):
@@ -25,7 +25,8 @@ def test_figures_are_float32_means_over_pairs_and_photos(generator, network, lpi
     loss = StyleLoss(generator, torch.ones(generator.num_ws))
     held_out = HeldOut(render(ws), ws, photos)
     network.eval()
-    figures = validate(network, held_out, render, loss, Compared(), tmp_path / "sheet.png")
+    validator = Validator(held_out, render, loss, Compared())
+    figures = validator(network, tmp_path / "sheet.png")
     assert seen == [(False, 3)] * 2 + [(False, 2)] * 2  # inputs and what they render
     assert figures.keys() == {
         f"{kind}/{name}" for kind in ("pairs", "photos") for name in ("mse", "psnr", "compared")

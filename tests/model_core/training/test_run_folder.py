@@ -18,7 +18,9 @@ def other(value):
         return (0.5, 0.5)
     if isinstance(value, str):
         return "photo"
-    return value / 2 if value == 1.0 else value + 1
+    if isinstance(value, float):
+        return 0.5 if value == 1 else value + 0.5
+    return value + 1
 
 
 OTHER = {f.name: other(getattr(CONFIG, f.name)) for f in dataclasses.fields(TrainConfig)}

@@ -25,7 +25,8 @@ def test_faces_are_cut_and_the_rest_is_listed_with_its_reason(source, cache, tmp
     assert "2 of 4 photos aligned" in capsys.readouterr().out
     crops = sorted(file.relative_to(out).as_posix() for file in out.rglob("*.png"))
     assert crops == ["a.png", "below/b.png"]
-    assert Image.open(out / "a.png").size == (128, 128)
+    with Image.open(out / "a.png") as crop:
+        assert crop.size == (128, 128)
     skipped = dict(line.split("\t") for line in (out / "skipped.tsv").read_text().splitlines())
     assert "no face was found" in skipped["wall.png"]
     assert "cannot identify image" in skipped["broken.jpg"]

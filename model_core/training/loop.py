@@ -173,7 +173,7 @@ class Training:
         codes = [torch.empty(0, *self.producer.ring.code_shape)]
         if config.pairs_per_shard:
             pairs = config.pairs_per_shard * config.shards
-            newest = FIRST_PAIRS + int(step * pairs / config.replay)
+            newest = min(FIRST_PAIRS, config.window) + int(step * pairs / config.replay)
             self.producer.wait_for(newest)
             oldest = max(0, newest - config.window)
             for k in self._shards:

@@ -120,9 +120,9 @@ def make_training(config, folder, photos, team):
 
 
 def main(folder: Path, photos: Path) -> None:
-    """Run the collaborative training on two shards, alone or as one of torchrun's processes."""
+    """Do one step of collaborative training on two shards, alone or as one of several."""
     team = Team.join(torch.device("cpu"))
-    config = dataclasses.replace(COLLABORATIVE, steps=2, shards=2, amp=False)
+    config = dataclasses.replace(COLLABORATIVE, steps=1, shards=2, amp=False)
     make_training(config, folder, Photos(sorted(photos.iterdir())), team).run(report=str)
     team.leave()
 

@@ -14,7 +14,7 @@ from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
-from model_core.errors import InvalidInputError
+from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.loading import (
@@ -64,14 +64,14 @@ class Predictor:
 
     Args:
         generator: Frozen, float32, on the CPU.
-        network: Trained for that generator.
+        network: Trained for that generator; without one no photos are embedded.
         lpips: The perceptual distance of the quality figures.
         fingerprint: SHA-256 of the generator's weights.
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
         device: "cpu" or a CUDA device.
         backend: How the generator runs.
         generator_name: What the generator is called.
-        judge: Recogniser of the quality figures; None takes the network's own.
+        judge: Recogniser of the quality figures; None takes the embedding network's own.
         head: Gives small images, which polishing needs.
         at_once: Be slower until what is fast is compiled, rather than wait for it.
     """
@@ -79,7 +79,7 @@ class Predictor:
     def __init__(
         self,
         generator: Generator,
-        network: EmbeddingNetwork | StyleEncoder,
+        network: EmbeddingNetwork | StyleEncoder | None,
         lpips: Perceptual,
         fingerprint: str,
         weight_digests: dict[str, str],
@@ -96,7 +96,9 @@ class Predictor:
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         self.img_resolution = generator.img_resolution
         self._generator = generator
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if network is not None:
+            network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network
         own = network.identity if isinstance(network, EmbeddingNetwork) else None
         self._judge: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
         self._lpips = lpips.to(device)
@@ -111,7 +113,7 @@ class Predictor:
     def load(
         cls,
         cache: Path,
-        network: Path,
+        network: Path | None,
         device: str = "cpu",
         backend: Backend = "auto",
         generator_name: str = DEFAULT_GENERATOR,
@@ -122,7 +124,8 @@ class Predictor:
 
         Args:
             cache: Weights cache, filled by `python -m model_core.checkpoints pull`.
-            network: The .safetensors file of an embedding network, or of a converted encoder.
+            network: The .safetensors file of an embedding network, or of a converted encoder;
+                without one no photos are embedded.
             device: "cpu" or a CUDA device.
             backend: How the generator runs.
             generator_name: The default's name, or one given to `checkpoints convert`.
@@ -134,13 +137,13 @@ class Predictor:
             ModelMismatchError: If the network was trained for another generator.
         """
         generator, fingerprint = load_generator(cache, generator_name)
-        embedder = load_embedder(network, cache, generator, fingerprint)
+        embedder = load_embedder(network, cache, generator, fingerprint) if network else None
         own = embedder.config.identity if isinstance(embedder, EmbeddingNetwork) else None
         judge = None if own else load_identity(cache)
         names = {generator_name, own or DEFAULT_IDENTITY}
         packs = [weight_path(cache, name) for name in ("st-lpips-alex", LANDMARKS)]
-        files = [network, *(network_path(cache, name) for name in sorted(names)), *packs]
-        files += [head] if head else []
+        files = [*(network_path(cache, name) for name in sorted(names)), *packs]
+        files += [file for file in (network, head) if file]
         return cls(
             generator,
             embedder,
@@ -161,6 +164,16 @@ class Predictor:
         return self._synthesizer.backend
 
     @property
+    def embeds(self) -> bool:
+        """Whether there is a network for photos; without one, codes alone are taken."""
+        return self._network is not None
+
+    @property
+    def merges(self) -> bool:
+        """Whether that network keeps identity and attributes apart: converted encoders do not."""
+        return isinstance(self._network, EmbeddingNetwork)
+
+    @property
     def polishes(self) -> bool:
         """Whether there is an image head, without which nothing is polished."""
         return self._polisher is not None
@@ -172,10 +185,14 @@ class Predictor:
 
     @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:
-        """Embed aligned faces; float32 codes on the CPU."""
-        if isinstance(self._network, EmbeddingNetwork):
+        """Embed aligned faces; float32 codes on the CPU.
+
+        Raises:
+            NoEmbedderError: If there is no network for photos.
+        """
+        if self.merges:
             return self.merge(faces, faces)
-        ws: Tensor = self._network(self._to_float(faces))
+        ws: Tensor = self._embedder()(self._to_float(faces))
         return ws.cpu()
 
     @torch.inference_mode()
@@ -185,20 +202,22 @@ class Predictor:
         Raises:
             InvalidInputError: If the batches differ in size, or an encoder that somebody converted
                 is in use, which does not keep identity and attributes apart.
+            NoEmbedderError: If there is no network for photos.
         Source: Guan et al. 2020, figure 9: the features are merged inside the network.
         """
         if len(identity) != len(attribute):
             raise InvalidInputError(
                 f"identity must have {len(attribute)} faces as attribute has, got {len(identity)}"
             )
-        if not isinstance(self._network, EmbeddingNetwork):
+        network = self._embedder()
+        if not isinstance(network, EmbeddingNetwork):
             raise InvalidInputError(
                 "merge must be asked of an embedding network, got a converted encoder"
             )
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            f_id = self._network.identity(self._to_float(identity))
-            f_attr = self._network.read_attributes(self._to_float(attribute))
-        ws: Tensor = self._network.decode(f_attr.float(), f_id.float())
+            f_id = network.identity(self._to_float(identity))
+            f_attr = network.read_attributes(self._to_float(attribute))
+        ws: Tensor = network.decode(f_attr.float(), f_id.float())
         return ws.cpu()
 
     def polish(self, faces: Faces, ws: Codes, budget_s: float) -> Polished:
@@ -244,8 +263,18 @@ class Predictor:
         b = F.adaptive_avg_pool2d(self._to_float(images), FACE_PX)
         identity = self._judge
         same = identity_similarity(identity.descriptor(a), identity.descriptor(b))
-        figures = torch.stack([psnr(a, b), ssim(a, b), self._lpips(a, b), same]).T.tolist()
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            lpips = self._lpips(a, b)
+        figures = torch.stack([psnr(a, b), ssim(a, b), lpips, same]).T.tolist()
         return [Quality(p, s, d, self._lpips.name, i) for p, s, d, i in figures]
+
+    def _embedder(self) -> EmbeddingNetwork | StyleEncoder:
+        if self._network is None:
+            raise NoEmbedderError(
+                f"photo must have a network that embeds it for {self.generator_name}, got none: "
+                "codes and the mean code need none"
+            )
+        return self._network
 
     def _to_float(
         self, images: UInt8[np.ndarray, "batch height width 3"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.loading import load_stlpips
 from model_core.predictor import Predictor
 
 
@@ -65,6 +66,17 @@ def test_quality_of_the_face_itself_is_perfect(predictor, faces, images):
     assert quality.lpips < 0.01
     assert quality.lpips_net == "st-lpips-alex"
     assert quality.identity_similarity > 0.999
+
+
+def test_the_perceptual_figure_is_float32s_to_one_percent(predictor, cache, faces, images):
+    def to_float(bytes_):
+        return torch.from_numpy(bytes_).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    others = images[[1, 2, 0]]
+    small = torch.nn.functional.adaptive_avg_pool2d(to_float(others), 256)
+    expected = load_stlpips(cache)(to_float(faces), small)
+    found = [quality.lpips for quality in predictor.quality(faces, others)]
+    assert found == pytest.approx(expected.tolist(), rel=0.01)
 
 
 def test_digests_name_every_weight_file(predictor):

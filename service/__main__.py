@@ -13,6 +13,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import ValidationError
 
+from model_core.heap import keep_freed_memory
 from service import logs
 from service.admission import Gate
 from service.keys import KeyFileError
@@ -96,6 +97,16 @@ def read_settings() -> Settings:
     return settings
 
 
+def prepare(settings: Settings) -> None:
+    """Set up what must stand before torch is imported."""
+    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
+    # decoding and encoding want the same cores, that made a call up to ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is compiled at the first start is found again at the next one.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
+    keep_freed_memory()
+
+
 def leave(_signal: int, _frame: FrameType | None) -> None:
     """End at once: while modules are imported there is nothing to finish.
 
@@ -167,11 +178,7 @@ def main() -> int:
     logs.set_up(settings.log_level, settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
-    # decoding and encoding want the same cores, that made a call up to ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What is compiled at the first start is found again at the next one.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
+    prepare(settings)
     logger.info("starting, Ctrl-C stops")
     status, busy = serve(settings)
     logger.info("stopped")

@@ -25,6 +25,7 @@ from model_core.evaluation.judge import Judge
 from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
 from model_core.evaluation.workshop import Workshop
+from model_core.heap import keep_freed_memory
 from model_core.loading import (
     LANDMARKS,
     load_embedding_network,
@@ -189,4 +190,5 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import start_http_server
 
 from service import logs
-from service.__main__ import leave, read_settings
+from service.__main__ import leave, prepare, read_settings
 from service.jobs.layout import connect
 from service.jobs.lease import Leases
 from service.settings import Settings
@@ -58,8 +58,7 @@ def main() -> None:
     logs.set_up(settings.log_level, settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
+    prepare(settings)
     if settings.shared_device and settings.device == "cpu":
         os.nice(NICENESS)
     logger.info("starting")

@@ -13,6 +13,10 @@ class NoFaceError(WplusError):
     """No face was found where one is needed."""
 
 
+class NoEmbedderError(WplusError):
+    """A photo is to be embedded, and no network does that for the generator in use."""
+
+
 class CheckpointError(WplusError):
     """A weight file is missing, damaged, of an unknown layout or not what its digest says."""
 

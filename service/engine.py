@@ -37,9 +37,15 @@ PredictorLoader = Callable[[Settings], Predictor]
 
 def load_predictor(settings: Settings) -> Predictor:
     """Load the predictor that the settings ask for."""
+    embedder = settings.embedder
+    if embedder is None:
+        logger.warning(
+            "no network embeds photos for %s: only codes are taken; WPLUS_NETWORK may name one",
+            settings.generator,
+        )
     return Predictor.load(
         settings.cache,
-        settings.network,
+        embedder,
         settings.device,
         settings.backend,
         settings.generator,
@@ -282,9 +288,11 @@ def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Code]:
 def _run_all(predictor: Predictor, size: int) -> None:
     """Run every operation once, by the very way of requests: compilers look at how tensors come."""
     faces = [np.full((256, 256, 3), 127, np.uint8)] * size
-    images = _synthesize(predictor, _embed(predictor, faces))
-    _merge(predictor, list(zip(faces, faces, strict=True)))
+    code = predictor.sample(0, 0.7)[0]
+    codes = _embed(predictor, faces) if predictor.embeds else [code] * size
+    images = _synthesize(predictor, codes)
+    if predictor.merges:
+        _merge(predictor, list(zip(faces, faces, strict=True)))
     _quality(predictor, list(zip(faces, images, strict=True)))
     if predictor.polishes:
-        _polish(predictor, [(faces[0], predictor.sample(0, 0.7)[0], 0.0)])
-    _sample(predictor, [(0, 0.7)])
+        _polish(predictor, [(faces[0], code, 0.0)])

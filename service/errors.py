@@ -10,6 +10,7 @@ from model_core.errors import (
     CheckpointError,
     InvalidInputError,
     ModelMismatchError,
+    NoEmbedderError,
     NoFaceError,
     WplusError,
 )
@@ -163,6 +164,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(AnimatedImageError, 422, "animated-image", "The image is an animation"),
     Rule(ImageRejectedError, 422, "image-rejected", "The image cannot be taken in"),
     Rule(NoFaceError, 422, "no-face", "No face was found", "no_face"),
+    Rule(NoEmbedderError, 422, "no-embedder", "No network embeds photos here"),
     Rule(InvalidCodeError, 422, "invalid-code", "The W+ code breaks a rule"),
     Rule(InvalidInputError, 422, "invalid-input", "A value breaks its rule"),
     Rule(ModelMismatchError, 409, "model-mismatch", "The code belongs to another generator"),

@@ -7,7 +7,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from model_core.errors import InvalidInputError, ModelMismatchError, NoFaceError
+from model_core.errors import (
+    InvalidInputError,
+    ModelMismatchError,
+    NoEmbedderError,
+    NoFaceError,
+)
 from service.batcher import DeadlineExceededError
 from service.bodies import (
     ColorizeBody,
@@ -56,6 +61,7 @@ PHOTO_ERRORS: tuple[type[Exception], ...] = (
     TooSmallError,
     AnimatedImageError,
     NoFaceError,
+    NoEmbedderError,
 )
 CODE_ERRORS: tuple[type[Exception], ...] = (
     TooLargeError,

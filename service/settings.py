@@ -10,7 +10,12 @@ from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder, weight_path
+from model_core.checkpoints.layout import (
+    DEFAULT_GENERATOR,
+    cache_folder,
+    encoder_path,
+    weight_path,
+)
 from service.logs import LogFormat
 
 PREFIX = "WPLUS_"
@@ -42,8 +47,9 @@ class Settings(BaseSettings):
         default_factory=lambda: cache_folder(None),
         description="Folder of the converted weight packs.",
     )
-    network: Path = Field(
-        default=WEIGHTS / "embedding.safetensors", description="Embedding network."
+    network: Path | None = Field(
+        default=None,
+        description="Embedding network or converted encoder; unset, the generator's own.",
     )
     head: Path = Field(
         default=WEIGHTS / "image_head_128.safetensors",
@@ -126,6 +132,20 @@ class Settings(BaseSettings):
     worker_metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of a worker's /metrics; unset, none."
     )
+
+    @property
+    def embedder(self) -> Path | None:
+        """Path of what embeds photos for the generator; None if nothing is known to.
+
+        Raises:
+            CheckpointError: If the generator's name is not a plain one.
+        """
+        if self.network is not None:
+            return self.network
+        if self.generator == DEFAULT_GENERATOR:
+            return WEIGHTS / "embedding.safetensors"
+        converted = encoder_path(self.cache, self.generator)
+        return converted if converted.is_file() else None
 
     @property
     def landmark_model(self) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor
 from model_core.checkpoints.doctor import read_checkpoint
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.foreign.contents import Foreign
-from model_core.checkpoints.layout import converted_path
+from model_core.checkpoints.layout import converted_path, encoder_path
 from model_core.checkpoints.store import save_network
 from model_core.checkpoints.w_statistics import w_statistics
 from model_core.errors import CheckpointError
@@ -63,8 +63,8 @@ def bring(
     made, fingerprint = _save(path, foreign, about)
     files = [made]
     for companion in foreign.companions:
-        beside = converted_path(cache, f"{name}-encoder")
-        files.append(_save(beside, companion, about | {"generator": fingerprint})[0])
+        owner = about | {"generator": fingerprint}
+        files.append(_save(encoder_path(cache, name), companion, owner)[0])
     say("drawing four samples")
     files.append(_draw_samples(generator, path.with_suffix(".jpg")))
     return files
@@ -76,8 +76,9 @@ def complete_generator(foreign: Foreign) -> Generator:
     Raises:
         CheckpointError: If a tensor is missing or of another size.
     """
-    generator = FAMILIES[foreign.family](foreign.config)
-    shapes = {key: value.shape for key, value in generator.state_dict().items()}
+    with torch.device("meta"):  # what a file says of its sizes takes no memory unless it is so
+        wanted = FAMILIES[foreign.family](foreign.config).state_dict()
+    shapes = {key: value.shape for key, value in wanted.items()}
     for key, value in foreign.state.items():
         if key not in shapes or value.shape != shapes[key]:
             raise CheckpointError(
@@ -87,6 +88,7 @@ def complete_generator(foreign: Foreign) -> Generator:
         raise CheckpointError(
             f"checkpoint must hold every layer, got none for {sorted(missing)[:4]}"
         )
+    generator = FAMILIES[foreign.family](foreign.config)
     generator.load_state_dict(foreign.state, strict=False)
     mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)  # type: ignore[arg-type]
     known: Tensor = foreign.state.setdefault("w_mean", mean)

@@ -7,7 +7,7 @@ import ast
 import io
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,12 @@ def read_latents(path: Path) -> dict[str, Code]:
         CheckpointError: If the file is missing, damaged, or holds no codes.
     """
     try:
-        content = _read(path)
-        codes = dict(_named(content))
+        codes, left = {}, 8 * path.stat().st_size + (1 << 20)
+        for name, code in _named(_read(path)):
+            codes[name] = code
+            left -= 4 * code.numel()
+            if left < 0:
+                raise CheckpointError("codes must not grow beyond their file, got some that do")
     except CheckpointError as err:
         raise CheckpointError(f"{path.name}: {str(err).removeprefix(f'{path.name}: ')}") from err
     except (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError) as err:
@@ -128,16 +132,17 @@ def _read_npy(data: memoryview) -> Any:
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 
-def _named(content: Any) -> list[tuple[str, Code]]:
-    """Return the codes of a content by name."""
+def _named(content: Any) -> Iterator[tuple[str, Code]]:
+    """Yield the codes of a content by name."""
     if isinstance(content, dict):
-        return [(str(name), _one(value)) for name, value in content.items()]
-    if isinstance(content, list | tuple):
-        return [(NUMBERED.format(i), _one(value)) for i, value in enumerate(content)]
-    array = _array(content)
-    many = array[None] if array.ndim == 2 and 1 < len(array) <= MAX_ROWS else array
-    many = many[:, None] if many.ndim == 2 else many
-    return [(NUMBERED.format(i), code) for i, code in enumerate(many)]
+        yield from ((str(name), _one(value)) for name, value in content.items())
+    elif isinstance(content, list | tuple):
+        yield from ((NUMBERED.format(i), _one(value)) for i, value in enumerate(content))
+    else:
+        array = _array(content)
+        many = array[None] if array.ndim == 2 and 1 < len(array) <= MAX_ROWS else array
+        many = many[:, None] if many.ndim == 2 else many
+        yield from ((NUMBERED.format(i), code) for i, code in enumerate(many))
 
 
 def _one(value: Any) -> Code:

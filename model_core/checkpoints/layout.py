@@ -82,6 +82,15 @@ def converted_path(cache: Path, name: str) -> Path:
     return cache / "converted" / f"{name}.safetensors"
 
 
+def encoder_path(cache: Path, name: str) -> Path:
+    """Return where a cache keeps the encoder that came with a converted generator, if one did.
+
+    Raises:
+        CheckpointError: If the name is not a plain one.
+    """
+    return converted_path(cache, f"{name}-encoder")
+
+
 def is_packed(name: str) -> bool:
     """Whether a pack has an output of that name."""
     return any(output.name == name for _, output in all_outputs())

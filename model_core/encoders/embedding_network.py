@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from model_core.encoders.attribute import ATTRIBUTE_CHANNELS, ATTRIBUTE_STRIDE, AttributeEncoder
 from model_core.encoders.treeconnect import TreeConnect
-from model_core.errors import InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,14 @@ class EmbeddingNetworkConfig:
     disentangled: bool = True
 
     @property
-    def side(self) -> int:
-        """Side of TreeConnect's square matrix: its entries are those of one W+ code."""
-        side = math.isqrt(self.num_ws * self.w_dim)
-        if side * side != self.num_ws * self.w_dim:
-            raise InvalidInputError(
-                f"num_ws * w_dim must be a square number, got {self.num_ws * self.w_dim}"
-            )
-        return side
+    def sides(self) -> tuple[int, int]:
+        """Sides of TreeConnect's matrix, whose entries are those of one W+ code.
+
+        A square where that can be, as for 18 rows of 512; else the nearest to one.
+        """
+        size = self.num_ws * self.w_dim
+        rows = next(n for n in range(math.isqrt(size), 0, -1) if size % n == 0)
+        return rows, size // rows
 
 
 class Denormalization(nn.Module):
@@ -103,7 +102,7 @@ class EmbeddingNetwork(nn.Module):
         self._cells = config.img_px // ATTRIBUTE_STRIDE
         if config.disentangled:
             self.merge = Denormalization(ATTRIBUTE_CHANNELS, config.identity_dim)
-        self.regressor = TreeConnect(ATTRIBUTE_CHANNELS, self._cells**2, config.side)
+        self.regressor = TreeConnect(ATTRIBUTE_CHANNELS, self._cells**2, *config.sides)
         self.register_buffer("w_mean", w_mean.clone())
         self.register_buffer("w_std", w_std.clone())
 

@@ -99,9 +99,10 @@ class StyleEncoder(nn.Module):
         if self.config.pyramid:
             middle = self.latlayer1(middle) + _resized(small, middle)
             large = self.latlayer2(large) + _resized(middle, large)
-            features[MIDDLE_ROW:FINE_ROW] = [middle] * (FINE_ROW - MIDDLE_ROW)
-            features[FINE_ROW:] = [large] * (self.config.num_ws - FINE_ROW)
-        rows = [style(feature) for style, feature in zip(self.styles, features, strict=True)]
+            features[MIDDLE_ROW:] = [middle] * (FINE_ROW - MIDDLE_ROW)
+            features[FINE_ROW:] = [large] * self.config.num_ws
+        # The shortest codes end before the finest features.
+        rows = [style(feature) for style, feature in zip(self.styles, features, strict=False)]
         if self.config.residual_rows:
             rows = [rows[0], *(rows[0] + row for row in rows[1:])]
         return torch.stack(rows, dim=1)

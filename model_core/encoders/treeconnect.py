@@ -29,26 +29,27 @@ class LocallyConnected(nn.Module):
 class TreeConnect(nn.Module):
     """Regress a flat code from a feature map in O(n^1.5) weights instead of O(n^2).
 
-    A 1x1 convolution brings the features to side*side numbers; they are laid out as a square
-    matrix, mapped row by row, transposed, mapped row by row again and transposed back.
+    A 1x1 convolution brings the features to rows*columns numbers; they are laid out as a matrix,
+    the nearer to a square the better, mapped row by row, transposed, mapped row by row again and
+    transposed back.
     """
 
-    def __init__(self, in_channels: int, in_cells: int, side: int):
+    def __init__(self, in_channels: int, in_cells: int, rows: int, columns: int):
         super().__init__()
-        if side * side % in_cells:
+        if rows * columns % in_cells:
             raise InvalidInputError(
-                f"in_cells must divide side squared, got in_cells {in_cells} and side {side}"
+                f"in_cells must divide rows * columns, {rows * columns}, got {in_cells}"
             )
-        self.side = side
-        self.reduce = nn.Conv2d(in_channels, side * side // in_cells, 1)
-        self.first = LocallyConnected(side, side, side)
-        self.second = LocallyConnected(side, side, side)
+        self.rows, self.columns = rows, columns
+        self.reduce = nn.Conv2d(in_channels, rows * columns // in_cells, 1)
+        self.first = LocallyConnected(rows, columns, columns)
+        self.second = LocallyConnected(columns, rows, rows)
 
     def forward(
         self, x: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch outputs"]:
-        """Map features to side*side outputs."""
-        squares = self.reduce(x).reshape(len(x), self.side, self.side)
-        squares = F.leaky_relu(self.first(squares), 0.2)
-        code: Tensor = self.second(squares.transpose(1, 2)).transpose(1, 2)
+        """Map features to rows*columns outputs."""
+        matrices = self.reduce(x).reshape(len(x), self.rows, self.columns)
+        matrices = F.leaky_relu(self.first(matrices), 0.2)
+        code: Tensor = self.second(matrices.transpose(1, 2)).transpose(1, 2)
         return code.flatten(1)

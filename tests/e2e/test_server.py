@@ -172,7 +172,7 @@ def test_version_and_metrics_name_the_weights(client, embedded):
     version = client.get("/version").json()
     assert version["ready"]
     assert embedded["code"]["fingerprint"] == version["fingerprint"]
-    network = Settings().network
+    network = Settings().embedder
     assert version["weights"][network.name] == hashlib.sha256(network.read_bytes()).hexdigest()
     text = client.get("/metrics").text
     for name, digest in version["weights"].items():

@@ -9,7 +9,7 @@ import torch
 from model_core.checkpoints.layout import converted_path
 from model_core.checkpoints.store import save_network
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
-from model_core.errors import InvalidInputError, ModelMismatchError
+from model_core.errors import InvalidInputError, ModelMismatchError, NoEmbedderError
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.loading import load_generator
 from model_core.predictor import Predictor
@@ -53,6 +53,16 @@ def test_a_converted_encoder_embeds_and_its_generator_renders(converted, tmp_pat
     assert images.shape == (2, 8, 8, 3)
     with pytest.raises(InvalidInputError, match="merge must be asked"):
         predictor.merge(FACES, FACES[::-1].copy())
+
+
+def test_without_a_network_codes_are_rendered_and_photos_refused(converted):
+    predictor = load(converted, None)
+    assert not predictor.embeds
+    assert predictor.synthesize(predictor.sample(0, 0.7)).shape == (1, 8, 8, 3)
+    with pytest.raises(NoEmbedderError, match="embeds it for narrow, got none"):
+        predictor.embed(FACES)
+    with pytest.raises(NoEmbedderError, match="embeds it for narrow, got none"):
+        predictor.merge(FACES, FACES)
 
 
 def test_a_network_of_the_default_generator_is_refused(converted, network_file):

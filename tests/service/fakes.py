@@ -63,7 +63,7 @@ class FakePredictor:
         self._work("quality", len(faces))
         return [FakeQuality()] * len(faces)
 
-    polishes = True
+    embeds = merges = polishes = True
 
     def polish(self, faces, ws, budget_s):
         """A brighter code, by one step for each tenth of a second."""

@@ -39,6 +39,17 @@ async def test_warm_up_runs_every_operation_at_every_batch_size():
     await engine.close()
 
 
+async def test_without_a_network_for_photos_all_else_is_warmed_up():
+    class Codes(FakePredictor):
+        embeds = merges = False
+
+    predictor = Codes()
+    engine = await start(predictor, max_batch=2)
+    wanted = {(op, size) for op in ("synthesize", "quality") for size in (1, 2)}
+    assert wanted | {("sample", 1), ("polish", 1)} == set(predictor.calls)
+    await engine.close()
+
+
 async def test_each_operation_answers():
     engine = await start(FakePredictor())
     code = (await engine.embed(face(51))).value

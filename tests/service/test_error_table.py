@@ -31,6 +31,7 @@ STABLE = {
     "animated-image": 422,
     "image-rejected": 422,
     "no-face": 422,
+    "no-embedder": 422,
     "invalid-code": 422,
     "invalid-input": 422,
     "model-mismatch": 409,

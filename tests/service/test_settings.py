@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import PREFIX, Settings, UnknownVariableError, check_names
+from service.settings import PREFIX, WEIGHTS, Settings, UnknownVariableError, check_names
 
 
 def test_defaults_serve_a_bare_machine():
@@ -43,3 +43,14 @@ def test_a_misspelt_variable_is_an_error_that_names_the_right_one():
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         Settings(**wrong)
+
+
+def test_what_embeds_photos_follows_the_generator(tmp_path):
+    assert Settings().embedder == WEIGHTS / "embedding.safetensors"
+    settings = Settings(cache=tmp_path, generator="mine")
+    assert settings.embedder is None
+    encoder = tmp_path / "converted" / "mine-encoder.safetensors"
+    encoder.parent.mkdir()
+    encoder.touch()
+    assert settings.embedder == encoder
+    assert Settings(cache=tmp_path, generator="mine", network="other").embedder == Path("other")

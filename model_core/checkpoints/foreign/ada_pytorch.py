@@ -8,11 +8,10 @@ names.
 from collections.abc import Iterator
 from typing import Any
 
-from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys
+from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
-from model_core.errors import CheckpointError
 
-MAX_DEPTH = 8
+GROUPS = ("_parameters", "_buffers")
 
 
 def read_ada_pytorch(content: Any) -> Foreign:
@@ -30,14 +29,11 @@ def read_ada_pytorch(content: Any) -> Foreign:
     return foreign
 
 
-def _tensors(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def _tensors(generator: Any) -> Iterator[tuple[str, Any]]:
     """Yield the parameters and buffers of a module's record and of those inside it."""
-    if depth > MAX_DEPTH or not has_keys(module, "_parameters", "_buffers", "_modules"):
-        raise CheckpointError(f"{prefix or 'G_ema'} must be a torch module, got another object")
-    for group in ("_parameters", "_buffers"):
-        yield from ((prefix + name, value) for name, value in module[group].items())
-    for name, inner in module["_modules"].items():
-        yield from _tensors(inner, f"{prefix}{name}.", depth + 1)
+    for prefix, module in parts(generator, (*GROUPS, "_modules"), "_modules", "."):
+        for group in GROUPS:
+            yield from ((prefix + name, value) for name, value in module[group].items())
 
 
 def _matches(content: Any) -> bool:

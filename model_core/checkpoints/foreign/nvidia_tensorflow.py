@@ -10,12 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys
+from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
 from model_core.checkpoints.foreign.stylegan_weights import stylegan_of
-from model_core.errors import CheckpointError
 
-MAX_DEPTH = 4
 MAPPING_LR = 0.01
 
 CONVOLUTION = {
@@ -48,13 +46,10 @@ def read_nvidia_tensorflow(content: Any) -> Foreign:
     return stylegan_of("nvidia-tensorflow", _stylegan(source), mapping_lr)
 
 
-def _variables(network: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def _variables(generator: Any) -> Iterator[tuple[str, Any]]:
     """Yield the variables of a network and its components."""
-    if depth > MAX_DEPTH or not has_keys(network, "variables", "components"):
-        raise CheckpointError(f"{prefix or 'Gs'} must be a network, got another object")
-    yield from ((prefix + name, value) for name, value in network["variables"])
-    for name, inner in network["components"].items():
-        yield from _variables(inner, f"{prefix}{name}/", depth + 1)
+    for prefix, network in parts(generator, ("variables", "components"), "components", "/"):
+        yield from ((prefix + name, value) for name, value in network["variables"])
 
 
 def _stylegan2(source: Tensors) -> Tensors:
@@ -68,7 +63,7 @@ def _stylegan2(source: Tensors) -> Tensors:
             named["mapping.w_avg"] = value
         elif name == "synthesis/4x4/Const/const":
             named["synthesis.b4.const"] = value[0]
-        elif found := re.fullmatch(r"synthesis/noise(\d+)", name):
+        elif found := re.fullmatch(r"synthesis/noise(\d\d?)", name):
             layer = int(found[1])
             named[f"synthesis.b{4 << (layer + 1) // 2}.conv{(layer + 1) % 2}.noise_const"] = value[
                 0, 0

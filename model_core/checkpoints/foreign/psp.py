@@ -25,12 +25,21 @@ def read_psp(content: Any) -> Foreign:
     """Read the generator, with the encoder as its companion.
 
     Raises:
-        CheckpointError: If the encoder is of a type that is not covered.
+        CheckpointError: If the encoder is of a type that is not covered, or its codes are not the
+            generator's.
     """
     state, options = content["state_dict"], content.get("opts", {})
     mean = content.get("latent_avg")
     generator = rosinality_generator("psp", _part(state, "decoder."), mean)
-    generator.companions.append(_encoder(_part(state, "encoder."), dict(options), mean))
+    encoder = _encoder(_part(state, "encoder."), dict(options), mean)
+    reads = 2 * len(generator.config["widths"]), generator.config["w_dim"]
+    gives = encoder.state["mean"].shape
+    if gives != reads:
+        raise CheckpointError(
+            f"encoder must give the generator's rows of {reads[0]} x {reads[1]}, "
+            f"got {gives[0]} x {gives[1]}"
+        )
+    generator.companions.append(encoder)
     return generator
 
 

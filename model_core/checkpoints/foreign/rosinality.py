@@ -56,15 +56,15 @@ def _rename(name: str) -> str | None:
         return f"mapping.fc{int(found[1]) - 1}.{found[2]}"
     if name == "input.input":
         return "synthesis.b4.const"
-    if found := re.fullmatch(r"noises\.noise_(\d+)", name):
+    if found := re.fullmatch(r"noises\.noise_(\d\d?)", name):
         return f"{_convolution(int(found[1]))}.noise_const"
     if found := re.fullmatch(r"conv1\.(.+)", name):
         return f"{_convolution(0)}.{PARTS.get(found[1], found[1])}"
-    if found := re.fullmatch(r"convs\.(\d+)\.(.+)", name):
+    if found := re.fullmatch(r"convs\.(\d\d?)\.(.+)", name):
         return f"{_convolution(int(found[1]) + 1)}.{PARTS.get(found[2], found[2])}"
     if found := re.fullmatch(r"to_rgb1\.(.+)", name):
         return f"synthesis.b4.torgb.{PARTS.get(found[1], found[1])}"
-    if found := re.fullmatch(r"to_rgbs\.(\d+)\.(.+)", name):
+    if found := re.fullmatch(r"to_rgbs\.(\d\d?)\.(.+)", name):
         return f"synthesis.b{8 << int(found[1])}.torgb.{PARTS.get(found[2], found[2])}"
     return None
 

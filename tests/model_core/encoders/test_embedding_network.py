@@ -97,20 +97,30 @@ def test_locally_connected_maps_each_row_by_its_own_matrix():
 
 
 def test_every_output_of_treeconnect_sees_every_input():
-    tree = TreeConnect(in_channels=2, in_cells=4, side=4)
-    x = torch.randn(1, 2, 2, 2)
-    jacobian = torch.autograd.functional.jacobian(lambda value: tree(value)[0], x)
-    assert (jacobian.reshape(16, -1).abs() > 0).all()
+    for rows, columns in ((4, 4), (2, 6)):
+        tree = TreeConnect(in_channels=2, in_cells=4, rows=rows, columns=columns)
+        x = torch.randn(1, 2, 2, 2)
+        jacobian = torch.autograd.functional.jacobian(lambda value, tree=tree: tree(value)[0], x)
+        assert (jacobian.reshape(rows * columns, -1).abs() > 0).all()
 
 
-def test_treeconnect_refuses_a_square_that_the_cells_do_not_divide():
+def test_treeconnect_refuses_a_matrix_that_the_cells_do_not_divide():
     with pytest.raises(InvalidInputError, match="in_cells"):
-        TreeConnect(in_channels=2, in_cells=5, side=4)
+        TreeConnect(in_channels=2, in_cells=5, rows=4, columns=4)
 
 
-def test_config_refuses_a_code_that_is_no_square():
-    with pytest.raises(InvalidInputError, match="square"):
-        _ = EmbeddingNetworkConfig(num_ws=14, w_dim=512).side
+@pytest.mark.parametrize(
+    ("num_ws", "sides"), [(18, (96, 96)), (16, (64, 128)), (14, (64, 112)), (8, (64, 64))]
+)
+def test_every_generators_codes_have_a_matrix(num_ws, sides):
+    assert EmbeddingNetworkConfig(num_ws=num_ws, w_dim=512).sides == sides
+
+
+@torch.no_grad()
+def test_codes_that_are_no_square_are_predicted():
+    config = EmbeddingNetworkConfig(num_ws=6, w_dim=16, img_px=64, identity_dim=12)
+    network = EmbeddingNetwork(config, MeanColour(), torch.zeros(16), torch.ones(16)).eval()
+    assert network(torch.randn(2, 3, 64, 64)).shape == (2, 6, 16)
 
 
 @torch.no_grad()

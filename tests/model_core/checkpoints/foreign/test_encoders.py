@@ -10,25 +10,29 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from model_core.checkpoints.foreign.psp import read_psp
-from model_core.checkpoints.foreign.recognisers import IRESNET, RESNET50, read_iresnet, read_irse
-from model_core.checkpoints.foreign_file import read_foreign
+from model_core.checkpoints.foreign.psp import PSP, read_psp
+from model_core.checkpoints.foreign.recognisers import (
+    IRESNET,
+    IRSE,
+    RESNET50,
+    read_iresnet,
+    read_irse,
+)
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.attribute import AttributeEncoder
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, InvalidInputError
-from tests.model_core.checkpoints.foreign.seeded import seeded_face, seeded_state
+from model_core.generators.families import FAMILIES
+from tests.model_core.checkpoints.foreign.seeded import (
+    psp_content,
+    rosinality_content,
+    rosinality_shapes,
+    seeded_face,
+    seeded_state,
+    shapes_of,
+)
 
 ORIGINALS = Path(__file__).parent / "originals"
-
-
-def shapes_of(network, leave_out=()):
-    state = network.state_dict()
-    return {
-        key: tuple(value.shape)
-        for key, value in state.items()
-        if not key.endswith("num_batches_tracked") and key not in leave_out
-    }
 
 
 def filled(network, state):
@@ -62,17 +66,16 @@ def test_arcface_embeddings_are_the_originals():
     assert (identity.descriptor(seeded_face()) - golden("arcface")).abs().max() <= 1e-4
 
 
-def psp_content(config, kind, channels=3):
-    """Make a file as e4e saves it, around a narrow generator."""
-    with torch.device("meta"):
-        shapes = shapes_of(StyleEncoder(config), leave_out=["mean"])
-    encoder = seeded_state({f"{key}": shape for key, shape in shapes.items()})
-    assert encoder["input_layer.0.weight"].shape[1] == channels
-    decoder = read_foreign(ORIGINALS / "rosinality.pt")["g_ema"]
-    state = {f"encoder.{key}": value for key, value in encoder.items()}
-    state |= {f"decoder.{key}": value for key, value in decoder.items()}
-    mean = torch.from_numpy(np.random.default_rng(5).standard_normal((config.num_ws, 512)))
-    return {"state_dict": state, "opts": {"encoder_type": kind}, "latent_avg": mean.float()}
+@torch.no_grad()
+@pytest.mark.slow
+def test_curricularface_embeddings_are_the_originals():
+    config = {"layers": 100, "excited": False, "affine": False}
+    content = seeded_state(shapes_of(IRSEFace(**config)))
+    assert IRSE.matches(content)
+    foreign = read_irse(content)
+    assert foreign.config == config
+    identity = ArcFaceIdentity(filled(IRSEFace(**config), foreign.state))
+    assert (identity.descriptor(seeded_face()) - golden("curricularface")).abs().max() <= 1e-4
 
 
 @torch.no_grad()
@@ -85,9 +88,47 @@ def test_e4e_codes_are_the_originals():
     assert (encoder(seeded_face()) - golden("e4e")).abs().max() <= 1e-3
 
 
+RESTYLE = [("BackboneEncoder", "psp"), ("ProgressiveBackboneEncoder", "e4e")]
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), RESTYLE)
+def test_restyles_codes_are_the_originals(kind, name):
+    """Five passes, each of which looks at the generator's image of the last."""
+    config = StyleEncoderConfig(num_ws=4, pyramid=False, residual_rows=name == "e4e", steps=5)
+    with torch.device("meta"):
+        encoder = StyleEncoder(config, FAMILIES["stylegan2"]({"widths": (512, 512)}))
+    encoder.generator = None
+    shapes = {f"encoder.{k}": v for k, v in shapes_of(encoder, leave_out=["mean"]).items()}
+    shapes |= {f"decoder.{k}": v for k, v in rosinality_shapes(8, 512).items()}
+    mean = torch.from_numpy(np.random.default_rng(5).standard_normal((4, 512))).float()
+    options = {"encoder_type": kind, "n_iters_per_batch": 5}
+    content = {"state_dict": seeded_state(shapes), "opts": options, "latent_avg": mean}
+    assert PSP.matches(content)
+    foreign = read_psp(content)
+    (companion,) = foreign.companions
+    assert StyleEncoderConfig(**companion.config) == config
+    generator = FAMILIES[foreign.family](foreign.config).eval()
+    generator.load_state_dict(foreign.state, strict=False)
+    network = StyleEncoder(config, generator)
+    kept = {k: v for k, v in network.state_dict().items() if k.startswith("generator.")}
+    codes = filled(network, companion.state | kept)(seeded_face())
+    assert (codes - golden(f"restyle_{name}")).abs().max() <= 1e-3
+
+
 def test_encoders_of_other_kinds_are_refused():
     content = psp_content(StyleEncoderConfig(num_ws=4, pyramid=False), "ResNetBackboneEncoder")
     with pytest.raises(CheckpointError, match=r"encoder must be one of .* got ResNetBackboneE"):
+        read_psp(content)
+
+
+def test_an_encoder_of_other_codes_than_the_generators_is_refused():
+    state = {f"decoder.{k}": value for k, value in rosinality_content(32)["g_ema"].items()}
+    state["encoder.input_layer.0.weight"] = torch.zeros(64, 3, 3, 3)
+    state |= {f"encoder.styles.{i}.linear.weight": torch.zeros(512, 512) for i in range(4)}
+    content = {"state_dict": state, "opts": {}, "latent_avg": torch.zeros(4, 512)}
+    with pytest.raises(CheckpointError, match=r"rows of 8 x 512, got 4 x 512"):
         read_psp(content)
 
 

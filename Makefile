@@ -20,7 +20,7 @@ help:
 	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
-	@echo "make bench   compare the speed of backends and of the iterator's steps"
+	@echo "make bench   measure speed, load, growth and memory: an hour (QUICK=1: ten minutes, to see it run)"
 	@echo "make weights fetch and convert the pretrained weights"
 	@echo "make clean   remove the virtual environment"
 
@@ -68,9 +68,16 @@ train: $(VENV)/.installed-dev weights
 eval: $(VENV)/.installed-dev weights
 	@$(RUN) -m model_core.evaluation --network weights/embedding.safetensors $(ARGS)
 
+# QUICK=1 shows that everything runs; its figures mean nothing.
 bench: $(VENV)/.installed-dev weights
-	@$(RUN) benchmarks/generator.py
-	@$(RUN) benchmarks/iterator_step.py
+	@$(RUN) benchmarks/generator.py $(if $(QUICK),--rounds 2)
+	@$(RUN) benchmarks/iterator_step.py $(if $(QUICK),--rounds 2)
+	@$(RUN) benchmarks/roofline.py $(if $(QUICK),--rounds 2)
+	@$(RUN) benchmarks/request_stages.py $(if $(QUICK),--requests 2)
+	@$(RUN) benchmarks/http_load.py $(if $(QUICK),--seconds 1 --clients 1 4 --shares 0.5 3)
+	@$(RUN) benchmarks/beside_job.py $(if $(QUICK),--rounds 1 --seconds 5 --clients 1)
+	@$(RUN) benchmarks/growth.py $(if $(QUICK),--rounds 2 --jobs 10 100)
+	@$(RUN) benchmarks/memory.py $(if $(QUICK),--requests 40 --checkpoints 4)
 
 clean:
 	rm -rf $(VENV)

@@ -16,6 +16,7 @@ from interleave import interleave, report
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.packs import original_file
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from model_core.heap import keep_freed_memory
 from model_core.loading import load_generator
 from model_core.synthesizer import Synthesizer
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
+    keep_freed_memory()
     cache = cache_folder(None)
     generator, _ = load_generator(cache)
     w = generator.mapping(torch.randn(1, generator.w_dim))

@@ -1,15 +1,10 @@
 """Time several ways to do one thing, in turns, so that a slow moment of the machine hits all."""
 
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import torch
-
-RESULTS = Path(__file__).parent / "results"
+from tables import save
 
 
 def interleave(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -51,8 +46,4 @@ def report(title: str, seconds: dict[str, list[float]], unit: str = "ms") -> Non
         rows[name] = {"median_s": median, "quartiles_s": [low, high], "ratio": median / first}
         cells = [f"{x * scale:.3g}" for x in (median, low, high)]
         print(f"| {name} | {cells[0]} | {cells[1]} to {cells[2]} | {median / first:.2f} |")
-    RESULTS.mkdir(exist_ok=True)
-    about = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-    about["threads"] = str(torch.get_num_threads())
-    file = RESULTS / f"{title.replace(' ', '_')}.json"
-    file.write_text(json.dumps(about | {"rows": rows}, indent=2) + "\n")
+    save(title, rows)

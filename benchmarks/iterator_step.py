@@ -8,6 +8,7 @@ import torch
 from interleave import interleave, report
 
 from model_core.checkpoints.layout import cache_folder
+from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorState, Render
 from model_core.loading import load_generator, load_image_head, load_stlpips
 from model_core.rendering import SmallImages
@@ -20,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
+    keep_freed_memory()
     cache = cache_folder(None)
     generator, fingerprint = load_generator(cache)
     true = SmallImages(generator, 256)

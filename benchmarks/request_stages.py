@@ -1,19 +1,19 @@
 """What each stage of a warm /embed costs: python benchmarks/request_stages.py [--photo FILE].
 
-Sends one photo again and again to a running service, one request at a time, and prints the median
-of each stage as the service measured it, and of the whole as the client saw it.
+Sends one photo again and again to a service, one request at a time, and prints the median of each
+stage as the service measured it, and of the whole as the client saw it.
 """
 
 import argparse
-import io
 import json
 import statistics
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
-import skimage.data
-from PIL import Image
+from photos import astronaut
+from running import Service
 
 ACCEPTS = ("application/json", "image/jpeg")
 
@@ -21,28 +21,28 @@ ACCEPTS = ("application/json", "image/jpeg")
 def main() -> None:
     """Run the measurement from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--url", help="of a running service; default: one is started")
     parser.add_argument(
         "--photo", type=Path, help="JPEG; default: scikit-image's astronaut, 1024 px"
     )
     parser.add_argument("--requests", type=int, default=30)
     options = parser.parse_args()
     photo = options.photo.read_bytes() if options.photo else astronaut()
-    for accept in ACCEPTS:
-        runs = [embed(options.url, photo, accept) for _ in range(options.requests + 3)][3:]
-        print(f"\n/embed, Accept: {accept}, {len(runs)} requests, milliseconds\n")
-        print("| stage | median | p95 |\n|---|---|---|")
-        for stage in runs[0]:
-            values = sorted(run[stage] for run in runs)
-            p95 = values[int(0.95 * (len(values) - 1))]
-            print(f"| {stage} | {statistics.median(values):.0f} | {p95:.0f} |")
+    with ExitStack() as stack:
+        url = options.url or stack.enter_context(Service()).url
+        for accept in ACCEPTS:
+            runs = [embed(url, photo, accept) for _ in range(options.requests + 3)][3:]
+            report(accept, runs)
 
 
-def astronaut() -> bytes:
-    """Return a public-domain portrait as a 1024 px JPEG."""
-    out = io.BytesIO()
-    Image.fromarray(skimage.data.astronaut()).resize((1024, 1024)).save(out, "JPEG", quality=95)
-    return out.getvalue()
+def report(accept: str, runs: list[dict[str, float]]) -> None:
+    """Print the median and 95th percentile of each stage."""
+    print(f"\n/embed, Accept: {accept}, {len(runs)} requests, milliseconds\n")
+    print("| stage | median | p95 |\n|---|---|---|")
+    for stage in runs[0]:
+        values = sorted(run[stage] for run in runs)
+        p95 = values[int(0.95 * (len(values) - 1))]
+        print(f"| {stage} | {statistics.median(values):.0f} | {p95:.0f} |")
 
 
 def embed(url: str, photo: bytes, accept: str) -> dict[str, float]:

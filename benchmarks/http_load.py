@@ -1,0 +1,64 @@
+"""Whole requests over HTTP under load: python benchmarks/http_load.py [--seconds N].
+
+A closed loop of some clients; then an open one whose rates are shares of the closed one's best
+throughput, up to several times what the service can do. Latencies are the client's, who shares the
+processors with the service.
+"""
+
+import argparse
+
+import httpx2 as httpx
+from load import Ask, closed_loop, open_loop, until
+from photos import astronaut, drawn
+from running import Service
+from tables import show
+
+WARM_UP_S = 3.0
+
+
+def main() -> None:
+    """Run the measurement from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1, 1.5, 3])
+    options = parser.parse_args()
+    with Service() as service:
+        url = service.url
+        for name, ask in calls(astronaut(), drawn(url, seed=1)).items():
+            closed_loop(url, until(ask, WARM_UP_S), 1)
+            rows, best = [], 0.0
+            for clients in options.clients:
+                tally = closed_loop(url, until(ask, options.seconds), clients)
+                rows.append({"clients": clients, **tally.row()})
+                best = max(best, tally.per_s)
+            show(f"{name} closed loop", rows)
+            rates = [share * best for share in options.shares]
+            rows = [
+                {"asked a second": rate, **open_loop(url, ask, rate, options.seconds).row()}
+                for rate in rates
+            ]
+            show(f"{name} open loop", rows)
+
+
+def calls(first: bytes, second: bytes) -> dict[str, Ask]:
+    """Name the requests; each starts from photos and ends with images."""
+
+    def post(path: str, files: list[tuple[str, bytes]], accept: str, **options: int) -> Ask:
+        headers = {"Accept": accept}
+
+        async def ask(http: httpx.AsyncClient) -> httpx.Response:
+            return await http.post(path, files=files, data=options, headers=headers)
+
+        return ask
+
+    both = [("image", first), ("image", second)]
+    return {
+        "embed": post("/embed", [("image", first)], "image/jpeg"),
+        "morph of 5 steps": post("/morph", both, "application/json", steps=5),
+        "colorize": post("/colorize", [("gray", first), ("color", second)], "image/jpeg"),
+    }
+
+
+if __name__ == "__main__":
+    main()

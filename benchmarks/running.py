@@ -1,0 +1,110 @@
+"""The real service as a child process: a free loopback port, jobs of its own, nothing else changed.
+
+Not covered: systems without /proc, where the service does not know its own resident size.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2 as httpx
+
+from model_core.backends import can_compile
+from model_core.checkpoints.layout import cache_folder
+
+ROOT = Path(__file__).parents[1]
+START_S, STOP_S = 900, 60
+LOG_END = 2000
+SHARED = ("weights", "compiled")  # of the cache; a jobs folder belongs to one service
+COMPILED = ("generator", "polisher", "refiner")  # each replaces a slower form when it is ready
+
+
+class Service:
+    """`python -m service` with the default settings, at its full speed once entered.
+
+    Args:
+        settings: Fields of service.settings.Settings that are to differ.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> "Service":
+        self._folder = tempfile.TemporaryDirectory(prefix="wplus-bench-")
+        folder = Path(self._folder.name)
+        for name in SHARED:
+            original = cache_folder(os.environ.get("WPLUS_CACHE")) / name
+            original.mkdir(exist_ok=True)
+            (folder / name).symlink_to(original)
+        self._worker_port = _free_port()
+        own = {"cache": folder, "port": 0, "worker_metrics_port": self._worker_port}
+        variables = {f"WPLUS_{k.upper()}": str(v) for k, v in (own | self._settings).items()}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("WPLUS_")}
+        self._log = folder / "log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "service"], cwd=ROOT, env=inherited | variables, stderr=log
+            )
+        try:
+            self._wait_for(lambda: "running on" in self.log)
+            self.url = re.findall(r"running on (http://[\d.:]+)", self.log)[0]
+            self._wait_for(lambda: httpx.get(f"{self.url}/readyz", timeout=60).is_success)
+            self._wait_for(self._is_settled)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        return self._log.read_text()
+
+    def resident_bytes(self) -> dict[str, int]:
+        """Ask its processes for their resident size."""
+        worker = f"http://127.0.0.1:{self._worker_port}"
+        return {"service": _resident_bytes(self.url), "worker": _resident_bytes(worker)}
+
+    def _is_settled(self) -> bool:
+        """Whether all that is compiled beside the first requests is there, or never will be."""
+        log = self.log
+        return "waiting for jobs" in log and (
+            not can_compile("cpu")
+            or all(re.search(f"the fast {name} (is|cannot)", log) for name in COMPILED)
+        )
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + START_S
+        while not condition():
+            if self._process.poll() is not None or time.monotonic() > end_s:
+                raise RuntimeError(
+                    f"service must be ready within {START_S} s, got:\n{self.log[-LOG_END:]}"
+                )
+            time.sleep(0.5)
+
+
+def _resident_bytes(url: str) -> int:
+    text = httpx.get(f"{url}/metrics", timeout=60).text
+    return int(float(re.findall(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)[0]))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

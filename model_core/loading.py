@@ -189,20 +189,25 @@ def new_embedding_network(
 
 
 def save_embedding_network(
-    path: Path, network: EmbeddingNetwork, fingerprint: str, about: dict[str, Any]
+    path: Path,
+    network: EmbeddingNetwork,
+    fingerprint: str,
+    about: dict[str, Any],
+    with_identity: bool = False,
 ) -> None:
-    """Write a trained embedding network in float16, without the identity encoder, which is frozen.
+    """Write a trained embedding network in float16.
 
     Args:
         path: Where to; ends in .safetensors.
         network: What to write.
         fingerprint: Of the generator whose codes it predicts.
         about: What else the sidecar shall say.
+        with_identity: Whether the identity encoder is written too: where it was trained along.
     """
     state = {
         key: value.half() if value.is_floating_point() else value
         for key, value in network.state_dict().items()
-        if not key.startswith(IDENTITY_PREFIX)
+        if with_identity or not key.startswith(IDENTITY_PREFIX)
     }
     sidecar = {
         "name": path.stem,
@@ -232,7 +237,7 @@ def load_embedding_network(
     network = EmbeddingNetwork(config, recogniser, generator.w_mean, generator.w_std)
     identity = network.identity.state_dict(prefix=IDENTITY_PREFIX)
     floats = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
-    return _filled(network, floats | identity, path.name).eval().requires_grad_(False)
+    return _filled(network, identity | floats, path.name).eval().requires_grad_(False)
 
 
 def _require_owner(path: Path, sidecar: dict[str, Any], family: str, fingerprint: str) -> None:

@@ -9,28 +9,35 @@ from pathlib import Path
 
 import torch
 
-from model_core.checkpoints.layout import cache_folder
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder
 from model_core.errors import InvalidInputError, WplusError
-from model_core.loading import save_embedding_network
+from model_core.heap import keep_freed_memory
+from model_core.loading import save_embedding_network, save_tuned_generator
 from model_core.training.assembly import Assembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
 from model_core.training.loop import CHECKPOINTS
 from model_core.training.run_folder import require_config
-from model_core.training.team import Team
+from model_core.training.team import Team, own_device
 
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str], cache: Path) -> int:
-    """Run a training from the command line and return the exit code."""
+def main(arguments: Sequence[str], cache: Path, local_rank: int = 0) -> int:
+    """Run a training from the command line and return the exit code.
+
+    Args:
+        arguments: Of the command line.
+        cache: Weights cache.
+        local_rank: Of this process among those that torchrun started on this machine.
+    """
     options = _parser(cache).parse_args(arguments)
     try:
         config = _resolve(options)
         if options.dry_run:
             print(config.to_json())
             return 0
-        _train(options, config)
+        _train(options, config, local_rank)
     except WplusError as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
@@ -44,15 +51,23 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model_core.training", description=__doc__)
     parser.add_argument("--preset", default="pretrain", choices=presets())
     parser.add_argument("--run", type=Path, help="run folder; default CACHE/runs/PRESET")
-    parser.add_argument("--photos", type=Path, nargs="+", default=[], help="aligned photographs")
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", default=[], help="folders of aligned photographs"
+    )
     parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    parser.add_argument("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
     parser.add_argument("--start", type=Path, help="embedding network to begin with")
     parser.add_argument(
         "--head-weights", type=Path, help="image head; default weights/ of that size"
     )
-    parser.add_argument("--export", type=Path, help="write the averaged network here at the end")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        help="write the averaged network here at the end, and FILE_generator beside it where the "
+        "generator was trained along",
+    )
     parser.set_defaults(cache=cache)
     for field in dataclasses.fields(TrainConfig):
         parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE")
@@ -66,7 +81,7 @@ def _resolve(options: argparse.Namespace) -> TrainConfig:
     return TrainConfig.load(options.preset, {k: v for k, v in given.items() if v is not None})
 
 
-def _train(options: argparse.Namespace, config: TrainConfig) -> None:
+def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) -> None:
     """Build the run and train it to the end."""
     run = options.run or options.cache / "runs" / options.preset
     options.head_weights = (
@@ -78,18 +93,25 @@ def _train(options: argparse.Namespace, config: TrainConfig) -> None:
             f"--start must be left out where the run has a checkpoint to go on from, "
             f"got {options.start}; take another --run folder to begin anew"
         )
-    device = torch.device(options.device)
+    device = own_device(torch.device(options.device), local_rank)
     team = Team.join(device)
-    assembly = Assembly(options, config, run, team, device)
-    training = assembly.training()
     try:
+        assembly = Assembly(options, config, run, team, device)
+        training = assembly.training()
         training.run()
     finally:
         team.leave()
     if options.export and team.leads:
         about = {"training": dataclasses.asdict(config)}
-        save_embedding_network(options.export, training.averaged, assembly.fingerprint, about)
+        save_embedding_network(
+            options.export, training.averaged, assembly.fingerprint, about, config.tune_identity
+        )
+        if training.averaged_generator is not None:
+            tuned = options.export.with_stem(f"{options.export.stem}_generator")
+            save_tuned_generator(tuned, training.averaged_generator, assembly.fingerprint)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))
+    keep_freed_memory()
+    folder = cache_folder(os.environ.get("WPLUS_CACHE"))
+    sys.exit(main(sys.argv[1:], folder, int(os.environ.get("LOCAL_RANK", "0"))))

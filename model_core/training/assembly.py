@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
@@ -35,7 +36,7 @@ class Assembly:
     """The weights of a run and how its parts are made from them.
 
     Args:
-        options: cache, photos, persons, start and head_weights are read.
+        options: cache, generator, photos, persons, start and head_weights are read.
         config: Hyperparameters.
         run: Run folder.
         team: The processes of the run.
@@ -55,10 +56,11 @@ class Assembly:
     ):
         self._options, self._config, self._run = options, config, run
         self._team, self._device = team, device
-        self.generator, self.fingerprint = load_generator(options.cache)
+        self.generator, self.fingerprint = load_generator(options.cache, options.generator)
         if team.leads:
             claim(run, config, self.fingerprint)
-        self._folders = Photos.split_each(options.photos, options.persons)
+        report = tqdm.write if team.leads else None
+        self._folders = Photos.split_each(options.photos, options.persons, report)
 
     def training(self) -> Training:
         """Make the run.
@@ -70,7 +72,8 @@ class Assembly:
         torch.manual_seed(config.seed)
         render = make_render(generator, device, config.compile)
         lpips = load_stlpips(self._options.cache, "alex").to(device)
-        style = StyleLoss(generator, measure_row_weights(generator, render, config.seed)).to(device)
+        rows = measure_row_weights(generator, render, config.influence_samples, config.seed)
+        style = StyleLoss(generator, rows).to(device)
         held = Photos.drawn(photos for _, photos in self._folders)
         validator = Validator(hold_out(generator, render, config, held), render, style, lpips)
         objective = self._objective(style)
@@ -78,7 +81,7 @@ class Assembly:
             config,
             self._run,
             generator,
-            self._network(),
+            self.network(),
             objective,
             self._photo_shards(objective),
             validator,
@@ -86,12 +89,30 @@ class Assembly:
             device,
         )
 
-    def _network(self) -> EmbeddingNetwork:
+    def network(self) -> EmbeddingNetwork:
+        """Make the embedding network that the run starts with, untrained or from a file.
+
+        Raises:
+            InvalidInputError: If the file holds a network of another kind.
+        """
         options, config = self._options, self._config
-        network = new_embedding_network(options.cache, self.generator, config.attribute_px)
+        network = new_embedding_network(
+            options.cache,
+            self.generator,
+            config.attribute_px,
+            config.disentangled,
+            config.identity,
+        )
         if options.start:
-            start = (options.start, options.cache, self.generator, self.fingerprint)
-            network.load_state_dict(load_embedding_network(*start).state_dict())
+            source = (options.start, options.cache, self.generator, self.fingerprint)
+            start = load_embedding_network(*source)
+            for name in ("disentangled", "identity"):
+                asked, got = getattr(network.config, name), getattr(start.config, name)
+                if asked != got:
+                    raise InvalidInputError(
+                        f"--start must be a network with {name} {asked}, got {got}"
+                    )
+            network.load_state_dict(start.state_dict())
         network.identity.requires_grad_(config.tune_identity)
         return network
 
@@ -105,7 +126,9 @@ class Assembly:
                 f"loss_px must be {head.config.img_px}, the size of the image head, "
                 f"got {config.loss_px}"
             )
-        images = SmallImages(generator, config.loss_px, head)
+        # Adam's steps on the generator's weights are lost in bfloat16's rounding.
+        dtype = torch.float32 if config.tune_generator else torch.bfloat16
+        images = SmallImages(generator, config.loss_px, head, dtype)
         gradients = torch.zeros(1, generator.num_ws, generator.w_dim)
         if config.sensitivity_weight:
             stored = self._run / "sensitivity.safetensors"

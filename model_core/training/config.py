@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from model_core.errors import InvalidInputError
+from model_core.loading import DEFAULT_IDENTITY
 
 FROM_ONE = (
     "steps",
     "batch",
     "replay",
     "window",
+    "influence_samples",
     "sensitivity_samples",
     "validate_every",
     "checkpoint_every",
@@ -49,6 +51,7 @@ class TrainConfig:
         jitter: Largest relative change of brightness, contrast and colour of an input.
         degrade_share: Share of inputs that are blurred or rescaled, as poor photos are.
         style_weight: Weight of the style error of codes.
+        influence_samples: Codes by which the rows' influence on the image is measured.
         latent_weight: Weight of the plain latent error of codes, lambda 3 of the paper.
         sensitivity_weight: Weight of the image's first-order MSE by codes.
         sensitivity_samples: Gradients that estimate it.
@@ -66,7 +69,13 @@ class TrainConfig:
         from_cache: Whether the iterator starts from the cached code where that is better.
         amp: Whether the network is computed in bfloat16 where that is safe.
         freeze_norms: Whether BatchNorm keeps its running statistics.
+        identity: Name of the identity encoder's weights.
+        disentangled: Whether identity and attributes are encoded apart; without, a single
+            ResNet-50 (the ablation of the paper's table 4).
         tune_identity: Whether the identity encoder is trained along.
+        tune_generator: Whether the generator is trained along, in float32, by the photographs (the
+            third baseline of the paper's figure 1).
+        generator_lr: Learning rate of the generator where it is trained along.
         shards: Parts of the data; each belongs to one process, which owns its cache.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
@@ -93,6 +102,7 @@ class TrainConfig:
     jitter: float = 0.1
     degrade_share: float = 0.3
     style_weight: float = 1.0
+    influence_samples: int = 4
     latent_weight: float = 0.1
     sensitivity_weight: float = 2.0
     sensitivity_samples: int = 600
@@ -109,7 +119,11 @@ class TrainConfig:
     from_cache: bool = True
     amp: bool = True
     freeze_norms: bool = False
+    identity: str = DEFAULT_IDENTITY
+    disentangled: bool = True
     tune_identity: bool = False
+    tune_generator: bool = False
+    generator_lr: float = 1e-4
     shards: int = 1
     validate_every: int = 500
     checkpoint_every: int = 250
@@ -133,6 +147,20 @@ class TrainConfig:
             raise InvalidInputError(
                 f"generated_share must be within 0 and 1, got {self.generated_share}"
             )
+        if self.tune_identity and not self.disentangled:
+            raise InvalidInputError("tune_identity must be false without disentangled, got true")
+        if self.tune_generator and not self._photos_reach_generator:
+            raise InvalidInputError(
+                "tune_generator must be false unless photographs teach through the true output "
+                "(head false, supervision photo, generated_share below 1, mse_weight or "
+                "lpips_weight above 0), got true"
+            )
+
+    @property
+    def _photos_reach_generator(self) -> bool:
+        """Whether the image losses of photographs are a function of the generator's weights."""
+        compared = self.photos_per_shard and (self.mse_weight or self.lpips_weight)
+        return bool(compared) and not self.head and self.supervision == "photo"
 
     @property
     def pairs_per_shard(self) -> int:

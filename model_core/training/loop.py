@@ -3,11 +3,11 @@
 Source: Guan et al. 2020, section 3.3; the stage on generated pairs alone is ours.
 """
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -23,7 +23,8 @@ from model_core.training.augmentation import augment
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.config import TrainConfig
 from model_core.training.objective import Objective
-from model_core.training.pairs import seeded
+from model_core.training.pairs import make_render, seeded
+from model_core.training.part import Part, unfreeze_synthesis
 from model_core.training.photo_stream import PhotoBatch, PhotoStream
 from model_core.training.producer import PairProducer
 from model_core.training.teacher import Teacher
@@ -78,7 +79,7 @@ class Training:
         folder: Run folder: checkpoints, pairs, caches, TensorBoard events and contact sheets.
         generator: Frozen, on the CPU, where codes are sampled.
         network: Trained in place; moved to the device.
-        objective: Moved to the device.
+        objective: Moved to the device; its generator is trained where the config says so.
         photos: Photographs by shard, for the shards of this process; may be empty.
         validator: Measures the averaged network.
         team: The processes of the run.
@@ -100,17 +101,33 @@ class Training:
         self.config, self.folder, self.device, self.team = config, folder, device, team
         folder.mkdir(parents=True, exist_ok=True)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.objective = objective.to(device)
         self.photos, self.validator = photos, validator
-        self._trained = [p for p in self.network.parameters() if p.requires_grad]
+        learning = [p for p in self.network.parameters() if p.requires_grad]
+        embedder = Part(self.network, learning, config.lr)
+        self.averaged = embedder.averaged
+        self._parts: list[Part[Any]] = [embedder]
+        self._modules: dict[str, nn.Module] = {"network": self.network, "averaged": self.averaged}
+        self.averaged_generator: Generator | None = None
+        if config.tune_generator:
+            tuned = self.objective.render.generator
+            part = Part(tuned, unfreeze_synthesis(tuned), config.generator_lr)
+            self.averaged_generator = part.averaged
+            self._parts.append(part)
+            self._modules |= {"generator": tuned, "averaged_generator": part.averaged}
         self.optimizer = torch.optim.Adam(
-            self._trained, lr=config.lr, betas=config.betas, fused=True
+            [{"params": part.parameters, "lr": part.lr} for part in self._parts],
+            betas=config.betas,
+            fused=True,
         )
         self._parallel = DistributedDataParallel(self.network) if team.size > 1 else self.network
+        if not team.leads:
+            team.wait()  # until the leader has made the ring
         self.producer = PairProducer(
             config, folder, generator, device, team.leads and config.pairs_per_shard > 0
         )
+        if team.leads:
+            team.wait()
         self._shards = team.shards(config.shards)
 
     def run(self, report: Callable[[str], None] = tqdm.write) -> None:
@@ -119,8 +136,7 @@ class Training:
         Args:
             report: Takes one line about each validation.
         """
-        modules = {"network": self.network, "averaged": self.averaged}
-        first = load_checkpoint(self.folder / CHECKPOINTS, modules, self.optimizer)
+        first = load_checkpoint(self.folder / CHECKPOINTS, self._modules, self.optimizer)
         for shard in self.photos.values():
             if shard.teacher:
                 shard.teacher.cache.recover(first)
@@ -148,23 +164,32 @@ class Training:
         """Do one optimiser step; its randomness is a function of seed and step."""
         config = self.config
         batch = self._draw(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * rate_share(config, step)
+        for group, part in zip(self.optimizer.param_groups, self._parts, strict=True):
+            group["lr"] = part.lr * rate_share(config, step)
         self._train_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.amp):
             predicted = self._parallel(batch.x.to(self.device))
         terms, figures = self._judge(predicted.float(), batch)
         self.optimizer.zero_grad()
         self.objective.total(terms).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self._trained, config.clip_norm)
+        for part in self._parts[1:]:  # the embedding network's gradients are averaged as they come
+            self.team.average(p.grad for p in part.parameters if p.grad is not None)
+        clip = torch.nn.utils.clip_grad_norm_
+        norms = [clip(part.parameters, config.clip_norm) for part in self._parts]
         self.optimizer.step()
-        self._average(step)
+        for part in self._parts:
+            # Faster at the start.
+            part.average(1 - min(config.ema, (step + 1) / (step + 10)))
         values = {name: value.item() for name, value in terms.items()}
-        return values | figures | {"grad_norm": norm.item()}
+        return values | figures | {"grad_norm": norms[0].item()}
 
     def validate(self, step: int) -> dict[str, float]:
         """Measure the averaged network and draw its contact sheet."""
-        return self.validator(self.averaged, self.folder / "sheets" / f"{step:08d}.jpg")
+        sheet = self.folder / "sheets" / f"{step:08d}.jpg"
+        if self.averaged_generator is None:
+            return self.validator(self.averaged, sheet)
+        render = make_render(self.averaged_generator, self.device, compiled=False)
+        return self.validator(self.averaged, sheet, render)
 
     def _draw(self, step: int) -> Batch:
         """Draw the step's pairs and photographs, shard by shard."""
@@ -240,18 +265,6 @@ class Training:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    @torch.no_grad()
-    def _average(self, step: int) -> None:
-        """Move the averaged weights towards the trained ones, faster at the start."""
-        rate = 1 - min(self.config.ema, (step + 1) / (step + 10))
-        for mean, value in zip(
-            self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(value, rate)
-            else:
-                mean.copy_(value)
-
     def _save(self, done: int) -> None:
         """Write a checkpoint; caches are brought to it whenever a kill may come."""
         caches = [shard.teacher.cache for shard in self.photos.values() if shard.teacher]
@@ -259,8 +272,7 @@ class Training:
             cache.prepare(done)
         self.team.wait()
         if self.team.leads:
-            modules = {"network": self.network, "averaged": self.averaged}
-            save_checkpoint(self.folder / CHECKPOINTS, done, modules, self.optimizer)
+            save_checkpoint(self.folder / CHECKPOINTS, done, self._modules, self.optimizer)
         self.team.wait()
         for cache in caches:
             cache.apply(done)

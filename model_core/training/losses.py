@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from model_core.generators.contract import Generator
 from model_core.training.pairs import Render, render_all
 
-INFLUENCE_SAMPLES = 4
-
 
 class StyleLoss(nn.Module):
     """Mean over rows of |T_r (w_e - w)|^2, T_r the maps through which the generator reads row r.
@@ -70,19 +68,20 @@ class SensitivityLoss(nn.Module):
 
 @torch.no_grad()
 def measure_row_weights(
-    generator: Generator, render: Render, seed: int
+    generator: Generator, render: Render, samples: int, seed: int
 ) -> Float[Tensor, " num_ws"]:
     """Weigh rows by their influence: half evenly, half by the MSE that a swapped row makes.
 
     Args:
         generator: Whose rows are weighed.
         render: W+ codes -> uint8 images on the CPU, as the weights are.
+        samples: Codes whose rows are swapped; each costs num_ws + 1 images.
         seed: Of the sampled codes.
     """
     random = torch.Generator().manual_seed(seed)
     rows = generator.num_ws
     influence = torch.zeros(rows)
-    for _ in range(INFLUENCE_SAMPLES):
+    for _ in range(samples):
         w = generator.mapping(torch.randn(2, generator.w_dim, generator=random))
         ws = w[0].repeat(rows + 1, rows, 1)  # the last one stays as it is
         ws[torch.arange(rows), torch.arange(rows)] = w[1]

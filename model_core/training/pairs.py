@@ -125,8 +125,8 @@ def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
 def make_render(generator: Generator, device: torch.device, compiled: bool) -> Render:
     """Return a function that renders codes in bfloat16 to uint8 images of 256 px, by area.
 
-    Codes may lie on any device; images come back on the CPU. Compiled, it wants RENDER_CHUNK codes
-    a call: render_all sees to that.
+    Codes may lie on any device; images come back on the CPU. Compiled, it renders RENDER_CHUNK
+    codes whatever fewer it is given, so that it is compiled for one size.
 
     Args:
         generator: Copied; stays where it is.
@@ -148,7 +148,8 @@ def make_render(generator: Generator, device: torch.device, compiled: bool) -> R
 
     @torch.no_grad()
     def render(ws: Tensor) -> Tensor:
-        return run(ws).cpu()
+        filler = ws[-1:].expand(RENDER_CHUNK - len(ws) if compiled else 0, -1, -1)
+        return run(torch.cat([ws, filler]))[: len(ws)].cpu()
 
     return render
 
@@ -156,7 +157,5 @@ def make_render(generator: Generator, device: torch.device, compiled: bool) -> R
 def render_all(
     render: Render, ws: Float[Tensor, "batch num_ws w_dim"]
 ) -> UInt8[Tensor, "batch 3 size size"]:
-    """Render any number of codes, one or more, in full chunks of RENDER_CHUNK."""
-    filler = ws[-1:].expand(-len(ws) % RENDER_CHUNK, -1, -1)
-    chunks = torch.cat([ws, filler]).split(RENDER_CHUNK)
-    return torch.cat([render(chunk) for chunk in chunks])[: len(ws)]
+    """Render any number of codes, one or more, in chunks of RENDER_CHUNK at most."""
+    return torch.cat([render(chunk) for chunk in ws.split(RENDER_CHUNK)])

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from model_core.errors import InvalidInputError
+from model_core.training.layouts import Layout, read_layout
 
 PHOTO_PX = 256
 HELD_OUT_ONE_IN = 5
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class Photos:
@@ -30,14 +30,32 @@ class Photos:
 
     @classmethod
     def split_each(
-        cls, folders: Sequence[Path], persons: Path | None = None
+        cls,
+        folders: Sequence[Path],
+        persons: Path | None = None,
+        report: Callable[[str], object] | None = None,
     ) -> list[tuple["Photos", "Photos"]]:
         """Split folder by folder, as `split` does.
+
+        Args:
+            folders: As for split.
+            persons: As for split.
+            report: Takes one line about each folder: what it was taken for.
 
         Raises:
             InvalidInputError: As split, and if there are folders but none holds a photo out.
         """
-        parts = [cls.split([folder], persons) for folder in folders]
+        owner = _read_persons(persons) if persons else None
+        parts = []
+        for folder in folders:
+            layout = read_layout(folder)
+            training, held_out = cls._divide(layout, owner)
+            parts.append((training, held_out))
+            if report:
+                report(
+                    f"{folder}: {layout.name}, {len(training)} to train on, "
+                    f"{len(held_out)} held out"
+                )
         if parts and not any(len(held_out) for _, held_out in parts):
             raise InvalidInputError(
                 "photos must be enough to hold out one person in "
@@ -60,11 +78,13 @@ class Photos:
     ) -> tuple["Photos", "Photos"]:
         """Find the photos of some folders; one person in five is held out.
 
+        All photos of a person fall on one side; those without a person are for training.
+
         Args:
-            folders: Folders of aligned photos.
-            persons: TSV with the columns `file` (relative to the TSV) and `person`: all photos of a
-                person fall on one side, those without a person are for training. Without it each
-                file is a person of its own.
+            folders: Folders of aligned photos, in a layout of model_core.training.layouts or in
+                none. In none, and without persons, each file is a person of its own.
+            persons: TSV with the columns `file` (relative to the TSV) and `person`. It stands over
+                what the layout says; a file of no layout that it lacks has no person.
 
         Returns:
             Photos for training, and held-out ones in an order drawn by the files' names.
@@ -73,16 +93,24 @@ class Photos:
                 read or lacks a column.
         """
         owner = _read_persons(persons) if persons else None
+        layouts = [read_layout(folder) for folder in folders]
+        parts = [cls._divide(layout, owner) for layout in layouts]
+        training = [file for part, _ in parts for file in part.files]
+        return cls(training), cls.drawn(part for _, part in parts)
+
+    @classmethod
+    def _divide(cls, layout: Layout, owner: dict[Path, str] | None) -> tuple["Photos", "Photos"]:
+        """Divide one folder's photos into those to train on and those held out."""
         training: list[Path] = []
         held_out: list[Path] = []
-        for folder in folders:
-            files = sorted(f for f in folder.glob("*") if f.suffix.lower() in SUFFIXES)
-            if not files:
-                raise InvalidInputError(f"photos must be folders with images, got {folder}")
-            for file in files:
-                person = file.name if owner is None else owner.get(file.resolve(), "")
-                held = person and _number(person) % HELD_OUT_ONE_IN == 0
-                (held_out if held else training).append(file)
+        for file in layout.files:
+            person = layout.persons.get(file, "")
+            if owner is not None:
+                person = owner.get(file.resolve(), person)
+            elif not layout.persons:
+                person = file.name
+            held = person and _number(person) % HELD_OUT_ONE_IN == 0
+            (held_out if held else training).append(file)
         return cls(training), cls.drawn([cls(held_out)])
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "batch 3 size size"]:

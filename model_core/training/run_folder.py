@@ -13,6 +13,7 @@ CHANGEABLE = frozenset(
         "decay_share",
         "ema",
         "lr",
+        "generator_lr",
         "warmup_steps",
         "clip_norm",
         "validate_every",

@@ -1,9 +1,12 @@
 """The processes of a data-parallel run, as torchrun starts them; one process is a team of one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
+
+from model_core.errors import InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Team:
         """Join the processes that torchrun started; without torchrun, be a team of one."""
         if not distributed.is_torchelastic_launched():
             return cls()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # where NCCL's barriers run
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size())
 
@@ -32,8 +37,22 @@ class Team:
         return self.rank == 0
 
     def shards(self, count: int) -> list[int]:
-        """Return the shards of the data that this process owns."""
+        """Return the shards of the data that this process owns.
+
+        Raises:
+            InvalidInputError: If the processes cannot own equally many.
+        """
+        if count % self.size:
+            raise InvalidInputError(
+                f"shards must be a multiple of the {self.size} processes, got {count}"
+            )
         return list(range(self.rank, count, self.size))
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Bring tensors to their mean over the processes, in place."""
+        for tensor in tensors if self.size > 1 else ():
+            distributed.all_reduce(tensor)
+            tensor /= self.size
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -44,3 +63,24 @@ class Team:
         """Part from the others, where there are any."""
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+def own_device(device: torch.device, local_rank: int) -> torch.device:
+    """Give each process of a machine a GPU of its own where the device names none.
+
+    Args:
+        device: As asked for; "cuda" stands for any GPU, "cuda:1" for that one.
+        local_rank: Of this process among those of its machine.
+
+    Raises:
+        InvalidInputError: If there are fewer GPUs than processes.
+    """
+    if device.type != "cuda" or device.index is not None:
+        return device
+    count = torch.cuda.device_count()
+    if local_rank >= count:
+        raise InvalidInputError(
+            f"--device cuda must have a GPU for each process of the machine, got {count} "
+            f"for process {local_rank + 1}"
+        )
+    return torch.device("cuda", local_rank)

@@ -71,12 +71,15 @@ class Validator:
         self._style_loss, self._lpips = style_loss, lpips
 
     @torch.inference_mode()
-    def __call__(self, network: EmbeddingNetwork, sheet: Path) -> dict[str, float]:
+    def __call__(
+        self, network: EmbeddingNetwork, sheet: Path, render: Render | None = None
+    ) -> dict[str, float]:
         """Measure a network.
 
         Args:
             network: Where it lies, it is computed.
             sheet: File to write: inputs above what their codes render.
+            render: In place of the validator's own, where the generator is trained along.
 
         Returns:
             Style loss on pairs; MSE on [-1, 1], PSNR in dB and LPIPS on pairs and on photos.
@@ -89,7 +92,7 @@ class Validator:
             if not len(img):
                 continue
             ws = torch.cat([_embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)])
-            rendered = render_all(self._render, ws)
+            rendered = render_all(render or self._render, ws)
             compared = _compare(img, rendered, self._lpips, device)
             figures |= {f"{name}/{k}": v for k, v in compared.items()}
             if name == "pairs":

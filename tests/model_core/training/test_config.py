@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from model_core.errors import InvalidInputError
@@ -33,11 +35,42 @@ def test_json_is_read_back(tmp_path):
         ({"validation_pairs": 0}, "validation_pairs must be 1 or more"),
         ({"replay": 0.5}, "replay must be 1 or more"),
         ({"compile": "perhaps"}, "compile must be of type bool"),
+        ({"tune_identity": True, "disentangled": False}, "tune_identity must be false without"),
     ],
 )
 def test_bad_options_are_named(overrides, message):
     with pytest.raises(InvalidInputError, match=message):
         TrainConfig.load("pretrain", overrides)
+
+
+TUNED = {
+    "tune_generator": True,
+    "head": False,
+    "supervision": "photo",
+    "generated_share": 0.5,
+    "mse_weight": 1.0,
+}
+
+
+def test_the_generator_is_tuned_where_photographs_reach_it():
+    assert TrainConfig(**TUNED).tune_generator
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"head": True}, {"supervision": "iterator"}, {"generated_share": 1.0}, {"mse_weight": 0.0}],
+)
+def test_a_generator_that_nothing_would_tune_is_refused(change):
+    with pytest.raises(InvalidInputError, match="tune_generator must be false unless"):
+        TrainConfig(**(TUNED | change))
+
+
+def test_a_stored_config_without_newer_fields_has_their_defaults(tmp_path):
+    values = json.loads(TrainConfig(seed=5).to_json())
+    for name in ("disentangled", "identity", "tune_generator", "generator_lr"):
+        del values[name]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert TrainConfig.from_json(tmp_path / "config.json") == TrainConfig(seed=5)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"betas": [0.9, 0.99], "stepz": 1}'])

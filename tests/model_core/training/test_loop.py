@@ -31,8 +31,21 @@ def interrupt_after(training, last):
 
 def codes(training):
     """Codes and losses in the caches of a run."""
-    caches = [shard.teacher.cache for shard in training.photos.values()]
+    caches = [shard.teacher.cache for shard in training.photos.values() if shard.teacher]
     return [x for cache in caches for x in cache.read(torch.arange(len(cache)))]
+
+
+def weights(training):
+    """All that is trained, and its averages."""
+    modules = {"network": training.network, "averaged": training.averaged}
+    if training.averaged_generator:
+        modules["generator"] = training.objective.render.generator
+        modules["averaged_generator"] = training.averaged_generator
+    return {
+        f"{name}/{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
 
 
 def gradients(run):
@@ -56,7 +69,11 @@ def test_no_warm_up_and_no_decay_leave_the_rate_as_it_is():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [tiny.CONFIG, tiny.COLLABORATIVE], ids=["pairs", "photos"])
+@pytest.mark.parametrize(
+    "config",
+    [tiny.CONFIG, tiny.COLLABORATIVE, tiny.TUNED, tiny.SINGLE],
+    ids=["pairs", "photos", "tuned", "single"],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
     photos = tiny.make_photos(tmp_path / "photos")
     whole = tiny.make_training(config, tmp_path / "whole", photos, Team())
@@ -70,27 +87,30 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
     second = tiny.make_training(config, parts, photos, Team())
     second.run(report=str)
 
-    for module in ("network", "averaged"):
-        expected = getattr(whole, module).state_dict()
-        for key, value in getattr(second, module).state_dict().items():
-            assert torch.equal(value, expected[key]), key
+    expected = weights(whole)
+    for key, value in weights(second).items():
+        assert torch.equal(value, expected[key]), key
     for a, b in zip(codes(second), codes(whole), strict=True):
         assert torch.equal(a, b)
     assert (parts / "sheets" / "00000004.jpg").stat().st_size > 0
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does_on_the_same_batches(tmp_path):
+@pytest.mark.parametrize("config", list(tiny.ONE_STEP))
+def test_two_processes_do_what_one_does_on_the_same_batches(tmp_path, config):
     tiny.make_photos(tmp_path / "photos")
     module = "tests.model_core.training.tiny"
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     for name, launcher in (("one", []), ("two", torchrun)):
-        command = [sys.executable, "-m", *launcher, module, tmp_path / name, tmp_path / "photos"]
+        command = [sys.executable, "-m", *launcher, module, config]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+        folders = [tmp_path / name, tmp_path / "photos"]
+        subprocess.run([*command, *folders], cwd=ROOT, env=environment, check=True, timeout=300)
 
     one, two = gradients(tmp_path / "one"), gradients(tmp_path / "two")
     assert (two - one).norm() < 0.001 * one.norm()
+    if config == "tuned":
+        return  # no codes are kept
     keys = [json.loads((tmp_path / "two" / f"cache-{k}" / "keys.json").read_text()) for k in (0, 1)]
     assert not set(keys[0]) & set(keys[1])
     for k in (0, 1):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from model_core.training.__main__ import main
 from model_core.training.config import TrainConfig
@@ -13,6 +14,12 @@ def test_a_dry_run_prints_the_resolved_config_and_leaves_nothing(tmp_path, capsy
     expected = TrainConfig.load("pretrain", {"steps": 7, "betas": (0.5, 0.9)})
     assert printed == json.loads(expected.to_json())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_without_a_gpu_of_its_own_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert main(["--device", "cuda", "--run", str(tmp_path)], tmp_path, local_rank=1) == 1
+    assert "a GPU for each process" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_refused(tmp_path, capsys):

@@ -7,7 +7,8 @@ from model_core.errors import InvalidInputError, ModelMismatchError
 from model_core.training.config import TrainConfig
 from model_core.training.run_folder import CHANGEABLE, claim, require_config
 
-CONFIG = TrainConfig()
+# Any field alone can have another value here: a generator may be tuned.
+CONFIG = TrainConfig(head=False, supervision="photo", generated_share=0.5, mse_weight=1.0)
 
 
 def other(value):
@@ -17,9 +18,9 @@ def other(value):
     if isinstance(value, tuple):
         return (0.5, 0.5)
     if isinstance(value, str):
-        return "photo"
+        return "both"
     if isinstance(value, float):
-        return 0.5 if value == 1 else value + 0.5
+        return value + 0.5
     return value + 1
 
 

@@ -47,6 +47,12 @@ COLLABORATIVE = dataclasses.replace(
     loss_px=64,
     head=False,
 )
+TUNED = dataclasses.replace(COLLABORATIVE, supervision="photo", tune_generator=True)
+SINGLE = dataclasses.replace(COLLABORATIVE, disentangled=False)
+ONE_STEP = {
+    "collaborative": dataclasses.replace(COLLABORATIVE, steps=1, shards=2, amp=False),
+    "tuned": dataclasses.replace(TUNED, steps=1, shards=2, amp=False),
+}
 
 
 class MeanColour(nn.Module):
@@ -76,11 +82,15 @@ def make_generator():
     return generator.eval().requires_grad_(False)
 
 
-def make_network(generator):
+def make_network(generator, disentangled=True):
     """An untrained embedding network for it."""
     torch.manual_seed(1)
     config = EmbeddingNetworkConfig(
-        num_ws=generator.num_ws, w_dim=16, attribute_px=64, identity_dim=12
+        num_ws=generator.num_ws,
+        w_dim=16,
+        attribute_px=64,
+        identity_dim=12,
+        disentangled=disentangled,
     )
     return EmbeddingNetwork(config, MeanColour(), generator.w_mean, generator.w_std)
 
@@ -98,7 +108,7 @@ def make_photos(folder):
 def make_training(config, folder, photos, team):
     """A run in a folder, always from the same start."""
     generator = make_generator()
-    network = make_network(generator)
+    network = make_network(generator, config.disentangled)
     device, lpips = torch.device("cpu"), PixelDistance()
     render = make_render(generator, device, compiled=False)
     style = StyleLoss(generator, torch.ones(generator.num_ws))
@@ -110,22 +120,23 @@ def make_training(config, folder, photos, team):
     shards = {}
     for k in team.shards(config.shards) if config.photos_per_shard else []:
         stream = PhotoStream([photos], [1.0], k, config.shards, seed=0)
-        shape = (generator.num_ws, generator.w_dim)
-        cache = CodeCache(folder / f"cache-{k}", stream.keys, shape)
-        iterator = Iterator(images, lpips)
-        teacher = Teacher(iterator, cache, config.iterator_steps, config.from_cache)
+        teacher = None
+        if config.supervision != "photo":
+            shape = (generator.num_ws, generator.w_dim)
+            cache = CodeCache(folder / f"cache-{k}", stream.keys, shape)
+            iterator = Iterator(images, lpips)
+            teacher = Teacher(iterator, cache, config.iterator_steps, config.from_cache)
         shards[k] = PhotoShard(stream, teacher)
     validator = Validator(hold_out(generator, render, config, None), render, style, lpips)
     return Training(config, folder, generator, network, objective, shards, validator, team, device)
 
 
-def main(folder: Path, photos: Path) -> None:
-    """Do one step of collaborative training on two shards, alone or as one of several."""
+def main(name: str, folder: Path, photos: Path) -> None:
+    """Do one step of a training on two shards, alone or as one of several processes."""
     team = Team.join(torch.device("cpu"))
-    config = dataclasses.replace(COLLABORATIVE, steps=1, shards=2, amp=False)
-    make_training(config, folder, Photos(sorted(photos.iterdir())), team).run(report=str)
+    make_training(ONE_STEP[name], folder, Photos(sorted(photos.iterdir())), team).run(report=str)
     team.leave()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

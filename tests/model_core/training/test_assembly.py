@@ -1,0 +1,74 @@
+import argparse
+import dataclasses
+
+import pytest
+import torch
+
+from model_core.checkpoints.layout import DEFAULT_GENERATOR
+from model_core.errors import CheckpointError, InvalidInputError
+from model_core.loading import load_embedding_network, save_embedding_network
+from model_core.training.assembly import Assembly
+from model_core.training.config import TrainConfig
+from model_core.training.team import Team
+
+SINGLE = TrainConfig(attribute_px=64, disentangled=False)
+
+
+@pytest.fixture
+def assemble(cache, tmp_path):
+    """Put a run together from the default weights."""
+
+    def make(config, run="run", **options):
+        given = {"cache": cache, "generator": DEFAULT_GENERATOR, "photos": [], "persons": None}
+        given |= {"start": None, "head_weights": None} | options
+        device = torch.device("cpu")
+        return Assembly(argparse.Namespace(**given), config, tmp_path / run, Team(), device)
+
+    return make
+
+
+def test_a_single_resnet_is_exported_and_loaded_again(assemble, cache, tmp_path):
+    assembly = assemble(SINGLE)
+    network = assembly.network().eval()
+    assert not hasattr(network, "merge")
+    path = tmp_path / "single.safetensors"
+    save_embedding_network(path, network, assembly.fingerprint, {})
+    loaded = load_embedding_network(path, cache, assembly.generator, assembly.fingerprint)
+    assert not loaded.config.disentangled
+    img = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        assert torch.allclose(loaded(img), network(img), atol=0.05)
+    start = assemble(SINGLE, start=path).network()
+    features = torch.randn(1, 2048, 8, 8)
+    assert torch.equal(start.regressor(features), loaded.regressor(features))
+
+
+def test_an_identity_encoder_that_was_trained_along_is_exported(assemble, cache, tmp_path):
+    assembly = assemble(dataclasses.replace(SINGLE, disentangled=True, tune_identity=True))
+    network = assembly.network()
+    trained = next(p for p in network.identity.parameters() if p.requires_grad)
+    with torch.no_grad():
+        trained.add_(1)
+    path = tmp_path / "tuned.safetensors"
+    save_embedding_network(path, network, assembly.fingerprint, {}, with_identity=True)
+    loaded = load_embedding_network(path, cache, assembly.generator, assembly.fingerprint)
+    expected = network.identity.state_dict()
+    for name, value in loaded.identity.state_dict().items():
+        assert torch.allclose(value, expected[name], atol=1e-2, rtol=1e-3), name
+
+
+def test_a_start_of_the_other_kind_is_refused(assemble, network_file):
+    with pytest.raises(InvalidInputError, match="network with disentangled False, got True"):
+        assemble(SINGLE, start=network_file).network()
+
+
+def test_the_shipped_network_is_a_start(assemble, network_file):
+    config = dataclasses.replace(SINGLE, disentangled=True)
+    assert assemble(config, start=network_file).network().config.disentangled
+
+
+def test_other_weights_are_asked_for_by_name(assemble):
+    with pytest.raises(CheckpointError, match="no-recogniser"):
+        assemble(dataclasses.replace(SINGLE, identity="no-recogniser")).network()
+    with pytest.raises(CheckpointError, match="no-generator"):
+        assemble(SINGLE, "other", generator="no-generator")

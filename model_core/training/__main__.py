@@ -3,9 +3,12 @@
 import argparse
 import dataclasses
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 import torch
 
@@ -37,14 +40,15 @@ def main(arguments: Sequence[str], cache: Path, local_rank: int = 0) -> int:
         if options.dry_run:
             print(config.to_json())
             return 0
-        _train(options, config, local_rank)
+        finished = _train(options, config, local_rank)
     except WplusError as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        finished = False
+    if not finished:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return 0 if finished else INTERRUPTED
 
 
 def _parser(cache: Path) -> argparse.ArgumentParser:
@@ -81,8 +85,8 @@ def _resolve(options: argparse.Namespace) -> TrainConfig:
     return TrainConfig.load(options.preset, {k: v for k, v in given.items() if v is not None})
 
 
-def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) -> None:
-    """Build the run and train it to the end."""
+def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) -> bool:
+    """Build the run and train it to the end; return whether it came there."""
     run = options.run or options.cache / "runs" / options.preset
     options.head_weights = (
         options.head_weights or Path("weights") / f"image_head_{config.loss_px}.safetensors"
@@ -98,10 +102,10 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
     try:
         assembly = Assembly(options, config, run, team, device)
         training = assembly.training()
-        training.run()
+        finished = training.run(told_to_stop=_heed_signals())
     finally:
         team.leave()
-    if options.export and team.leads:
+    if options.export and team.leads and finished:
         about = {"training": dataclasses.asdict(config)}
         save_embedding_network(
             options.export, training.averaged, assembly.fingerprint, about, config.tune_identity
@@ -109,6 +113,21 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
         if training.averaged_generator is not None:
             tuned = options.export.with_stem(f"{options.export.stem}_generator")
             save_tuned_generator(tuned, training.averaged_generator, assembly.fingerprint)
+    return finished
+
+
+def _heed_signals() -> Callable[[], bool]:
+    """Have the first Ctrl-C or SIGTERM end the run after its step, and the second one at once."""
+    told = threading.Event()
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.default_int_handler)
+        print("stopping after this step; once more stops at once", file=sys.stderr)
+        told.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, hear)
+    return told.is_set
 
 
 if __name__ == "__main__":

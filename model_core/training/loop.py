@@ -130,11 +130,19 @@ class Training:
             team.wait()
         self._shards = team.shards(config.shards)
 
-    def run(self, report: Callable[[str], None] = tqdm.write) -> None:
+    def run(
+        self,
+        report: Callable[[str], None] = tqdm.write,
+        told_to_stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
         """Train to the last step, from the newest checkpoint where there is one.
 
         Args:
             report: Takes one line about each validation.
+            told_to_stop: Asked after each step; if so, a checkpoint is written and the run left.
+
+        Returns:
+            Whether the last step was done.
         """
         first = load_checkpoint(self.folder / CHECKPOINTS, self._modules, self.optimizer)
         for shard in self.photos.values():
@@ -151,7 +159,8 @@ class Training:
                 if done % 20 == 0:
                     for name, value in scalars.items():
                         board.add_scalar(f"train/{name}", value, done)
-                if done % config.checkpoint_every == 0 or done == config.steps:
+                stops = self.team.any(told_to_stop())
+                if done % config.checkpoint_every == 0 or done == config.steps or stops:
                     self._save(done)
                 if leads and (done % config.validate_every == 0 or done == config.steps):
                     figures = self.validate(done)
@@ -159,6 +168,9 @@ class Training:
                         board.add_scalar(f"held_out/{name}", value, done)
                     line = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
                     report(f"step {done}: {line}")
+                if stops:
+                    return done == config.steps
+        return True
 
     def step(self, step: int) -> dict[str, float]:
         """Do one optimiser step; its randomness is a function of seed and step."""

@@ -54,6 +54,15 @@ class Team:
             distributed.all_reduce(tensor)
             tensor /= self.size
 
+    def any(self, mine: bool) -> bool:
+        """Return whether it is true in any of the processes."""
+        if self.size == 1:
+            return mine
+        backend = distributed.get_backend()
+        flag = torch.tensor(float(mine), device="cuda" if backend == "nccl" else "cpu")
+        distributed.all_reduce(flag)
+        return bool(flag)
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.size > 1:

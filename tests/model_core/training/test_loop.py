@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.loop import rate_share
 from model_core.training.team import Team
 from tests.model_core.training import tiny
@@ -93,6 +94,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
     for a, b in zip(codes(second), codes(whole), strict=True):
         assert torch.equal(a, b)
     assert (parts / "sheets" / "00000004.jpg").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_run_told_to_stop_keeps_the_step_it_was_at(tmp_path):
+    training = tiny.make_training(tiny.CONFIG, tmp_path / "run", {}, Team())
+    answers = iter([False, False, True])
+    assert not training.run(report=str, told_to_stop=lambda: next(answers))
+    assert newest_checkpoint(tmp_path / "run" / "checkpoints").stem == "00000003"
 
 
 @pytest.mark.slow

@@ -13,3 +13,15 @@ def can_compile(device: str) -> bool:
     compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
     headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
     return device != "cpu" or (compiler and headers)
+
+
+def trace_ahead() -> None:
+    """Let TorchInductor do the trace that it keeps; call this before another thread compiles.
+
+    While it runs, nn.Module's call is replaced for the whole process, so that a module called in
+    another thread raises NameError.
+    Source: github.com/pytorch/pytorch/pull/187589
+    """
+    from torch._inductor.loop_body import InterpreterShim  # takes seconds to import
+
+    InterpreterShim._dummy_gm()

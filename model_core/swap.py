@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar
 
+from model_core.backends import trace_ahead
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -26,6 +28,7 @@ class Swap(Generic[P, R]):
     def __init__(self, now: Callable[P, R], make: Callable[[], Callable[P, R]], name: str):
         self._run, self._make, self._name = now, make, name
         self.swapped = False
+        trace_ahead()
         self._thread = threading.Thread(target=self._prepare, name=f"make-{name}", daemon=True)
         self._thread.start()
 

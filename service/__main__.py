@@ -85,8 +85,7 @@ def read_settings() -> Settings:
     try:
         check_names(os.environ)
         settings = Settings()
-        check_exposure(settings)
-    except (UnknownVariableError, ExposedError) as err:
+    except UnknownVariableError as err:
         sys.exit(f"wplus: {err}")
     except ValidationError as err:
         rows = [
@@ -117,13 +116,16 @@ def leave(_signal: int, _frame: FrameType | None) -> None:
     os._exit(0)
 
 
-def serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
-    """Serve /metrics alone on a port of its own; end the process if that is taken."""
+def serve_metrics(settings: Settings, field: str, registry: CollectorRegistry) -> None:
+    """Serve /metrics alone on the port of a setting, if it has one; end the process if taken."""
+    port = getattr(settings, field)
+    if port is None:
+        return
     try:
-        server, _ = start_http_server(port, host, registry)
+        server, _ = start_http_server(port, settings.host, registry)
     except OSError as err:
-        sys.exit(f"wplus: {PREFIX}METRICS_PORT must be free, got {port}: {err}")
-    logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
+        sys.exit(f"wplus: {PREFIX}{field.upper()} must be free, got {port}: {err}")
+    logger.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
 
 
 def serve(settings: Settings) -> tuple[int, bool]:
@@ -145,8 +147,7 @@ def serve(settings: Settings) -> tuple[int, bool]:
     except KeyFileError as err:
         sys.exit(f"wplus: {err}")
     runtime: Runtime = app.state.runtime
-    if settings.metrics_port is not None:
-        serve_metrics(settings.host, settings.metrics_port, runtime.telemetry.registry)
+    serve_metrics(settings, "metrics_port", runtime.telemetry.registry)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -175,6 +176,10 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     settings = read_settings()
+    try:
+        check_exposure(settings)
+    except ExposedError as err:
+        sys.exit(f"wplus: {err}")
     logs.set_up(settings.log_level, settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)

@@ -6,6 +6,13 @@ from contextlib import contextmanager
 
 from service.errors import DrainingError, OverloadedError
 
+RENDERED = ("/preview", "/result")  # of a job, drawn when asked for
+
+
+def is_work(method: str, path: str) -> bool:
+    """Whether a request may ask for the device; to look something up costs little."""
+    return method == "POST" or path.endswith(RENDERED)
+
 
 class Gate:
     """Count the requests inside, refuse those that must not enter.

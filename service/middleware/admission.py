@@ -1,13 +1,13 @@
-"""Lets POST requests through the gate, or refuses them, before a byte of the body is read."""
+"""Lets requests for work through the gate, or refuses them, before a byte of the body is read."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.admission import Gate
+from service.admission import Gate, is_work
 from service.telemetry import operation_of
 
 
 class AdmissionMiddleware:
-    """Hold a place at the gate for as long as a POST request is served.
+    """Hold a place at the gate for as long as a request for work is served.
 
     Args:
         app: The application inside.
@@ -20,7 +20,7 @@ class AdmissionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or not is_work(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         with self.gate.enter(operation_of(scope["path"])):

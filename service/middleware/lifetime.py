@@ -6,11 +6,12 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.admission import is_work
 from service.batcher import DeadlineExceededError
 
 
 class LifetimeMiddleware:
-    """Cancel what a POST request has under way when nobody can use its answer any more.
+    """Cancel what a request for work has under way when nobody can use its answer any more.
 
     The deadline, in event-loop time, stands in the request's state as `deadline_s`. Worker threads
     are waited for, so that their number stays bounded.
@@ -26,12 +27,14 @@ class LifetimeMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or not is_work(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         deadline_s = anyio.current_time() + self.deadline_s
         scope.setdefault("state", {})["deadline_s"] = deadline_s
         lifetime = _Lifetime(receive, send)
+        if scope["method"] != "POST":  # nobody reads its body
+            lifetime.body_read.set()
         with anyio.CancelScope(deadline=deadline_s) as cancel:
             await lifetime.run(self.app, scope, cancel)
         if lifetime.left:
@@ -46,7 +49,7 @@ class _Lifetime:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._body_read = asyncio.Event()
+        self.body_read = asyncio.Event()
         self._answered = False
         self.left = False
 
@@ -63,7 +66,7 @@ class _Lifetime:
         if message["type"] == "http.disconnect":
             self.left = not self._answered
         elif not message.get("more_body", False):
-            self._body_read.set()
+            self.body_read.set()
         return message
 
     async def _send_noting(self, message: Message) -> None:
@@ -72,7 +75,7 @@ class _Lifetime:
             self._answered = True
 
     async def _watch(self, cancel: anyio.CancelScope) -> None:
-        await self._body_read.wait()
+        await self.body_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self._answered:

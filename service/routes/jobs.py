@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
 from service.answers import Pixels, Result, Writer
+from service.batcher import DeadlineExceededError
 from service.calls import validate
 from service.deps import Runtime, Shared
 from service.errors import (
@@ -52,7 +53,9 @@ RENDER_ERRORS = (
     NotAcceptableError,
     OverloadedError,
     NotReadyError,
+    DrainingError,
     EngineDownError,
+    DeadlineExceededError,
 )
 router = APIRouter(tags=["jobs"])
 
@@ -127,7 +130,6 @@ async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
 )
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     """Render the best code up to the last checkpoint; before the first, the code it started at."""
-    runtime.check_ready()
     media = negotiate(request, STILLS)
     options = validate(OutputOptions, dict(request.query_params))
     store = runtime.jobs.store
@@ -153,7 +155,6 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
 
     A job that was cancelled or failed has a result, too, if it had done any steps.
     """
-    runtime.check_ready()
     media = negotiate(request, RESULT_OFFERS)
     options = validate(OutputOptions, dict(request.query_params))
     store, owner = runtime.jobs.store, request.state.owner

@@ -1,6 +1,9 @@
 import logging
 import threading
 
+import torch
+from torch._inductor.loop_body import InterpreterShim
+
 from model_core.swap import Swap
 
 
@@ -39,3 +42,22 @@ def test_the_slow_function_stays_where_the_fast_one_cannot_be_made(caplog):
     assert not swap.swapped
     assert "the fast thing cannot be made" in caplog.text
     assert "no compiler" in caplog.text
+
+
+def test_the_thread_that_compiles_finds_the_trace_that_others_must_not_meet(monkeypatch):
+    """Only a thread's first trace by torch.fx is seen: a module then cannot be called elsewhere."""
+    InterpreterShim._dummy_gm.cache_clear()
+    traced = []
+    trace = torch.fx.symbolic_trace
+
+    def note(function):
+        traced.append(threading.current_thread())
+        return trace(function)
+
+    def make():
+        InterpreterShim._dummy_gm()  # what TorchInductor does at its first kernel
+        return fast
+
+    monkeypatch.setattr(torch.fx, "symbolic_trace", note)
+    Swap(slow, make, "thing").wait(10.0)
+    assert traced == [threading.current_thread()]

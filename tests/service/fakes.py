@@ -14,7 +14,7 @@ from model_core.polisher import Polished
 class FakeQuality:
     psnr: float = 20.0
     ssim: float = 0.5
-    lpips: float = 0.3
+    lpips: float = 0.4
     lpips_net: str = "st-lpips-alex"
     identity_similarity: float = 0.9
 

@@ -9,10 +9,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from prometheus_client import start_http_server
-
 from service import logs
-from service.__main__ import leave, prepare, read_settings
+from service.__main__ import leave, prepare, read_settings, serve_metrics
 from service.jobs.layout import connect
 from service.jobs.lease import Leases
 from service.settings import Settings
@@ -42,8 +40,7 @@ def work(settings: Settings, url: str, refiner: "Refiner") -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: stopped.append(number))
     telemetry = WorkerTelemetry()
-    if settings.worker_metrics_port is not None:
-        start_http_server(settings.worker_metrics_port, settings.host, telemetry.registry)
+    serve_metrics(settings, "worker_metrics_port", telemetry.registry)
     leases = Leases(connect(url), settings.job_lease_s, settings.shared_device)
     rhythm = Rhythm(settings.job_beat_s, settings.job_checkpoint_s)
     logger.info("waiting for jobs")

@@ -1,15 +1,6 @@
 """Prometheus metrics of a worker, in a registry of their own; seconds."""
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
+from service.registry import Registry
 
 STEP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 JOB_BUCKETS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -20,21 +11,8 @@ class WorkerTelemetry:
     """The metrics, as attributes."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every counter
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"wplus_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"wplus_{name}", text, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"wplus_{name}", text, buckets=buckets, registry=registry)
-
+        self.registry = registry = Registry()
+        counter, gauge, histogram = registry.counter, registry.gauge, registry.histogram
         self.finished = counter("jobs_finished", "Jobs that this worker ended.", "state")
         self.redelivered = counter("jobs_redelivered", "Jobs taken over from another worker.")
         self.dead_lettered = counter("jobs_dead_lettered", "Jobs that ended too many workers.")

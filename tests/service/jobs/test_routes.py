@@ -144,6 +144,23 @@ def test_a_preview_shows_the_start_then_the_best(client, valkey):
     assert 20 < len(curve) < 2001
 
 
+def test_to_render_a_job_is_work_and_to_look_it_up_is_not(serve, valkey):
+    predictor = Held()
+    with serve(predictor, redis_url=valkey.url, max_inflight=1, deadline_s=2) as client:
+        path = f"/jobs/{refine(client).json()['id']}"
+        predictor.hold = True
+        thread, late = in_background(lambda: client.get(f"{path}/preview"))
+        wait_until(lambda: client.runtime.gate.inflight == 1)
+        for name in ("preview", "result"):
+            refusal(client.get(f"{path}/{name}"), 429, "overloaded")
+        assert client.get(path).status_code == 200
+        thread.join()
+        refusal(late[0], 504, "deadline")
+        predictor.go.set()
+        client.runtime.gate.drain()
+        refusal(client.get(f"{path}/preview"), 503, "draining")
+
+
 def test_a_job_that_never_began_has_nothing_to_show(client):
     job_id = refine(client).json()["id"]
     assert client.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"

@@ -46,7 +46,7 @@ def test_a_form_is_answered_by_json(client):
     assert body["quality"] == {
         "psnr": 20.0,
         "ssim": 0.5,
-        "lpips": 0.3,
+        "lpips": 0.4,
         "lpips_net": "st-lpips-alex",
         "identity_similarity": 0.9,
         "refine_recommended": True,

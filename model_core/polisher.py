@@ -39,7 +39,7 @@ class Polisher:
         lpips: The perceptual part of the loss.
         device: Where they compute.
         compiled: Whether the images are compiled; the first call then takes long.
-        at_once: Compile in a thread of its own and be slower until then.
+        at_once: Be slower until the images have been compiled after `hasten`.
     """
 
     def __init__(
@@ -52,11 +52,17 @@ class Polisher:
     ):
         self._images, self._device = images, device
         render: Render = images
+        self._swap: Swap[[Tensor], Tensor] | None = None
         if compiled and at_once:
-            render = Swap(images, self._compile, "polisher")
+            render = self._swap = Swap(images, self._compile, "polisher")
         elif compiled:
             render = torch.compile(images)
         self._iterator = Iterator(render, lpips.to(device), IteratorConfig(lr=LR))
+
+    def hasten(self) -> None:
+        """Begin to compile what `at_once` put off, in a thread of its own."""
+        if self._swap:
+            self._swap.start()
 
     def __call__(
         self,

@@ -73,7 +73,7 @@ class Predictor:
         generator_name: What the generator is called.
         judge: Recogniser of the quality figures; None takes the embedding network's own.
         head: Gives small images, which polishing needs.
-        at_once: Be slower until what is fast is compiled, rather than wait for it.
+        at_once: Be slower until what is fast has been compiled after `hasten`.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Predictor:
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which nothing is
                 polished.
-            at_once: Be slower until what is fast is compiled, rather than wait for it.
+            at_once: Be slower until what is fast has been compiled after `hasten`.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
             ModelMismatchError: If the network was trained for another generator.
@@ -182,6 +182,12 @@ class Predictor:
     def dtype(self) -> str:
         """What the generator computes in: float32, bfloat16, or auto by OpenVINO's choice."""
         return self._synthesizer.dtype
+
+    def hasten(self) -> None:
+        """Begin to compile what `at_once` put off, in threads of their own."""
+        self._synthesizer.hasten()
+        if self._polisher:
+            self._polisher.hasten()
 
     @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:

@@ -64,7 +64,8 @@ class Refiner:
         images = SmallImages(generator, FACE_PX).to(device)
         render: Render = images
         if backend != "eager" and can_compile(device):
-            render = Swap(images, lambda: _compile(images), "refiner")
+            render = swap = Swap(images, lambda: _compile(images), "refiner")
+            swap.start()
         return cls(render, load_stlpips(cache), fingerprint, device)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:

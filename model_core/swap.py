@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Swap(Generic[P, R]):
-    """A function that is replaced by a faster one, made in a thread of its own.
+    """A function that is replaced by a faster one, made in a thread of its own once started.
 
     If the faster one cannot be made, the error is logged and the slower one stays.
 
@@ -28,8 +28,11 @@ class Swap(Generic[P, R]):
     def __init__(self, now: Callable[P, R], make: Callable[[], Callable[P, R]], name: str):
         self._run, self._make, self._name = now, make, name
         self.swapped = False
-        trace_ahead()
         self._thread = threading.Thread(target=self._prepare, name=f"make-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to make the faster function; returns at once."""
+        trace_ahead()
         self._thread.start()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -37,7 +40,7 @@ class Swap(Generic[P, R]):
         return self._run(*args, **kwargs)
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until the faster function is there, or could not be made."""
+        """Wait, once started, until the faster function is there or could not be made."""
         self._thread.join(timeout_s)
 
     def _prepare(self) -> None:

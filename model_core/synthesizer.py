@@ -47,8 +47,8 @@ class Synthesizer:
         backend: eager is the float32 reference; compile is TorchInductor in bfloat16 and needs a
             C++ compiler; openvino is for the CPU; auto takes compile, or openvino where no
             compiler is found.
-        at_once: Answer by a backend that needs no compilation until auto's choice is compiled, in a
-            thread of its own.
+        at_once: Answer by a backend that needs no compilation, until auto's choice has been
+            compiled after `hasten`.
     Raises:
         InvalidInputError: If the backend cannot run on the device.
     """
@@ -84,6 +84,11 @@ class Synthesizer:
     def dtype(self) -> str:
         """What the generator computes in; of OpenVINO's choice by the processor it is "auto"."""
         return {"eager": "float32", "compile": "bfloat16", "openvino": "auto"}[self.backend]
+
+    def hasten(self) -> None:
+        """Begin to compile what `at_once` put off, in a thread of its own."""
+        if self._swap:
+            self._swap.start()
 
     @torch.inference_mode()
     def __call__(
@@ -126,10 +131,10 @@ def _compiled(generator: Generator, device: str) -> Run:
 
 def _openvino(generator: Generator, device: str) -> Run:
     example = torch.zeros(1, generator.num_ws, generator.w_dim)
-    with warnings.catch_warnings():  # OpenVINO traces by torch.jit, which torch deprecates
-        warnings.simplefilter("ignore")
-        model = openvino.convert_model(
-            _Render(generator), example_input=example, input=example.shape
-        )
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
+        # OpenVINO would trace by itself, and render three times more to check what it traced.
+        traced = torch.jit.trace(_Render(generator), example, check_trace=False)
+        model = openvino.convert_model(traced, example_input=example, input=example.shape)
     compiled = openvino.Core().compile_model(model, device.upper(), {"PERFORMANCE_HINT": "LATENCY"})
     return lambda ws: torch.from_numpy(compiled(ws.numpy())[0].copy())

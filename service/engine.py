@@ -177,6 +177,7 @@ class Engine:
             await self._load_weights()
             await self._warm_up()
             self.ready = True
+            await self._on_device(self.predictor.hasten)
         finally:
             self._broken = not self.ready
 

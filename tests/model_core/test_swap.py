@@ -24,6 +24,8 @@ def test_the_slow_function_answers_until_the_fast_one_is_made():
 
     swap = Swap(slow, make, "thing")
     assert swap(1) == ("slow", 1)
+    swap.start()
+    assert swap(1) == ("slow", 1)
     assert not swap.swapped
     made.set()
     swap.wait(10.0)
@@ -37,6 +39,7 @@ def test_the_slow_function_stays_where_the_fast_one_cannot_be_made(caplog):
 
     with caplog.at_level(logging.ERROR):
         swap = Swap(slow, make, "thing")
+        swap.start()
         swap.wait(10.0)
     assert swap(1) == ("slow", 1)
     assert not swap.swapped
@@ -59,5 +62,7 @@ def test_the_thread_that_compiles_finds_the_trace_that_others_must_not_meet(monk
         return fast
 
     monkeypatch.setattr(torch.fx, "symbolic_trace", note)
-    Swap(slow, make, "thing").wait(10.0)
+    swap = Swap(slow, make, "thing")
+    swap.start()
+    swap.wait(10.0)
     assert traced == [threading.current_thread()]

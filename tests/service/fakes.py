@@ -59,6 +59,9 @@ class FakePredictor:
         side = self.img_resolution
         return np.broadcast_to(shades[:, None, None], (len(ws), side, side, 3)).copy()
 
+    def hasten(self):
+        pass
+
     def quality(self, faces, images):
         self._work("quality", len(faces))
         return [FakeQuality()] * len(faces)

@@ -23,6 +23,7 @@ from service.concurrency import together
 from service.deps import Runtime
 from service.directions import read_directions
 from service.engine import Engine, PredictorLoader, load_predictor
+from service.films import Films
 from service.images import harden
 from service.jobs.embedded import Embedded
 from service.jobs.layout import connect_async
@@ -142,7 +143,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        films=anyio.Semaphore(settings.max_films),
+        films=Films(settings.max_films),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)

@@ -15,6 +15,7 @@ from service.admission import Gate
 from service.codes import GeneratorId
 from service.engine import Engine
 from service.errors import NotReadyError
+from service.films import Films
 from service.images import ImageLimits
 from service.jobs.system import JobSystem
 from service.latents import LatentStore
@@ -37,7 +38,7 @@ class Runtime:
         latents: Keeps codes under ids.
         jobs: Refine jobs, where there are any.
         workers: Bounds the threads that decode, align and encode.
-        films: Bounds the requests that hold many frames, of 3 MB each at 1024 px.
+        films: Bounds the requests that hold many frames.
         version: Version of the service.
         aligner: Finds faces; None until loaded.
         directions: What strength 1 of each adds to a code; None until loaded.
@@ -50,7 +51,7 @@ class Runtime:
     latents: LatentStore
     jobs: JobSystem
     workers: anyio.CapacityLimiter
-    films: anyio.Semaphore
+    films: Films
     version: str
     aligner: FaceAligner | None = field(default=None)
     directions: dict[str, Step] | None = field(default=None)

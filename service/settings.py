@@ -94,7 +94,9 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         default=32, ge=1, description="Requests served at once; more get 429."
     )
-    max_films: int = Field(default=2, ge=1, description="Morphs of many frames made at once.")
+    max_films: int = Field(
+        default=2, ge=1, description="Morphs of many frames made at once; as many more may wait."
+    )
     queue_size: int = Field(default=64, ge=1, description="Entries that wait for one operation.")
     max_batch: int = Field(default=4, ge=1, description="Largest batch on the device.")
     worker_threads: int = Field(

@@ -55,19 +55,15 @@ async def morph(request: Request, runtime: Shared) -> Response:
     if len(call.sources) != 2:
         raise missing("image", f"sources must be two, got {len(call.sources)}")
     media = negotiate(request, STILL_OFFERS if call.options.steps is None else FRAME_OFFERS)
-    first, second = await together(
-        *(
-            partial(find_subject, source, runtime, stages, call.options, call.owner)
-            for _, source in call.sources
-        )
-    )
     if call.options.steps is not None:
-        ends = (first.ws, second.ws)
-        async with runtime.films:
-            return await _frames(runtime, stages, call, ends, call.options.steps, media)
+        with runtime.films.enter():
+            ends = await _ends(runtime, stages, call)
+            async with runtime.films.turn:
+                return await _frames(runtime, stages, call, ends, call.options.steps, media)
+    first, second = await _ends(runtime, stages, call)
     lam = 0.5 if call.options.lam is None else call.options.lam
     rows = (call.options.first_row, call.options.last_row)
-    ws = morph_ws(first.ws[None], second.ws[None], lam, *rows)[0]
+    ws = morph_ws(first[None], second[None], lam, *rows)[0]
     return await write_still(runtime, stages, call, ws, media)
 
 
@@ -148,6 +144,17 @@ async def generate(request: Request, runtime: Shared) -> Response:
             raise missing(name, f"{name} must be a code, got a photo: /embed takes photos")
         ws = await find_known(source, runtime, call.owner)
     return await write_still(runtime, stages, call, ws, media)
+
+
+async def _ends(runtime: Runtime, stages: Stages, call: Call[MorphOptions]) -> tuple[Ws, Ws]:
+    """Find the codes of the two subjects of a morph."""
+    first, second = await together(
+        *(
+            partial(find_subject, source, runtime, stages, call.options, call.owner)
+            for _, source in call.sources
+        )
+    )
+    return first.ws, second.ws
 
 
 async def _frames(

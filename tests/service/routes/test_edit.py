@@ -126,8 +126,9 @@ def test_only_so_many_morphs_hold_their_frames_at_once(serve):
         predictor.hold = True
         calls = [in_background(lambda: client.post("/morph", json=body)) for _ in range(2)]
         runtime = client.runtime
-        wait_until(lambda: runtime.films.statistics().tasks_waiting == 1)
+        wait_until(lambda: runtime.films.turn.statistics().tasks_waiting == 1)
         assert sum(batcher.depth for batcher in runtime.engine.batchers) <= 1
+        refusal(client.post("/morph", json=body), 429, "overloaded")
         predictor.go.set()
         for thread, answers in calls:
             thread.join()

@@ -28,7 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
-        "--memory", choices=("kept", "returned"), default="kept", help="kept is how the service runs"
+        "--memory",
+        choices=("kept", "returned"),
+        default="kept",
+        help="kept is how the service runs",
     )
     options = parser.parse_args()
     if options.memory == "kept":

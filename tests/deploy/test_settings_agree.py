@@ -27,6 +27,7 @@ SERVERS = ("api", "worker")
 CLUSTERS = ("overlays/cpu", "overlays/gpu", "overlays/keda")
 PLACES = ("docker", "k8s", "docs", "service", "model_core", "benchmarks", ".ci")
 CACHES = {"__pycache__", ".mypy_cache"}
+PICTURES = {".jpg", ".png"}
 URL = re.compile(r"http://127\.0\.0\.1:(\d+)(/\w*)")
 
 
@@ -34,7 +35,8 @@ def written():
     """All text that names settings to a user or to a machine; tests misspell them on purpose."""
     files = [path for place in PLACES for path in (ROOT / place).rglob("*") if path.is_file()]
     files += [ROOT / name for name in ("README.md", "Makefile", "docker-compose.yml")]
-    return {path: path.read_text() for path in files if CACHES.isdisjoint(path.parts)}
+    texts = [path for path in files if path.suffix not in PICTURES]
+    return {path: path.read_text() for path in texts if CACHES.isdisjoint(path.parts)}
 
 
 def numbers(environment):

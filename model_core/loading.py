@@ -133,7 +133,8 @@ def load_image_head(path: Path, fingerprint: str) -> ImageHead:
     state, sidecar = load_network(path, verify=True)
     _require_owner(path, sidecar, "image-head", fingerprint)
     try:
-        head = ImageHead(ImageHeadConfig(**sidecar["config"]))
+        config = sidecar["config"]
+        head = ImageHead(ImageHeadConfig(**config | {"widths": tuple(config["widths"])}))
     except (KeyError, TypeError) as err:
         raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
     floats = {key: value.float() for key, value in state.items()}

@@ -1,7 +1,10 @@
 """A cheap image head for MobileStyleGAN: small images from the features of its lower blocks.
 
-The published weights keep only the 1024 px output. A head is fitted to that output, brought to a
-smaller size by area, so that losses at that size need not run the largest blocks.
+The published weights keep only the 1024 px output. Losses at a small size need not run the largest
+blocks for it: the inverse Haar transform that begins each of them turns its low-pass channels,
+halved, into the means of two by two pixels. So a block that reads these channels alone, at the size
+of its input, comes close to its own output brought down by area, with the weights that it has.
+What it leaves out, the detail that the activations see, is made up for by fitting.
 """
 
 from dataclasses import dataclass
@@ -11,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.generators.mobilestylegan import LEAKY_SLOPE, MobileStyleGAN, MobileStyleGANConfig
-from model_core.generators.ops import inverse_haar
+from model_core.generators.mobilestylegan import Block, MobileStyleGAN, StyledConv
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,70 +24,94 @@ class ImageHeadConfig:
     Attributes:
         blocks: Blocks of the generator below the head.
         in_channels: Width of the last of them.
-        in_px: Size of its features; the image has twice that.
-        width: Channels inside the head.
-        late_ws: Rows of W+ that only the skipped blocks read.
-        w_dim: Width of a row.
+        img_px: Side of its features and of the image.
+        widths: Those of the blocks that the head stands for.
+        w_dim: Width of a row of W+.
     """
 
     blocks: int
     in_channels: int
-    in_px: int
-    width: int
-    late_ws: int
+    img_px: int
+    widths: tuple[int, ...]
     w_dim: int
 
-    @property
-    def img_px(self) -> int:
-        """Side of the image."""
-        return 2 * self.in_px
 
-    @classmethod
-    def above(cls, generator: MobileStyleGANConfig, blocks: int) -> "ImageHeadConfig":
-        """Return the sizes of a head that stands on the first blocks of a generator."""
-        channels = generator.widths[blocks - 1]
-        return cls(
-            blocks=blocks,
-            in_channels=channels,
-            in_px=generator.const_size_px * 2**blocks,
-            width=channels // 2,
-            late_ws=generator.num_ws - 2 * blocks - 1,
-            w_dim=generator.w_dim,
-        )
+class LowBandBlock(nn.Module):
+    """A block of the generator that does not double the size."""
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, size_px: int):
+        super().__init__()
+        self.bands = in_channels // 4
+        self.affine = nn.Linear(w_dim, self.bands)
+        self.conv1 = StyledConv(self.bands, out_channels, w_dim, size_px, dense=False)
+        self.conv2 = StyledConv(out_channels, out_channels, w_dim, size_px, dense=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels size size"],
+        w1: Float[Tensor, "batch w_dim"],
+        w2: Float[Tensor, "batch w_dim"],
+    ) -> Float[Tensor, "batch out size size"]:
+        """Apply the block: w1 drives the low band and the first convolution, w2 the second."""
+        x = x[:, : self.bands] * self.affine(w1)[:, :, None, None] / 2
+        out: Tensor = self.conv2(self.conv1(x, w1, None), w2, None)
+        return out
+
+    @torch.no_grad()
+    def copy_from(self, block: Block, doublings: int) -> None:
+        """Take over a block whose output is 2 ** doublings as large."""
+        for name in ("weight", "bias"):
+            getattr(self.affine, name).copy_(getattr(block.up_affine, name)[: self.bands])
+        for mine, its in ((self.conv1, block.conv1), (self.conv2, block.conv2)):
+            state = its.state_dict()
+            state["depthwise.weight"] = shrink_kernels(state["depthwise.weight"], 2**doublings)
+            state["noise"] = F.avg_pool2d(state["noise"], 2**doublings)
+            mine.load_state_dict(state)
 
 
 class ImageHead(nn.Module):
-    """Features of a lower block and the late rows of W+ -> RGB at twice the features' size.
-
-    Two modulated layers stand for the skipped blocks; a fixed map stands for their fixed noise.
-    """
+    """Features of a lower block and the late rows of W+ -> RGB at the features' size."""
 
     def __init__(self, config: ImageHeadConfig):
         super().__init__()
         self.config = config
-        late, width = config.late_ws * config.w_dim, config.width
-        self.style1 = nn.Linear(late, config.in_channels)
-        self.style2 = nn.Linear(late, width)
-        self.conv1 = nn.Conv2d(config.in_channels, width, 1)
-        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.conv2 = nn.Conv2d(width, width, 1)
-        self.to_img = nn.Conv2d(width, 12, 1)
-        self.noise = nn.Parameter(torch.zeros(1, 12, config.in_px, config.in_px))
-        for style in (self.style1, self.style2):
-            nn.init.normal_(style.weight, std=0.1 * late**-0.5)
-            nn.init.ones_(style.bias)
+        inputs = (config.in_channels, *config.widths[:-1])
+        self.blocks = nn.ModuleList(
+            LowBandBlock(inputs[i], width, config.w_dim, config.img_px)
+            for i, width in enumerate(config.widths)
+        )
+        self.to_img_affine = nn.Linear(config.w_dim, config.widths[-1])
+        self.to_img = nn.Conv2d(config.widths[-1], 3, 1)
+
+    @classmethod
+    def above(cls, generator: MobileStyleGAN, blocks: int) -> "ImageHead":
+        """Make a head for the first blocks of a generator out of its other ones, not yet fitted."""
+        config = generator.config
+        size_px = config.const_size_px * 2**blocks
+        widths = config.widths
+        head = cls(
+            ImageHeadConfig(blocks, widths[blocks - 1], size_px, widths[blocks:], config.w_dim)
+        )
+        for i, (mine, its) in enumerate(zip(head.blocks, generator.blocks[blocks:], strict=True)):
+            mine.copy_from(its, i + 1)  # type: ignore[operator]
+        head.to_img_affine.load_state_dict(generator.to_img_affine.state_dict())
+        low_band = {name: value[:3] / 2 for name, value in generator.to_img.state_dict().items()}
+        head.to_img.load_state_dict(low_band)
+        return head
 
     def forward(
         self,
         features: Float[Tensor, "batch channels size size"],
         ws: Float[Tensor, "batch num_ws w_dim"],
-    ) -> Float[Tensor, "batch 3 size2 size2"]:
+    ) -> Float[Tensor, "batch 3 size size"]:
         """Turn features into an image, nominally in [-1, 1] and not clamped."""
-        late = ws[:, -self.config.late_ws :].flatten(1)
-        x = self.conv1(features * self.style1(late)[:, :, None, None])
-        x = self.depthwise(F.leaky_relu(x, LEAKY_SLOPE)) * self.style2(late)[:, :, None, None]
-        x = self.to_img(F.leaky_relu(self.conv2(x), LEAKY_SLOPE))
-        return inverse_haar(x + self.noise)
+        x = features
+        first = 2 * self.config.blocks + 1
+        for i, block in enumerate(self.blocks):
+            x = block(x, ws[:, first + 2 * i], ws[:, first + 2 * i + 1])
+        style = self.to_img_affine(ws[:, -3:].mean(dim=1))
+        img: Tensor = self.to_img(x * style[:, :, None, None])
+        return img
 
 
 class HeadedGenerator(nn.Module):
@@ -100,3 +126,19 @@ class HeadedGenerator(nn.Module):
     ) -> Float[Tensor, "batch 3 size size"]:
         """Render codes; differentiable in all rows."""
         return self.head(self.generator.features(ws, self.head.config.blocks), ws)  # type: ignore[no-any-return]
+
+
+def shrink_kernels(
+    kernels: Float[Tensor, "channels 1 3 3"], factor: int
+) -> Float[Tensor, "channels 1 3 3"]:
+    """Bring convolutions to a grid that is coarser by a factor.
+
+    Where pixels are constant over a cell of the grid, the new kernels give the means over cells of
+    what the old ones give.
+    """
+    cells = torch.zeros(3, 3)
+    for pixel in range(factor):
+        for tap in range(3):
+            cells[(pixel + tap - 1) // factor + 1, tap] += 1 / factor
+    cells = cells.to(kernels)
+    return torch.einsum("yi,xj,coij->coyx", cells, cells, kernels)

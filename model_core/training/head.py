@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.store import load_network, save_network
-from model_core.generators.image_head import ImageHead, ImageHeadConfig
+from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.loading import load_generator
 from model_core.metrics import psnr
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--start", type=Path, help="head to go on from")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=1e-4)
     options = parser.parse_args(arguments)
     generator, fingerprint = load_generator(cache)
     if not isinstance(generator, MobileStyleGAN):
         raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
-    head = ImageHead(ImageHeadConfig.above(generator.config, options.blocks))
+    head = ImageHead.above(generator, options.blocks)
     if options.start:
         head.load_state_dict({k: v.float() for k, v in load_network(options.start)[0].items()})
     figure = fit(head, generator, options.pairs, options.steps, options.batch, options.lr)
@@ -82,7 +82,7 @@ def fit(
     render = _render(head, generator)
     optimizer = torch.optim.Adam(head.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=0.1)
-    started, figure, size = time.monotonic(), 0.0, 2 * head.config.in_px
+    started, figure, size = time.monotonic(), 0.0, head.config.img_px
     held = F.adaptive_avg_pool2d(to_float(held_img), size)
     for step in (bar := tqdm(range(steps), unit="step")):
         random = seeded(0, "head", step)
@@ -94,8 +94,7 @@ def fit(
         schedule.step()
         bar.set_postfix(psnr=f"{(4 / loss).log10().item() * 10:.2f}")
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
-            with torch.no_grad():
-                rendered = torch.cat([render(chunk) for chunk in held_ws.split(batch)])
+            rendered = torch.cat([render(chunk).detach() for chunk in held_ws.split(batch)])
             figure = psnr(rendered, held).mean().item()
             minutes = (time.monotonic() - started) / 60
             tqdm.write(f"step {step + 1}: {figure:.2f} dB on held-out pairs, {minutes:.1f} min")
@@ -103,7 +102,10 @@ def fit(
 
 
 def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Tensor]:
-    """Compile generator (bfloat16, frozen) and head (float32 weights, computed in bfloat16)."""
+    """Compile generator (bfloat16, frozen) and head (float32 weights, computed in bfloat16).
+
+    To be called with gradients on: without, the head's weights of the first call would be kept.
+    """
     torch._inductor.config.freezing = True  # reaches what is compiled without gradient
     network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
     head.to(memory_format=torch.channels_last)

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
-from model_core.generators.image_head import ImageHead, ImageHeadConfig
+from model_core.generators import mobilestylegan
+from model_core.generators.image_head import ImageHead, shrink_kernels
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.rendering import SmallImages
 
@@ -13,17 +15,43 @@ def generator():
     torch.manual_seed(0)
     generator = MobileStyleGAN(CONFIG)
     generator.const.normal_()
+    for name, bias in generator.named_parameters():
+        if name.endswith("affine.bias"):
+            bias.data.fill_(3)  # keeps the constant's differences alive through all layers
     return generator.eval().requires_grad_(False)
 
 
-def test_a_head_gives_twice_the_size_of_its_features_and_gradients_to_every_row(generator):
-    head = ImageHead(ImageHeadConfig.above(CONFIG, 2))
-    render = SmallImages(generator, 32, head, torch.float32)
+def test_a_head_gives_the_size_of_its_features_and_gradients_to_every_row(generator):
+    head = ImageHead.above(generator, 2)
+    render = SmallImages(generator, 16, head, torch.float32)
     ws = torch.randn(2, CONFIG.num_ws, 8, requires_grad=True)
     img = render(ws)
-    assert img.shape == (2, 3, 32, 32)
+    assert img.shape == (2, 3, 16, 16)
     (gradient,) = torch.autograd.grad(img.square().sum(), ws)
     assert (gradient.abs().sum(dim=2) > 0).all()
+
+
+def test_a_head_needs_no_fitting_where_pixels_do_not_mix_and_nothing_bends(generator, monkeypatch):
+    monkeypatch.setattr(mobilestylegan, "LEAKY_SLOPE", 1.0)
+    centre = torch.eye(3)[1].outer(torch.eye(3)[1])
+    for block in generator.blocks[2:]:
+        for conv in (block.conv1, block.conv2):
+            conv.depthwise.weight[...] = centre
+    ws = torch.randn(2, CONFIG.num_ws, 8)
+    small = SmallImages(generator, 16, ImageHead.above(generator, 2), torch.float32)(ws)
+    true = SmallImages(generator, 16, dtype=torch.float32)(ws)
+    assert true.std(dim=(2, 3)).min() > 1
+    assert torch.allclose(small, true, atol=0.01)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_shrunk_kernels_give_the_means_of_cells(factor):
+    torch.manual_seed(0)
+    kernels, cells = torch.randn(3, 1, 3, 3), torch.randn(1, 3, 6, 6)
+    large = cells.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    expected = F.avg_pool2d(F.conv2d(large, kernels, padding=1, groups=3), factor)
+    shrunk = F.conv2d(cells, shrink_kernels(kernels, factor), padding=1, groups=3)
+    assert torch.allclose(shrunk, expected, atol=1e-5)
 
 
 def test_without_a_head_images_are_the_true_output_by_area(generator):
@@ -34,7 +62,7 @@ def test_without_a_head_images_are_the_true_output_by_area(generator):
 
 
 def test_rendering_leaves_generator_and_head_as_they_are(generator):
-    head = ImageHead(ImageHeadConfig.above(CONFIG, 2))
-    SmallImages(generator, 32, head)
+    head = ImageHead.above(generator, 2)
+    SmallImages(generator, 16, head)
     assert next(generator.parameters()).dtype == torch.float32
     assert next(head.parameters()).requires_grad

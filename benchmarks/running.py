@@ -22,7 +22,6 @@ from model_core.checkpoints.layout import cache_folder
 ROOT = Path(__file__).parents[1]
 START_S, STOP_S = 900, 60
 LOG_END = 2000
-SHARED = ("weights", "compiled")  # of the cache; a jobs folder belongs to one service
 COMPILED = ("generator", "polisher", "refiner")  # each replaces a slower form when it is ready
 
 
@@ -30,24 +29,32 @@ class Service:
     """`python -m service` with the default settings, at its full speed once entered.
 
     Args:
+        compiled: Folder of what has been compiled; by default that of the cache.
         settings: Fields of service.settings.Settings that are to differ.
+
+    Attributes:
+        url: Where it answers.
+        ready_s: Seconds from its start until it said that it was ready, to half a second.
+        settled_s: Seconds from its start until all was compiled, likewise.
     """
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, compiled: Path | None = None, **settings: object) -> None:
         self._settings = settings
+        self._compiled = compiled or cache_folder(os.environ.get("WPLUS_CACHE")) / "compiled"
 
     def __enter__(self) -> "Service":
         self._folder = tempfile.TemporaryDirectory(prefix="wplus-bench-")
         folder = Path(self._folder.name)
-        for name in SHARED:
-            original = cache_folder(os.environ.get("WPLUS_CACHE")) / name
-            original.mkdir(exist_ok=True)
-            (folder / name).symlink_to(original)
+        self._compiled.mkdir(exist_ok=True)
+        (folder / "compiled").symlink_to(self._compiled.resolve())
+        weights = cache_folder(os.environ.get("WPLUS_CACHE")) / "weights"
+        (folder / "weights").symlink_to(weights.resolve())
         self._worker_port = _free_port()
         own = {"cache": folder, "port": 0, "worker_metrics_port": self._worker_port}
         variables = {f"WPLUS_{k.upper()}": str(v) for k, v in (own | self._settings).items()}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("WPLUS_")}
         self._log = folder / "log"
+        started_s = time.monotonic()
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service"], cwd=ROOT, env=inherited | variables, stderr=log
@@ -56,7 +63,9 @@ class Service:
             self._wait_for(lambda: "running on" in self.log)
             self.url = re.findall(r"running on (http://[\d.:]+)", self.log)[0]
             self._wait_for(lambda: httpx.get(f"{self.url}/readyz", timeout=60).is_success)
+            self.ready_s = time.monotonic() - started_s
             self._wait_for(self._is_settled)
+            self.settled_s = time.monotonic() - started_s
         except BaseException:
             self.__exit__()
             raise

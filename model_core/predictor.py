@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from model_core.backends import Backend, can_compile
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
+from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
@@ -98,15 +99,20 @@ class Predictor:
         self._generator = generator
         if network is not None:
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = network
         own = network.identity if isinstance(network, EmbeddingNetwork) else None
         self._judge: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
         self._lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, device, backend, at_once)
+        compiled = backend != "eager" and can_compile(device)
+        self._network: Embedder | StyleEncoder | None
+        if isinstance(network, EmbeddingNetwork):
+            compiles = compiled and backend != "openvino" and device == "cpu"
+            self._network = Embedder(network, compiles, at_once)
+        else:
+            self._network = network
         self._polisher: Polisher | None = None
         if head:
             images = SmallImages(generator, head.config.img_px, head).to(device)
-            compiled = backend != "eager" and can_compile(device)
             self._polisher = Polisher(images, self._lpips, device, compiled, at_once)
 
     @classmethod
@@ -171,7 +177,7 @@ class Predictor:
     @property
     def merges(self) -> bool:
         """Whether that network keeps identity and attributes apart: converted encoders do not."""
-        return isinstance(self._network, EmbeddingNetwork)
+        return isinstance(self._network, Embedder)
 
     @property
     def polishes(self) -> bool:
@@ -186,8 +192,9 @@ class Predictor:
     def hasten(self) -> None:
         """Begin to compile what `at_once` put off, in threads of their own."""
         self._synthesizer.hasten()
-        if self._polisher:
-            self._polisher.hasten()
+        for part in (self._network, self._polisher):
+            if isinstance(part, Embedder | Polisher):
+                part.hasten()
 
     @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:
@@ -196,9 +203,10 @@ class Predictor:
         Raises:
             NoEmbedderError: If there is no network for photos.
         """
-        if self.merges:
+        network = self._embedder()
+        if isinstance(network, Embedder):
             return self.merge(faces, faces)
-        ws: Tensor = self._embedder()(self._to_float(faces))
+        ws: Tensor = network(self._to_float(faces))
         return ws.cpu()
 
     @torch.inference_mode()
@@ -215,16 +223,12 @@ class Predictor:
             raise InvalidInputError(
                 f"identity must have {len(attribute)} faces as attribute has, got {len(identity)}"
             )
-        network = self._embedder()
-        if not isinstance(network, EmbeddingNetwork):
+        embedder = self._embedder()
+        if not isinstance(embedder, Embedder):
             raise InvalidInputError(
                 "merge must be asked of an embedding network, got a converted encoder"
             )
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            f_id = network.identity(self._to_float(identity))
-            f_attr = network.read_attributes(self._to_float(attribute))
-        ws: Tensor = network.decode(f_attr.float(), f_id.float())
-        return ws.cpu()
+        return embedder(self._to_float(identity), self._to_float(attribute)).cpu()
 
     def polish(self, faces: Faces, ws: Codes, budget_s: float) -> Polished:
         """Improve codes by as many iterator steps as fit a time, all of them together.
@@ -274,7 +278,7 @@ class Predictor:
         figures = torch.stack([psnr(a, b), ssim(a, b), lpips, same]).T.tolist()
         return [Quality(p, s, d, self._lpips.name, i) for p, s, d, i in figures]
 
-    def _embedder(self) -> EmbeddingNetwork | StyleEncoder:
+    def _embedder(self) -> Embedder | StyleEncoder:
         if self._network is None:
             raise NoEmbedderError(
                 f"photo must have a network that embeds it for {self.generator_name}, got none: "

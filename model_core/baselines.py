@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.distances import NoDistance
+from model_core.fast_path import FastIterator, HeadRender
 from model_core.generators.contract import Generator
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
 from model_core.perceptual import Perceptual
@@ -55,16 +56,18 @@ class CodeSearch:
         distance: The perceptual part of the loss.
         config: Adam's values and alpha.
         steps: Updates.
+        head: Renders the first of them, if there is one.
     """
 
     render: Render
     distance: Perceptual
     config: IteratorConfig
     steps: int
+    head: HeadRender | None = None
 
     def __call__(self, face: Face, start: Code, on_step: OnStep) -> Code:
         """Return the code with the lowest loss."""
-        iterator = Iterator(self.render, self.distance, self.config)
+        iterator = FastIterator(self.render, self.distance, self.config, self.head)
         return iterator.run(IteratorState.start(start), face, self.steps, on_step).best_ws
 
 

@@ -101,12 +101,15 @@ class StepReport:
         loss: mse + alpha * lpips.
         mse: Mean squared error on [-1, 1].
         lpips: Perceptual distance.
+        by_head: Whether an image head rendered the codes, so that these figures do not compare with
+            those of true output.
     """
 
     step: int
     loss: Float[Tensor, " batch"]
     mse: Float[Tensor, " batch"]
     lpips: Float[Tensor, " batch"]
+    by_head: bool = False
 
 
 class Iterator:
@@ -128,6 +131,7 @@ class Iterator:
         target: Images,
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
+        judge_last: bool = True,
     ) -> IteratorState:
         """Do some updates in place, then judge the last codes as well.
 
@@ -136,6 +140,7 @@ class Iterator:
             target: Images in [-1, 1]; the loss is taken at their size.
             steps: Updates.
             on_step: Told of every evaluation before its update; a false answer stops the run.
+            judge_last: False leaves the last codes to a run that goes on from them.
 
         Returns:
             The state: best_ws holds the best codes of all runs so far.
@@ -156,6 +161,8 @@ class Iterator:
             if not on_step(report):
                 return state
             self._update(state, gradient)
+        if not judge_last:
+            return state
         with torch.no_grad():
             last = self._evaluate(state.ws, target, wanted, state.step)
         self._keep_best(state, last)

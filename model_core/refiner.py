@@ -10,8 +10,9 @@ from torch import Tensor
 
 from model_core.backends import Backend, can_compile
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
-from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
-from model_core.loading import load_generator, load_stlpips
+from model_core.fast_path import FastIterator, HeadRender
+from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
+from model_core.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual import Perceptual
 from model_core.rendering import SmallImages
 from model_core.swap import Swap
@@ -28,6 +29,7 @@ class Refiner:
         fingerprint: SHA-256 of the generator's weights.
         device: Where render computes.
         config: What equation 1 leaves open.
+        head: Renders the first steps, if there is one.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Refiner:
         fingerprint: str,
         device: str = "cpu",
         config: IteratorConfig | None = None,
+        head: HeadRender | None = None,
     ):
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
-        self._iterator = Iterator(render, lpips.to(device), config)
+        self._iterator = FastIterator(render, lpips.to(device), config, head)
 
     @classmethod
     def load(
@@ -48,6 +51,7 @@ class Refiner:
         device: str = "cpu",
         backend: Backend = "auto",
         generator_name: str = DEFAULT_GENERATOR,
+        head: Path | None = None,
     ) -> "Refiner":
         """Load a generator; where it can be compiled, that goes on beside the first steps.
 
@@ -57,16 +61,23 @@ class Refiner:
             backend: eager computes by plain torch, all others by TorchInductor (openvino, which
                 knows no gradients, too) where there is a compiler.
             generator_name: The default's name, or one given to `checkpoints convert`.
+            head: The .safetensors file of the generator's image head, without which all steps go
+                through true output.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
+            ModelMismatchError: If the head was fitted to another generator.
         """
         generator, fingerprint = load_generator(cache, generator_name)
+        compiled = backend != "eager" and can_compile(device)
+        small: HeadRender | None = None
+        if head:
+            image_head = load_image_head(head, fingerprint)
+            size_px = image_head.config.img_px
+            images = SmallImages(generator, size_px, image_head).to(device)
+            small = HeadRender(_hasten(images, judges=False) if compiled else images, size_px)
         images = SmallImages(generator, FACE_PX).to(device)
-        render: Render = images
-        if backend != "eager" and can_compile(device):
-            render = swap = Swap(images, lambda: _compile(images), "refiner")
-            swap.start()
-        return cls(render, load_stlpips(cache), fingerprint, device)
+        render = _hasten(images, judges=True) if compiled else images
+        return cls(render, load_stlpips(cache), fingerprint, device, head=small)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
         """Begin at a code."""
@@ -99,13 +110,21 @@ class Refiner:
         return self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
 
 
-def _compile(images: SmallImages) -> Render:
-    """Compile images with their gradient, and without it as the last codes are judged."""
+def _hasten(images: SmallImages, judges: bool) -> Render:
+    """Begin to compile images in a thread of its own; until that is done they are slower."""
+    swap = Swap(images, lambda: _compile(images, judges), f"refiner at {images.size_px} px")
+    swap.start()
+    return swap
+
+
+def _compile(images: SmallImages, judges: bool) -> Render:
+    """Compile images with their gradient, and where they judge the last codes without it."""
     generator = images.generator
     ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
     render: Render = torch.compile(images)
     start = ws.clone().requires_grad_(True)
     torch.autograd.grad(render(start).sum(), start)
-    with torch.no_grad():
-        render(ws)
+    if judges:
+        with torch.no_grad():
+            render(ws)
     return render

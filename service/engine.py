@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR
 from model_core.polisher import Polished
 from model_core.predictor import Predictor, Quality
 from service.batcher import Answer, Batcher
@@ -49,7 +48,7 @@ def load_predictor(settings: Settings) -> Predictor:
         settings.device,
         settings.backend,
         settings.generator,
-        settings.head if settings.generator == DEFAULT_GENERATOR else None,
+        settings.image_head,
         at_once=True,
     )
 

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     )
     head: Path = Field(
         default=WEIGHTS / "image_head_128.safetensors",
-        description="Image head of the default generator, by which codes are polished.",
+        description="Image head of the default generator, by which codes are polished and refined.",
     )
     generator: str = Field(
         default=DEFAULT_GENERATOR,
@@ -148,6 +148,11 @@ class Settings(BaseSettings):
             return WEIGHTS / "embedding.safetensors"
         converted = encoder_path(self.cache, self.generator)
         return converted if converted.is_file() else None
+
+    @property
+    def image_head(self) -> Path | None:
+        """Path of the generator's image head; None where the generator is not the default one."""
+        return self.head if self.generator == DEFAULT_GENERATOR else None
 
     @property
     def landmark_model(self) -> Path:

@@ -31,6 +31,7 @@ from model_core.loading import (
     load_embedding_network,
     load_generator,
     load_identity,
+    load_image_head,
     load_tuned_generator,
 )
 from model_core.perceptual import Perceptual
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     options.variant = dict(options.variant)
     if (TUNED in options.variant) != (options.tuned_generator is not None):
         parser.error(f"--tuned-generator must be given with --variant {TUNED}=FILE, got one alone")
+    options.head_weights = options.head_weights or _default_head(options.generator)
     if ALL in options.methods:
         options.methods = [name for name in METHODS if not _lacking(name, options)]
     for name in options.methods:
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"a network trained otherwise: {', '.join(VARIANTS)}",
     )
     add("--tuned-generator", type=Path, help=f"the generator trained along with {TUNED}")
+    add("--head-weights", type=Path, help="the generator's image head; the default one has its own")
     add("--steps", type=_positive, default=5000, help="of the methods that search; default 5000")
     add("--count", type=_positive, default=200, help="faces for methods of one pass; default 200")
     add("--iterator-count", type=_positive, default=20, help="for those that search; default 20")
@@ -117,6 +120,10 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
     if options.tuned_generator:
         tuned = load_tuned_generator(options.tuned_generator, generator, fingerprint)
         digests["tuned generator"] = file_digest(options.tuned_generator)
+    head = None
+    if options.head_weights:
+        head = load_image_head(options.head_weights, fingerprint)
+        digests["head"] = file_digest(options.head_weights)
     compiles = options.backend == "compile" or (options.backend == "auto" and can_compile("cpu"))
     return Workshop(
         generator,
@@ -129,7 +136,13 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
         options.trunks,
         "compile" if compiles else "eager",
         tuned,
+        head,
     )
+
+
+def _default_head(generator: str) -> Path | None:
+    file = Path("weights") / "image_head_128.safetensors"
+    return file if generator == DEFAULT_GENERATOR and file.is_file() else None
 
 
 def _faces(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Faces:
@@ -171,6 +184,8 @@ def _lacking(name: str, options: argparse.Namespace) -> str | None:
     start = RECIPES[name].start
     if start == "network" and not options.network:
         return "--network"
+    if RECIPES[name].head and not options.head_weights:
+        return "--head-weights"
     if start in VARIANTS and start not in options.variant:
         return f"--variant {start}=FILE"
     return None

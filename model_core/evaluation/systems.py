@@ -20,6 +20,7 @@ from model_core.baselines import (
 from model_core.evaluation.records import Record
 from model_core.evaluation.watch import Watch
 from model_core.evaluation.workshop import Workshop
+from model_core.fast_path import EARLY_STEPS
 from model_core.iterator import IteratorConfig
 
 Face = Float[Tensor, "1 3 height width"]
@@ -44,12 +45,14 @@ class Recipe:
         loss: Perceptual distance of its search; None for embedders of one pass.
         config: Adam's values and alpha.
         noise: Whether noise maps are searched after the code.
+        head: Whether the first steps go through the generator's image head.
     """
 
     start: str
     loss: str | None = None
     config: IteratorConfig = YARDSTICK
     noise: bool = False
+    head: bool = False
 
 
 RECIPES = {
@@ -58,6 +61,8 @@ RECIPES = {
     "iterator": Recipe("mean", "st-lpips-alex"),
     "iterator-from-network": Recipe("network", "st-lpips-alex"),
     "iterator-from-random": Recipe("random", "st-lpips-alex"),
+    "iterator-head-first": Recipe("mean", "st-lpips-alex", head=True),
+    "iterator-head-first-from-network": Recipe("network", "st-lpips-alex", head=True),
     "iterator-mse": Recipe("mean", "none"),
     "iterator-mse-vgg": Recipe("mean", "vgg-features"),
     "image2stylegan": Recipe("mean", "vgg-features", IMAGE2STYLEGAN),
@@ -96,8 +101,9 @@ class System:
         return self.search.steps + (self.noise.steps if self.noise else 0)
 
     def shortened(self) -> "System":
-        """Return the same with a step or two at most."""
-        search = dataclasses.replace(self.search, steps=min(self.search.steps, 1))
+        """Return the same with a step or two at most, which use all that more would."""
+        fewest = 2 if self.search.head else 1
+        search = dataclasses.replace(self.search, steps=min(self.search.steps, fewest))
         noise = dataclasses.replace(self.noise, steps=1) if self.noise else None
         return dataclasses.replace(self, search=search, noise=noise)
 
@@ -105,7 +111,10 @@ class System:
         """Embed a face."""
         start = self.start(face, index).float()
         watch.started()
-        search = dataclasses.replace(self.search, render=watch.see(self.search.render))
+        true, head = self.search.render, self.search.head
+        if head:
+            head = dataclasses.replace(head, render=watch.see(head.render, true))
+        search = dataclasses.replace(self.search, render=watch.see(true), head=head)
         ws = search(face, start, watch.on_step)
         if self.noise:
             watch.next_leg(search.steps)
@@ -122,12 +131,13 @@ def make_system(name: str, workshop: Workshop, steps: int) -> System:
         workshop: The networks.
         steps: Of the search for a code, where it has one.
     Raises:
-        InvalidInputError: If it needs a network that was not given.
+        InvalidInputError: If it needs a network, or an image head, that was not given.
     """
     recipe = RECIPES.get(name, Recipe(name))
     distance = workshop.distance(recipe.loss or "none")
     render = workshop.tuned_render() if name == TUNED else workshop.render
-    search = CodeSearch(render, distance, recipe.config, steps if recipe.loss else 0)
+    head = workshop.head_render if recipe.head else None
+    search = CodeSearch(render, distance, recipe.config, steps if recipe.loss else 0, head)
     facts: dict[str, Any] = {
         "name": name,
         "backend": workshop.backend,
@@ -136,6 +146,12 @@ def make_system(name: str, workshop: Workshop, steps: int) -> System:
     }
     if recipe.loss:
         facts |= {"loss": distance.name, "iterator": dataclasses.asdict(recipe.config)}
+    if head:
+        facts["head"] = {
+            "weights": workshop.digests["head"],
+            "size_px": head.size_px,
+            "steps": EARLY_STEPS,
+        }
     if name == TUNED:
         facts["tuned_generator"] = workshop.digests["tuned generator"]
     noise = None

@@ -38,7 +38,9 @@ class Watch:
         self._judge, self._progress = judge, progress
         self._measured, self._kept = {*measured, last}, {*kept, last}
         self._leg_start, self._best = 0, torch.inf
-        self._img: Image | None = None
+        self._by_head = False
+        self._draw: Callable[[], Image] | None = None
+        self._draw_best: Callable[[], Image] | None = None
         self._best_img: Image | None = None
         self._figures: Float[Tensor, " measures"] | None = None
         self._rows: dict[int, Float[Tensor, " measures"]] = {}
@@ -47,12 +49,24 @@ class Watch:
         self._start_s = 0.0
         self._since = time.perf_counter()
 
-    def see(self, render: Callable[..., Image]) -> Callable[..., Image]:
-        """Return the renderer, its last image remembered."""
+    def see(
+        self, render: Callable[..., Image], measured: Callable[..., Image] | None = None
+    ) -> Callable[..., Image]:
+        """Return the renderer, its last image remembered.
+
+        Args:
+            render: What the search sees.
+            measured: Renders what is measured, if that is something else.
+        """
 
         def seen(*args: Tensor) -> Tensor:
             img = render(*args)
-            self._img = img.detach()
+            if measured:
+                given = [arg.detach() for arg in args]
+                self._draw = lambda: measured(*given)
+            else:
+                kept = img.detach()
+                self._draw = lambda: kept
             return img
 
         return seen
@@ -70,19 +84,29 @@ class Watch:
     def on_step(self, report: StepReport) -> bool:
         """Take an evaluation, and have the run go on."""
         self._times.append(time.perf_counter() - self._since)
-        assert self._img is not None  # noqa: S101
-        if report.loss.item() < self._best or self._best_img is None:
-            self._best, self._best_img, self._figures = report.loss.item(), self._img, None
+        if self._by_head and not report.by_head:
+            self._best = torch.inf  # losses of the head's images do not compare
+        self._by_head = report.by_head
+        if report.loss.item() < self._best or self._draw_best is None:
+            self._best, self._draw_best = report.loss.item(), self._draw
+            self._best_img = self._figures = None
         step = self._leg_start + report.step
         if step in self._measured:
             if self._figures is None:
-                self._figures = self._judge(self._best_img)
+                self._figures = self._judge(self._draw_best_img())
             self._rows[step] = self._figures
         if step in self._kept:
-            self._images[step] = to_bytes(self._best_img)[0]
+            self._images[step] = to_bytes(self._draw_best_img())[0]
         self._progress()
         self._since = time.perf_counter()
         return True
+
+    @torch.no_grad()
+    def _draw_best_img(self) -> Image:
+        if self._best_img is None:
+            assert self._draw_best is not None  # noqa: S101
+            self._best_img = self._draw_best()
+        return self._best_img
 
     def record(self, ws: Float[Tensor, "1 num_ws w_dim"]) -> Record:
         """Return what was seen. The last evaluation of a run has no step behind it."""

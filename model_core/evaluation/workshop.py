@@ -15,7 +15,9 @@ from model_core.baselines import NoisyImages
 from model_core.distances import load_distance
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
+from model_core.fast_path import HeadRender
 from model_core.generators.contract import Generator
+from model_core.generators.image_head import ImageHead
 from model_core.iterator import Render
 from model_core.perceptual import Perceptual
 from model_core.rendering import SmallImages
@@ -32,12 +34,14 @@ class Workshop:
     Attributes:
         generator: Frozen, float32, on the CPU.
         networks: Embedding networks: "network" and the variants that were given.
-        digests: SHA-256 of "generator", of each network by its name and of "tuned generator".
+        digests: SHA-256 of "generator", of each network by its name, of "tuned generator" and of
+            "head".
         cache: Weights cache.
         trunks: Folder with torchvision's weights, or None.
         backend: compile is TorchInductor in bfloat16 and eager plain torch in float32, for
             generator and embedding network alike.
         tuned: Generator that was trained along with the network "mse-lpips-tuned", or None.
+        head: The generator's image head, or None.
         face_px: Side of the faces.
     """
 
@@ -48,6 +52,7 @@ class Workshop:
     trunks: Path | None = None
     backend: Backend = "compile"
     tuned: Generator | None = None
+    head: ImageHead | None = None
     face_px: int = FACE_PX
     _embedders: dict[str, Embed] = field(default_factory=dict)
 
@@ -60,6 +65,19 @@ class Workshop:
     def render(self) -> Render:
         """The generator's true output, brought to the faces' size by area; differentiable."""
         return self._run(SmallImages(self.generator, self.face_px, dtype=self.dtype))
+
+    @functools.cached_property
+    def head_render(self) -> HeadRender:
+        """The image head's small images, likewise.
+
+        Raises:
+            InvalidInputError: If no head was given.
+        """
+        if self.head is None:
+            raise InvalidInputError("the generator must have an image head, got none")
+        size_px = self.head.config.img_px
+        images = SmallImages(self.generator, size_px, self.head, self.dtype)
+        return HeadRender(self._run(images), size_px)
 
     def tuned_render(self) -> Render:
         """Render by the tuned generator.

@@ -27,7 +27,13 @@ def load_refiner(settings: Settings) -> "Refiner":
     """Load the refiner that the settings ask for."""
     from model_core.refiner import Refiner  # torch takes seconds to import
 
-    return Refiner.load(settings.cache, settings.device, settings.backend, settings.generator)
+    return Refiner.load(
+        settings.cache,
+        settings.device,
+        settings.backend,
+        settings.generator,
+        settings.image_head,
+    )
 
 
 def work(settings: Settings, url: str, refiner: "Refiner") -> None:

@@ -165,7 +165,7 @@ class Run:
     def _reason_to_stop(self, report: StepReport) -> Stop | None:
         if self._stopping():
             return "stopping"
-        if report.lpips.item() <= self._target_lpips:
+        if not report.by_head and report.lpips.item() <= self._target_lpips:
             return "target_lpips"
         return "time_budget" if self._ran_s >= self._time_budget_s else None
 

@@ -1,0 +1,120 @@
+"""The image head for the iterator's first steps: python benchmarks/fast_path.py [--photos DIR ...].
+
+From the embedding network's code, one face after the other, ways in turns; means over faces. The
+legs share Adam's moments; errors are of true output at 256 px, and the yardstick's rate is kept.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from tables import show
+from torch import Tensor
+from torch.nn import functional as F
+
+from model_core.checkpoints.layout import cache_folder, verified_path
+from model_core.evaluation.faces import photographs, public_faces, to_float
+from model_core.evaluation.systems import YARDSTICK
+from model_core.heap import keep_freed_memory
+from model_core.iterator import Iterator, IteratorState
+from model_core.loading import (
+    LANDMARKS,
+    load_embedding_network,
+    load_generator,
+    load_image_head,
+    load_stlpips,
+)
+from model_core.rendering import SmallImages
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))
+FACE_PX = 256
+
+
+class Rivals:
+    """The iterator through the image head, through true output, and the two judged."""
+
+    def __init__(self, cache: Path):
+        self.generator, fingerprint = load_generator(cache)
+        network = WEIGHTS / "embedding.safetensors"
+        self._network = load_embedding_network(network, cache, self.generator, fingerprint)
+        head = load_image_head(WEIGHTS / "image_head_128.safetensors", fingerprint)
+        self._head_px = head.config.img_px
+        self.render = torch.compile(SmallImages(self.generator, FACE_PX))
+        small = torch.compile(SmallImages(self.generator, self._head_px, head))
+        lpips = load_stlpips(cache)
+        self._head = Iterator(small, lpips, YARDSTICK)
+        self._true = Iterator(self.render, lpips, YARDSTICK)
+        self._vgg = load_stlpips(cache, "vgg")
+
+    @torch.no_grad()
+    def embed(self, face: Tensor) -> Tensor:
+        """Compute the code that all start from."""
+        with torch.autocast("cpu", torch.bfloat16):
+            ws: Tensor = self._network(face)
+        return ws.float()
+
+    def search(self, face: Tensor, ws: Tensor, head_steps: int, true_steps: int) -> Tensor:
+        """Do steps of both kinds and return the best code of the last kind."""
+        state = IteratorState.start(ws)
+        if head_steps:
+            self._head.run(state, F.adaptive_avg_pool2d(face, self._head_px), head_steps)
+        if head_steps and true_steps:
+            state.best_loss.fill_(torch.inf)  # of another size
+        if true_steps:
+            self._true.run(state, face, true_steps)
+        return state.best_ws
+
+    @torch.no_grad()
+    def judge(self, face: Tensor, ws: Tensor) -> tuple[float, float]:
+        """Return MSE and ST-LPIPS (VGG), which no way minimises."""
+        img = self.render(ws).clamp(-1, 1)
+        vgg = self._vgg.distance(self._vgg.features(img), self._vgg.features(face))
+        return (img - face).square().mean().item(), vgg.item()
+
+
+def main() -> None:
+    """Run the measurement from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, nargs="+", help="aligned; default: public faces")
+    parser.add_argument("--persons", type=Path, help="TSV with file and person")
+    parser.add_argument("--count", type=int, default=4)
+    parser.add_argument("--divide", type=int, default=1, help="all numbers of steps, by this")
+    options = parser.parse_args()
+    keep_freed_memory()
+    cache = cache_folder(None)
+    rivals = Rivals(cache)
+    if options.photos:
+        faces = to_float(photographs(options.photos, options.persons, options.count))
+    else:
+        drawn = public_faces(
+            rivals.generator, rivals.render, verified_path(cache, LANDMARKS), options.count
+        )
+        faces = to_float(drawn)
+    warm = rivals.embed(faces[:1])
+    rivals.search(faces[:1], warm, 1, 1)
+    rivals.judge(faces[:1], warm)
+    rows: list[dict[str, object]] = []
+    legs = [(head // options.divide, true // options.divide) for head, true in LEGS]
+    found = [[timed(rivals, face, *leg) for leg in legs] for face in faces.split(1)]
+    for leg, each in zip(legs, zip(*found, strict=True), strict=True):
+        mse, vgg, seconds = torch.tensor(each).mean(dim=0).tolist()
+        names = {"steps by the head": leg[0], "by true output": leg[1]}
+        rows.append(names | {"MSE": mse, "st-lpips-vgg": vgg, "seconds": seconds})
+    show("fast path photos" if options.photos else "fast path", rows)
+
+
+def timed(
+    rivals: Rivals, face: Tensor, head_steps: int, true_steps: int
+) -> tuple[float, float, float]:
+    """Search a face; return the errors and the seconds that it took."""
+    ws = rivals.embed(face)
+    started = time.perf_counter()
+    ws = rivals.search(face, ws, head_steps, true_steps)
+    took_s = time.perf_counter() - started
+    return *rivals.judge(face, ws), took_s
+
+
+if __name__ == "__main__":
+    main()

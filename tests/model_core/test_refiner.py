@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from model_core.iterator import Iterator, IteratorState
-from tests.model_core.tiny import SHAPE, Edges, tiny_generator, tiny_refiner
+from tests.model_core.tiny import CONFIG, SHAPE, Edges, tiny_generator, tiny_refiner
 
 TARGET = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
@@ -21,7 +21,7 @@ def test_a_face_of_bytes_is_matched_as_the_iterator_does(refiner):
     plain = Iterator(
         lambda ws: torch.nn.functional.adaptive_avg_pool2d(generator.synthesis(ws), 32),
         Edges(),
-        refiner._iterator.config,
+        CONFIG,
     ).run(IteratorState.start(start[None]), img, 4)
     assert torch.allclose(found.best_ws, plain.best_ws, atol=1e-5)
     assert found.step == 4

@@ -17,6 +17,7 @@ from model_core.rendering import SmallImages
 
 FINGERPRINT = "f" * 64
 SHAPE = (18, 512)
+CONFIG = IteratorConfig(lr=0.02)
 POISON = 90.0  # a code that reaches this ends the process that renders it
 
 
@@ -53,4 +54,4 @@ def tiny_refiner(step_s=0.0):
         time.sleep(step_s)
         return images(ws)
 
-    return Refiner(render, Edges(), FINGERPRINT, config=IteratorConfig(lr=0.02))
+    return Refiner(render, Edges(), FINGERPRINT, config=CONFIG)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from model_core.errors import InvalidInputError
 from model_core.loading import load_stlpips
-from model_core.lpips_package import PackageLPIPS
 from model_core.perceptual import Perceptual
 from model_core.trunks import find_trunk
 from model_core.vgg_features import VggFeatures
@@ -30,12 +29,19 @@ def _vgg_features(cache: Path, trunks: Path | None) -> Perceptual:
     return VggFeatures.shift_tolerant(load_stlpips(cache, "vgg"))
 
 
+def _lpips(trunk: str, trunks: Path | None) -> Perceptual:
+    # Where networks are trained, the package may be missing.
+    from model_core.lpips_package import PackageLPIPS
+
+    return PackageLPIPS(trunk, find_trunk(trunk, trunks))
+
+
 DISTANCES: dict[str, Callable[[Path, Path | None], Perceptual]] = {
     "st-lpips-alex": lambda cache, _: load_stlpips(cache, "alex"),
     "st-lpips-vgg": lambda cache, _: load_stlpips(cache, "vgg"),
     "vgg-features": _vgg_features,
-    "lpips-alex": lambda _, trunks: PackageLPIPS("alex", find_trunk("alex", trunks)),
-    "lpips-vgg": lambda _, trunks: PackageLPIPS("vgg", find_trunk("vgg", trunks)),
+    "lpips-alex": lambda _, trunks: _lpips("alex", trunks),
+    "lpips-vgg": lambda _, trunks: _lpips("vgg", trunks),
     "none": lambda _cache, _trunks: NoDistance(),
 }
 

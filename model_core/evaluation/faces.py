@@ -8,7 +8,6 @@ from jaxtyping import Float, UInt8
 from skimage.data import astronaut
 from torch import Tensor
 
-from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
@@ -49,6 +48,9 @@ def public_faces(generator: Generator, render: Render, landmarks: Path, count: i
 
 def portrait(landmarks: Path) -> UInt8[Tensor, "1 3 size size"]:
     """Return NASA's portrait of Eileen Collins, aligned: in the public domain, in scikit-image."""
+    # Brings dlib, which may be missing where photographs are given.
+    from model_core.alignment.ffhq import FaceAligner
+
     photo = astronaut()  # type: ignore[no-untyped-call]
     aligned = FaceAligner(landmarks).crop(photo, size=PHOTO_PX)
     return torch.from_numpy(aligned.image.copy()).permute(2, 0, 1)[None]

@@ -17,16 +17,16 @@ import torch
 from model_core.backends import can_compile
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder, verified_path
-from model_core.distances import load_distance
 from model_core.errors import WplusError
 from model_core.evaluation.bench import Bench
 from model_core.evaluation.faces import Faces, photographs, public_faces
-from model_core.evaluation.judge import Judge
+from model_core.evaluation.judge import Describe, Judge
 from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
 from model_core.evaluation.workshop import Workshop
 from model_core.heap import keep_freed_memory
 from model_core.loading import (
+    DEFAULT_IDENTITY,
     LANDMARKS,
     load_embedding_network,
     load_generator,
@@ -34,7 +34,6 @@ from model_core.loading import (
     load_image_head,
     load_tuned_generator,
 )
-from model_core.perceptual import Perceptual
 from model_core.trunks import TRUNKS
 
 ALL = "all"
@@ -45,6 +44,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     options.variant = dict(options.variant)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device must be one that torch finds, got cuda")
     if (TUNED in options.variant) != (options.tuned_generator is not None):
         parser.error(f"--tuned-generator must be given with --variant {TUNED}=FILE, got one alone")
     options.head_weights = options.head_weights or _default_head(options.generator)
@@ -85,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--recogniser", nargs="+", default=[], help="names of converted ones: further columns")
     add("--trunks", type=Path, help="folder with torchvision's weights, for LPIPS and its like")
     add(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="where networks and measures run; default cuda where there is a GPU",
+    )
+    add(
         "--backend",
         choices=("auto", "eager", "compile"),
         default="auto",
@@ -96,16 +103,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace, cache: Path) -> str:
     """Run all methods asked for and return the report."""
+    torch.backends.cudnn.allow_tf32 = False  # float32 means the same as on a CPU
     workshop = _workshop(options, cache)
     names = [*options.methods, *options.variant]
     systems = [make_system(name, workshop, options.steps) for name in names]
     faces = _faces(options, cache, workshop)
-    judge = Judge(
-        load_identity(cache).descriptor,
-        _distances(cache, options.trunks),
-        {name: load_identity(cache, name).descriptor for name in options.recogniser},
-    )
-    records = Bench(faces, judge, options.out / "records", options.iterator_count).run(systems)
+    judge = _judge(options, cache, workshop)
+    bench = Bench(faces, judge, options.out / "records", options.iterator_count, options.device)
+    records = bench.run(systems)
     settings = _settings(options, workshop, len(faces))
     return write_report(Findings(faces, records, judge.measures, settings, workshop), options.out)
 
@@ -124,7 +129,9 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
     if options.head_weights:
         head = load_image_head(options.head_weights, fingerprint)
         digests["head"] = file_digest(options.head_weights)
-    compiles = options.backend == "compile" or (options.backend == "auto" and can_compile("cpu"))
+    compiles = options.backend == "compile" or (
+        options.backend == "auto" and can_compile(options.device)
+    )
     return Workshop(
         generator,
         {
@@ -137,6 +144,7 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
         "compile" if compiles else "eager",
         tuned,
         head,
+        options.device,
     )
 
 
@@ -149,18 +157,31 @@ def _faces(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Face
     if options.photos:
         return photographs(options.photos, options.persons, options.count)
     landmarks = verified_path(cache, LANDMARKS)
-    return public_faces(workshop.generator, workshop.render, landmarks, options.count)
+    return public_faces(
+        workshop.generator,
+        lambda ws: workshop.render(ws.to(workshop.device)).cpu(),
+        landmarks,
+        options.count,
+    )
 
 
-def _distances(cache: Path, trunks: Path | None) -> list[Perceptual]:
+def _judge(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Judge:
     names = ["st-lpips-alex", "st-lpips-vgg"]
-    if trunks:
+    if options.trunks:
         names += [
             f"lpips-{trunk}"
             for trunk, (stem, _) in TRUNKS.items()
-            if [*trunks.glob(f"{stem}-*.pth")]
+            if [*options.trunks.glob(f"{stem}-*.pth")]
         ]
-    return [load_distance(name, cache, trunks) for name in names]
+
+    def describe(name: str) -> Describe:
+        return load_identity(cache, name).to(workshop.device).descriptor
+
+    return Judge(
+        describe(DEFAULT_IDENTITY),
+        [workshop.distance(name) for name in names],
+        {name: describe(name) for name in options.recogniser},
+    )
 
 
 def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> dict[str, object]:
@@ -170,6 +191,7 @@ def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> di
         "faces for methods that search": min(count, options.iterator_count),
         "steps": options.steps,
         "backend": f"{workshop.backend}, {str(workshop.dtype).removeprefix('torch.')}",
+        "device": workshop.device_name,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,

@@ -31,10 +31,11 @@ class Bench:
         judge: Measures.
         folder: Where records are kept.
         few: How many of the first faces the systems that search get.
+        device: Where the systems and the judge run.
     """
 
-    def __init__(self, faces: Faces, judge: Judge, folder: Path, few: int):
-        self.faces, self.judge = faces, judge
+    def __init__(self, faces: Faces, judge: Judge, folder: Path, few: int, device: str = "cpu"):
+        self.faces, self.judge, self._device = faces, judge, device
         self._folder, self._few = folder, min(few, len(faces))
 
     def run(self, systems: Sequence[System]) -> Records:
@@ -65,7 +66,7 @@ class Bench:
         if record := load_record(path, key):
             progress(system.steps + 1)
             return record
-        img = to_float(face[None])
+        img = to_float(face[None]).to(self._device)
         if system.name not in warm:
             _warm_up(system, self.judge, img)
             warm.add(system.name)

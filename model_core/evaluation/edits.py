@@ -47,7 +47,7 @@ def draw_merges(faces: Faces, network: EmbeddingNetwork, render: Render, path: P
 def draw_colorizations(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
     """Give grey faces (rows) the fine rows of coloured ones (columns) (figure 10)."""
     some = faces[:GRID_FACES]
-    luma = torch.tensor(LUMA).view(3, 1, 1)
+    luma = torch.tensor(LUMA, device=some.device).view(3, 1, 1)
     grey = (some.float() * luma).sum(1, keepdim=True).expand_as(some).round().byte()
     colours = [network(x[None]) for x in to_float(some)]
     blank = torch.full_like(some[0], 255)

@@ -67,6 +67,11 @@ class FaceJudge:
         self._features = [distance.features(face) for distance in distances]
         self._descriptor = describe(face)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the face lies, and so the images."""
+        return self._face.device
+
     @torch.no_grad()
     def __call__(self, img: Face) -> Float[Tensor, " figures"]:
         """Return the figures of an image, clamped to [-1, 1] first."""

@@ -106,11 +106,12 @@ def _edits(found: Findings, out: Path) -> dict[str, str]:
     if "network" not in found.records or len(found.faces) < 2:
         return {}
     network, render = found.workshop.network("network"), found.workshop.render
-    draw_morphs(found.faces, network, render, out / "figure8.jpg")
-    draw_colorizations(found.faces, network, render, out / "figure10.jpg")
+    faces = found.faces.to(found.workshop.device)
+    draw_morphs(faces, network, render, out / "figure8.jpg")
+    draw_colorizations(faces, network, render, out / "figure10.jpg")
     titles = {"figure8.jpg": "Figure 8: morphs", "figure10.jpg": "Figure 10: colorization"}
     if network.config.disentangled:
-        draw_merges(found.faces, network, render, out / "figure9.jpg")
+        draw_merges(faces, network, render, out / "figure9.jpg")
         titles["figure9.jpg"] = "Figure 9: identity of the column, attributes of the row"
     return titles
 

@@ -74,7 +74,7 @@ def draw_grid(
         draw.text((size * (j + 0.5), TITLE_PX / 2), title, "black", font, anchor="mm")
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
-            pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+            pixels = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
             canvas.paste(Image.fromarray(pixels), (size * j, TITLE_PX + size * i))
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path, quality=90)

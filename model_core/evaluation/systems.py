@@ -146,6 +146,8 @@ def make_system(name: str, workshop: Workshop, steps: int) -> System:
     }
     if recipe.loss:
         facts |= {"loss": distance.name, "iterator": dataclasses.asdict(recipe.config)}
+    if workshop.device != "cpu":  # the CPU's keep the keys that they have
+        facts["device"] = workshop.device_name
     if head:
         facts["head"] = {
             "weights": workshop.digests["head"],
@@ -164,9 +166,9 @@ def make_system(name: str, workshop: Workshop, steps: int) -> System:
 
 def _start(name: str, workshop: Workshop) -> Callable[[Face, int], Code]:
     if name == "mean":
-        code = mean_code(workshop.generator)
+        code = mean_code(workshop.generator).to(workshop.device)
         return lambda _face, _index: code
     if name == "random":
-        return lambda _face, index: random_code(workshop.generator, index)
+        return lambda _face, index: random_code(workshop.generator, index).to(workshop.device)
     embed = workshop.embedder(name)
     return lambda face, _index: embed(face)

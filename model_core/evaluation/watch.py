@@ -16,6 +16,13 @@ from model_core.iterator import StepReport
 Image = Float[Tensor, "1 3 height width"]
 
 
+def read_clock(device: torch.device) -> float:
+    """Return the time in seconds when a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 class Watch:
     """Collects a record while a system works on one face.
 
@@ -47,7 +54,7 @@ class Watch:
         self._images: dict[int, Tensor] = {}
         self._times: list[float] = []
         self._start_s = 0.0
-        self._since = time.perf_counter()
+        self._since = self._now()
 
     def see(
         self, render: Callable[..., Image], measured: Callable[..., Image] | None = None
@@ -73,17 +80,17 @@ class Watch:
 
     def started(self) -> None:
         """Note that the start's code is there."""
-        self._start_s = time.perf_counter() - self._since
-        self._since = time.perf_counter()
+        self._start_s = self._now() - self._since
+        self._since = self._now()
 
     def next_leg(self, steps: int) -> None:
         """Begin another search after some steps: its losses are not comparable."""
         self._leg_start, self._best = steps, torch.inf
-        self._since = time.perf_counter()
+        self._since = self._now()
 
     def on_step(self, report: StepReport) -> bool:
         """Take an evaluation, and have the run go on."""
-        self._times.append(time.perf_counter() - self._since)
+        self._times.append(self._now() - self._since)
         if self._by_head and not report.by_head:
             self._best = torch.inf  # losses of the head's images do not compare
         self._by_head = report.by_head
@@ -98,8 +105,11 @@ class Watch:
         if step in self._kept:
             self._images[step] = to_bytes(self._draw_best_img())[0]
         self._progress()
-        self._since = time.perf_counter()
+        self._since = self._now()
         return True
+
+    def _now(self) -> float:
+        return read_clock(self._judge.device)
 
     @torch.no_grad()
     def _draw_best_img(self) -> Image:
@@ -109,14 +119,14 @@ class Watch:
         return self._best_img
 
     def record(self, ws: Float[Tensor, "1 num_ws w_dim"]) -> Record:
-        """Return what was seen. The last evaluation of a run has no step behind it."""
+        """Return what was seen, on the CPU. The last evaluation of a run has no step behind it."""
         steps = self._times[:-1]
         return Record(
             steps=list(self._rows),
-            figures=torch.stack(list(self._rows.values())),
+            figures=torch.stack(list(self._rows.values())).cpu(),
             marks=list(self._images),
-            images=torch.stack(list(self._images.values())),
-            ws=ws,
+            images=torch.stack(list(self._images.values())).cpu(),
+            ws=ws.cpu(),
             start_s=self._start_s,
             step_s=statistics.median(steps) if steps else 0.0,
             total_s=self._start_s + sum(steps),

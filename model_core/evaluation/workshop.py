@@ -33,7 +33,8 @@ class Workshop:
 
     Attributes:
         generator: Frozen, float32, on the CPU.
-        networks: Embedding networks: "network" and the variants that were given.
+        networks: Embedding networks: "network" and the variants that were given; moved to the
+            device when they are handed out.
         digests: SHA-256 of "generator", of each network by its name, of "tuned generator" and of
             "head".
         cache: Weights cache.
@@ -42,6 +43,7 @@ class Workshop:
             generator and embedding network alike.
         tuned: Generator that was trained along with the network "mse-lpips-tuned", or None.
         head: The generator's image head, or None.
+        device: "cpu" or a CUDA device, where all that is handed out runs.
         face_px: Side of the faces.
     """
 
@@ -53,6 +55,7 @@ class Workshop:
     backend: Backend = "compile"
     tuned: Generator | None = None
     head: ImageHead | None = None
+    device: str = "cpu"
     face_px: int = FACE_PX
     _embedders: dict[str, Embed] = field(default_factory=dict)
 
@@ -60,6 +63,11 @@ class Workshop:
     def dtype(self) -> torch.dtype:
         """What the generator computes in."""
         return torch.bfloat16 if self.backend == "compile" else torch.float32
+
+    @property
+    def device_name(self) -> str:
+        """What the device is: "cpu", or the GPU's model."""
+        return self.device if self.device == "cpu" else torch.cuda.get_device_name(self.device)
 
     @functools.cached_property
     def render(self) -> Render:
@@ -92,11 +100,11 @@ class Workshop:
     def noisy_images(self) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
         """Return what renders codes with noise, and the generator's own noise."""
         images = NoisyImages(self.generator, self.face_px, self.dtype)
-        return self._run(images), images.own
+        return self._run(images), images.own.to(self.device)
 
     def distance(self, name: str) -> Perceptual:
         """Load a perceptual distance."""
-        return load_distance(name, self.cache, self.trunks)
+        return load_distance(name, self.cache, self.trunks).to(self.device)
 
     def network(self, name: str) -> EmbeddingNetwork:
         """Return a network by name.
@@ -107,7 +115,7 @@ class Workshop:
         if name not in self.networks:
             given = sorted(self.networks)
             raise InvalidInputError(f"the network {name} must be given, got {given}")
-        return self.networks[name]
+        return self.networks[name].to(self.device)
 
     def embedder(self, name: str) -> Embed:
         """Return one forward pass of a network, one face at a time."""
@@ -118,13 +126,15 @@ class Workshop:
     def _embedder(self, name: str) -> Embed:
         network = copy.deepcopy(self.network(name))
         run = self._run(network.to(memory_format=torch.channels_last))
+        kind = torch.device(self.device).type
 
         @torch.no_grad()
         def embed(face: Tensor) -> Tensor:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.backend == "compile"):
+            with torch.autocast(kind, torch.bfloat16, enabled=self.backend == "compile"):
                 return run(face)
 
         return embed
 
     def _run(self, network: torch.nn.Module) -> Callable[..., Tensor]:
+        network = network.to(self.device)
         return torch.compile(network) if self.backend == "compile" else network

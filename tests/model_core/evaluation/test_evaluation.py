@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from model_core.evaluation.__main__ import main
 
@@ -12,7 +13,7 @@ def test_the_network_beats_the_mean_code_on_faces_that_anyone_can_make(
     cache, network_file, tmp_path, capsys
 ):
     out = tmp_path / "out"
-    flags = ["--network", str(network_file), "--count", "3"]
+    flags = ["--network", str(network_file), "--count", "3", "--device", "cpu"]
     # The compiler cannot read functions whose shapes are checked.
     assert main([*flags, "--backend", "eager", "--out", str(out)], cache) == 0
     systems = json.loads((out / "results.json").read_text())["systems"]
@@ -38,9 +39,11 @@ def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
         (["--variant", "mse-lpips-tuned=f"], "--tuned-generator must be given with"),
         (["--variant", "better=f"], "must be NAME=FILE"),
         (["--steps", "0"], "must be a whole number from 1 on, got 0"),
+        (["--device", "cuda"], "--device must be one that torch finds, got cuda"),
     ],
 )
-def test_flags_that_cannot_be_are_refused(flags, told, tmp_path, capsys):
+def test_flags_that_cannot_be_are_refused(flags, told, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
         main(["--methods", "mean", "--out", str(tmp_path), *flags], tmp_path)
     assert told in capsys.readouterr().err

@@ -1,10 +1,12 @@
+import copy
+
 import pytest
 import torch
 
 from model_core.errors import InvalidInputError
 from model_core.evaluation.faces import to_bytes, to_float
 from model_core.evaluation.systems import METHODS, VARIANTS, make_system
-from model_core.evaluation.watch import Watch
+from model_core.evaluation.watch import Watch, read_clock
 from model_core.evaluation.workshop import Workshop
 
 STEPS = 2
@@ -64,6 +66,42 @@ def test_what_a_result_depends_on_is_told(workshop):
     assert iterator["iterator"]["lr"] == 0.05
     assert make_system("image2stylegan", workshop, 5).facts["loss"] == "st-vgg-features"
     assert make_system("network", workshop, 5).facts["weights"] == ["generator", "network"]
+
+
+@pytest.fixture
+def elsewhere(workshop, generator, cache, monkeypatch):
+    """A workshop on a device without numbers, in place of a GPU."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Some GPU")
+    networks = {"network": copy.deepcopy(workshop.network("network"))}
+    digests = {"generator": "g", "network": "n"}
+    return Workshop(generator, networks, digests, cache, None, "eager", device="meta", face_px=64)
+
+
+def test_all_of_a_system_is_on_the_workshops_device(elsewhere):
+    system = make_system("image2stylegan++", elsewhere, 1)
+    random = make_system("iterator-from-random", elsewhere, 1)
+    face = torch.zeros(1, 3, 64, 64)
+    assert random.start(face, 0).device.type == "meta"
+    ws = system.start(face, 0)
+    img = system.search.render(ws)
+    noisy = system.noise.images(ws, system.noise.own[None, None])
+    for found in (ws, img, noisy, *system.search.distance.features(img)):
+        assert found.device.type == "meta"
+    assert next(elsewhere.network("network").parameters()).device.type == "meta"
+
+
+def test_a_result_of_one_device_is_not_taken_for_anothers(elsewhere, workshop):
+    assert make_system("mean", elsewhere, 1).facts["device"] == "Some GPU"
+    assert "device" not in make_system("mean", workshop, 1).facts
+
+
+def test_the_clock_is_read_when_a_gpu_has_finished(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    read_clock(torch.device("cpu"))
+    assert not waited
+    read_clock(torch.device("cuda"))
+    assert waited == [torch.device("cuda")]
 
 
 def test_a_missing_network_is_told(workshop, generator, cache):

@@ -133,9 +133,9 @@ class Assembly:
         if config.sensitivity_weight:
             stored = self._run / "sensitivity.safetensors"
             if self._team.leads:
-                load_or_sample(stored, generator, self.fingerprint, config)
+                load_or_sample(stored, generator, self.fingerprint, config, self._device)
             self._team.wait()
-            gradients = load_or_sample(stored, generator, self.fingerprint, config)
+            gradients = load_or_sample(stored, generator, self.fingerprint, config, self._device)
         lpips = load_stlpips(self._options.cache, "alex").to(torch.bfloat16)
         sensitivity = SensitivityLoss(gradients)
         return Objective(config, style, sensitivity, generator.w_std, images, lpips)

@@ -1,35 +1,66 @@
-"""Changes to input images that leave their code as it is: light, colour, poor quality."""
+"""Changes to training images, as photographs differ from generated ones and from each other."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+Images = Float[Tensor, "batch 3 size size"]
 
-def augment(
-    img: Float[Tensor, "batch 3 size size"],
-    jitter: float,
-    degrade_share: float,
-    random: torch.Generator,
-) -> Float[Tensor, "batch 3 size size"]:
-    """Change images as photographs differ from generated ones.
+
+def augment(img: Images, jitter: float, degrade_share: float, random: torch.Generator) -> Images:
+    """Change inputs in ways that leave their code as it is: light, colour, poor quality.
 
     Args:
-        img: Images in [-1, 1].
+        img: Images in [-1, 1], on any device.
         jitter: Largest relative change of brightness, contrast and each channel's gain.
         degrade_share: Share of images brought to half or a quarter of the resolution and back,
             with noise on top.
-        random: Source of randomness.
+        random: Source of randomness, on the CPU.
     """
-    batch = len(img)
-    gain = 1 + jitter * (2 * torch.rand(batch, 1, 1, 1, generator=random) - 1)
-    tint = 1 + jitter / 3 * (2 * torch.rand(batch, 3, 1, 1, generator=random) - 1)
-    shift = jitter * (2 * torch.rand(batch, 1, 1, 1, generator=random) - 1)
-    poor = torch.rand(batch, generator=random) < degrade_share
+    batch, device = len(img), img.device
+    gain = 1 + jitter * _spread((batch, 1, 1, 1), random)
+    tint = 1 + jitter / 3 * _spread((batch, 3, 1, 1), random)
+    shift = jitter * _spread((batch, 1, 1, 1), random)
+    (poor,) = (torch.rand(batch, generator=random) < degrade_share).nonzero(as_tuple=True)
     factor = 2 if torch.rand((), generator=random) < 0.5 else 4
-    if poor.any():
+    if len(poor):
+        poor = poor.to(device)
         small = F.avg_pool2d(img[poor], factor)
         grain = 0.03 * torch.randn(small.shape, generator=random)
-        large = F.interpolate(small + grain, img.shape[-1], mode="bilinear")
+        large = F.interpolate(small + grain.to(device), img.shape[-1], mode="bilinear")
         img = img.index_put((poor,), large)
-    return (img * gain * tint + shift).clamp(-1, 1)
+    return (img * (gain * tint).to(device) + shift.to(device)).clamp(-1, 1)
+
+
+def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Images:
+    """Make other photographs of photographs, which have other codes.
+
+    Args:
+        img: Images in [-1, 1], on any device.
+        light: Largest relative change of brightness, contrast and saturation; a third of it of each
+            channel's gain.
+        warp: Largest turn in radians, relative change of size, and shift in half sides.
+        random: Source of randomness, on the CPU.
+    """
+    batch, device = len(img), img.device
+    gain = 1 + light * _spread((batch, 1, 1, 1), random)
+    tint = 1 + light / 3 * _spread((batch, 3, 1, 1), random)
+    shift = light * _spread((batch, 1, 1, 1), random)
+    colour = 1 + light * _spread((batch, 1, 1, 1), random)
+    turn, size, x, y = (warp * _spread((4, batch), random)).unbind()
+    cos, sin = (1 + size) * turn.cos(), (1 + size) * turn.sin()
+    matrix = torch.stack([cos, -sin, x, sin, cos, y], dim=1).reshape(batch, 2, 3)
+    if light:
+        grey = img.mean(dim=1, keepdim=True)
+        img = grey + colour.to(device) * (img - grey)
+        img = (img * (gain * tint).to(device) + shift.to(device)).clamp(-1, 1)
+    if warp:
+        grid = F.affine_grid(matrix.to(device), list(img.shape), align_corners=False)
+        img = F.grid_sample(img, grid, padding_mode="reflection", align_corners=False)
+    return img
+
+
+def _spread(shape: tuple[int, ...], random: torch.Generator) -> Tensor:
+    """Draw evenly from -1 to 1."""
+    return 2 * torch.rand(shape, generator=random) - 1

@@ -50,6 +50,8 @@ class TrainConfig:
         window: Newest pairs from which a step draws.
         jitter: Largest relative change of brightness, contrast and colour of an input.
         degrade_share: Share of inputs that are blurred or rescaled, as poor photos are.
+        photo_light: Largest relative change of light and colour of a photograph and its target.
+        photo_warp: Largest turn in radians, change of size and shift in half sides of both.
         style_weight: Weight of the style error of codes.
         influence_samples: Codes by which the rows' influence on the image is measured.
         latent_weight: Weight of the plain latent error of codes, lambda 3 of the paper.
@@ -101,6 +103,8 @@ class TrainConfig:
     window: int = 8192
     jitter: float = 0.1
     degrade_share: float = 0.3
+    photo_light: float = 0.0
+    photo_warp: float = 0.0
     style_weight: float = 1.0
     influence_samples: int = 4
     latent_weight: float = 0.1
@@ -146,6 +150,11 @@ class TrainConfig:
         if not 0 <= self.generated_share <= 1:
             raise InvalidInputError(
                 f"generated_share must be within 0 and 1, got {self.generated_share}"
+            )
+        if (self.photo_light or self.photo_warp) and self.supervision != "photo":
+            raise InvalidInputError(
+                "photo_light and photo_warp must be 0 where the iterator teaches, whose cache "
+                f"knows each photo as it is, got {self.photo_light} and {self.photo_warp}"
             )
         if self.tune_identity and not self.disentangled:
             raise InvalidInputError("tune_identity must be false without disentangled, got true")

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     generator, fingerprint = load_generator(cache)
     if not isinstance(generator, MobileStyleGAN):
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     head = ImageHead.above(generator, options.blocks)
     if options.start:
         head.load_state_dict({k: v.float() for k, v in load_network(options.start)[0].items()})
+    head.to(options.device)
+    generator.to(options.device)
     figure = fit(head, generator, options.pairs, options.steps, options.batch, options.lr)
     about = {
         "name": options.out.stem,
@@ -67,8 +70,8 @@ def fit(
     """Fit a head to rendered pairs by Adam on MSE, in place.
 
     Args:
-        head: What is fitted.
-        generator: Whose features it reads; frozen, turned to bfloat16.
+        head: What is fitted, where it lies.
+        generator: Whose features it reads, on the same device; frozen, turned to bfloat16.
         pairs: Folder of a pretraining run; its first 64 pairs are held out.
         steps: Optimiser steps.
         batch: Pairs a step.
@@ -79,6 +82,7 @@ def fit(
     """
     ring = PairRing.open(pairs)
     held_img, held_ws = ring.read(range(VALIDATION_PAIRS))
+    device = head.to_img.weight.device
     render = _render(head, generator)
     optimizer = torch.optim.Adam(head.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=0.1)
@@ -87,14 +91,16 @@ def fit(
     for step in (bar := tqdm(range(steps), unit="step")):
         random = seeded(0, "head", step)
         img, ws = ring.draw(VALIDATION_PAIRS, min(ring.count, ring.slots), batch, random)
-        loss = F.mse_loss(render(ws), F.adaptive_avg_pool2d(to_float(img), size))
+        wanted = F.adaptive_avg_pool2d(to_float(img.to(device)), size)
+        loss = F.mse_loss(render(ws.to(device)), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         bar.set_postfix(psnr=f"{(4 / loss).log10().item() * 10:.2f}")
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
-            rendered = torch.cat([render(chunk).detach() for chunk in held_ws.split(batch)])
+            chunks = held_ws.to(device).split(batch)
+            rendered = torch.cat([render(chunk).detach().cpu() for chunk in chunks])
             figure = psnr(rendered, held).mean().item()
             minutes = (time.monotonic() - started) / 60
             tqdm.write(f"step {step + 1}: {figure:.2f} dB on held-out pairs, {minutes:.1f} min")
@@ -116,7 +122,7 @@ def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Te
     def render(ws: Tensor) -> Tensor:
         with torch.no_grad():
             features = lower(ws)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(ws.device.type, torch.bfloat16):
             img: Tensor = upper(features, ws)
         return img.float()
 

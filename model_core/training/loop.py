@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
-from model_core.training.augmentation import augment
+from model_core.training.augmentation import augment, vary
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.config import TrainConfig
 from model_core.training.objective import Objective
@@ -59,7 +59,7 @@ class Batch:
     """What this process trains on in a step: the pairs of its shards, then their photographs.
 
     Attributes:
-        x: What the network reads, 256 px in [-1, 1].
+        x: What the network reads, 256 px in [-1, 1], on the device.
         img: The same without augmentation: what it shall make.
         ws: Codes of the pairs.
         photos: Photographs by shard.
@@ -180,7 +180,7 @@ class Training:
             group["lr"] = part.lr * rate_share(config, step)
         self._train_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.amp):
-            predicted = self._parallel(batch.x.to(self.device))
+            predicted = self._parallel(batch.x)
         terms, figures = self._judge(predicted.float(), batch)
         self.optimizer.zero_grad()
         self.objective.total(terms).backward()
@@ -221,7 +221,10 @@ class Training:
         count = config.photos_per_shard
         photos = {k: shard.stream.draw(step, count) for k, shard in self.photos.items()}
         images |= {f"photos-{k}": batch.img for k, batch in photos.items()}
-        floats = {name: to_float(img) for name, img in images.items()}
+        floats = {name: to_float(img.to(self.device)) for name, img in images.items()}
+        for name in (f"photos-{k}" for k in photos):
+            random = seeded(config.seed, f"vary-{name}", step)
+            floats[name] = vary(floats[name], config.photo_light, config.photo_warp, random)
         changed = [self._augment(img, f"augment-{name}", step) for name, img in floats.items()]
         return Batch(torch.cat(changed), torch.cat([*floats.values()]), torch.cat(codes), photos)
 
@@ -243,7 +246,7 @@ class Training:
         """
         config = self.config
         pairs = len(batch.ws)
-        target = F.adaptive_avg_pool2d(batch.img[pairs:].to(self.device), config.loss_px)
+        target = F.adaptive_avg_pool2d(batch.img[pairs:], config.loss_px)
         taught = predicted[pairs:]
         codes = [batch.ws.to(self.device)]
         figures: dict[str, float] = {}

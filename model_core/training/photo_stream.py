@@ -1,7 +1,9 @@
 """Batches of training photographs: each photo in two orientations, each with a slot of its own."""
 
 import hashlib
+import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +13,9 @@ from torch import Tensor
 from model_core.errors import InvalidInputError
 from model_core.training.pairs import seeded
 from model_core.training.photos import Photos
+
+AHEAD = 8
+"""Steps whose photos are read before they are asked for, so that a GPU need not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class PhotoStream:
         self._digests = list(digests)
         self._photos = Photos(self._files)
         self._odds = torch.tensor(odds)
+        self._readers = ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1))
+        self._coming: dict[tuple[int, int], Future[PhotoBatch]] = {}
 
     def __len__(self) -> int:
         return len(self._files)
@@ -79,7 +86,17 @@ class PhotoStream:
         return [f"{digest}/{side}" for digest in self._digests for side in ("plain", "flipped")]
 
     def draw(self, step: int, count: int) -> PhotoBatch:
-        """Draw photos with replacement; a function of the step alone."""
+        """Draw photos with replacement; a function of the step alone.
+
+        Those of the steps that follow are read meanwhile.
+        """
+        wanted = [(later, count) for later in range(step, step + AHEAD)]
+        self._coming = {
+            key: self._coming.get(key) or self._readers.submit(self._draw, *key) for key in wanted
+        }
+        return self._coming.pop(wanted[0]).result()
+
+    def _draw(self, step: int, count: int) -> PhotoBatch:
         random = seeded(self._seed, f"photos-{self._shard}", step)
         index = torch.multinomial(self._odds, count, replacement=True, generator=random)
         flipped = torch.rand(count, generator=random) < 0.5

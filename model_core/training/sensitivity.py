@@ -24,7 +24,7 @@ FAMILY = "sensitivity"
 
 
 def sample_gradients(
-    generator: Generator, config: TrainConfig
+    generator: Generator, config: TrainConfig, device: torch.device
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Sample g = J' v at random codes, for the image at 64 px by area, scaled so that the mean of
     (g . delta)^2 is the MSE on [-1, 1].
@@ -33,9 +33,10 @@ def sample_gradients(
         generator: Frozen, on the CPU.
         config: sensitivity_samples (each gradient is at a code of its own), seed, compile and the
             sampling of codes are read.
+        device: Where to compute.
     """
     network = copy.deepcopy(generator)
-    network.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def project(ws: Tensor, v: Tensor) -> Tensor:
         img = F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), PIXELS)
@@ -49,13 +50,13 @@ def sample_gradients(
             ws = sample_codes(generator, config, 1, random)
         ws.requires_grad_(True)
         v = torch.randn(1, 3, PIXELS, PIXELS, generator=random) / (3 * PIXELS * PIXELS) ** 0.5
-        (gradient,) = torch.autograd.grad(run(ws, v), ws)
+        (gradient,) = torch.autograd.grad(run(ws.to(device), v.to(device)), ws)
         gradients.append(gradient[0])
     return torch.stack(gradients)
 
 
 def load_or_sample(
-    path: Path, generator: Generator, fingerprint: str, config: TrainConfig
+    path: Path, generator: Generator, fingerprint: str, config: TrainConfig, device: torch.device
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Read gradients from a file, or sample them and write it.
 
@@ -64,13 +65,14 @@ def load_or_sample(
         generator: Frozen, on the CPU.
         fingerprint: Of the generator's weights.
         config: As in sample_gradients.
+        device: Where to sample.
 
     Raises:
         ModelMismatchError: If the file's belong to another generator.
         CheckpointError: If the file does not hold as many as asked for, shaped like codes.
     """
     if not path.exists():
-        gradients = sample_gradients(generator, config)
+        gradients = sample_gradients(generator, config, device)
         about = {"name": path.stem, "family": FAMILY, "generator": fingerprint}
         save_network(path, {"gradients": gradients}, about)
     tensors, sidecar = load_network(path)

@@ -1,6 +1,6 @@
 import torch
 
-from model_core.training.augmentation import augment
+from model_core.training.augmentation import augment, vary
 from model_core.training.pairs import seeded
 
 
@@ -26,3 +26,29 @@ def test_the_same_randomness_makes_the_same_images():
     img = torch.rand(4, 3, 32, 32)
     first, second = (augment(img, 0.1, 0.5, seeded(0, "step", 1)) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_photograph_that_nothing_varies_stays_as_it_is():
+    img = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert torch.equal(vary(img, 0.0, 0.0, seeded(0, "step", 0)), img)
+
+
+def test_a_photograph_is_turned_scaled_and_shifted_within_its_bound():
+    ramp = torch.linspace(-1, 1, 64).expand(16, 3, 64, 64)  # each pixel says its place
+    out = vary(ramp, 0.0, 0.05, seeded(0, "step", 0))
+    inside = (slice(None), slice(None), slice(8, 56), slice(8, 56))
+    assert 0.01 < (out - ramp)[inside].abs().max() <= 3 * 0.05
+    assert (out - ramp).mean(dim=(1, 2, 3)).std() > 0.001  # each its own way
+
+
+def test_a_photograph_changes_in_light_and_colour_and_not_in_what_it_shows():
+    img = torch.rand(16, 3, 8, 8) - 0.5
+    out = vary(img, 0.2, 0.0, seeded(0, "step", 0))
+    assert (out - img).abs().max() > 0.1
+    same = torch.corrcoef(
+        torch.stack([out.mean(dim=1).flatten(1)[0], img.mean(dim=1).flatten(1)[0]])
+    )
+    assert same[0, 1] > 0.99
+    shades = (img - img.mean(dim=1, keepdim=True)).flatten(1).norm(dim=1)
+    varied = (out - out.mean(dim=1, keepdim=True)).flatten(1).norm(dim=1)
+    assert (varied / shades).std() > 0.05

@@ -10,6 +10,7 @@ from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_w
 from model_core.training.pairs import make_render
 from model_core.training.sensitivity import load_or_sample, sample_gradients
 
+CPU = torch.device("cpu")
 TWO = TrainConfig(sensitivity_samples=2, compile=False)
 
 
@@ -47,7 +48,7 @@ def test_row_weights_sum_to_the_rows_and_favour_none_to_nothing(generator):
 
 def test_sensitivity_predicts_the_mse_of_small_changes(generator, tmp_path):
     config = TrainConfig(sensitivity_samples=100, compile=False)
-    gradients = load_or_sample(tmp_path / "s.safetensors", generator, "f" * 64, config)
+    gradients = load_or_sample(tmp_path / "s.safetensors", generator, "f" * 64, config, CPU)
     loss = SensitivityLoss(gradients)
     w = generator.mapping(torch.randn(64, 16, generator=torch.Generator().manual_seed(5)))
     ws = w[:, None].repeat(1, generator.num_ws, 1)
@@ -62,23 +63,23 @@ def test_sensitivity_predicts_the_mse_of_small_changes(generator, tmp_path):
 
 def test_stored_gradients_are_read_back_and_tied_to_their_generator(generator, tmp_path):
     path = tmp_path / "s.safetensors"
-    first = load_or_sample(path, generator, "f" * 64, TWO)
+    first = load_or_sample(path, generator, "f" * 64, TWO, CPU)
     save_network(path, {"gradients": first + 1}, load_network(path)[1])
-    assert torch.equal(load_or_sample(path, generator, "f" * 64, TWO), first + 1)
+    assert torch.equal(load_or_sample(path, generator, "f" * 64, TWO, CPU), first + 1)
     with pytest.raises(ModelMismatchError, match="must hold gradients of the generator eeee"):
-        load_or_sample(path, generator, "e" * 64, TWO)
+        load_or_sample(path, generator, "e" * 64, TWO, CPU)
 
 
 def test_another_number_of_stored_gradients_is_refused(generator, tmp_path):
     path = tmp_path / "s.safetensors"
-    load_or_sample(path, generator, "f" * 64, TWO)
+    load_or_sample(path, generator, "f" * 64, TWO, CPU)
     more = dataclasses.replace(TWO, sensitivity_samples=3)
     with pytest.raises(CheckpointError, match=r"shape \(3, 16, 16\), got .*\(2, 16, 16\)"):
-        load_or_sample(path, generator, "f" * 64, more)
+        load_or_sample(path, generator, "f" * 64, more, CPU)
 
 
 def test_gradients_are_taken_at_the_codes_of_the_run(generator):
-    gradients = sample_gradients(generator, TWO)
+    gradients = sample_gradients(generator, TWO, CPU)
     for change in ({"psi_min": 0.0, "psi_max": 0.1}, {"seed": 1}):
-        other = sample_gradients(generator, dataclasses.replace(TWO, **change))
+        other = sample_gradients(generator, dataclasses.replace(TWO, **change), CPU)
         assert not torch.equal(other, gradients)

@@ -1,3 +1,5 @@
+from concurrent.futures import wait
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,23 @@ def test_weights_that_do_not_fit_are_refused(folders):
 def test_a_shard_without_photos_is_refused(folders):
     with pytest.raises(InvalidInputError, match="must have photos"):
         PhotoStream([Photos([])], [1.0], 0, 1, seed=0)
+
+
+def test_photos_are_read_ahead_of_the_steps_that_ask_for_them(folders):
+    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+    first = stream.draw(0, 4)
+    expected = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0).draw(1, 4)
+    wait([*stream._coming.values()])
+    for photos in folders:
+        for file in photos.files:
+            file.unlink()
+    assert torch.equal(stream.draw(1, 4).img, expected.img)
+    assert len(first.img) == 4
+
+
+def test_a_photo_that_cannot_be_read_is_named_to_who_asks(folders):
+    stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0)
+    for file in folders[0].files:
+        file.write_bytes(b"no image")
+    with pytest.raises(InvalidInputError, match="must be readable images"):
+        stream.draw(0, 2)

@@ -6,6 +6,7 @@ from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNet
 from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.judge import Judge
 from model_core.evaluation.workshop import Workshop
+from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.loading import load_stlpips
 
@@ -36,9 +37,10 @@ def make_network(generator, disentangled=True):
 
 @pytest.fixture(scope="session")
 def generator():
-    """A generator of 64 px with codes of 10 x 10 and noise."""
+    """A generator of 128 px with codes of 10 x 10 and noise."""
     torch.manual_seed(0)
-    generator = MobileStyleGAN(MobileStyleGANConfig(w_dim=10, mapping_layers=2, widths=(8, 8, 8)))
+    config = MobileStyleGANConfig(w_dim=10, mapping_layers=2, const_size_px=8, widths=(8, 8, 8))
+    generator = MobileStyleGAN(config)
     generator.const.normal_()
     for name, noise in generator.named_buffers():
         if name.endswith("noise"):
@@ -57,9 +59,10 @@ def workshop(generator, cache):
         "collaborative": make_network(generator),
         "single-resnet": make_network(generator, disentangled=False),
     }
-    digests = {name: name for name in (*networks, "generator", "tuned generator")}
+    digests = {name: name for name in (*networks, "generator", "tuned generator", "head")}
+    head = ImageHead.above(generator, 2).eval().requires_grad_(False)
     return Workshop(
-        generator, networks, digests, cache, backend="eager", tuned=generator, face_px=64
+        generator, networks, digests, cache, None, "eager", tuned=generator, head=head, face_px=64
     )
 
 

@@ -1,64 +1,42 @@
 """Faces to codes by an embedding network, compiled where that can be."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_core.compiled import Compiled
 from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.swap import Swap
 
 FACE_PX = 256
 
 Faces = Float[Tensor, "batch 3 256 256"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
-Run = Callable[[Faces, Faces], Codes]
 
 
 class Embedder:
     """The identity of one batch of faces with the attributes of another.
 
-    Compiled, faces are embedded one by one, as a batch of every size would be compiled anew; that
-    is for the CPU, where it costs no time.
-
     Args:
         network: Frozen, on its device.
-        compiled: Whether it is compiled; the first call then takes long.
+        compiled: Whether it is compiled, which is for the CPU.
         at_once: Be slower until it has been compiled after `hasten`.
     """
 
     def __init__(self, network: EmbeddingNetwork, compiled: bool, at_once: bool = False):
-        self._merge = _Merge(network)
-        self._run: Run = self._merge
-        self._swap: Swap[[Tensor, Tensor], Tensor] | None = None
-        if compiled and at_once:
-            self._run = self._swap = Swap(self._merge, self._compile, "encoder")
-        elif compiled:
-            self._run = self._compile()
+        merge = _Merge(network)
+        face = (3, FACE_PX, FACE_PX)
+        self._merge = Compiled(merge, (face, face), "encoder", at_once) if compiled else merge
 
     def hasten(self) -> None:
         """Begin to compile what `at_once` put off, in a thread of its own."""
-        if self._swap:
-            self._swap.start()
+        if isinstance(self._merge, Compiled):
+            self._merge.hasten()
 
     @torch.inference_mode()
     def __call__(self, identity: Faces, attribute: Faces) -> Codes:
         """Embed faces in [-1, 1]; codes in float32."""
-        return self._run(identity, attribute)
-
-    @torch.inference_mode()
-    def _compile(self) -> Run:
-        torch._inductor.config.freezing = True
-        merge = torch.compile(self._merge)
-
-        def one_by_one(identity: Tensor, attribute: Tensor) -> Tensor:
-            pairs = zip(identity.split(1), attribute.split(1), strict=True)
-            return torch.cat([merge(*pair) for pair in pairs])
-
-        face = torch.zeros(1, 3, FACE_PX, FACE_PX)
-        one_by_one(face, face)
-        return one_by_one
+        ws: Tensor = self._merge(identity, attribute)
+        return ws
 
 
 class _Merge(nn.Module):

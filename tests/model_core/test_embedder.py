@@ -30,7 +30,7 @@ def test_identity_comes_from_one_face_and_attributes_from_the_other(network, fac
 
 
 COMPILED = """
-import sys, time, numpy, torch
+import sys, numpy, torch
 from pathlib import Path
 from model_core.embedder import Embedder
 from model_core.loading import load_embedding_network, load_generator
@@ -41,8 +41,8 @@ embedder = Embedder(network, compiled=True, at_once=True)
 faces = torch.from_numpy(numpy.load(faces))
 numpy.save(before, embedder(faces, faces).numpy())
 embedder.hasten()
-embedder._swap.wait()
-assert embedder._swap.swapped
+embedder._merge._swap.wait()
+assert embedder._merge._swap.swapped
 numpy.save(after, embedder(faces, faces).numpy())
 """
 

@@ -24,7 +24,14 @@ START_S, STOP_S = 900, 60
 LOG_END = 2000
 OVERRIDING = ("WPLUS_", "TORCHINDUCTOR_CACHE_DIR")  # variables that would change what is measured
 # Each replaces a slower form when it is ready.
-COMPILED = ("generator", "encoder", "polisher", "refiner at 128 px", "refiner at 256 px")
+COMPILED = (
+    "generator",
+    "encoder",
+    "quality",
+    "polisher",
+    "refiner at 128 px",
+    "refiner at 256 px",
+)
 
 
 class Service:

@@ -1,13 +1,11 @@
 """The whole model behind a few calls: bytes in, codes and bytes out, batch first, no state."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from model_core.backends import Backend, can_compile
 from model_core.checkpoints.files import file_digest
@@ -28,9 +26,9 @@ from model_core.loading import (
     load_image_head,
     load_stlpips,
 )
-from model_core.metrics import identity_similarity, psnr, ssim
 from model_core.perceptual import Perceptual
 from model_core.polisher import Polished, Polisher
+from model_core.quality import Comparison, Quality
 from model_core.rendering import SmallImages
 from model_core.sampling import sample_w, spread_along
 from model_core.synthesizer import Synthesizer
@@ -38,26 +36,6 @@ from model_core.synthesizer import Synthesizer
 FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """How near a reconstruction came to its face, at 256 px.
-
-    Attributes:
-        psnr: Peak signal-to-noise ratio, dB.
-        ssim: Structural similarity, at most 1.
-        lpips: Perceptual distance by the network that lpips_net names, 0 is identical.
-        lpips_net: Name of the perceptual distance.
-        identity_similarity: Cosine of face descriptors, at most 1. The descriptor is the identity
-            encoder's own, so the figure flatters.
-    """
-
-    psnr: float
-    ssim: float
-    lpips: float
-    lpips_net: str
-    identity_similarity: float
 
 
 class Predictor:
@@ -100,20 +78,21 @@ class Predictor:
         if network is not None:
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         own = network.identity if isinstance(network, EmbeddingNetwork) else None
-        self._judge: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
-        self._lpips = lpips.to(device)
+        identity: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
+        lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, device, backend, at_once)
         compiled = backend != "eager" and can_compile(device)
+        singly = compiled and backend != "openvino" and device == "cpu"
         self._network: Embedder | StyleEncoder | None
         if isinstance(network, EmbeddingNetwork):
-            compiles = compiled and backend != "openvino" and device == "cpu"
-            self._network = Embedder(network, compiles, at_once)
+            self._network = Embedder(network, singly, at_once)
         else:
             self._network = network
+        self._compare = Comparison(lpips, identity, generator.img_resolution, singly, at_once)
         self._polisher: Polisher | None = None
         if head:
             images = SmallImages(generator, head.config.img_px, head).to(device)
-            self._polisher = Polisher(images, self._lpips, device, compiled, at_once)
+            self._polisher = Polisher(images, lpips, device, compiled, at_once)
 
     @classmethod
     def load(
@@ -192,8 +171,8 @@ class Predictor:
     def hasten(self) -> None:
         """Begin to compile what `at_once` put off, in threads of their own."""
         self._synthesizer.hasten()
-        for part in (self._network, self._polisher):
-            if isinstance(part, Embedder | Polisher):
+        for part in (self._network, self._compare, self._polisher):
+            if isinstance(part, Embedder | Comparison | Polisher):
                 part.hasten()
 
     @torch.inference_mode()
@@ -269,14 +248,7 @@ class Predictor:
         self, faces: Faces, images: UInt8[np.ndarray, "batch height width 3"]
     ) -> list[Quality]:
         """Compare faces with their reconstructions, brought to 256 px by area."""
-        a = self._to_float(faces)
-        b = F.adaptive_avg_pool2d(self._to_float(images), FACE_PX)
-        identity = self._judge
-        same = identity_similarity(identity.descriptor(a), identity.descriptor(b))
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            lpips = self._lpips(a, b)
-        figures = torch.stack([psnr(a, b), ssim(a, b), lpips, same]).T.tolist()
-        return [Quality(p, s, d, self._lpips.name, i) for p, s, d, i in figures]
+        return self._compare(self._to_float(faces), self._to_float(images))
 
     def _embedder(self) -> Embedder | StyleEncoder:
         if self._network is None:

@@ -17,7 +17,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.polisher import Polished
-from model_core.predictor import Predictor, Quality
+from model_core.predictor import Predictor
+from model_core.quality import Quality
 from service.batcher import Answer, Batcher
 from service.errors import EngineDownError
 from service.settings import Settings

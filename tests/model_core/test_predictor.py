@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError, ModelMismatchError
-from model_core.loading import load_stlpips
+from model_core.loading import load_identity, load_stlpips
+from model_core.metrics import identity_similarity
 from model_core.predictor import Predictor
 
 
@@ -68,15 +69,18 @@ def test_quality_of_the_face_itself_is_perfect(predictor, faces, images):
     assert quality.identity_similarity > 0.999
 
 
-def test_the_perceptual_figure_is_float32s_to_one_percent(predictor, cache, faces, images):
+def test_the_networks_figures_are_nearly_those_of_float32(predictor, cache, faces, images):
     def to_float(bytes_):
         return torch.from_numpy(bytes_).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     others = images[[1, 2, 0]]
     small = torch.nn.functional.adaptive_avg_pool2d(to_float(others), 256)
-    expected = load_stlpips(cache)(to_float(faces), small)
-    found = [quality.lpips for quality in predictor.quality(faces, others)]
-    assert found == pytest.approx(expected.tolist(), rel=0.01)
+    found = predictor.quality(faces, others)
+    distances = load_stlpips(cache)(to_float(faces), small)
+    assert [q.lpips for q in found] == pytest.approx(distances.tolist(), rel=0.01)
+    describe = load_identity(cache).descriptor
+    same = identity_similarity(describe(to_float(faces)), describe(small))
+    assert [q.identity_similarity for q in found] == pytest.approx(same.tolist(), abs=0.002)
 
 
 def test_digests_name_every_weight_file(predictor):

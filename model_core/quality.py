@@ -1,0 +1,89 @@
+"""How near reconstructions came to their faces, compiled where that can be."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_core.compiled import Compiled
+from model_core.loading import Identity
+from model_core.metrics import identity_similarity, psnr, ssim
+from model_core.perceptual import Perceptual
+
+FACE_PX = 256
+
+Faces = Float[Tensor, "batch 3 256 256"]
+Images = Float[Tensor, "batch 3 height width"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How near a reconstruction came to its face, at 256 px.
+
+    Attributes:
+        psnr: Peak signal-to-noise ratio, dB.
+        ssim: Structural similarity, at most 1.
+        lpips: Perceptual distance by the network that lpips_net names, 0 is identical.
+        lpips_net: Name of the perceptual distance.
+        identity_similarity: Cosine of face descriptors, at most 1. The descriptor is the identity
+            encoder's own, so the figure flatters.
+    """
+
+    psnr: float
+    ssim: float
+    lpips: float
+    lpips_net: str
+    identity_similarity: float
+
+
+class Comparison:
+    """Compare faces with their reconstructions, brought to 256 px by area.
+
+    Args:
+        lpips: The perceptual distance.
+        identity: Gives the descriptors.
+        img_px: Side of the reconstructions.
+        compiled: Whether the networks are compiled, which is for the CPU.
+        at_once: Be slower until they have been compiled after `hasten`.
+    """
+
+    def __init__(
+        self,
+        lpips: Perceptual,
+        identity: Identity,
+        img_px: int,
+        compiled: bool,
+        at_once: bool = False,
+    ):
+        self._lpips_net = lpips.name
+        figures = _Figures(lpips, identity)
+        shapes = ((3, FACE_PX, FACE_PX), (3, img_px, img_px))
+        self._figures = Compiled(figures, shapes, "quality", at_once) if compiled else figures
+
+    def hasten(self) -> None:
+        """Begin to compile what `at_once` put off, in a thread of its own."""
+        if isinstance(self._figures, Compiled):
+            self._figures.hasten()
+
+    @torch.inference_mode()
+    def __call__(self, faces: Faces, images: Images) -> list[Quality]:
+        """Compare pair by pair, all in [-1, 1]."""
+        rows = self._figures(faces, images).tolist()
+        return [Quality(p, s, d, self._lpips_net, i) for p, s, d, i in rows]
+
+
+class _Figures(nn.Module):
+    """PSNR, SSIM, perceptual distance and identity; the two networks in bfloat16."""
+
+    def __init__(self, lpips: Perceptual, identity: Identity):
+        super().__init__()
+        self.lpips, self.identity = lpips, identity
+
+    def forward(self, a: Faces, images: Images) -> Float[Tensor, "batch 4"]:
+        b = F.adaptive_avg_pool2d(images, FACE_PX)
+        with torch.autocast(a.device.type, torch.bfloat16):
+            lpips = self.lpips(a, b)
+            same = identity_similarity(self.identity.descriptor(a), self.identity.descriptor(b))
+        return torch.stack([psnr(a, b), ssim(a, b), lpips, same], dim=1)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from model_core.iterator import Iterator, IteratorState
-from tests.model_core.tiny import CONFIG, SHAPE, Edges, tiny_generator, tiny_refiner
+from tests.model_core.tiny import CONFIG, SHAPE, Edges, black_head, tiny_generator, tiny_refiner
 
 TARGET = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
@@ -25,6 +25,17 @@ def test_a_face_of_bytes_is_matched_as_the_iterator_does(refiner):
     ).run(IteratorState.start(start[None]), img, 4)
     assert torch.allclose(found.best_ws, plain.best_ws, atol=1e-5)
     assert found.step == 4
+
+
+def test_a_head_renders_the_first_steps():
+    reports = []
+    refiner = tiny_refiner(head=black_head())
+    start = torch.full(SHAPE, 0.1)
+    state = refiner.run(refiner.start(start), TARGET, 4, lambda r: reports.append(r) or True)
+    assert [report.by_head for report in reports] == [True, True, False, False, False]
+    black = torch.from_numpy(TARGET).reshape(16, 2, 16, 2, 3).float().mean((1, 3)) / 127.5
+    assert reports[0].mse.item() == pytest.approx(black.square().mean().item(), rel=1e-5)
+    assert state.best_loss == min(report.loss for report in reports[2:])
 
 
 def test_a_step_is_told_and_may_be_the_last(refiner):

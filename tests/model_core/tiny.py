@@ -9,6 +9,7 @@ import time
 
 import torch
 
+from model_core.fast_path import HeadRender
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.iterator import IteratorConfig
 from model_core.perceptual import Perceptual
@@ -44,8 +45,17 @@ def tiny_generator():
     return generator.eval().requires_grad_(False)
 
 
-def tiny_refiner(step_s=0.0):
-    """Refine towards 32 px; a step takes the given time at the least."""
+def black_head(size_px=16):
+    """An image head that sees nothing but black, whatever the code."""
+
+    def render(ws):
+        return ws.sum() * 0 - torch.ones(len(ws), 3, size_px, size_px)
+
+    return HeadRender(render, size_px)
+
+
+def tiny_refiner(step_s=0.0, head=None):
+    """Refine towards 32 px; a step through true output takes the given time at the least."""
     images = SmallImages(tiny_generator(), 32, dtype=torch.float32)
 
     def render(ws):
@@ -54,4 +64,4 @@ def tiny_refiner(step_s=0.0):
         time.sleep(step_s)
         return images(ws)
 
-    return Refiner(render, Edges(), FINGERPRINT, config=CONFIG)
+    return Refiner(render, Edges(), FINGERPRINT, config=CONFIG, head=head)

@@ -14,7 +14,7 @@ from service.jobs.lease import Leases
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.run import Rhythm
 from service.jobs.worker.telemetry import WorkerTelemetry
-from tests.model_core.tiny import tiny_refiner
+from tests.model_core.tiny import black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
 from tests.service.jobs.conftest import wait_for
@@ -31,11 +31,12 @@ def client(serve, valkey):
 
 
 @contextmanager
-def working(valkey, step_s=0.0):
+def working(valkey, step_s=0.0, head=None):
     """Let a worker work while the block runs; its metrics are given."""
     stop, telemetry = threading.Event(), WorkerTelemetry()
     leases = Leases(valkey.connect(), 30, "cpu0")
-    worker = Worker(leases, tiny_refiner(step_s), Rhythm(0.05, 0.1), telemetry, stop.is_set)
+    refiner = tiny_refiner(step_s, head)
+    worker = Worker(leases, refiner, Rhythm(0.05, 0.1), telemetry, stop.is_set)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
@@ -178,6 +179,16 @@ def test_a_budget_and_a_target_end_a_job_early(client, valkey):
     assert [job["state"] for job in ended] == ["succeeded"] * 2
     assert 0 < ended[0]["progress"]["step"] < 5000
     assert ended[1]["progress"]["step"] == 0
+
+
+def test_a_target_is_not_reached_by_what_an_image_head_sees(client, valkey):
+    job_id = refine(client, steps="6", target_lpips="1000").json()["id"]
+    with working(valkey, head=black_head()):
+        job = finished(client, job_id)
+    assert (job["ended_by"], job["progress"]["step"]) == ("target_lpips", 3)
+    curve = client.get(f"/jobs/{job_id}/result").json()["curve"]
+    assert [point["step"] for point in curve] == [0, 1, 2, 3]
+    assert curve[0]["lpips"] == curve[1]["lpips"] != curve[3]["lpips"]
 
 
 def test_a_code_can_be_the_start(client, valkey):

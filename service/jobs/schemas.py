@@ -12,7 +12,10 @@ State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cance
 
 
 class JobProgress(BaseModel):
-    """How far a job is, as of its last heartbeat; what no step has found yet is null."""
+    """How far a job is, as of its last heartbeat; what no step has found yet is null.
+
+    The first steps are judged by an image head where there is one, at its size instead of 256 px.
+    """
 
     step: int = Field(description="Updates done.")
     steps: int = Field(description="Updates asked for.")
@@ -58,7 +61,7 @@ class JobsAnswer(BaseModel):
 
 
 class CurvePoint(BaseModel):
-    """What one step found."""
+    """What one step found; where an image head judged the first ones, they do not compare."""
 
     step: int
     loss: float | None

@@ -1,7 +1,7 @@
 """Generated pairs: W+ codes and the faces they render, made continuously while training goes on."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from model_core.training.config import TrainConfig
 
 PAIR_PX = 256
 RENDER_CHUNK = 8
+SOURCES = 4
+"""Most codes of W that one of W+ is mixed from."""
 
 Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch 3 size size"]]
 
@@ -31,23 +33,44 @@ def sample_codes(
     """Sample W+ codes: truncated by a random psi, some mixed from up to four codes.
 
     Args:
-        generator: Whose mapping network is sampled.
+        generator: Whose mapping network is sampled, where it lies.
         config: psi_min, psi_max and mixed_share are read.
         count: How many codes.
-        random: Source of randomness.
+        random: Source of randomness, on the CPU.
     """
-    sources, dim, rows = 4, generator.w_dim, generator.num_ws
-    z = torch.randn(count * sources, dim, generator=random)
-    psi = torch.rand(count * sources, 1, generator=random)
-    psi = config.psi_min + (config.psi_max - config.psi_min) * psi
+    return _mix(generator, config, [_draw(count, generator, random)])
+
+
+def sample_each(
+    generator: Generator, config: TrainConfig, randoms: Iterable[torch.Generator]
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Sample one W+ code from each source of randomness, all mapped together."""
+    return _mix(generator, config, [_draw(1, generator, random) for random in randoms])
+
+
+def _draw(count: int, generator: Generator, random: torch.Generator) -> list[Tensor]:
+    """Draw all that is random about some codes."""
+    return [
+        torch.randn(count * SOURCES, generator.w_dim, generator=random),
+        torch.rand(count * SOURCES, 1, generator=random),
+        torch.randint(1, generator.num_ws, (count, SOURCES - 1, 1), generator=random),
+        torch.randint(1, SOURCES, (count, 1, 1), generator=random),
+        torch.rand(count, 1, 1, generator=random),
+    ]
+
+
+def _mix(
+    generator: Generator, config: TrainConfig, draws: list[list[Tensor]]
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Make codes of what was drawn."""
+    device, dim, rows = generator.w_mean.device, generator.w_dim, generator.num_ws
+    z, share, cuts, used, chance = (torch.cat(part).to(device) for part in zip(*draws, strict=True))
+    psi = config.psi_min + (config.psi_max - config.psi_min) * share
     w = generator.w_mean + psi * (generator.mapping(z) - generator.w_mean)
-    w = w.reshape(count, sources, dim)
-    cuts = torch.randint(1, rows, (count, sources - 1, 1), generator=random)
-    used = torch.randint(1, sources, (count, 1, 1), generator=random)
-    active = torch.arange(sources - 1)[:, None] < used
-    mixed = torch.rand(count, 1, 1, generator=random) < config.mixed_share
-    source = ((torch.arange(rows) >= cuts) & active & mixed).sum(dim=1)
-    return torch.gather(w, 1, source[:, :, None].expand(-1, -1, dim))
+    active = torch.arange(SOURCES - 1, device=device)[:, None] < used
+    mixed = chance < config.mixed_share
+    source = ((torch.arange(rows, device=device) >= cuts) & active & mixed).sum(dim=1)
+    return torch.gather(w.reshape(-1, SOURCES, dim), 1, source[:, :, None].expand(-1, -1, dim))
 
 
 class PairRing:

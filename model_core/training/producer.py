@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from model_core.errors import WplusError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
-from model_core.training.pairs import RENDER_CHUNK, PairRing, make_render, sample_codes, seeded
+from model_core.training.pairs import RENDER_CHUNK, PairRing, make_render, sample_each, seeded
 
 LOOKAHEAD = 512
 POLL_S = 0.05
@@ -93,15 +94,18 @@ class PairProducer:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends the child
         ring = PairRing(self._folder, self._slots, self._shape)
         render = make_render(self._generator, self._device, self._config.compile)
+        generator = self._generator.to(self._device)
         parent = multiprocessing.parent_process()
         while parent is not None and parent.is_alive():
             if ring.count >= self._wanted.value:
                 time.sleep(POLL_S)
                 continue
-            ws = torch.stack([self._sample(ring.count + i) for i in range(RENDER_CHUNK)])
+            ws = self._sample(generator, range(ring.count, ring.count + RENDER_CHUNK))
             ring.append(render(ws), ws)
 
     @torch.no_grad()
-    def _sample(self, index: int) -> Float[Tensor, "num_ws w_dim"]:
-        random = seeded(self._config.seed, "pair", index)
-        return sample_codes(self._generator, self._config, 1, random)[0]
+    def _sample(
+        self, generator: Generator, indices: Sequence[int]
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        randoms = [seeded(self._config.seed, "pair", index) for index in indices]
+        return sample_each(generator, self._config, randoms)

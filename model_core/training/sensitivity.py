@@ -17,9 +17,10 @@ from model_core.checkpoints.store import load_network, save_network
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
-from model_core.training.pairs import sample_codes, seeded
+from model_core.training.pairs import sample_each, seeded
 
 PIXELS = 64
+CHUNK = 4
 FAMILY = "sensitivity"
 
 
@@ -44,15 +45,15 @@ def sample_gradients(
 
     run = torch.compile(project) if config.compile else project
     gradients = []
-    for i in tqdm(range(config.sensitivity_samples), unit="gradient"):
-        random = seeded(config.seed, "sensitivity", i)
+    for chunk in tqdm(torch.arange(config.sensitivity_samples).split(CHUNK), unit="chunk"):
+        randoms = [seeded(config.seed, "sensitivity", i) for i in chunk.tolist()]
         with torch.no_grad():
-            ws = sample_codes(generator, config, 1, random)
+            ws = sample_each(generator, config, randoms).to(device)
         ws.requires_grad_(True)
-        v = torch.randn(1, 3, PIXELS, PIXELS, generator=random) / (3 * PIXELS * PIXELS) ** 0.5
-        (gradient,) = torch.autograd.grad(run(ws.to(device), v.to(device)), ws)
-        gradients.append(gradient[0])
-    return torch.stack(gradients)
+        noise = [torch.randn(3, PIXELS, PIXELS, generator=random) for random in randoms]
+        v = torch.stack(noise).to(device) / (3 * PIXELS * PIXELS) ** 0.5
+        gradients.append(torch.autograd.grad(run(ws, v), ws)[0].cpu())
+    return torch.cat(gradients)
 
 
 def load_or_sample(

@@ -5,6 +5,8 @@ import sysconfig
 from pathlib import Path
 from typing import Literal
 
+import torch._inductor.config
+
 Backend = Literal["auto", "eager", "compile", "openvino"]
 
 
@@ -13,6 +15,15 @@ def can_compile(device: str) -> bool:
     compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
     headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
     return device != "cpu" or (compiler and headers)
+
+
+def freeze() -> None:
+    """Have TorchInductor pack the weights of what this thread compiles from now on.
+
+    As an option of torch.compile it reaches fewer passes, and what another thread has set does not
+    count: a thread's settings are its own.
+    """
+    torch._inductor.config.freezing = True
 
 
 def trace_ahead() -> None:

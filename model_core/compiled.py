@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model_core.backends import freeze
 from model_core.swap import Swap
 
 Run = Callable[..., Tensor]
@@ -43,8 +44,7 @@ class Compiled:
 
     @torch.inference_mode()
     def _compile(self) -> Run:
-        # Freezing packs the weights; as an option of torch.compile it reaches fewer passes.
-        torch._inductor.config.freezing = True
+        freeze()
         network: Any = torch.compile(self._network)
 
         def one_by_one(*batches: Tensor) -> Tensor:

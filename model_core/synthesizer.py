@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from model_core.backends import Backend, can_compile
+from model_core.backends import Backend, can_compile, freeze
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
@@ -124,12 +124,16 @@ def _eager(generator: Generator, device: str) -> Run:
 
 
 def _compiled(generator: Generator, device: str) -> Run:
-    # Freezing packs the weights; as an option of torch.compile it reaches fewer passes.
-    torch._inductor.config.freezing = True
     network = _folded(generator)
     network.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
     render = torch.compile(_Render(network))
-    return lambda ws: render(ws.to(device)).cpu()
+
+    def run(ws: Float[Tensor, "1 num_ws w_dim"]) -> UInt8[Tensor, "1 height width 3"]:
+        freeze()
+        images: Tensor = render(ws.to(device))
+        return images.cpu()
+
+    return run
 
 
 def _openvino(generator: Generator, device: str) -> Run:

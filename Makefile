@@ -72,6 +72,7 @@ eval: $(VENV)/.installed-dev weights
 bench: $(VENV)/.installed-dev weights
 	@$(RUN) benchmarks/generator.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/iterator_step.py $(if $(QUICK),--rounds 2)
+	@$(RUN) benchmarks/fast_path.py $(if $(QUICK),--count 1 --divide 20)
 	@$(RUN) benchmarks/roofline.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/embedding.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/one_pass.py $(if $(QUICK),--steps 2 --faces 1)

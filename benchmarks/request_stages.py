@@ -14,6 +14,7 @@ from pathlib import Path
 
 from photos import astronaut
 from running import Service
+from tables import show
 
 ACCEPTS = ("application/json", "image/jpeg")
 
@@ -32,17 +33,20 @@ def main() -> None:
         url = options.url or stack.enter_context(Service()).url
         for accept in ACCEPTS:
             runs = [embed(url, photo, accept) for _ in range(options.requests + 3)][3:]
-            report(accept, runs)
+            show(f"stages of {accept.replace('/', ' ')}", rows(runs))
 
 
-def report(accept: str, runs: list[dict[str, float]]) -> None:
-    """Print the median and 95th percentile of each stage."""
-    print(f"\n/embed, Accept: {accept}, {len(runs)} requests, milliseconds\n")
-    print("| stage | median | p95 |\n|---|---|---|")
+def rows(runs: list[dict[str, float]]) -> list[dict[str, object]]:
+    """Find the median and 95th percentile of each stage, and its share of the generator's time."""
+    generator = statistics.median(run["synthesize"] for run in runs)
+    found: list[dict[str, object]] = []
     for stage in runs[0]:
         values = sorted(run[stage] for run in runs)
+        median = statistics.median(values)
         p95 = values[int(0.95 * (len(values) - 1))]
-        print(f"| {stage} | {statistics.median(values):.0f} | {p95:.0f} |")
+        ratio = median / generator
+        found.append({"stage": stage, "median, ms": median, "p95, ms": p95, "by synthesize": ratio})
+    return found
 
 
 def embed(url: str, photo: bytes, accept: str) -> dict[str, float]:

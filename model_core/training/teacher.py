@@ -66,10 +66,10 @@ class Teacher:
             start = torch.where((cached_loss < start_loss)[:, None, None], cached_ws, ws)
         state = self._iterator.run(IteratorState.start(start), target, self._steps)
         better = self.cache.offer(slots, state.best_ws.cpu(), state.best_loss.cpu())
-        taken = better.to(ws.device)
+        best_ws, best_loss = (x.to(ws.device) for x in self.cache.read(slots))
         return Lesson(
-            ws=torch.where(taken[:, None, None], state.best_ws, cached_ws),
-            loss=torch.where(taken, state.best_loss, cached_loss),
+            ws=best_ws,
+            loss=best_loss,
             start_loss=start_loss,
             hit_rate=1 - better.float().mean().item(),
         )

@@ -54,3 +54,12 @@ def test_visits_add_up_where_the_iterator_starts_from_the_cache(make, target):
     teacher = make(from_cache=True)
     losses = [teacher.teach(target, SLOTS, far()).loss for _ in range(4)]
     assert all((b < a).all() for a, b in itertools.pairwise(losses))
+
+
+def test_a_photo_that_is_drawn_twice_has_the_better_code_both_times(make, target):
+    teacher = make(from_cache=False)
+    twice = target[:1].repeat(2, 1, 1, 1)
+    lesson = teacher.teach(twice, torch.tensor([0, 0]), far())
+    assert torch.equal(lesson.ws[0], lesson.ws[1])
+    assert torch.isfinite(lesson.loss).all()
+    assert (lesson.loss < lesson.start_loss).all()

@@ -35,14 +35,14 @@ FACE_PX = 256
 class Rivals:
     """The iterator through the image head, through true output, and the two judged."""
 
-    def __init__(self, cache: Path):
+    def __init__(self, cache: Path, head: Path):
         self.generator, fingerprint = load_generator(cache)
         network = WEIGHTS / "embedding.safetensors"
         self._network = load_embedding_network(network, cache, self.generator, fingerprint)
-        head = load_image_head(WEIGHTS / "image_head_128.safetensors", fingerprint)
-        self._head_px = head.config.img_px
+        image_head = load_image_head(head, fingerprint)
+        self._head_px = image_head.config.img_px
         self.render = torch.compile(SmallImages(self.generator, FACE_PX))
-        small = torch.compile(SmallImages(self.generator, self._head_px, head))
+        small = torch.compile(SmallImages(self.generator, self._head_px, image_head))
         lpips = load_stlpips(cache)
         self._head = Iterator(small, lpips, YARDSTICK)
         self._true = Iterator(self.render, lpips, YARDSTICK)
@@ -80,11 +80,12 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="+", help="aligned; default: public faces")
     parser.add_argument("--persons", type=Path, help="TSV with file and person")
     parser.add_argument("--count", type=int, default=4)
+    parser.add_argument("--head", type=Path, default=WEIGHTS / "image_head_128.safetensors")
     parser.add_argument("--divide", type=int, default=1, help="all numbers of steps, by this")
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
-    rivals = Rivals(cache)
+    rivals = Rivals(cache, options.head)
     if options.photos:
         faces = to_float(photographs(options.photos, options.persons, options.count))
     else:
@@ -102,7 +103,7 @@ def main() -> None:
         mse, vgg, seconds = torch.tensor(each).mean(dim=0).tolist()
         names = {"steps by the head": leg[0], "by true output": leg[1]}
         rows.append(names | {"MSE": mse, "st-lpips-vgg": vgg, "seconds": seconds})
-    show("fast path photos" if options.photos else "fast path", rows)
+    show(f"fast path {'photos ' if options.photos else ''}{options.head.stem}", rows)
 
 
 def timed(

@@ -67,13 +67,16 @@ class CodeCache:
         ws: Float[Tensor, "batch num_ws w_dim"],
         loss: Float[Tensor, " batch"],
     ) -> Bool[Tensor, " batch"]:
-        """Store codes where their loss is lower than the stored one; tell where that was."""
-        better = torch.zeros(len(slots), dtype=torch.bool)
+        """Store codes where their loss is lower than the stored one; tell where that was.
+
+        Of a slot that is offered several codes the best stays, and each is told how it compares
+        with what was there before.
+        """
+        before = torch.stack([self._entry(slot)[1] for slot in slots.tolist()])
         for i, slot in enumerate(slots.tolist()):
             if loss[i] < self._entry(slot)[1]:
                 self._pending[slot] = (ws[i].clone(), loss[i].clone())
-                better[i] = True
-        return better
+        return loss < before
 
     def prepare(self, step: int) -> None:
         """Write what is pending to a journal, before the checkpoint of that step is written."""

@@ -265,7 +265,7 @@ class Training:
             figures |= {
                 "iterator": lesson.loss.mean().item(),
                 "iterator_start": lesson.start_loss.mean().item(),
-                "cache_hits": lesson.hit_rate,
+                "cache_hits": lesson.hits.float().mean().item(),
             }
         known = torch.cat(codes)
         terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}

@@ -6,7 +6,7 @@ Source: Guan et al. 2020, section 3.3.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from model_core.iterator import Iterator, IteratorState
@@ -20,14 +20,14 @@ class Lesson:
     Attributes:
         ws: w_o, the best code of each photo so far.
         loss: Equation 1 of w_o.
-        start_loss: Equation 1 of the network's own codes.
-        hit_rate: Share of the photos whose cached code is better than what this visit found.
+        start_loss: Equation 1 of the network's own codes, also where the iterator began elsewhere.
+        hits: Where the code cached before this visit is no worse than what the visit found.
     """
 
     ws: Float[Tensor, "batch num_ws w_dim"]
     loss: Float[Tensor, " batch"]
     start_loss: Float[Tensor, " batch"]
-    hit_rate: float
+    hits: Bool[Tensor, " batch"]
 
 
 class Teacher:
@@ -60,16 +60,11 @@ class Teacher:
         """
         ws = ws.detach().float()
         start_loss = self._iterator.losses(ws, target)
-        cached_ws, cached_loss = (x.to(ws.device) for x in self.cache.read(slots))
         start = ws
         if self._from_cache:
+            cached_ws, cached_loss = (x.to(ws.device) for x in self.cache.read(slots))
             start = torch.where((cached_loss < start_loss)[:, None, None], cached_ws, ws)
         state = self._iterator.run(IteratorState.start(start), target, self._steps)
         better = self.cache.offer(slots, state.best_ws.cpu(), state.best_loss.cpu())
         best_ws, best_loss = (x.to(ws.device) for x in self.cache.read(slots))
-        return Lesson(
-            ws=best_ws,
-            loss=best_loss,
-            start_loss=start_loss,
-            hit_rate=1 - better.float().mean().item(),
-        )
+        return Lesson(ws=best_ws, loss=best_loss, start_loss=start_loss, hits=~better)

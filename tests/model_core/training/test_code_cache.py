@@ -43,6 +43,20 @@ def test_only_a_lower_loss_replaces_a_code(tmp_path):
     assert cache.filled == 1
 
 
+def test_of_two_codes_for_a_slot_the_better_stays_and_both_are_compared_with_what_was_there(
+    tmp_path,
+):
+    cache = open_cache(tmp_path)
+    slots = torch.tensor([1, 1, 1])
+    ws = torch.arange(3.0)[:, None, None].expand(3, 2, 3)
+    better = cache.offer(slots, ws, torch.tensor([0.5, 0.25, 0.75]))
+    assert better.tolist() == [True, True, True]
+    assert stored(cache, 1) == (1.0, 0.25)
+    better = cache.offer(slots, ws, torch.tensor([0.5, 0.125, 0.2]))
+    assert better.tolist() == [False, True, True]
+    assert stored(cache, 1) == (1.0, 0.125)
+
+
 def test_committed_codes_survive_a_restart_and_others_do_not(tmp_path):
     cache = open_cache(tmp_path)
     offer(cache, 0, 1.0, 0.5)

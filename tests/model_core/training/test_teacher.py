@@ -36,7 +36,7 @@ def far():
 def test_a_lesson_is_better_than_what_the_network_said(make, target):
     lesson = make(from_cache=False).teach(target, SLOTS, far())
     assert (lesson.loss < lesson.start_loss).all()
-    assert lesson.hit_rate == 0
+    assert not lesson.hits.any()
     expected = (lesson.ws.reshape(2, 3, 4, 4) - target).square()
     assert torch.allclose(lesson.loss, expected.mean((1, 2, 3)) + expected.sum(1).mean((1, 2)))
 
@@ -45,7 +45,7 @@ def test_the_cached_code_supervises_where_a_visit_is_worse(make, target):
     teacher = make(from_cache=False)
     first = teacher.teach(target, SLOTS, target.reshape(2, 4, 12) + 0.01)
     second = teacher.teach(target, SLOTS, far())
-    assert second.hit_rate == 1
+    assert second.hits.all()
     assert torch.equal(second.ws, first.ws)
     assert torch.equal(second.loss, first.loss)
 
@@ -63,3 +63,15 @@ def test_a_photo_that_is_drawn_twice_has_the_better_code_both_times(make, target
     assert torch.equal(lesson.ws[0], lesson.ws[1])
     assert torch.isfinite(lesson.loss).all()
     assert (lesson.loss < lesson.start_loss).all()
+    assert not lesson.hits.any()  # its twin is no hit of the cache
+
+
+def test_the_cache_is_asked_before_a_visit_only_where_that_may_start_from_it(make, target):
+    for from_cache in (False, True):
+        teacher, reads = make(from_cache), []
+        read = teacher.cache.read
+        teacher.cache.read = lambda slots, read=read, reads=reads: (
+            reads.append(slots) or read(slots)
+        )
+        teacher.teach(target, SLOTS, far())
+        assert len(reads) == 1 + from_cache

@@ -27,12 +27,14 @@ from model_core.training.pairs import make_render, seeded
 from model_core.training.part import Part, unfreeze_synthesis
 from model_core.training.photo_stream import PhotoBatch, PhotoStream
 from model_core.training.producer import PairProducer
-from model_core.training.teacher import Teacher
+from model_core.training.teacher import Lesson, Teacher, average_lessons
 from model_core.training.team import Team
 from model_core.training.validation import Validator, to_float
 
 FIRST_PAIRS = 256
 CHECKPOINTS = "checkpoints"
+BOARD_EVERY = 20
+"""Steps between points of TensorBoard's curves; the last step has one too."""
 
 
 def rate_share(config: TrainConfig, step: int) -> float:
@@ -156,7 +158,7 @@ class Training:
                 scalars = self.step(step)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in scalars.items()})
                 done = step + 1
-                if done % 20 == 0:
+                if done % BOARD_EVERY == 0 or done == config.steps:
                     for name, value in scalars.items():
                         board.add_scalar(f"train/{name}", value, done)
                 stops = self.team.any(told_to_stop())
@@ -249,7 +251,7 @@ class Training:
         target = F.adaptive_avg_pool2d(batch.img[pairs:], config.loss_px)
         taught = predicted[pairs:]
         codes = [batch.ws.to(self.device)]
-        figures: dict[str, float] = {}
+        lessons: list[Lesson] = []
         first = 0
         for k, photos in batch.photos.items():
             mine = slice(first, first + len(photos.slots))
@@ -258,20 +260,16 @@ class Training:
             if teacher is None:
                 continue
             lesson = teacher.teach(target[mine], photos.slots, taught[mine])
+            lessons.append(lesson)
             codes.append(lesson.ws)
             if config.supervision == "iterator":
                 with torch.no_grad():
                     target[mine] = self.objective.render(lesson.ws)
-            figures |= {
-                "iterator": lesson.loss.mean().item(),
-                "iterator_start": lesson.start_loss.mean().item(),
-                "cache_hits": lesson.hits.float().mean().item(),
-            }
         known = torch.cat(codes)
         terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
         if len(taught):
             terms |= self.objective.images(taught, target)
-        return terms, figures
+        return terms, average_lessons(lessons)
 
     def _train_mode(self) -> None:
         self.network.train()

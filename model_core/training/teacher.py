@@ -3,6 +3,7 @@
 Source: Guan et al. 2020, section 3.3.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,17 @@ class Lesson:
     loss: Float[Tensor, " batch"]
     start_loss: Float[Tensor, " batch"]
     hits: Bool[Tensor, " batch"]
+
+
+def average_lessons(lessons: Sequence[Lesson]) -> dict[str, float]:
+    """Return the figures of a step, each a mean over all photos; none where nothing was taught."""
+    if not lessons:
+        return {}
+    return {
+        "iterator": torch.cat([lesson.loss for lesson in lessons]).mean().item(),
+        "iterator_start": torch.cat([lesson.start_loss for lesson in lessons]).mean().item(),
+        "cache_hits": torch.cat([lesson.hits for lesson in lessons]).float().mean().item(),
+    }
 
 
 class Teacher:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.loop import rate_share
+from model_core.training.teacher import Lesson
 from model_core.training.team import Team
 from tests.model_core.training import tiny
 
@@ -49,6 +52,13 @@ def weights(training):
     }
 
 
+def points(run):
+    """TensorBoard's curves of a run by name: step and value of each point."""
+    events = EventAccumulator(str(run / "board-0")).Reload()
+    tags = events.Tags()["scalars"]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
 def gradients(run):
     """The clipped gradients of a run of one step, from Adam's first moments: linear, where the
     update itself turns rounding into whole steps of parameters that have no gradient."""
@@ -67,6 +77,45 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
 def test_no_warm_up_and_no_decay_leave_the_rate_as_it_is():
     config = dataclasses.replace(tiny.CONFIG, steps=10, warmup_steps=0, decay_share=0.0)
     assert [rate_share(config, step) for step in range(10)] == [1.0] * 10
+
+
+@pytest.mark.slow
+def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "BOARD_EVERY", 2)
+    photos = tiny.make_photos(tmp_path / "photos")
+    config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, steps=3)
+    training = tiny.make_training(config, tmp_path / "run", photos, Team())
+    done, step = {}, training.step
+    training.step = lambda index: done.setdefault(index + 1, step(index))
+    training.run(report=str)
+
+    curves = points(tmp_path / "run")
+    network = {"style", "sensitivity", "latent", "mse", "lpips", "grad_norm"}
+    iterator = {"iterator", "iterator_start", "cache_hits"}
+    assert {f"train/{name}" for name in network | iterator} <= curves.keys()
+    for name, values in done[3].items():
+        (second, last) = curves[f"train/{name}"]
+        assert second == (2, pytest.approx(done[2][name], rel=1e-6))
+        assert last == (3, pytest.approx(values, rel=1e-6))
+    assert [step for step, _ in curves["held_out/pairs/mse"]] == [3]
+
+
+def test_a_step_reports_the_lessons_of_all_its_shards(tmp_path):
+    def teach_with(loss, hit):
+        def teach(target, slots, ws):
+            losses = torch.full((len(slots),), loss)
+            return Lesson(ws.detach(), losses, losses + 1, torch.full((len(slots),), hit))
+
+        return teach
+
+    photos = tiny.make_photos(tmp_path / "photos")
+    config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, shards=2)
+    training = tiny.make_training(config, tmp_path / "run", photos, Team())
+    training.photos[0].teacher.teach = teach_with(0.5, True)
+    training.photos[1].teacher.teach = teach_with(1.5, False)
+    scalars = training.step(0)
+    named = ("iterator", "iterator_start", "cache_hits")
+    assert [scalars[name] for name in named] == [1.0, 2.0, 0.5]
 
 
 @pytest.mark.slow

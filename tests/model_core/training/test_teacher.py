@@ -5,7 +5,7 @@ import torch
 
 from model_core.iterator import Iterator, IteratorConfig
 from model_core.training.code_cache import CodeCache
-from model_core.training.teacher import Teacher
+from model_core.training.teacher import Lesson, Teacher, average_lessons
 
 SLOTS = torch.tensor([0, 1])
 
@@ -75,3 +75,15 @@ def test_the_cache_is_asked_before_a_visit_only_where_that_may_start_from_it(mak
         )
         teacher.teach(target, SLOTS, far())
         assert len(reads) == 1 + from_cache
+
+
+def test_figures_are_means_over_the_photos_of_all_lessons():
+    ws = torch.zeros(3, 4, 12)
+    loss, hits = torch.tensor([0.1, 0.2, 0.6]), torch.tensor([True, False, False])
+    lessons = [
+        Lesson(ws[:2], loss[:2], 2 * loss[:2], hits[:2]),
+        Lesson(ws[2:], loss[2:], 2 * loss[2:], hits[2:]),
+    ]
+    expected = {"iterator": 0.3, "iterator_start": 0.6, "cache_hits": 1 / 3}
+    assert average_lessons(lessons) == pytest.approx(expected)
+    assert average_lessons([]) == {}

@@ -49,10 +49,11 @@ class CodeCache:
         return len(self._losses)
 
     @property
-    def filled(self) -> int:
-        """Slots that hold a code, those not yet committed included."""
+    def filled(self) -> float:
+        """Share of the slots that hold a code, those not yet committed included."""
         lasting = np.isfinite(self._losses)
-        return int(lasting.sum()) + sum(not lasting[slot] for slot in self._pending)
+        fresh = sum(not lasting[slot] for slot in self._pending)
+        return (int(lasting.sum()) + fresh) / len(self)
 
     def read(
         self, slots: Int[Tensor, " batch"]

@@ -21,6 +21,7 @@ from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.training.augmentation import augment, vary
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
+from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.objective import Objective
 from model_core.training.pairs import make_render, seeded
@@ -147,9 +148,8 @@ class Training:
             Whether the last step was done.
         """
         first = load_checkpoint(self.folder / CHECKPOINTS, self._modules, self.optimizer)
-        for shard in self.photos.values():
-            if shard.teacher:
-                shard.teacher.cache.recover(first)
+        for cache in self._caches:
+            cache.recover(first)
         config, leads = self.config, self.team.leads
         with self.producer, SummaryWriter(self.folder / f"board-{self.team.rank}") as board:
             steps = range(first, config.steps)
@@ -269,7 +269,10 @@ class Training:
         terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
         if len(taught):
             terms |= self.objective.images(taught, target)
-        return terms, average_lessons(lessons)
+        figures = average_lessons(lessons)
+        if caches := self._caches:
+            figures["cache_filled"] = sum(cache.filled for cache in caches) / len(caches)
+        return terms, figures
 
     def _train_mode(self) -> None:
         self.network.train()
@@ -278,9 +281,13 @@ class Training:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
+    @property
+    def _caches(self) -> list[CodeCache]:
+        return [shard.teacher.cache for shard in self.photos.values() if shard.teacher]
+
     def _save(self, done: int) -> None:
         """Write a checkpoint; caches are brought to it whenever a kill may come."""
-        caches = [shard.teacher.cache for shard in self.photos.values() if shard.teacher]
+        caches = self._caches
         for cache in caches:
             cache.prepare(done)
         self.team.wait()

@@ -40,7 +40,7 @@ def test_only_a_lower_loss_replaces_a_code(tmp_path):
     assert stored(cache, 1) == (5.0, 0.5)
     assert offer(cache, 1, 8.0, 0.25)
     assert stored(cache, 1) == (8.0, 0.25)
-    assert cache.filled == 1
+    assert cache.filled == 1 / 3
 
 
 def test_of_two_codes_for_a_slot_the_better_stays_and_both_are_compared_with_what_was_there(
@@ -63,10 +63,11 @@ def test_committed_codes_survive_a_restart_and_others_do_not(tmp_path):
     commit(cache, 1)
     offer(cache, 0, 2.0, 0.25)
     offer(cache, 2, 3.0, 0.25)
+    assert cache.filled == 2 / 3
     again = open_cache(tmp_path)
     again.recover(1)
     assert stored(again, 0) == (1.0, 0.5)
-    assert again.filled == 1
+    assert again.filled == 1 / 3
 
 
 def test_a_kill_before_the_checkpoint_leaves_the_old_state(tmp_path):

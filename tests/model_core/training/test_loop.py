@@ -91,12 +91,14 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
 
     curves = points(tmp_path / "run")
     network = {"style", "sensitivity", "latent", "mse", "lpips", "grad_norm"}
-    iterator = {"iterator", "iterator_start", "cache_hits"}
+    iterator = {"iterator", "iterator_start", "cache_hits", "cache_filled"}
     assert {f"train/{name}" for name in network | iterator} <= curves.keys()
     for name, values in done[3].items():
         (second, last) = curves[f"train/{name}"]
         assert second == (2, pytest.approx(done[2][name], rel=1e-6))
         assert last == (3, pytest.approx(values, rel=1e-6))
+    losses = np.load(tmp_path / "run" / "cache-0" / "losses.npy")
+    assert done[3]["cache_filled"] == np.isfinite(losses).mean() > 0
     assert [step for step, _ in curves["held_out/pairs/mse"]] == [3]
 
 

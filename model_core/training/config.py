@@ -35,7 +35,7 @@ class TrainConfig:
 
     Attributes:
         steps: Optimiser steps in all.
-        batch: Images a step.
+        batch: Images a step, equally many of each shard.
         lr: Learning rate of Adam after warm-up.
         betas: Adam's betas.
         warmup_steps: Linear warm-up.
@@ -146,6 +146,10 @@ class TrainConfig:
         if self.supervision not in SUPERVISION:
             raise InvalidInputError(
                 f"supervision must be one of {SUPERVISION}, got {self.supervision!r}"
+            )
+        if self.batch % self.shards:
+            raise InvalidInputError(
+                f"batch must be a multiple of the {self.shards} shards, got {self.batch}"
             )
         if not 0 <= self.generated_share <= 1:
             raise InvalidInputError(

@@ -33,6 +33,7 @@ def test_json_is_read_back(tmp_path):
         ({"steps": 0}, "steps must be 1 or more, got 0"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),
         ({"validation_pairs": 0}, "validation_pairs must be 1 or more"),
+        ({"batch": 9, "shards": 2}, "batch must be a multiple of the 2 shards, got 9"),
         ({"replay": 0.5}, "replay must be 1 or more"),
         ({"compile": "perhaps"}, "compile must be of type bool"),
         ({"tune_identity": True, "disentangled": False}, "tune_identity must be false without"),

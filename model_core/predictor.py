@@ -1,5 +1,6 @@
 """The whole model behind a few calls: bytes in, codes and bytes out, batch first, no state."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -209,21 +210,25 @@ class Predictor:
             )
         return embedder(self._to_float(identity), self._to_float(attribute)).cpu()
 
-    def polish(self, faces: Faces, ws: Codes, budget_s: float) -> Polished:
+    def polish(self, faces: Faces, ws: Codes | None, budget_s: float) -> Polished:
         """Improve codes by as many iterator steps as fit a time, all of them together.
 
         Args:
             faces: What the codes shall render.
-            ws: Their codes from `embed`.
+            ws: Their codes from `embed`; None has them embedded, in the same time.
             budget_s: Seconds.
         Raises:
             InvalidInputError: If there is no image head for the generator.
+            NoEmbedderError: If faces have to be embedded and there is no network for photos.
         """
+        started_s = time.monotonic()
         if self._polisher is None:
             raise InvalidInputError(
                 f"budget must be 0 for a generator without an image head, got {budget_s:g} s"
             )
-        return self._polisher(self._to_float(faces), ws, budget_s)
+        codes = self.embed(faces) if ws is None else ws
+        left_s = budget_s - (time.monotonic() - started_s)
+        return self._polisher(self._to_float(faces), codes, left_s)
 
     def synthesize(self, ws: Codes) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes."""

@@ -54,6 +54,21 @@ def test_a_batch_is_its_items(predictor, faces):
     assert (together - singly).abs().max() < 0.05 * together.std()
 
 
+@pytest.mark.slow
+def test_a_face_is_embedded_and_polished_in_one_call(cache, network_file, faces, monkeypatch):
+    monkeypatch.setattr("model_core.polisher.MAX_STEPS", 3)
+    head = network_file.with_name("image_head_128.safetensors")
+    predictor = Predictor.load(cache, network_file, backend="eager", head=head)
+    polished = predictor.polish(faces[:1], None, budget_s=600.0)
+    assert polished.steps == 3
+    found = [predictor.embed(faces[:1]), polished.ws]
+    once, better = (predictor.quality(faces[:1], predictor.synthesize(ws))[0] for ws in found)
+    assert better.lpips < once.lpips
+    none = predictor.polish(faces[:1], None, budget_s=1e-9)
+    assert none.steps == 0
+    assert torch.equal(none.ws, found[0])
+
+
 def test_merging_a_face_with_itself_is_embedding_it(predictor, faces):
     assert torch.equal(predictor.merge(faces, faces), predictor.embed(faces))
     swapped = predictor.merge(faces[[1, 2, 0]], faces)

@@ -26,6 +26,7 @@ FROM_ONE = (
     "shards",
 )
 SUPERVISION = ("iterator", "photo", "both")
+CHANGES = ("jitter", "degrade_share", "photo_light", "photo_warp")
 FROM_ZERO = ("warmup_steps", "validation_photos", "seed")
 
 
@@ -48,7 +49,8 @@ class TrainConfig:
         mixed_share: Share of generated codes that are mixed from several at random rows.
         replay: How often a generated pair is used, on average.
         window: Newest pairs from which a step draws.
-        jitter: Largest relative change of brightness, contrast and colour of an input.
+        jitter: Largest relative change of brightness, contrast and colour of an input. This one and
+            the next three are 0 where the iterator teaches: there photos are flipped, no more.
         degrade_share: Share of inputs that are blurred or rescaled, as poor photos are.
         photo_light: Largest relative change of light and colour of a photograph and its target.
         photo_warp: Largest turn in radians, change of size and shift in half sides of both.
@@ -101,8 +103,8 @@ class TrainConfig:
     mixed_share: float = 0.5
     replay: float = 3.0
     window: int = 8192
-    jitter: float = 0.1
-    degrade_share: float = 0.3
+    jitter: float = 0.0
+    degrade_share: float = 0.0
     photo_light: float = 0.0
     photo_warp: float = 0.0
     style_weight: float = 1.0
@@ -155,10 +157,12 @@ class TrainConfig:
             raise InvalidInputError(
                 f"generated_share must be within 0 and 1, got {self.generated_share}"
             )
-        if (self.photo_light or self.photo_warp) and self.supervision != "photo":
+        changes = {name: getattr(self, name) for name in CHANGES if getattr(self, name)}
+        if changes and self._iterator_teaches:
             raise InvalidInputError(
-                "photo_light and photo_warp must be 0 where the iterator teaches, whose cache "
-                f"knows each photo as it is, got {self.photo_light} and {self.photo_warp}"
+                f"{', '.join(CHANGES)} must be 0 where the iterator teaches, whose cache knows "
+                "each photo as it is and flipped, got "
+                + ", ".join(f"{name} {value}" for name, value in changes.items())
             )
         if self.tune_identity and not self.disentangled:
             raise InvalidInputError("tune_identity must be false without disentangled, got true")
@@ -168,6 +172,10 @@ class TrainConfig:
                 "(head false, supervision photo, generated_share below 1, mse_weight or "
                 "lpips_weight above 0), got true"
             )
+
+    @property
+    def _iterator_teaches(self) -> bool:
+        return self.photos_per_shard > 0 and self.supervision != "photo"
 
     @property
     def _photos_reach_generator(self) -> bool:

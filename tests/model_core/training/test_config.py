@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -42,6 +43,20 @@ def test_json_is_read_back(tmp_path):
 def test_bad_options_are_named(overrides, message):
     with pytest.raises(InvalidInputError, match=message):
         TrainConfig.load("pretrain", overrides)
+
+
+COLLABORATIVE = TrainConfig.load("default")
+
+
+@pytest.mark.parametrize("supervision", ["iterator", "both"])
+@pytest.mark.parametrize("name", ["jitter", "degrade_share", "photo_light", "photo_warp"])
+def test_the_flip_is_the_only_change_of_photos_where_the_iterator_teaches(name, supervision):
+    change = {name: 0.1, "supervision": supervision}
+    with pytest.raises(InvalidInputError, match=f"where the iterator teaches, .* got {name} 0.1"):
+        dataclasses.replace(COLLABORATIVE, **change)
+    for without in ({"supervision": "photo"}, {"generated_share": 1.0}):
+        changed = dataclasses.replace(COLLABORATIVE, **(change | without))
+        assert getattr(changed, name) == 0.1
 
 
 TUNED = {

@@ -33,12 +33,16 @@ CONFIG = TrainConfig(
     replay=1.0,
     window=64,
     validate_every=100,
+    jitter=0.1,
+    degrade_share=0.3,
     checkpoint_every=2,
     validation_pairs=8,
     compile=False,
 )
 COLLABORATIVE = dataclasses.replace(
     CONFIG,
+    jitter=0.0,
+    degrade_share=0.0,
     generated_share=0.5,
     mse_weight=1.0,
     lpips_weight=1.0,
@@ -47,7 +51,9 @@ COLLABORATIVE = dataclasses.replace(
     loss_px=64,
     head=False,
 )
-TUNED = dataclasses.replace(COLLABORATIVE, supervision="photo", tune_generator=True)
+TUNED = dataclasses.replace(
+    COLLABORATIVE, supervision="photo", tune_generator=True, jitter=0.1, degrade_share=0.3
+)
 SINGLE = dataclasses.replace(COLLABORATIVE, disentangled=False)
 ONE_STEP = {
     "collaborative": dataclasses.replace(COLLABORATIVE, steps=1, shards=2, amp=False),

@@ -72,7 +72,8 @@ class TrainConfig:
         alpha: Weight of the perceptual distance in equation 1.
         from_cache: Whether the iterator starts from the cached code where that is better.
         amp: Whether the network is computed in bfloat16 where that is safe.
-        freeze_norms: Whether BatchNorm keeps its running statistics.
+        freeze_norms: Whether BatchNorm keeps its running statistics and normalises by them, as it
+            must where the iterator teaches: several processes then do what one does.
         identity: Name of the identity encoder's weights.
         disentangled: Whether identity and attributes are encoded apart; without, a single
             ResNet-50 (the ablation of the paper's table 4).
@@ -163,6 +164,11 @@ class TrainConfig:
                 f"{', '.join(CHANGES)} must be 0 where the iterator teaches, whose cache knows "
                 "each photo as it is and flipped, got "
                 + ", ".join(f"{name} {value}" for name, value in changes.items())
+            )
+        if self._iterator_teaches and not self.freeze_norms:
+            raise InvalidInputError(
+                "freeze_norms must be true where the iterator teaches, got false: statistics come "
+                "from pretraining, and those of a process's own items differ from its neighbour's"
             )
         if self.tune_identity and not self.disentangled:
             raise InvalidInputError("tune_identity must be false without disentangled, got true")

@@ -59,7 +59,15 @@ def test_the_flip_is_the_only_change_of_photos_where_the_iterator_teaches(name, 
         assert getattr(changed, name) == 0.1
 
 
+def test_statistics_stand_still_after_pretraining():
+    with pytest.raises(InvalidInputError, match="freeze_norms must be true where the iterator"):
+        dataclasses.replace(COLLABORATIVE, freeze_norms=False)
+    assert not TrainConfig.load("photos").freeze_norms
+    assert not TrainConfig.load("pretrain").freeze_norms
+
+
 TUNED = {
+    "freeze_norms": True,
     "tune_generator": True,
     "head": False,
     "supervision": "photo",

@@ -8,7 +8,9 @@ from model_core.training.config import TrainConfig
 from model_core.training.run_folder import CHANGEABLE, claim, require_config
 
 # Any field alone can have another value here: a generator may be tuned.
-CONFIG = TrainConfig(head=False, supervision="photo", generated_share=0.5, mse_weight=1.0)
+CONFIG = TrainConfig(
+    head=False, supervision="photo", generated_share=0.5, mse_weight=1.0, freeze_norms=True
+)
 
 
 def other(value):

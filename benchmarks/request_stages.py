@@ -1,7 +1,8 @@
 """What each stage of a warm /embed costs: python benchmarks/request_stages.py [--photo FILE].
 
-Sends one photo again and again to a service, one request at a time, and prints the median of each
-stage as the service measured it, and of the whole as the client saw it.
+Sends one photo again and again to a service, one request at a time and for either kind of answer in
+turns, and prints the median of each stage as the service measured it, and of the whole as the
+client saw it.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import statistics
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,12 +33,14 @@ def main() -> None:
     photo = options.photo.read_bytes() if options.photo else astronaut()
     with ExitStack() as stack:
         url = options.url or stack.enter_context(Service()).url
-        for accept in ACCEPTS:
-            runs = [embed(url, photo, accept) for _ in range(options.requests + 3)][3:]
-            show(f"stages of {accept.replace('/', ' ')}", rows(runs))
+        pairs = [
+            [embed(url, photo, accept) for accept in ACCEPTS] for _ in range(options.requests + 3)
+        ]
+    for accept, runs in zip(ACCEPTS, zip(*pairs[3:], strict=True), strict=True):
+        show(f"stages of {accept.replace('/', ' ')}", rows(runs))
 
 
-def rows(runs: list[dict[str, float]]) -> list[dict[str, object]]:
+def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:
     """Find the median and 95th percentile of each stage, and its share of the generator's time."""
     generator = statistics.median(run["synthesize"] for run in runs)
     found: list[dict[str, object]] = []

@@ -44,8 +44,11 @@ def test_openvino_is_less_than_a_level_from_the_reference(tiny, codes):
 COMPILED = """
 import sys, time, numpy, torch
 from pathlib import Path
+from torch._inductor import freezing
 from model_core.loading import load_generator
 from model_core.synthesizer import Synthesizer
+frozen, freeze = [], freezing.freeze
+freezing.freeze = lambda *args: frozen.append(args) or freeze(*args)
 generator, _ = load_generator(Path(sys.argv[1]))
 ws = torch.from_numpy(numpy.load(sys.argv[2]))
 synthesizer = Synthesizer(generator, at_once=True)
@@ -53,6 +56,7 @@ assert synthesizer.backend == "openvino"
 synthesizer.hasten()
 while synthesizer.backend != "compile":
     time.sleep(0.1)
+assert frozen
 numpy.save(sys.argv[3], synthesizer(ws).numpy())
 """
 

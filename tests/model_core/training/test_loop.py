@@ -52,6 +52,14 @@ def weights(training):
     }
 
 
+def owners(cache):
+    """The processes that opened a cache and those that wrote codes to it."""
+    return [
+        {int(note.name.rpartition("-")[2]) for note in cache.glob(f"{done}-by-*")}
+        for done in ("opened", "written")
+    ]
+
+
 def points(run):
     """TensorBoard's curves of a run by name: step and value of each point."""
     events = EventAccumulator(str(run / "board-0")).Reload()
@@ -171,8 +179,16 @@ def test_two_processes_do_what_one_does_on_the_same_batches(tmp_path, config):
     assert (two - one).norm() < 0.001 * one.norm()
     if config == "tuned":
         return  # no codes are kept
-    keys = [json.loads((tmp_path / "two" / f"cache-{k}" / "keys.json").read_text()) for k in (0, 1)]
-    assert not set(keys[0]) & set(keys[1])
+    for name, processes in (("one", 1), ("two", 2)):
+        caches = [tmp_path / name / f"cache-{k}" for k in (0, 1)]
+        assert sorted((tmp_path / name).glob("cache-*")) == caches
+        keys = [key for cache in caches for key in json.loads((cache / "keys.json").read_text())]
+        assert len(keys) == len(set(keys)) == 2 * 8  # each photo and orientation in one cache
+        for cache in caches:
+            opened, written = owners(cache)
+            assert len(opened) == 1
+            assert written == opened
+        assert len(set.union(*(owners(cache)[0] for cache in caches))) == processes
     for k in (0, 1):
         a, b = (np.load(tmp_path / n / f"cache-{k}" / "losses.npy") for n in ("one", "two"))
         assert np.array_equal(np.isfinite(a), np.isfinite(b))

@@ -1,6 +1,7 @@
 """A training run small enough for tests: a real generator, network and loop, all tiny."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -77,6 +78,20 @@ class PixelDistance(Perceptual):
         return [img]
 
 
+class WitnessedCache(CodeCache):
+    """A cache in whose folder stands which processes opened it and wrote codes to it."""
+
+    def __init__(self, folder, keys, code_shape):
+        super().__init__(folder, keys, code_shape)
+        self._witness = folder
+        (folder / f"opened-by-{os.getpid()}").touch()
+
+    def apply(self, step):
+        if [*self._witness.glob("journal-*")]:
+            (self._witness / f"written-by-{os.getpid()}").touch()
+        super().apply(step)
+
+
 def make_generator():
     """A generator of 512 px with codes of 16 x 16."""
     torch.manual_seed(0)
@@ -129,7 +144,7 @@ def make_training(config, folder, photos, team):
         teacher = None
         if config.supervision != "photo":
             shape = (generator.num_ws, generator.w_dim)
-            cache = CodeCache(folder / f"cache-{k}", stream.keys, shape)
+            cache = WitnessedCache(folder / f"cache-{k}", stream.keys, shape)
             iterator = Iterator(images, lpips)
             teacher = Teacher(iterator, cache, config.iterator_steps, config.from_cache)
         shards[k] = PhotoShard(stream, teacher)

@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from model_core.checkpoints.files import read_sidecar
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
+from model_core.generators.image_head import ImageHead
 from model_core.iterator import Iterator, IteratorConfig
 from model_core.loading import (
     load_embedding_network,
@@ -57,8 +59,12 @@ class Assembly:
         self._options, self._config, self._run = options, config, run
         self._team, self._device = team, device
         self.generator, self.fingerprint = load_generator(options.cache, options.generator)
+        weights = {"generator": self.fingerprint}
+        self._head = self._load_head() if config.head else None
+        if config.head:
+            weights["head"] = str(read_sidecar(options.head_weights)["sha256"])
         if team.leads:
-            claim(run, config, self.fingerprint)
+            claim(run, config, weights)
         report = tqdm.write if team.leads else None
         self._folders = Photos.split_each(options.photos, options.persons, report)
 
@@ -116,19 +122,20 @@ class Assembly:
         network.identity.requires_grad_(config.tune_identity)
         return network
 
-    def _objective(self, style: StyleLoss) -> Objective:
-        config, generator = self._config, self.generator
-        head = (
-            load_image_head(self._options.head_weights, self.fingerprint) if config.head else None
-        )
-        if head and head.config.img_px != config.loss_px:
+    def _load_head(self) -> ImageHead:
+        head = load_image_head(self._options.head_weights, self.fingerprint)
+        if head.config.img_px != self._config.loss_px:
             raise InvalidInputError(
                 f"loss_px must be {head.config.img_px}, the size of the image head, "
-                f"got {config.loss_px}"
+                f"got {self._config.loss_px}"
             )
+        return head
+
+    def _objective(self, style: StyleLoss) -> Objective:
+        config, generator = self._config, self.generator
         # Adam's steps on the generator's weights are lost in bfloat16's rounding.
         dtype = torch.float32 if config.tune_generator else torch.bfloat16
-        images = SmallImages(generator, config.loss_px, head, dtype)
+        images = SmallImages(generator, config.loss_px, self._head, dtype)
         gradients = torch.zeros(1, generator.num_ws, generator.w_dim)
         if config.sensitivity_weight:
             stored = self._run / "sensitivity.safetensors"

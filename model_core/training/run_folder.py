@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from model_core.errors import InvalidInputError, ModelMismatchError
@@ -47,35 +48,38 @@ def require_config(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def claim(folder: Path, config: TrainConfig, fingerprint: str) -> None:
-    """Write config and generator of a run to its folder, if the folder is not another run's.
+def claim(folder: Path, config: TrainConfig, weights: Mapping[str, str]) -> None:
+    """Write config and weights of a run to its folder, if the folder is not another run's.
 
     Args:
         folder: Run folder; made if there is none.
         config: Resolved settings.
-        fingerprint: Of the generator's weights.
+        weights: What stored pairs, gradients, codes and their losses were made with, "generator"
+            among them: a name to a digest. A name that the folder does not know is taken down.
 
     Raises:
         InvalidInputError: If the folder's config differs in a field that may not change.
-        ModelMismatchError: If the folder's generator is another one.
+        ModelMismatchError: If the folder's weights are others.
     """
     require_config(folder, config)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "run.json"
-    stored = _read_generator(path) if path.exists() else fingerprint
-    if stored != fingerprint:
-        raise ModelMismatchError(
-            f"generator must be {stored[:12]}, that of the run in {folder}, "
-            f"got {fingerprint[:12]}; take another --run folder"
-        )
-    _write(path, json.dumps({"generator": fingerprint}, indent=2))
+    stored = _read_weights(path) if path.exists() else {}
+    for name, digest in weights.items():
+        if stored.get(name, digest) != digest:
+            raise ModelMismatchError(
+                f"{name} must be {stored[name][:12]}, that of the run in {folder}, "
+                f"got {digest[:12]}; take another --run folder"
+            )
+    _write(path, json.dumps(dict(weights), indent=2))
     _write(folder / "config.json", config.to_json())
 
 
-def _read_generator(path: Path) -> str:
+def _read_weights(path: Path) -> dict[str, str]:
     try:
-        return str(json.loads(path.read_text())["generator"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        stored = json.loads(path.read_text())
+        return {"generator": str(stored["generator"])} | {k: str(v) for k, v in stored.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise InvalidInputError(f"{path} must name the run's generator, got {err!r}") from err
 
 

@@ -1,16 +1,20 @@
 import argparse
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
-from model_core.errors import CheckpointError, InvalidInputError
+from model_core.checkpoints.store import load_network, save_network
+from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.loading import load_embedding_network, save_embedding_network
 from model_core.training.assembly import Assembly
 from model_core.training.config import TrainConfig
 from model_core.training.team import Team
 
+HEADS = Path(__file__).parents[3] / "weights"
 SINGLE = TrainConfig(attribute_px=64, disentangled=False)
 
 
@@ -20,7 +24,7 @@ def assemble(cache, tmp_path):
 
     def make(config, run="run", **options):
         given = {"cache": cache, "generator": DEFAULT_GENERATOR, "photos": [], "persons": None}
-        given |= {"start": None, "head_weights": None} | options
+        given |= {"start": None, "head_weights": HEADS / "image_head_128.safetensors"} | options
         device = torch.device("cpu")
         return Assembly(argparse.Namespace(**given), config, tmp_path / run, Team(), device)
 
@@ -72,3 +76,23 @@ def test_other_weights_are_asked_for_by_name(assemble):
         assemble(dataclasses.replace(SINGLE, identity="no-recogniser")).network()
     with pytest.raises(CheckpointError, match="no-generator"):
         assemble(SINGLE, "other", generator="no-generator")
+
+
+def test_a_run_goes_on_with_the_image_head_that_its_losses_were_taken_with(assemble, tmp_path):
+    shipped = HEADS / "image_head_128.safetensors"
+    tensors, about = load_network(shipped)
+    other = tmp_path / "image_head_128.safetensors"
+    save_network(other, {name: value + 1 for name, value in tensors.items()}, about)
+    assembly = assemble(SINGLE)
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert stored == {"generator": assembly.fingerprint, "head": about["sha256"]}
+    with pytest.raises(ModelMismatchError, match="head must be"):
+        assemble(SINGLE, head_weights=other)
+    assemble(SINGLE)
+    assemble(dataclasses.replace(SINGLE, head=False), "true-output", head_weights=other)
+
+
+def test_a_head_of_another_size_is_refused_before_the_folder_is_taken(assemble, tmp_path):
+    with pytest.raises(InvalidInputError, match=r"loss_px must be 128, .* got 256"):
+        assemble(dataclasses.replace(SINGLE, loss_px=256))
+    assert not (tmp_path / "run").exists()

@@ -34,7 +34,7 @@ def test_a_bad_value_is_one_line(tmp_path, capsys):
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path, capsys):
-    claim(tmp_path / "run", TrainConfig.load("pretrain"), "f" * 64)
+    claim(tmp_path / "run", TrainConfig.load("pretrain"), {"generator": "f" * 64})
     before = (tmp_path / "run" / "config.json").read_text()
     assert main(["--run", str(tmp_path / "run"), "--seed", "5", "--batch", "2"], tmp_path) == 1
     error = capsys.readouterr().err

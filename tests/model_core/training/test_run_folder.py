@@ -8,6 +8,7 @@ from model_core.training.config import TrainConfig
 from model_core.training.run_folder import CHANGEABLE, claim, require_config
 
 # Any field alone can have another value here: a generator may be tuned.
+WEIGHTS = {"generator": "f" * 64, "head": "a" * 64}
 CONFIG = TrainConfig(
     head=False, supervision="photo", generated_share=0.5, mse_weight=1.0, freeze_norms=True
 )
@@ -30,41 +31,49 @@ OTHER = {f.name: other(getattr(CONFIG, f.name)) for f in dataclasses.fields(Trai
 
 
 def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):
-    claim(tmp_path / "runs" / "new", CONFIG, "f" * 64)
+    claim(tmp_path / "runs" / "new", CONFIG, WEIGHTS)
     assert TrainConfig.from_json(tmp_path / "runs" / "new" / "config.json") == CONFIG
     stored = json.loads((tmp_path / "runs" / "new" / "run.json").read_text())
-    assert stored == {"generator": "f" * 64}
+    assert stored == WEIGHTS
 
 
 @pytest.mark.parametrize("name", sorted(CHANGEABLE))
 def test_a_run_goes_on_with_other_values_of_changeable_fields(tmp_path, name):
-    claim(tmp_path, CONFIG, "f" * 64)
+    claim(tmp_path, CONFIG, WEIGHTS)
     changed = dataclasses.replace(CONFIG, **{name: OTHER[name]})
-    claim(tmp_path, changed, "f" * 64)
+    claim(tmp_path, changed, WEIGHTS)
     assert TrainConfig.from_json(tmp_path / "config.json") == changed
 
 
 @pytest.mark.parametrize("name", sorted(OTHER.keys() - CHANGEABLE))
 def test_other_fields_are_refused_by_name_and_the_stored_config_stays(tmp_path, name):
-    claim(tmp_path, CONFIG, "f" * 64)
+    claim(tmp_path, CONFIG, WEIGHTS)
     changed = dataclasses.replace(CONFIG, **{name: OTHER[name]})
     with pytest.raises(InvalidInputError, match=rf"\({name} .*another --run folder"):
-        claim(tmp_path, changed, "f" * 64)
+        claim(tmp_path, changed, WEIGHTS)
     assert TrainConfig.from_json(tmp_path / "config.json") == CONFIG
 
 
-def test_another_generator_is_refused(tmp_path):
-    claim(tmp_path, CONFIG, "f" * 64)
-    with pytest.raises(ModelMismatchError, match="generator must be ffffffffffff"):
-        claim(tmp_path, CONFIG, "e" * 64)
+@pytest.mark.parametrize(("name", "was"), [("generator", "ffffffffffff"), ("head", "aaaaaaaaaaaa")])
+def test_other_weights_are_refused(tmp_path, name, was):
+    claim(tmp_path, CONFIG, WEIGHTS)
+    with pytest.raises(ModelMismatchError, match=rf"{name} must be {was}, .* got eeeeeeeeeeee;"):
+        claim(tmp_path, CONFIG, WEIGHTS | {name: "e" * 64})
+    assert json.loads((tmp_path / "run.json").read_text()) == WEIGHTS
+
+
+def test_a_folder_that_does_not_know_its_head_takes_one_down(tmp_path):
+    claim(tmp_path, CONFIG, {"generator": "f" * 64})
+    claim(tmp_path, CONFIG, WEIGHTS)
+    assert json.loads((tmp_path / "run.json").read_text()) == WEIGHTS
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
 def test_a_damaged_note_of_the_generator_is_refused(tmp_path, text):
-    claim(tmp_path, CONFIG, "f" * 64)
+    claim(tmp_path, CONFIG, WEIGHTS)
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InvalidInputError, match="must name the run's generator"):
-        claim(tmp_path, CONFIG, "f" * 64)
+        claim(tmp_path, CONFIG, WEIGHTS)
 
 
 def test_an_empty_folder_takes_any_config(tmp_path):

@@ -84,8 +84,12 @@ class Watch:
         self._since = self._now()
 
     def next_leg(self, steps: int) -> None:
-        """Begin another search after some steps: its losses are not comparable."""
+        """Begin another search after some steps: its losses are not comparable.
+
+        The last evaluation of the search before it has no step behind it and is not timed.
+        """
         self._leg_start, self._best = steps, torch.inf
+        self._times.pop()
         self._since = self._now()
 
     def on_step(self, report: StepReport) -> bool:

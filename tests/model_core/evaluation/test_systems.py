@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -51,6 +52,16 @@ def test_noise_is_searched_after_the_code(workshop, judge, faces):
     assert noisy.steps[-1] == 8
     assert torch.allclose(plain.ws, noisy.ws, atol=1e-6)
     assert noisy.after(-1)[0] < plain.after(-1)[0]
+
+
+def test_the_last_evaluation_of_a_leg_is_no_step_and_not_timed(workshop, judge, faces, monkeypatch):
+    clock = itertools.count(0.0)
+    monkeypatch.setattr("model_core.evaluation.watch.read_clock", lambda _device: next(clock))
+    for name in ("image2stylegan", "image2stylegan++"):
+        system = make_system(name, workshop, 5)
+        found = run(system, judge, to_float(faces[:1]))
+        # The clock goes on by one second between any two readings of it.
+        assert found.total_s == found.start_s + system.steps
 
 
 def test_random_starts_differ_by_face_and_repeat(workshop):

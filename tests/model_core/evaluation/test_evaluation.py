@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from model_core.evaluation import __main__
 from model_core.evaluation.__main__ import main
 
 
@@ -29,6 +30,13 @@ def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
     flags = ["--photos", str(tmp_path), "--out", str(tmp_path), "--methods", "mean"]
     assert main([*flags, "--backend", "eager"], cache) == 1
     assert "folders with images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "steps"), [([], 5000), (["--steps", "30"], 30)])
+def test_searches_take_the_papers_steps_by_default(flags, steps, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(__main__, "_evaluate", lambda options, _cache: options.steps)
+    assert main(["--methods", "mean", "--out", str(tmp_path), *flags], tmp_path) == 0
+    assert capsys.readouterr().out == f"{steps}\n"
 
 
 @pytest.mark.parametrize(

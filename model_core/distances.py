@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.errors import InvalidInputError
+from model_core.errors import CheckpointError, InvalidInputError
 from model_core.loading import load_stlpips
 from model_core.perceptual import Perceptual
 from model_core.trunks import find_trunk
@@ -30,10 +30,15 @@ def _vgg_features(cache: Path, trunks: Path | None) -> Perceptual:
 
 
 def _lpips(trunk: str, trunks: Path | None) -> Perceptual:
-    # Where networks are trained, the package may be missing.
-    from model_core.lpips_package import PackageLPIPS
-
-    return PackageLPIPS(trunk, find_trunk(trunk, trunks))
+    file = find_trunk(trunk, trunks)
+    try:
+        # Where networks are trained, the package may be missing.
+        from model_core.lpips_package import PackageLPIPS
+    except ImportError as err:
+        raise CheckpointError(
+            f"lpips-{trunk} must have the package lpips, got none ({err}): pip install lpips"
+        ) from err
+    return PackageLPIPS(trunk, file)
 
 
 DISTANCES: dict[str, Callable[[Path, Path | None], Perceptual]] = {
@@ -57,7 +62,7 @@ def load_distance(name: str, cache: Path, trunks: Path | None = None) -> Percept
 
     Raises:
         InvalidInputError: If the name is not known.
-        CheckpointError: If weights are missing or damaged.
+        CheckpointError: If weights, or the package that LPIPS is from, are missing or damaged.
     """
     if name not in DISTANCES:
         raise InvalidInputError(f"distance must be one of {sorted(DISTANCES)}, got {name!r}")

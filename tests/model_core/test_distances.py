@@ -1,5 +1,6 @@
 """Perceptual distances by name, those on torchvision's trunks with trunks of random weights."""
 
+import sys
 import warnings
 
 import lpips
@@ -101,6 +102,13 @@ def test_a_missing_trunk_is_told_with_the_way_to_it(name, cache, tmp_path):
     for folder in (None, tmp_path):
         with pytest.raises(CheckpointError, match=r"download https://download\.pytorch\.org/"):
             load_distance(name, cache, folder)
+
+
+def test_a_missing_package_is_told_with_the_way_to_it(cache, trunks, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    monkeypatch.delitem(sys.modules, "model_core.lpips_package", raising=False)
+    with pytest.raises(CheckpointError, match=r"package lpips, got none .*: pip install lpips$"):
+        load_distance("lpips-alex", cache, trunks)
 
 
 @pytest.mark.parametrize(

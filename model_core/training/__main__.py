@@ -67,6 +67,9 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
         "--head-weights", type=Path, help="image head; default weights/ of that size"
     )
     parser.add_argument(
+        "--trunks", type=Path, help="folder with torchvision's weights, for --perceptual lpips-..."
+    )
+    parser.add_argument(
         "--export",
         type=Path,
         help="write the averaged network here at the end, and FILE_generator beside it where the "

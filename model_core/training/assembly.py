@@ -7,6 +7,7 @@ import torch
 from tqdm import tqdm
 
 from model_core.checkpoints.files import read_sidecar
+from model_core.distances import load_distance
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
 from model_core.generators.image_head import ImageHead
@@ -18,6 +19,7 @@ from model_core.loading import (
     load_stlpips,
     new_embedding_network,
 )
+from model_core.perceptual import STLPIPS
 from model_core.rendering import SmallImages
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
@@ -38,7 +40,7 @@ class Assembly:
     """The weights of a run and how its parts are made from them.
 
     Args:
-        options: cache, generator, photos, persons, start and head_weights are read.
+        options: cache, generator, photos, persons, start, head_weights and trunks are read.
         config: Hyperparameters.
         run: Run folder.
         team: The processes of the run.
@@ -63,6 +65,10 @@ class Assembly:
         self._head = self._load_head() if config.head else None
         if config.head:
             weights["head"] = str(read_sidecar(options.head_weights)["sha256"])
+        distance = load_distance(config.perceptual, options.cache, options.trunks)
+        weights["perceptual"] = distance.name
+        # The others compute in the type that they are given.
+        self.perceptual = distance.bfloat16() if isinstance(distance, STLPIPS) else distance
         if team.leads:
             claim(run, config, weights)
         report = tqdm.write if team.leads else None
@@ -143,9 +149,8 @@ class Assembly:
                 load_or_sample(stored, generator, self.fingerprint, config, self._device)
             self._team.wait()
             gradients = load_or_sample(stored, generator, self.fingerprint, config, self._device)
-        lpips = load_stlpips(self._options.cache, "alex").to(torch.bfloat16)
         sensitivity = SensitivityLoss(gradients)
-        return Objective(config, style, sensitivity, generator.w_std, images, lpips)
+        return Objective(config, style, sensitivity, generator.w_std, images, self.perceptual)
 
     def _photo_shards(self, objective: Objective) -> dict[int, PhotoShard]:
         config = self._config

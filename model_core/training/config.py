@@ -65,6 +65,8 @@ class TrainConfig:
         head: Whether these come from the shipped image head of that size, not from true output.
         mse_weight: Weight of the images' MSE, lambda 1 of the paper.
         lpips_weight: Weight of the images' perceptual distance, lambda 2 of the paper.
+        perceptual: Which distance that is, for the network and in equation 1; a name of
+            model_core.distances.
         supervision: What teaches photographs: iterator (its code and the image of that, the
             paper's), photo (the photo itself, no iterator) or both (its code, and the photo).
         iterator_steps: Iterator steps a visit.
@@ -119,6 +121,7 @@ class TrainConfig:
     head: bool = True
     mse_weight: float = 0.0
     lpips_weight: float = 0.0
+    perceptual: str = "st-lpips-alex"
     supervision: str = "iterator"
     iterator_steps: int = 5
     iterator_lr: float = 0.05

@@ -25,7 +25,7 @@ class Objective(nn.Module):
         sensitivity: Compares codes by the image's first-order change.
         w_std: The generator's spread of W, (w_dim,).
         render: Codes to images at the size of the loss.
-        perceptual: Compares images; copied, brought to the renderer's precision.
+        perceptual: Compares images, which are float32.
     """
 
     w_std: Tensor

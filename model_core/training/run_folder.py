@@ -25,6 +25,9 @@ CHANGEABLE = frozenset(
 )
 """Fields that may change when a run goes on: stored pairs and gradients do not depend on them."""
 
+SHOWN = 16
+"""Characters of a digest that a message has."""
+
 
 def require_config(folder: Path, config: TrainConfig) -> None:
     """Refuse to go on in a folder with a config that its pairs or state were not made with.
@@ -55,7 +58,8 @@ def claim(folder: Path, config: TrainConfig, weights: Mapping[str, str]) -> None
         folder: Run folder; made if there is none.
         config: Resolved settings.
         weights: What stored pairs, gradients, codes and their losses were made with, "generator"
-            among them: a name to a digest. A name that the folder does not know is taken down.
+            among them: by name a digest, or a text of at most SHOWN characters. What the folder
+            does not know is taken down.
 
     Raises:
         InvalidInputError: If the folder's config differs in a field that may not change.
@@ -68,8 +72,8 @@ def claim(folder: Path, config: TrainConfig, weights: Mapping[str, str]) -> None
     for name, digest in weights.items():
         if stored.get(name, digest) != digest:
             raise ModelMismatchError(
-                f"{name} must be {stored[name][:12]}, that of the run in {folder}, "
-                f"got {digest[:12]}; take another --run folder"
+                f"{name} must be {stored[name][:SHOWN]}, that of the run in {folder}, "
+                f"got {digest[:SHOWN]}; take another --run folder"
             )
     _write(path, json.dumps(dict(weights), indent=2))
     _write(folder / "config.json", config.to_json())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
 from model_core.checkpoints.store import load_network, save_network
@@ -24,7 +25,8 @@ def assemble(cache, tmp_path):
 
     def make(config, run="run", **options):
         given = {"cache": cache, "generator": DEFAULT_GENERATOR, "photos": [], "persons": None}
-        given |= {"start": None, "head_weights": HEADS / "image_head_128.safetensors"} | options
+        given |= {"start": None, "head_weights": HEADS / "image_head_128.safetensors"}
+        given |= {"trunks": None} | options
         device = torch.device("cpu")
         return Assembly(argparse.Namespace(**given), config, tmp_path / run, Team(), device)
 
@@ -85,7 +87,8 @@ def test_a_run_goes_on_with_the_image_head_that_its_losses_were_taken_with(assem
     save_network(other, {name: value + 1 for name, value in tensors.items()}, about)
     assembly = assemble(SINGLE)
     stored = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert stored == {"generator": assembly.fingerprint, "head": about["sha256"]}
+    assert stored["head"] == about["sha256"]
+    assert stored["generator"] == assembly.fingerprint
     with pytest.raises(ModelMismatchError, match="head must be"):
         assemble(SINGLE, head_weights=other)
     assemble(SINGLE)
@@ -96,3 +99,44 @@ def test_a_head_of_another_size_is_refused_before_the_folder_is_taken(assemble, 
     with pytest.raises(InvalidInputError, match=r"loss_px must be 128, .* got 256"):
         assemble(dataclasses.replace(SINGLE, loss_px=256))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def trunks(tmp_path):
+    """torchvision's AlexNet and VGG-16, untrained."""
+    for file, build in (
+        ("alexnet-0", torchvision.models.alexnet),
+        ("vgg16-0", torchvision.models.vgg16),
+    ):
+        state = build(weights=None).features.state_dict(prefix="features.")
+        torch.save(state, tmp_path / f"{file}.pth")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["st-lpips-alex", "lpips-alex", "vgg-features", "none"])
+def test_any_perceptual_distance_teaches(assemble, trunks, name):
+    config = dataclasses.replace(SINGLE, perceptual=name)
+    perceptual = assemble(config, trunks=trunks).perceptual
+    assert perceptual.name == name
+    types = {p.dtype for p in perceptual.parameters()}
+    assert types <= {torch.bfloat16 if name == "st-lpips-alex" else torch.float32}
+    img = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    img.requires_grad_(True)
+    distance = perceptual(img, -img.detach())
+    (gradient,) = torch.autograd.grad(distance.sum(), img)
+    assert distance.dtype == torch.float32
+    assert gradient.isfinite().all()
+    assert gradient.any() == (name != "none")
+
+
+def test_missing_trunks_are_asked_for_before_the_folder_is_taken(assemble, tmp_path):
+    with pytest.raises(CheckpointError, match=r"trunks must hold alexnet-.*--trunks DIR"):
+        assemble(dataclasses.replace(SINGLE, perceptual="lpips-alex"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_the_trunk_that_its_losses_were_taken_with(assemble, trunks):
+    config = dataclasses.replace(SINGLE, perceptual="vgg-features")
+    assemble(config)
+    with pytest.raises(ModelMismatchError, match=r"must be st-vgg-features, .* got vgg-features;"):
+        assemble(config, trunks=trunks)

@@ -91,7 +91,7 @@ def test_a_generator_that_nothing_would_tune_is_refused(change):
 
 def test_a_stored_config_without_newer_fields_has_their_defaults(tmp_path):
     values = json.loads(TrainConfig(seed=5).to_json())
-    for name in ("disentangled", "identity", "tune_generator", "generator_lr"):
+    for name in ("disentangled", "identity", "tune_generator", "generator_lr", "perceptual"):
         del values[name]
     (tmp_path / "config.json").write_text(json.dumps(values))
     assert TrainConfig.from_json(tmp_path / "config.json") == TrainConfig(seed=5)

@@ -57,7 +57,7 @@ def test_other_fields_are_refused_by_name_and_the_stored_config_stays(tmp_path, 
 @pytest.mark.parametrize(("name", "was"), [("generator", "ffffffffffff"), ("head", "aaaaaaaaaaaa")])
 def test_other_weights_are_refused(tmp_path, name, was):
     claim(tmp_path, CONFIG, WEIGHTS)
-    with pytest.raises(ModelMismatchError, match=rf"{name} must be {was}, .* got eeeeeeeeeeee;"):
+    with pytest.raises(ModelMismatchError, match=rf"{name} must be {was}.*, got e+;"):
         claim(tmp_path, CONFIG, WEIGHTS | {name: "e" * 64})
     assert json.loads((tmp_path / "run.json").read_text()) == WEIGHTS
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model_core.checkpoints.layout import cache_folder, verified_path
-from model_core.evaluation.faces import photographs, public_faces, to_float
+from model_core.evaluation.faces import photographs, public_faces
 from model_core.evaluation.systems import YARDSTICK
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorState
@@ -26,6 +26,7 @@ from model_core.loading import (
     load_stlpips,
 )
 from model_core.rendering import SmallImages
+from model_core.training.validation import to_float
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))

@@ -18,7 +18,7 @@ from model_core.backends import can_compile
 from model_core.baselines import CodeSearch
 from model_core.checkpoints.layout import cache_folder, verified_path
 from model_core.distances import NoDistance, load_distance
-from model_core.evaluation.faces import public_faces, to_bytes, to_float
+from model_core.evaluation.faces import public_faces, to_bytes
 from model_core.evaluation.records import Record
 from model_core.evaluation.systems import YARDSTICK, System, make_system
 from model_core.evaluation.watch import Watch
@@ -29,6 +29,7 @@ from model_core.iterator import Render
 from model_core.loading import LANDMARKS, load_generator
 from model_core.perceptual import Perceptual
 from model_core.predictor import Predictor
+from model_core.training.validation import to_float
 
 MEASURE = "st-lpips-vgg"
 NETWORK = Path(__file__).parents[1] / "weights" / "embedding.safetensors"

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from model_core.editing import colorize, interpolate
 from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.evaluation.faces import Faces, to_bytes, to_float
+from model_core.evaluation.faces import Faces, to_bytes
 from model_core.evaluation.sheets import draw_grid
 from model_core.iterator import Render
+from model_core.training.validation import to_float
 
 MORPH_STEPS = 6
 GRID_FACES = 4

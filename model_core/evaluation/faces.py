@@ -59,8 +59,3 @@ def portrait(landmarks: Path) -> UInt8[Tensor, "1 3 size size"]:
 def to_bytes(img: Float[Tensor, "batch 3 height width"]) -> Faces:
     """Bring images in [-1, 1], clamped, to bytes."""
     return ((img.clamp(-1, 1) + 1) * 127.5).round().byte()
-
-
-def to_float(img: Faces) -> Float[Tensor, "batch 3 height width"]:
-    """Bring bytes to [-1, 1]."""
-    return img.float() / 127.5 - 1

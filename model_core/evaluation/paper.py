@@ -54,6 +54,16 @@ TABLES: dict[str, tuple[str, list[Row]]] = {
     ),
 }
 
+CURVE_STEPS = (10, 20, 50, 100)
+"""Numbers of steps after which the starts are compared (figure 7)."""
+
+STARTS = {
+    "random": "iterator-from-random",
+    "mean": "iterator",
+    "ours": "iterator-from-network",
+}
+"""The iterator's starts, as the paper calls them, and our systems."""
+
 REMARK = (
     "The paper's figures are not on a comparable footing. 31.47 dB is an MSE of .0029 on [-1, 1], "
     "while independent W+ optimisation of photographs ends at about .024: the paper must have "

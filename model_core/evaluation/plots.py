@@ -8,15 +8,9 @@ from matplotlib.figure import Figure
 
 from model_core.evaluation.bench import Records
 from model_core.evaluation.judge import higher_is_better
+from model_core.evaluation.paper import CURVE_STEPS, STARTS
 from model_core.evaluation.summary import Summary
 from model_core.evaluation.tables import summarize
-
-STARTS = {
-    "random": "iterator-from-random",
-    "mean": "iterator",
-    "ours": "iterator-from-network",
-}
-CURVE_STEPS = (10, 20, 50, 100)
 
 
 def plot_starts(records: Records, measures: Sequence[str], path: Path) -> bool:

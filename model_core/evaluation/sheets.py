@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model_core.evaluation.bench import Records
 from model_core.evaluation.faces import Faces
+from model_core.evaluation.paper import CURVE_STEPS, STARTS
 
 TITLE_PX = 22
 SHEET_FACES = 8
@@ -48,12 +49,6 @@ SHEETS = {
     ),
 }
 """Title and columns (title: system) of each sheet, by file."""
-
-FIGURE_7 = {
-    "random": "iterator-from-random",
-    "mean": "iterator",
-    "ours": "iterator-from-network",
-}
 
 
 def draw_grid(
@@ -97,12 +92,11 @@ def draw_systems(faces: Faces, records: Records, columns: dict[str, str], path: 
 
 def draw_starts(faces: Faces, records: Records, path: Path) -> bool:
     """Draw one face's way from each start, a row each (figure 7)."""
-    given = {title: records[name] for title, name in FIGURE_7.items() if records.get(name)}
+    given = {title: records[name] for title, name in STARTS.items() if records.get(name)}
     if not given:
         return False
-    wanted = (10, 20, 50, 100)
     marks = next(iter(given.values()))[0].marks
-    steps = [0, *(s for s in marks if s and (s in wanted or s == marks[-1]))]
+    steps = [0, *(s for s in marks if s and (s in CURVE_STEPS or s == marks[-1]))]
     titles = [str(step) for step in steps]
     rows = [[faces[0], *(r[0].image(step) for step in steps)] for r in given.values()]
     draw_grid(titles, rows, path, first=", ".join(given))

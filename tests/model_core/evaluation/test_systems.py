@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.evaluation.faces import to_bytes, to_float
+from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.systems import METHODS, VARIANTS, make_system
 from model_core.evaluation.watch import Watch, read_clock
 from model_core.evaluation.workshop import Workshop
+from model_core.training.validation import to_float
 
 STEPS = 2
 GIVEN = [name for name in (*METHODS, *VARIANTS) if name != "mse"]

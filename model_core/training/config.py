@@ -56,7 +56,8 @@ class TrainConfig:
         photo_warp: Largest turn in radians, change of size and shift in half sides of both.
         style_weight: Weight of the style error of codes.
         influence_samples: Codes by which the rows' influence on the image is measured.
-        latent_weight: Weight of the plain latent error of codes, lambda 3 of the paper.
+        latent_weight: Weight of the latent error of codes, lambda 3 of the paper; unlike there,
+            each dimension is divided by its spread over W.
         sensitivity_weight: Weight of the image's first-order MSE by codes.
         sensitivity_samples: Gradients that estimate it.
         generated_share: Share of a batch that are generated pairs; the rest are photographs.

@@ -1,5 +1,7 @@
 """Changes to training images, as photographs differ from generated ones and from each other."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,9 +21,7 @@ def augment(img: Images, jitter: float, degrade_share: float, random: torch.Gene
         random: Source of randomness, on the CPU.
     """
     batch, device = len(img), img.device
-    gain = 1 + jitter * _spread((batch, 1, 1, 1), random)
-    tint = 1 + jitter / 3 * _spread((batch, 3, 1, 1), random)
-    shift = jitter * _spread((batch, 1, 1, 1), random)
+    relight = _lighting(batch, jitter, random)
     (poor,) = (torch.rand(batch, generator=random) < degrade_share).nonzero(as_tuple=True)
     factor = 2 if torch.rand((), generator=random) < 0.5 else 4
     if len(poor):
@@ -30,7 +30,7 @@ def augment(img: Images, jitter: float, degrade_share: float, random: torch.Gene
         grain = 0.03 * torch.randn(small.shape, generator=random)
         large = F.interpolate(small + grain.to(device), img.shape[-1], mode="bilinear")
         img = img.index_put((poor,), large)
-    return (img * (gain * tint).to(device) + shift.to(device)).clamp(-1, 1)
+    return relight(img)
 
 
 def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Images:
@@ -41,12 +41,12 @@ def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Ima
         light: Largest relative change of brightness, contrast and saturation; a third of it of each
             channel's gain.
         warp: Largest turn in radians, relative change of size, and shift in half sides.
-        random: Source of randomness, on the CPU.
+        random: Source of randomness, on the CPU; not drawn from where there is nothing to change.
     """
+    if not (light or warp):
+        return img
     batch, device = len(img), img.device
-    gain = 1 + light * _spread((batch, 1, 1, 1), random)
-    tint = 1 + light / 3 * _spread((batch, 3, 1, 1), random)
-    shift = light * _spread((batch, 1, 1, 1), random)
+    relight = _lighting(batch, light, random)
     colour = 1 + light * _spread((batch, 1, 1, 1), random)
     turn, size, x, y = (warp * _spread((4, batch), random)).unbind()
     cos, sin = (1 + size) * turn.cos(), (1 + size) * turn.sin()
@@ -54,11 +54,26 @@ def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Ima
     if light:
         grey = img.mean(dim=1, keepdim=True)
         img = grey + colour.to(device) * (img - grey)
-        img = (img * (gain * tint).to(device) + shift.to(device)).clamp(-1, 1)
+        img = relight(img)
     if warp:
         grid = F.affine_grid(matrix.to(device), list(img.shape), align_corners=False)
         img = F.grid_sample(img, grid, padding_mode="reflection", align_corners=False)
     return img
+
+
+def _lighting(batch: int, amount: float, random: torch.Generator) -> Callable[[Images], Images]:
+    """Draw a change of contrast, of each channel's gain (a third as large) and of brightness.
+
+    All is drawn at once, so that what else is drawn does not depend on when it is applied.
+    """
+    gain = 1 + amount * _spread((batch, 1, 1, 1), random)
+    tint = 1 + amount / 3 * _spread((batch, 3, 1, 1), random)
+    shift = amount * _spread((batch, 1, 1, 1), random)
+
+    def relight(img: Images) -> Images:
+        return (img * (gain * tint).to(img.device) + shift.to(img.device)).clamp(-1, 1)
+
+    return relight
 
 
 def _spread(shape: tuple[int, ...], random: torch.Generator) -> Tensor:

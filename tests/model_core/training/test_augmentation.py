@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from model_core.training.augmentation import augment, vary
@@ -30,15 +31,28 @@ def test_the_same_randomness_makes_the_same_images():
 
 def test_a_photograph_that_nothing_varies_stays_as_it_is():
     img = torch.rand(2, 3, 32, 32) * 2 - 1
-    assert torch.equal(vary(img, 0.0, 0.0, seeded(0, "step", 0)), img)
+    random = seeded(0, "step", 0)
+    assert vary(img, 0.0, 0.0, random) is img
+    assert torch.equal(random.get_state(), seeded(0, "step", 0).get_state())
 
 
-def test_a_photograph_is_turned_scaled_and_shifted_within_its_bound():
+def test_how_a_photograph_is_turned_does_not_depend_on_how_its_light_changes():
+    ramp = torch.linspace(-0.5, 0.5, 64).expand(4, 3, 64, 64)
+    still, lit = (vary(ramp, light, 0.05, seeded(0, "step", 0)) for light in (0.0, 0.2))
+    for a, b in zip(still, lit, strict=True):
+        assert torch.corrcoef(torch.stack([a[0].flatten(), b[0].flatten()]))[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("axis", [2, 3], ids=["vertical", "horizontal"])
+def test_a_photograph_is_turned_scaled_and_shifted_within_its_bound(axis):
     ramp = torch.linspace(-1, 1, 64).expand(16, 3, 64, 64)  # each pixel says its place
+    ramp = ramp.transpose(3, axis)
     out = vary(ramp, 0.0, 0.05, seeded(0, "step", 0))
     inside = (slice(None), slice(None), slice(8, 56), slice(8, 56))
     assert 0.01 < (out - ramp)[inside].abs().max() <= 3 * 0.05
     assert (out - ramp).mean(dim=(1, 2, 3)).std() > 0.001  # each its own way
+    centre = (out - ramp)[:, :, 31:33, 31:33].mean(dim=(1, 2, 3))  # shifted and nothing else
+    assert 0.01 < centre.abs().max() < 0.05 + 1e-3
 
 
 def test_a_photograph_changes_in_light_and_colour_and_not_in_what_it_shows():

@@ -26,31 +26,37 @@ def summarize(records: Sequence[Record], measures: Sequence[str], step: int) -> 
 def paper_table(number: str, records: Records, measures: Sequence[str], lpips: str) -> str | None:
     """Return one of the paper's tables with our figures before its own; None without a row.
 
+    MSE, the likeness of persons and the time stand behind the three figures that the paper has. The
+    likeness is by the recognisers other than the embedding network's own encoder, if there are any.
+
     Args:
         number: "1" to "4".
         records: Of all systems.
         measures: Names of the figures.
         lpips: The perceptual distance that stands in its third column.
     """
-    title, rows = TABLES[number]
+    title, listed = TABLES[number]
     if not records.get("collaborative"):
-        rows = [(n, "network" if s == "collaborative" else s, a, b) for n, s, a, b in rows]
-    done = [row for row in rows if records.get(row[1])]
-    if not done or (number in "234" and len(done) < len(rows)):
+        listed = [(n, "network" if s == "collaborative" else s, a, b) for n, s, a, b in listed]
+    done = [row for row in listed if records.get(row[1])]
+    if not done or (number in "234" and len(done) < len(listed)):
         return None
     count = min(len(records[system]) for _, system, _, _ in done)
+    columns = {"PSNR, dB": "psnr_db", "SSIM": "ssim", lpips: lpips, "MSE": "mse"}
+    columns |= _identities(measures)
     lines = [
-        f"**Table {number}: {title}** (median over {count} faces, 95 % bootstrap interval)",
+        f"**Table {number}: {title}** (median over {count} faces, 95 % bootstrap interval; the "
+        "paper's PSNR / SSIM / LPIPS)",
         "",
-        f"| | system | PSNR, dB | SSIM | {lpips} | paper, CelebA-HQ | paper, CACD |",
-        "|---" * 7 + "|",
+        f"| | system | {' | '.join(columns)} | seconds | paper, CelebA-HQ | paper, CACD |",
+        "|---" * (len(columns) + 5) + "|",
     ]
     for name, system, celeba, cacd in done:
-        figures = summarize(records[system][:count], measures, -1)
-        cells = [_interval(figures[key]) for key in ("psnr_db", "ssim", lpips)]
-        lines.append(
-            f"| {name} | {system} | {' | '.join(cells)} | {_paper(celeba)} | {_paper(cacd)} |"
-        )
+        rows = records[system][:count]
+        figures = summarize(rows, measures, -1)
+        cells = [_interval(figures[key]) for key in columns.values()]
+        cells += [_interval(_seconds(rows, "total_s")), _paper(celeba), _paper(cacd)]
+        lines.append(f"| {name} | {system} | {' | '.join(cells)} |")
     if number in "34" and done[-1][1] == "network":
         lines += ["", UNEQUAL]
     return "\n".join(lines)
@@ -80,24 +86,24 @@ def curve_table(records: Sequence[Record], measures: Sequence[str]) -> str:
 
 
 def runtime_table(records: Records) -> str:
-    """Return the seconds that each system takes for a face (figure 5)."""
+    """Return the seconds that each system takes for a face (figure 5), medians with intervals."""
     lines = ["| system | steps | start, s | a step, s | in all, s |", "|---" * 5 + "|"]
     for name, rows in records.items():
         if not rows:
             continue
-        middle = [
-            Summary.of([getattr(row, key) for row in rows]).median
-            for key in ("start_s", "step_s", "total_s")
-        ]
-        cells = " | ".join(f"{value:.3g}" for value in middle)
-        lines.append(f"| {SHORT.get(name, name)} | {rows[0].steps[-1]} | {cells} |")
+        start, step, total = (
+            _interval(_seconds(rows, key)) for key in ("start_s", "step_s", "total_s")
+        )
+        steps = rows[0].steps[-1]
+        cells = f"{steps} | {start} | {step if steps else ''} | {total}"
+        lines.append(f"| {SHORT.get(name, name)} | {cells} |")
     return "\n".join(lines)
 
 
 def worth_table(found: Sequence[Worth]) -> str:
     """Return how many steps one pass is worth, by measure."""
     lines = [
-        "| measure | one pass | steps to it, mean curve | by face, median | time ratio |",
+        "| measure | one pass | steps to it, mean curve | by face, median [95 %] | time ratio |",
         "|---" * 5 + "|",
     ]
     for row in found:
@@ -117,8 +123,8 @@ def as_json(records: Records, measures: Sequence[str]) -> dict[str, object]:
             found[name] = {
                 "faces": len(rows),
                 "steps": steps[-1],
-                "seconds": asdict(Summary.of([row.total_s for row in rows])),
-                "step_seconds": asdict(Summary.of([row.step_s for row in rows])),
+                "seconds": asdict(_seconds(rows, "total_s")),
+                "step_seconds": asdict(_seconds(rows, "step_s")),
                 "figures": _plain(summarize(rows, measures, -1)),
                 "curve": {str(s): _plain(summarize(rows, measures, s)) for s in steps},
             }
@@ -129,8 +135,19 @@ def _plain(figures: dict[str, Summary]) -> dict[str, dict[str, float]]:
     return {name: asdict(figure) for name, figure in figures.items()}
 
 
+def _identities(measures: Sequence[str]) -> dict[str, str]:
+    """Return the columns by which persons are told apart, by title; dlib's is circular."""
+    own = "identity_similarity"
+    others = [name for name in measures if name.endswith("_similarity") and name != own]
+    return {name: name for name in others} or {f"{own} (circular)": own}
+
+
+def _seconds(records: Sequence[Record], key: str) -> Summary:
+    return Summary.of([getattr(record, key) for record in records])
+
+
 def _interval(figure: Summary) -> str:
-    return f"{figure.median:.4g} [{figure.low:.4g}, {figure.high:.4g}]"
+    return f"{figure.median:.3g} [{figure.low:.3g}, {figure.high:.3g}]"
 
 
 def _paper(cell: Cell) -> str:

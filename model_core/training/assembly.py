@@ -162,7 +162,7 @@ class Assembly:
         weights = config.photo_weights or tuple(float(len(photos)) for photos in folders)
         made = {}
         for k in self._team.shards(config.shards):
-            stream = PhotoStream(folders, weights, k, config.shards, config.seed)
+            stream = PhotoStream(folders, weights, k, config.shards, config.seed, config.steps)
             made[k] = PhotoShard(stream, self._teacher(objective, stream, k))
         return made
 

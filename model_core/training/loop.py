@@ -5,6 +5,7 @@ Source: Guan et al. 2020, section 3.3; the stage on generated pairs alone is our
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ class Training:
         report: Callable[[str], None] = tqdm.write,
         told_to_stop: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Train to the last step, from the newest checkpoint where there is one.
+        """Train to the last step, from the newest checkpoint where there is one; to be called once.
 
         Args:
             report: Takes one line about each validation.
@@ -151,7 +152,11 @@ class Training:
         for cache in self._caches:
             cache.recover(first)
         config, leads = self.config, self.team.leads
-        with self.producer, SummaryWriter(self.folder / f"board-{self.team.rank}") as board:
+        with ExitStack() as ending:
+            ending.enter_context(self.producer)
+            for shard in self.photos.values():
+                ending.enter_context(shard.stream)
+            board = ending.enter_context(SummaryWriter(self.folder / f"board-{self.team.rank}"))
             steps = range(first, config.steps)
             bar = tqdm(steps, initial=first, total=config.steps, unit="step", disable=not leads)
             for step in bar:

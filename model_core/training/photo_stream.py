@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
 
 import torch
 from jaxtyping import Int, UInt8
@@ -16,6 +17,9 @@ from model_core.training.photos import Photos
 
 AHEAD = 8
 """Steps whose photos are read before they are asked for, so that a GPU need not wait."""
+
+READERS = "photos"
+"""What the names of the reading threads begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,15 @@ class PhotoBatch:
 class PhotoStream:
     """One shard of the training photos: every photo belongs to one, by the digest of its file.
 
+    As a context manager it ends with its readers, and cannot be drawn from any more.
+
     Args:
         folders: Photos by folder; a photo that occurs twice counts once.
         weights: How often each folder is drawn from, relative to the others.
         shard: Which shard this is.
         shards: How many there are.
         seed: Of the draws.
+        steps: Of the run: nothing is read ahead for later ones.
 
     Raises:
         InvalidInputError: If folders and weights differ in number, or the shard has no photo.
@@ -52,12 +59,13 @@ class PhotoStream:
         shard: int,
         shards: int,
         seed: int,
+        steps: int,
     ):
         if len(folders) != len(weights):
             raise InvalidInputError(
                 f"photo_weights must have one number a folder, {len(folders)}, got {len(weights)}"
             )
-        self._shard, self._seed = shard, seed
+        self._shard, self._seed, self._steps = shard, seed, steps
         self._files, odds = [], []
         digests: dict[str, None] = {}
         for photos, weight in zip(folders, weights, strict=True):
@@ -74,8 +82,19 @@ class PhotoStream:
         self._digests = list(digests)
         self._photos = Photos(self._files)
         self._odds = torch.tensor(odds)
-        self._readers = ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1))
+        self._readers = ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1), READERS)
         self._coming: dict[tuple[int, int], Future[PhotoBatch]] = {}
+
+    def __enter__(self) -> "PhotoStream":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._readers.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -86,11 +105,11 @@ class PhotoStream:
         return [f"{digest}/{side}" for digest in self._digests for side in ("plain", "flipped")]
 
     def draw(self, step: int, count: int) -> PhotoBatch:
-        """Draw photos with replacement; a function of the step alone.
+        """Draw photos with replacement; a function of the step, one of the run's, alone.
 
         Those of the steps that follow are read meanwhile.
         """
-        wanted = [(later, count) for later in range(step, step + AHEAD)]
+        wanted = [(later, count) for later in range(step, min(step + AHEAD, self._steps))]
         self._coming = {
             key: self._coming.get(key) or self._readers.submit(self._draw, *key) for key in wanted
         }

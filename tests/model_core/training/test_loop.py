@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.loop import rate_share
+from model_core.training.photo_stream import READERS
 from model_core.training.teacher import Lesson
 from model_core.training.team import Team
 from tests.model_core.training import tiny
@@ -108,6 +110,22 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
     losses = np.load(tmp_path / "run" / "cache-0" / "losses.npy")
     assert done[3]["cache_filled"] == np.isfinite(losses).mean() > 0
     assert [step for step, _ in curves["held_out/pairs/mse"]] == [3]
+
+
+@pytest.mark.parametrize("told_to_stop", [True, False])
+def test_no_reader_of_photos_outlives_a_run(tmp_path, told_to_stop):
+    photos = tiny.make_photos(tmp_path / "photos")
+    config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, supervision="photo")
+    training = tiny.make_training(config, tmp_path / "run", photos, Team())
+    before = set(threading.enumerate())
+    if told_to_stop:
+        assert not training.run(report=str, told_to_stop=lambda: True)
+    else:
+        interrupt_after(training, 1)
+        with pytest.raises(KeyboardInterrupt):
+            training.run(report=str)
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if thread.name.startswith(READERS)]
 
 
 def test_a_step_reports_the_lessons_of_all_its_shards(tmp_path):

@@ -1,4 +1,5 @@
-from concurrent.futures import wait
+import queue
+import threading
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 
 from model_core.errors import InvalidInputError
-from model_core.training.photo_stream import PhotoStream
+from model_core.training.photo_stream import AHEAD, READERS, PhotoStream
 from model_core.training.photos import Photos
 
 
@@ -28,7 +29,7 @@ def folders(tmp_path):
 
 
 def test_every_photo_belongs_to_one_shard_and_counts_once(folders):
-    shards = [PhotoStream(folders, [1.0, 1.0], k, 2, seed=0) for k in range(2)]
+    shards = [PhotoStream(folders, [1.0, 1.0], k, 2, seed=0, steps=5) for k in range(2)]
     keys = [set(shard.keys) for shard in shards]
     assert sum(len(shard) for shard in shards) == 12
     assert not keys[0] & keys[1]
@@ -36,7 +37,7 @@ def test_every_photo_belongs_to_one_shard_and_counts_once(folders):
 
 
 def test_slots_tell_photo_and_orientation(folders):
-    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     batch = stream.draw(0, 32)
     files = [file for photos in folders for file in photos.files]
     for img, slot in zip(batch.img, batch.slots.tolist(), strict=True):
@@ -46,33 +47,48 @@ def test_slots_tell_photo_and_orientation(folders):
 
 
 def test_draws_depend_on_the_step_alone(folders):
-    a = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
-    b = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+    a = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
+    b = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     a.draw(0, 4)
     assert torch.equal(a.draw(1, 8).slots, b.draw(1, 8).slots)
     assert not torch.equal(a.draw(1, 8).slots, a.draw(2, 8).slots)
 
 
 def test_folders_are_drawn_by_their_weights(folders):
-    stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0)
+    stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     assert (stream.draw(0, 64).slots // 2).max() < 6
 
 
 def test_weights_that_do_not_fit_are_refused(folders):
     with pytest.raises(InvalidInputError, match="one number a folder, 2, got 1"):
-        PhotoStream(folders, [1.0], 0, 1, seed=0)
+        PhotoStream(folders, [1.0], 0, 1, seed=0, steps=5)
 
 
 def test_a_shard_without_photos_is_refused(folders):
     with pytest.raises(InvalidInputError, match="must have photos"):
-        PhotoStream([Photos([])], [1.0], 0, 1, seed=0)
+        PhotoStream([Photos([])], [1.0], 0, 1, seed=0, steps=5)
 
 
-def test_photos_are_read_ahead_of_the_steps_that_ask_for_them(folders):
-    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0)
+@pytest.fixture
+def reads(monkeypatch):
+    """A queue that gets an item for each batch that has been read."""
+    done, read = queue.Queue(), Photos.read
+
+    def noted(photos, indices):
+        img = read(photos, indices)
+        done.put(len(indices))
+        return img
+
+    monkeypatch.setattr(Photos, "read", noted)
+    return done
+
+
+def test_photos_are_read_ahead_of_the_steps_that_ask_for_them(folders, reads):
+    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=2)
     first = stream.draw(0, 4)
-    expected = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0).draw(1, 4)
-    wait([*stream._coming.values()])
+    assert [reads.get(timeout=60) for _ in range(2)] == [4, 4]
+    with PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=2) as other:
+        expected = other.draw(1, 4)
     for photos in folders:
         for file in photos.files:
             file.unlink()
@@ -80,8 +96,29 @@ def test_photos_are_read_ahead_of_the_steps_that_ask_for_them(folders):
     assert len(first.img) == 4
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(3, 3), (100, AHEAD)])
+def test_nothing_is_read_for_steps_that_the_run_does_not_have(folders, reads, steps, expected):
+    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=steps)
+    stream.draw(0, 4)
+    for _ in range(expected):
+        reads.get(timeout=60)
+    with stream:
+        pass  # waits for what is being read
+    assert reads.empty()
+
+
+def test_the_readers_end_with_the_stream(folders):
+    with PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=100) as stream:
+        before = set(threading.enumerate())
+        stream.draw(0, 4)
+        readers = set(threading.enumerate()) - before
+        assert all(reader.name.startswith(READERS) for reader in readers)
+    assert readers
+    assert not any(reader.is_alive() for reader in readers)
+
+
 def test_a_photo_that_cannot_be_read_is_named_to_who_asks(folders):
-    stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0)
+    stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     for file in folders[0].files:
         file.write_bytes(b"no image")
     with pytest.raises(InvalidInputError, match="must be readable images"):

@@ -140,7 +140,7 @@ def make_training(config, folder, photos, team):
     objective = Objective(config, style, sensitivity, generator.w_std, images, lpips)
     shards = {}
     for k in team.shards(config.shards) if config.photos_per_shard else []:
-        stream = PhotoStream([photos], [1.0], k, config.shards, seed=0)
+        stream = PhotoStream([photos], [1.0], k, config.shards, 0, config.steps)
         teacher = None
         if config.supervision != "photo":
             shape = (generator.num_ws, generator.w_dim)

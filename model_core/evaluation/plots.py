@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from model_core.evaluation.bench import Records
 from model_core.evaluation.judge import higher_is_better
 from model_core.evaluation.paper import CURVE_STEPS, STARTS
+from model_core.evaluation.sheets import after
 from model_core.evaluation.summary import Summary
 from model_core.evaluation.tables import summarize
 
@@ -44,9 +45,12 @@ def plot_starts(records: Records, measures: Sequence[str], path: Path) -> bool:
 
 
 def plot_runtimes(records: Records, path: Path) -> bool:
-    """Draw the median seconds of each system for a face, on a logarithmic axis (figure 5)."""
+    """Draw each system's seconds for a face, on a logarithmic axis (figure 5).
+
+    Medians, with their bootstrap intervals as lines at the bars' ends.
+    """
     seconds = {
-        name: Summary.of([row.total_s for row in rows]).median
+        name + after(rows): Summary.of([row.total_s for row in rows])
         for name, rows in records.items()
         if rows and name != "mean"
     }
@@ -54,7 +58,9 @@ def plot_runtimes(records: Records, path: Path) -> bool:
         return False
     figure = Figure(figsize=(7, 0.6 + 0.35 * len(seconds)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(list(seconds), list(seconds.values()))
+    medians = [summary.median for summary in seconds.values()]
+    margins = [(s.median - s.low, s.high - s.median) for s in seconds.values()]
+    bars = axes.barh(list(seconds), medians, xerr=[*zip(*margins, strict=True)], capsize=3)
     axes.bar_label(bars, fmt=" %.3g s")
     axes.set_xscale("log")
     axes.margins(x=0.2)

@@ -11,8 +11,10 @@ from torch import Tensor
 from model_core.evaluation.bench import Records
 from model_core.evaluation.faces import Faces
 from model_core.evaluation.paper import CURVE_STEPS, STARTS
+from model_core.evaluation.records import Record
 
 TITLE_PX = 22
+LABEL_PX = 72
 SHEET_FACES = 8
 Picture = UInt8[Tensor, "3 size size"]
 
@@ -52,7 +54,11 @@ SHEETS = {
 
 
 def draw_grid(
-    columns: Sequence[str], rows: Sequence[Sequence[Picture]], path: Path, first: str = "input"
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Picture]],
+    path: Path,
+    first: str = "input",
+    labels: Sequence[str] = (),
 ) -> None:
     """Write a grid of images of one size, a title above every column.
 
@@ -61,18 +67,28 @@ def draw_grid(
         rows: Images row by row, the first column's included.
         path: JPEG or PNG by its suffix.
         first: Title of the first column.
+        labels: What stands to the left of each row, a word or two; none by default.
     """
     size = rows[0][0].shape[-1]
-    canvas = Image.new("RGB", (size * len(rows[0]), TITLE_PX + size * len(rows)), "white")
+    left = LABEL_PX if labels else 0
+    canvas = Image.new("RGB", (left + size * len(rows[0]), TITLE_PX + size * len(rows)), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
     for j, title in enumerate([first, *columns]):
-        draw.text((size * (j + 0.5), TITLE_PX / 2), title, "black", font, anchor="mm")
+        draw.text((left + size * (j + 0.5), TITLE_PX / 2), title, "black", font, anchor="mm")
+    for i, label in enumerate(labels):
+        draw.text((left / 2, TITLE_PX + size * (i + 0.5)), label, "black", font, anchor="mm")
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             pixels = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
-            canvas.paste(Image.fromarray(pixels), (size * j, TITLE_PX + size * i))
+            canvas.paste(Image.fromarray(pixels), (left + size * j, TITLE_PX + size * i))
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path, quality=90)
+
+
+def after(records: Sequence[Record]) -> str:
+    """Return what to add to a system's title: its number of steps, nothing for one pass."""
+    steps = records[0].steps[-1]
+    return f", {steps} steps" if steps else ""
 
 
 def draw_systems(faces: Faces, records: Records, columns: dict[str, str], path: Path) -> bool:
@@ -86,7 +102,8 @@ def draw_systems(faces: Faces, records: Records, columns: dict[str, str], path: 
         return False
     count = min(SHEET_FACES, *(len(rows) for rows in given.values()))
     rows = [[faces[i], *(r[i].image() for r in given.values())] for i in range(count)]
-    draw_grid(list(given), rows, path)
+    titles = [title + after(r) for title, r in given.items()]
+    draw_grid(titles, rows, path)
     return True
 
 
@@ -97,7 +114,7 @@ def draw_starts(faces: Faces, records: Records, path: Path) -> bool:
         return False
     marks = next(iter(given.values()))[0].marks
     steps = [0, *(s for s in marks if s and (s in CURVE_STEPS or s == marks[-1]))]
-    titles = [str(step) for step in steps]
+    titles = [f"{step} steps" for step in steps]
     rows = [[faces[0], *(r[0].image(step) for step in steps)] for r in given.values()]
-    draw_grid(titles, rows, path, first=", ".join(given))
+    draw_grid(titles, rows, path, labels=list(given))
     return True

@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from model_core.checkpoints.layout import cache_folder
-from model_core.checkpoints.store import load_network, save_network
+from model_core.checkpoints.store import save_network
+from model_core.errors import InvalidInputError, WplusError
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
-from model_core.loading import load_generator
+from model_core.loading import load_generator, load_image_head
 from model_core.metrics import psnr
 from model_core.training.pairs import PairRing, seeded
 from model_core.training.validation import to_float
@@ -43,12 +44,33 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
+    try:
+        _fit_and_save(options, cache)
+    except WplusError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _fit_and_save(options: argparse.Namespace, cache: Path) -> None:
+    if options.out.suffix != ".safetensors":  # not when hours have passed
+        raise InvalidInputError(f"--out must end in .safetensors, got {options.out.name}")
     generator, fingerprint = load_generator(cache)
     if not isinstance(generator, MobileStyleGAN):
         raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
+    if not 1 <= options.blocks < len(generator.blocks):
+        raise InvalidInputError(
+            f"--blocks must be within 1 and {len(generator.blocks) - 1}, got {options.blocks}"
+        )
     head = ImageHead.above(generator, options.blocks)
     if options.start:
-        head.load_state_dict({k: v.float() for k, v in load_network(options.start)[0].items()})
+        start = load_image_head(options.start, fingerprint)
+        if start.config != head.config:
+            raise InvalidInputError(
+                f"--start must be a head above {options.blocks} blocks, "
+                f"got one above {start.config.blocks}"
+            )
+        head.load_state_dict(start.state_dict())
     head.to(options.device)
     generator.to(options.device)
     figure = fit(head, generator, options.pairs, options.steps, options.batch, options.lr)
@@ -61,7 +83,6 @@ def main(arguments: Sequence[str], cache: Path) -> int:
         "steps": options.steps,
     }
     save_network(options.out, {k: v.half() for k, v in head.state_dict().items()}, about)
-    return 0
 
 
 def fit(
@@ -79,8 +100,15 @@ def fit(
 
     Returns:
         PSNR on the held-out pairs, dB, mean over images.
+
+    Raises:
+        InvalidInputError: If the folder has no pairs, or none to fit to.
     """
     ring = PairRing.open(pairs)
+    if ring.count <= VALIDATION_PAIRS:
+        raise InvalidInputError(
+            f"pairs must be more than the {VALIDATION_PAIRS} held out, got {ring.count}"
+        )
     held_img, held_ws = ring.read(range(VALIDATION_PAIRS))
     device = head.to_img.weight.device
     render = _render(head, generator)

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
 
@@ -107,8 +108,17 @@ class PairRing:
 
     @classmethod
     def open(cls, folder: Path) -> "PairRing":
-        """Open the ring of a run."""
-        codes = np.load(folder / "pairs_ws.npy", mmap_mode="r")
+        """Open the ring of a run.
+
+        Raises:
+            InvalidInputError: If the folder has none.
+        """
+        try:
+            codes = np.load(folder / "pairs_ws.npy", mmap_mode="r")
+        except (OSError, EOFError, ValueError) as err:  # missing, empty, or cut off
+            raise InvalidInputError(
+                f"pairs must be the folder of a run that has generated some, got {folder}"
+            ) from err
         return cls(folder, len(codes), codes.shape[1:])
 
     def append(

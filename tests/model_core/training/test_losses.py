@@ -5,6 +5,7 @@ import torch
 
 from model_core.checkpoints.store import load_network, save_network
 from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.training import sensitivity
 from model_core.training.config import TrainConfig
 from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
 from model_core.training.pairs import make_render
@@ -76,6 +77,17 @@ def test_another_number_of_stored_gradients_is_refused(generator, tmp_path):
     more = dataclasses.replace(TWO, sensitivity_samples=3)
     with pytest.raises(CheckpointError, match=r"shape \(3, 16, 16\), got .*\(2, 16, 16\)"):
         load_or_sample(path, generator, "f" * 64, more, CPU)
+
+
+def test_gradients_do_not_depend_on_how_they_are_put_together(generator, monkeypatch):
+    config = dataclasses.replace(TWO, sensitivity_samples=sensitivity.CHUNK + 1)
+    gradients = sample_gradients(generator, config, CPU)
+    assert gradients.shape == (5, generator.num_ws, 16)
+    monkeypatch.setattr(sensitivity, "CHUNK", 1)
+    singly = sample_gradients(generator, config, CPU)
+    for a, b in zip(gradients, singly, strict=True):
+        assert (a - b).norm() < 0.02 * b.norm()
+    assert len(torch.unique(gradients, dim=0)) == 5
 
 
 def test_gradients_are_taken_at_the_codes_of_the_run(generator):

@@ -11,6 +11,7 @@ from model_core.training.pairs import (
     make_render,
     render_all,
     sample_codes,
+    sample_each,
     seeded,
 )
 
@@ -45,6 +46,19 @@ def test_truncation_bounds_the_spread(generator):
         sample_codes(generator, c, 50, seeded(0, "pair", 0)) - generator.w_mean for c in (near, far)
     )
     assert torch.allclose(small * 10, large, atol=1e-5)
+
+
+def test_codes_sampled_together_are_those_sampled_singly(generator):
+    def randoms():
+        return [seeded(0, "pair", i) for i in range(5)]
+
+    config = TrainConfig()
+    together = sample_each(generator, config, randoms())
+    singly = torch.cat([sample_each(generator, config, [random]) for random in randoms()])
+    counted = torch.cat([sample_codes(generator, config, 1, random) for random in randoms()])
+    assert torch.allclose(together, singly, atol=1e-5)
+    assert torch.equal(singly, counted)
+    assert len(torch.unique(together, dim=0)) == 5
 
 
 def test_the_ring_keeps_the_newest_and_is_shared(tmp_path):
@@ -135,8 +149,8 @@ def test_compiled_rendering_is_compiled_for_one_size(generator, monkeypatch):
         return run
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    monkeypatch.setattr(torch._inductor.config, "freezing", False)
-    render = make_render(generator, torch.device("cpu"), compiled=True)
+    with torch._inductor.config.patch(freezing=False):  # so that it is put back
+        render = make_render(generator, torch.device("cpu"), compiled=True)
     ws = sample_codes(generator, TrainConfig(), RENDER_CHUNK + 3, seeded(0, "pair", 0))
     assert len(render_all(render, ws)) == RENDER_CHUNK + 3
     assert sizes == [RENDER_CHUNK, RENDER_CHUNK]

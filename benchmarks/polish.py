@@ -1,0 +1,82 @@
+"""What few iterator steps make of a network's code: python benchmarks/polish.py [--photos DIR ...].
+
+Ways of Adam through the image head, as `budget_ms` of /embed runs it, all faces at once: equation 1
+at the head's size after some steps, and true output at 256 px after the last, means over faces.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from tables import show
+from torch.nn import functional as F
+
+from model_core.checkpoints.layout import cache_folder, verified_path
+from model_core.evaluation.faces import photographs, public_faces, to_float
+from model_core.heap import keep_freed_memory
+from model_core.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.loading import (
+    LANDMARKS,
+    load_embedding_network,
+    load_generator,
+    load_image_head,
+    load_stlpips,
+)
+from model_core.polisher import POLISHING
+from model_core.rendering import SmallImages
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+FACE_PX = 256
+MARKS = (2, 5, 10, 20)
+WAYS = {
+    "polishing's": POLISHING,
+    "lr .02, betas (.9, .999)": IteratorConfig(lr=0.02),
+    "lr .03, betas (.9, .999)": IteratorConfig(lr=0.03),
+    "lr .05, betas (.9, .999)": IteratorConfig(lr=0.05),
+    "lr .03, betas (.5, .999)": IteratorConfig(lr=0.03, betas=(0.5, 0.999)),
+    "lr .02, betas (.9, .99)": IteratorConfig(lr=0.02, betas=(0.9, 0.99)),
+}
+
+
+def main() -> None:
+    """Run the measurement from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, nargs="+", help="aligned; default: public faces")
+    parser.add_argument("--persons", type=Path, help="TSV with file and person")
+    parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--ways", type=int, default=len(WAYS), help="only the first ones")
+    options = parser.parse_args()
+    keep_freed_memory()
+    cache = cache_folder(None)
+    generator, fingerprint = load_generator(cache)
+    network = load_embedding_network(
+        WEIGHTS / "embedding.safetensors", cache, generator, fingerprint
+    )
+    head = load_image_head(WEIGHTS / "image_head_128.safetensors", fingerprint)
+    small, true = SmallImages(generator, head.config.img_px, head), SmallImages(generator, FACE_PX)
+    if options.photos:
+        faces = to_float(photographs(options.photos, options.persons, options.count))
+    else:
+        landmarks = verified_path(cache, LANDMARKS)
+        faces = to_float(public_faces(generator, true, landmarks, options.count))
+    target = F.adaptive_avg_pool2d(faces, small.size_px)
+    lpips, vgg, render = load_stlpips(cache), load_stlpips(cache, "vgg"), torch.compile(small)
+    with torch.no_grad():
+        start = network(faces).float()
+    rows: list[dict[str, object]] = []
+    for name, config in list(WAYS.items())[: options.ways]:
+        iterator, state, row = Iterator(render, lpips, config), IteratorState.start(start), {}
+        done = 0
+        for mark in MARKS:
+            iterator.run(state, target, mark - done)
+            done, row[f"after {mark}"] = mark, state.best_loss.mean().item()
+        with torch.no_grad():
+            img = torch.cat([true(ws) for ws in state.best_ws.split(1)]).clamp(-1, 1)
+            distance = vgg.distance(vgg.features(img), vgg.features(faces)).mean().item()
+        mse = (img - faces).square().mean().item()
+        rows.append({"way": name, **row, "true MSE": mse, "true st-lpips-vgg": distance})
+    show("polish photos" if options.photos else "polish", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -29,8 +29,8 @@ COMPILED = (
     "encoder",
     "quality",
     "polisher",
-    "refiner at 128 px",
-    "refiner at 256 px",
+    "first refiner",
+    "refiner",
 )
 
 

@@ -74,9 +74,11 @@ class Refiner:
             image_head = load_image_head(head, fingerprint)
             size_px = image_head.config.img_px
             images = SmallImages(generator, size_px, image_head).to(device)
-            small = HeadRender(_hasten(images, judges=False) if compiled else images, size_px)
+            small = HeadRender(
+                _hasten(images, "first refiner", judges=False) if compiled else images, size_px
+            )
         images = SmallImages(generator, FACE_PX).to(device)
-        render = _hasten(images, judges=True) if compiled else images
+        render = _hasten(images, "refiner", judges=True) if compiled else images
         return cls(render, load_stlpips(cache), fingerprint, device, head=small)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
@@ -110,9 +112,9 @@ class Refiner:
         return self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
 
 
-def _hasten(images: SmallImages, judges: bool) -> Render:
+def _hasten(images: SmallImages, name: str, judges: bool) -> Render:
     """Begin to compile images in a thread of its own; until that is done they are slower."""
-    swap = Swap(images, lambda: _compile(images, judges), f"refiner at {images.size_px} px")
+    swap = Swap(images, lambda: _compile(images, judges), name)
     swap.start()
     return swap
 

@@ -53,7 +53,11 @@ class Settings(BaseSettings):
     )
     head: Path = Field(
         default=WEIGHTS / "image_head_128.safetensors",
-        description="Image head of the default generator, by which codes are polished and refined.",
+        description="Image head of the default generator, by which codes are polished.",
+    )
+    refine_head: Path = Field(
+        default=WEIGHTS / "image_head_256.safetensors",
+        description="Image head of the default generator, by which refining begins.",
     )
     generator: str = Field(
         default=DEFAULT_GENERATOR,
@@ -151,8 +155,13 @@ class Settings(BaseSettings):
 
     @property
     def image_head(self) -> Path | None:
-        """Path of the generator's image head; None where the generator is not the default one."""
+        """Path of the head that polishes; None where the generator is not the default one."""
         return self.head if self.generator == DEFAULT_GENERATOR else None
+
+    @property
+    def first_refiner(self) -> Path | None:
+        """Path of the head that refines first; None where the generator is not the default one."""
+        return self.refine_head if self.generator == DEFAULT_GENERATOR else None
 
     @property
     def landmark_model(self) -> Path:

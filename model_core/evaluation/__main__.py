@@ -149,7 +149,7 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
 
 
 def _default_head(generator: str) -> Path | None:
-    file = Path("weights") / "image_head_128.safetensors"
+    file = Path("weights") / "image_head_256.safetensors"
     return file if generator == DEFAULT_GENERATOR and file.is_file() else None
 
 

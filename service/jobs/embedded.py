@@ -32,7 +32,7 @@ PASSED_ON = (
     "device",
     "backend",
     "generator",
-    "head",
+    "refine_head",
     "log_level",
     "log_format",
     "job_lease_s",

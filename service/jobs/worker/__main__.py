@@ -32,7 +32,7 @@ def load_refiner(settings: Settings) -> "Refiner":
         settings.device,
         settings.backend,
         settings.generator,
-        settings.image_head,
+        settings.first_refiner,
     )
 
 

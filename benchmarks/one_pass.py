@@ -83,7 +83,7 @@ def run(system: System, face: Tensor, distance: Perceptual) -> Record:
     def judge(img: Tensor) -> Tensor:
         return distance.distance(distance.features(img.clamp(-1, 1)), features)
 
-    watch = Watch(judge, range(system.steps + 1), (), system.steps, lambda: None)
+    watch = Watch(judge, face.device, range(system.steps + 1), (), system.steps, lambda: None)
     return system.run(face, 0, watch)
 
 

@@ -72,7 +72,8 @@ class Bench:
             _warm_up(system, self.judge, img)
             warm.add(system.name)
         marks = {*MARKS, 0}
-        watch = Watch(self.judge.against(img), measured, marks, system.steps, progress)
+        judge = self.judge.against(img)
+        watch = Watch(judge, judge.device, measured, marks, system.steps, progress)
         record = system.run(img, index, watch)
         save_record(path, record, key)
         return record
@@ -87,4 +88,5 @@ def _warm_up(system: System, judge: Judge, face: torch.Tensor) -> None:
     """Run a system for a step or two, so that whatever compiles or allocates does so untimed."""
     short = system.shortened()
     for _ in range(2):
-        short.run(face, 0, Watch(judge.against(face), (), (), short.steps, lambda: None))
+        watch = Watch(judge.against(face), face.device, (), (), short.steps, lambda: None)
+        short.run(face, 0, watch)

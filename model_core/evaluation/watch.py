@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_core.evaluation.faces import to_bytes
-from model_core.evaluation.judge import FaceJudge
 from model_core.evaluation.records import Record
 from model_core.iterator import StepReport
 
@@ -28,6 +27,7 @@ class Watch:
 
     Args:
         judge: Measures images of the face.
+        device: Where it and the system compute.
         measured: Numbers of steps after which to measure; the last evaluation always is.
         kept: Those after which to keep the image, likewise.
         last: Steps in all.
@@ -36,13 +36,14 @@ class Watch:
 
     def __init__(
         self,
-        judge: FaceJudge,
+        judge: Callable[[Image], Float[Tensor, " measures"]],
+        device: torch.device,
         measured: Collection[int],
         kept: Collection[int],
         last: int,
         progress: Callable[[], object],
     ):
-        self._judge, self._progress = judge, progress
+        self._judge, self._device, self._progress = judge, device, progress
         self._measured, self._kept = {*measured, last}, {*kept, last}
         self._leg_start, self._best = 0, torch.inf
         self._by_head = False
@@ -113,7 +114,7 @@ class Watch:
         return True
 
     def _now(self) -> float:
-        return read_clock(self._judge.device)
+        return read_clock(self._device)
 
     @torch.no_grad()
     def _draw_best_img(self) -> Image:

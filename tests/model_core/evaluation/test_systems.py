@@ -17,7 +17,9 @@ GIVEN = [name for name in (*METHODS, *VARIANTS) if name != "mse"]
 
 def run(system, judge, face):
     return system.run(
-        face, 0, Watch(judge.against(face), range(9), (0, 2), system.steps, lambda: None)
+        face,
+        0,
+        Watch(judge.against(face), face.device, range(9), (0, 2), system.steps, lambda: None),
     )
 
 

@@ -12,7 +12,7 @@ from tables import show
 from torch.nn import functional as F
 
 from model_core.checkpoints.layout import cache_folder, verified_path
-from model_core.evaluation.faces import photographs, public_faces, to_float
+from model_core.evaluation.faces import photographs, public_faces
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
 from model_core.loading import (
@@ -24,6 +24,7 @@ from model_core.loading import (
 )
 from model_core.polisher import POLISHING
 from model_core.rendering import SmallImages
+from model_core.training.validation import to_float
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 FACE_PX = 256

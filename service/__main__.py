@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -187,7 +188,9 @@ def main() -> int:
     logger.info("starting, Ctrl-C stops")
     status, busy = serve(settings)
     logger.info("stopped")
-    if busy:  # a call that takes minutes must not hold the exit up
+    # A call that takes minutes must not hold the exit up, and a thread that still compiles crashes
+    # when it outlives the interpreter.
+    if busy or any(thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
         os._exit(status)
     return status

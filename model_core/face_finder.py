@@ -3,7 +3,8 @@
 dlib's frontal face detector (histograms of oriented gradients, windows of 80 px) costs time in
 proportion to the pixels it sees, so it looks at a copy of the photo 480 px long first, where a
 face of a sixth of the photo's length fills a window. Only what is not seen there is looked for
-in larger, padded or turned copies. Landmarks come from the photo's own pixels.
+in larger, padded or turned copies. Landmarks come from the photo's own pixels. All of it reads
+brightness alone: the same faces of 160 photos as in colour, in three quarters of the time.
 
 Not covered: profiles (both eyes must show), and small faces beside a large one.
 """
@@ -26,7 +27,7 @@ OVERVIEW_PX = 640
 CLOSER_PX = 1280
 CLOSEST_PX = 2560
 SMALL_FACE = 0.16  # of the long side: beside such a face others may be too small to be seen
-CLEAR_SCORE = 0.5  # 154 of 160 faces exceed it, what is no face or lies on its side hardly ever
+CLEAR_SCORE = 0.4  # 152 of 160 faces exceed it, what is no face or lies on its side hardly ever
 SURE_SCORE = 0.0  # dlib's own threshold
 WEAK_SCORE = -0.25  # 1 false alarm in 160 photos whose faces were masked out
 TILTS_DEG = (70.0, -70.0, 180.0)  # the detector itself bears 40 degrees either way
@@ -55,7 +56,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A copy of a photo and the affine map from its plane to the photo's (corner at 0, 0)."""
+    """A grey copy of a photo and the affine map from its plane to the photo's (corner at 0, 0)."""
 
     image: Image.Image
     matrix: Float64[np.ndarray, "2 3"]
@@ -130,9 +131,9 @@ class FaceFinder:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.
         """
         require_photo(photo)
-        sightings = self._search(Image.fromarray(photo))
-        largest = sorted(sightings, key=lambda s: s.width, reverse=True)[:MAX_FACES]
-        return [self._face(photo, sighting) for sighting in largest]
+        grey = Image.fromarray(photo).convert("L")
+        largest = sorted(self._search(grey), key=lambda s: s.width, reverse=True)[:MAX_FACES]
+        return [self._face(grey, sighting) for sighting in largest]
 
     def _search(self, photo: Image.Image) -> list[_Sighting]:
         """Look where faces are likely and cheap to see first, and further until one is clear."""
@@ -170,7 +171,7 @@ class FaceFinder:
         boxes, scores, _ = self._thread.detector.run(np.asarray(view.image), 0, WEAK_SCORE)
         return [_Sighting(view, box, score) for box, score in zip(boxes, scores, strict=True)]
 
-    def _face(self, photo: UInt8[np.ndarray, "h w 3"], sighting: _Sighting) -> Face:
+    def _face(self, photo: Image.Image, sighting: _Sighting) -> Face:
         """Predict landmarks in the sighting's view, then again in an upright, sharper one."""
         rough = self._predict(sighting.view, sighting.box)
         across = rough[LEFT_EYE].mean(0) - rough[RIGHT_EYE].mean(0)
@@ -222,7 +223,7 @@ def _scaled(photo: Image.Image, long_side: int) -> _View:
     """Resize to the given long side, with contrast stretched for dark and hazy photos."""
     factor = long_side / max(photo.size)
     size = (max(1, round(photo.width * factor)), max(1, round(photo.height * factor)))
-    small = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+    small = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
     matrix = np.diag([photo.width / size[0], photo.height / size[1]])
     return _View(ImageOps.autocontrast(small, cutoff=1), np.hstack([matrix, np.zeros((2, 1))]))
 
@@ -230,7 +231,7 @@ def _scaled(photo: Image.Image, long_side: int) -> _View:
 def _padded(view: _View, fraction: float) -> _View:
     """Mirror the margins of a view outwards."""
     x, y = (round(side * fraction) for side in view.image.size)
-    pixels = np.pad(np.asarray(view.image), [(y, y), (x, x), (0, 0)], mode="reflect")
+    pixels = np.pad(np.asarray(view.image), [(y, y), (x, x)], mode="reflect")
     return _compose(Image.fromarray(pixels), view, np.array([[1.0, 0, -x], [0, 1.0, -y]]))
 
 
@@ -253,7 +254,7 @@ def _compose(image: Image.Image, view: _View, matrix: Float64[np.ndarray, "2 3"]
     return _View(image, view.matrix @ np.vstack([matrix, [0.0, 0.0, 1.0]]))
 
 
-def _close_up(photo: UInt8[np.ndarray, "h w 3"], sighting: _Sighting, roll: float) -> _View:
+def _close_up(photo: Image.Image, sighting: _Sighting, roll: float) -> _View:
     """Cut the square of twice a face's width, turned upright, the face 200 px wide in it."""
     scale = sighting.width / LANDMARK_FACE_PX
     side = 2 * LANDMARK_FACE_PX
@@ -262,7 +263,7 @@ def _close_up(photo: UInt8[np.ndarray, "h w 3"], sighting: _Sighting, roll: floa
     reach = sighting.width * math.sqrt(2)
     left, top = np.maximum(sighting.centre - reach, 0).astype(int)
     right, bottom = np.ceil(sighting.centre + reach).astype(int)
-    patch = Image.fromarray(photo[top:bottom, left:right])
+    patch = photo.crop((left, top, min(right, photo.width), min(bottom, photo.height)))
     step = max(1, int(scale))
     patch = ImageOps.autocontrast(patch.reduce(step), cutoff=1)
     matrix = np.column_stack([turn, shift - (left, top)]) / step

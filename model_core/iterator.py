@@ -156,10 +156,10 @@ class Iterator:
         for _ in range(steps):
             ws = state.ws.detach().requires_grad_(True)
             report = self._evaluate(ws, target, wanted, state.step)
-            (gradient,) = torch.autograd.grad(report.loss.sum(), ws)
             self._keep_best(state, report)
             if not on_step(report):
                 return state
+            (gradient,) = torch.autograd.grad(report.loss.sum(), ws)
             self._update(state, gradient)
         if not judge_last:
             return state

@@ -20,7 +20,7 @@ help:
 	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
-	@echo "make bench   measure speed, load, growth and memory: 80 minutes (QUICK=1: 15, to see it run)"
+	@echo "make bench   measure speed, load, growth and memory: 100 minutes (QUICK=1: 15, to see it run)"
 	@echo "make weights fetch and convert the pretrained weights"
 	@echo "make clean   remove the virtual environment"
 
@@ -73,6 +73,8 @@ bench: $(VENV)/.installed-dev weights
 	@$(RUN) benchmarks/generator.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/iterator_step.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/fast_path.py $(if $(QUICK),--count 1 --divide 20)
+	@$(RUN) benchmarks/schedule.py $(if $(QUICK),--count 1 --steps 2)
+	@$(RUN) benchmarks/polish.py $(if $(QUICK),--count 1 --ways 1)
 	@$(RUN) benchmarks/roofline.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/embedding.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/one_pass.py $(if $(QUICK),--steps 2 --faces 1)

@@ -9,24 +9,22 @@ import time
 from pathlib import Path
 
 import torch
+from faces import add_options, chosen, title
 from tables import show
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.checkpoints.layout import cache_folder, verified_path
-from model_core.evaluation.faces import photographs, public_faces
+from model_core.checkpoints.layout import cache_folder
 from model_core.evaluation.systems import YARDSTICK
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorState
 from model_core.loading import (
-    LANDMARKS,
     load_embedding_network,
     load_generator,
     load_image_head,
     load_stlpips,
 )
 from model_core.rendering import SmallImages
-from model_core.training.validation import to_float
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))
@@ -78,22 +76,14 @@ class Rivals:
 def main() -> None:
     """Run the measurement from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, nargs="+", help="aligned; default: public faces")
-    parser.add_argument("--persons", type=Path, help="TSV with file and person")
-    parser.add_argument("--count", type=int, default=4)
-    parser.add_argument("--head", type=Path, default=WEIGHTS / "image_head_128.safetensors")
+    add_options(parser, count=4)
+    parser.add_argument("--head", type=Path, default=WEIGHTS / "image_head_256.safetensors")
     parser.add_argument("--divide", type=int, default=1, help="all numbers of steps, by this")
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
     rivals = Rivals(cache, options.head)
-    if options.photos:
-        faces = to_float(photographs(options.photos, options.persons, options.count))
-    else:
-        drawn = public_faces(
-            rivals.generator, rivals.render, verified_path(cache, LANDMARKS), options.count
-        )
-        faces = to_float(drawn)
+    faces = chosen(options, rivals.generator, rivals.render, cache)
     warm = rivals.embed(faces[:1])
     rivals.search(faces[:1], warm, 1, 1)
     rivals.judge(faces[:1], warm)
@@ -104,7 +94,7 @@ def main() -> None:
         mse, vgg, seconds = torch.tensor(each).mean(dim=0).tolist()
         names = {"steps by the head": leg[0], "by true output": leg[1]}
         rows.append(names | {"MSE": mse, "st-lpips-vgg": vgg, "seconds": seconds})
-    show(f"fast path {'photos ' if options.photos else ''}{options.head.stem}", rows)
+    show(title(f"fast path {options.head.stem}", options), rows)
 
 
 def timed(

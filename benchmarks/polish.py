@@ -8,15 +8,14 @@ import argparse
 from pathlib import Path
 
 import torch
+from faces import add_options, chosen, title
 from tables import show
 from torch.nn import functional as F
 
-from model_core.checkpoints.layout import cache_folder, verified_path
-from model_core.evaluation.faces import photographs, public_faces
+from model_core.checkpoints.layout import cache_folder
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
 from model_core.loading import (
-    LANDMARKS,
     load_embedding_network,
     load_generator,
     load_image_head,
@@ -24,7 +23,6 @@ from model_core.loading import (
 )
 from model_core.polisher import POLISHING
 from model_core.rendering import SmallImages
-from model_core.training.validation import to_float
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 FACE_PX = 256
@@ -42,9 +40,7 @@ WAYS = {
 def main() -> None:
     """Run the measurement from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, nargs="+", help="aligned; default: public faces")
-    parser.add_argument("--persons", type=Path, help="TSV with file and person")
-    parser.add_argument("--count", type=int, default=8)
+    add_options(parser, count=8)
     parser.add_argument("--ways", type=int, default=len(WAYS), help="only the first ones")
     options = parser.parse_args()
     keep_freed_memory()
@@ -55,13 +51,10 @@ def main() -> None:
     )
     head = load_image_head(WEIGHTS / "image_head_128.safetensors", fingerprint)
     small, true = SmallImages(generator, head.config.img_px, head), SmallImages(generator, FACE_PX)
-    if options.photos:
-        faces = to_float(photographs(options.photos, options.persons, options.count))
-    else:
-        landmarks = verified_path(cache, LANDMARKS)
-        faces = to_float(public_faces(generator, true, landmarks, options.count))
+    faces = chosen(options, generator, true, cache)
     target = F.adaptive_avg_pool2d(faces, small.size_px)
-    lpips, vgg, render = load_stlpips(cache), load_stlpips(cache, "vgg"), torch.compile(small)
+    lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")
+    render = torch.compile(small)
     with torch.no_grad():
         start = network(faces).float()
     rows: list[dict[str, object]] = []
@@ -76,7 +69,7 @@ def main() -> None:
             distance = vgg.distance(vgg.features(img), vgg.features(faces)).mean().item()
         mse = (img - faces).square().mean().item()
         rows.append({"way": name, **row, "true MSE": mse, "true st-lpips-vgg": distance})
-    show("polish photos" if options.photos else "polish", rows)
+    show(title("polish", options), rows)
 
 
 if __name__ == "__main__":

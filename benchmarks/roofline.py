@@ -1,13 +1,16 @@
-"""How fast one synthesis could be on this processor: python benchmarks/roofline.py [--rounds N].
+"""How fast a synthesis, and a step of the iterator, could be: python benchmarks/roofline.py.
 
 Arithmetic and traffic of each layer in bfloat16, against the rate of a large matrix product and
 that of a copy, both measured here. A layer reads its input and weights once and writes its output
-once, with all that is done element by element inside it; layers run one after another.
+once, with all that is done element by element inside it; layers run one after another. A step of
+the iterator is a rendering and ST-LPIPS at its size, and as much again for the gradient.
 """
 
 import argparse
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from interleave import interleave
@@ -17,12 +20,16 @@ from torch import Tensor, nn
 from model_core.checkpoints.layout import cache_folder
 from model_core.generators.contract import Generator
 from model_core.heap import keep_freed_memory
-from model_core.loading import load_generator
+from model_core.loading import load_generator, load_image_head, load_stlpips
+from model_core.perceptual import STLPIPS
+from model_core.rendering import SmallImages
 from model_core.synthesizer import Synthesizer
 
 PRODUCT_SIDE = 2048
 COPY_BYTES = 512 * 2**20
 ELEMENT_BYTES = 2
+LOSS_PX = 256
+HEADS = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     keep_freed_memory()
-    generator, _ = load_generator(cache_folder(None))
+    cache = cache_folder(None)
+    generator, fingerprint = load_generator(cache)
     ws = generator.w_mean.repeat(1, generator.num_ws, 1)
     a = torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, dtype=torch.bfloat16)
     source = torch.zeros(COPY_BYTES // 2, dtype=torch.uint8)
@@ -57,12 +65,15 @@ def main() -> None:
     macs_rate = PRODUCT_SIDE**3 / median_s["product"]
     bytes_rate = COPY_BYTES / median_s["copy"]
     rows: list[dict[str, object]] = []
-    layers = work(generator, ws)
+    layers = work(generator, lambda: generator.synthesis(ws))
     for size_px in sorted({layer.size_px for layer in layers}):
         rows.append(
             row(f"{size_px} px", [x for x in layers if x.size_px == size_px], macs_rate, bytes_rate)
         )
     rows.append(row("all", layers, macs_rate, bytes_rate))
+    for name, images in renders(generator, fingerprint).items():
+        layers = 2 * step_work(images, load_stlpips(cache), ws)
+        rows.append(row(f"a step of the iterator, {name}", layers, macs_rate, bytes_rate))
     show("roofline", rows)
     print(
         f"\nproduct {macs_rate / 1e9:.0f} GMAC/s, copy {bytes_rate / 1e9:.1f} GB/s, "
@@ -70,8 +81,25 @@ def main() -> None:
     )
 
 
-def work(generator: Generator, ws: Tensor) -> list[Work]:
-    """Count the work of every convolution in one synthesis."""
+def renders(generator: Generator, fingerprint: str) -> dict[str, SmallImages]:
+    """Make what the iterator renders codes by."""
+    found = {"true output": SmallImages(generator, LOSS_PX)}
+    for file in sorted(HEADS.glob("image_head_*.safetensors")):
+        head = load_image_head(file, fingerprint)
+        px = head.config.img_px
+        found[f"image head, {px} px"] = SmallImages(generator, px, head)
+    return found
+
+
+def step_work(images: SmallImages, lpips: STLPIPS, ws: Tensor) -> list[Work]:
+    """Count the work of one evaluation of equation 1."""
+    img = torch.zeros(1, 3, images.size_px, images.size_px)
+    rendering = work(images, lambda: images(ws))
+    return rendering + work(lpips, lambda: lpips.features(img))
+
+
+def work(network: nn.Module, run: Callable[[], object]) -> list[Work]:
+    """Count the work of every convolution of a network in one run of it."""
     found: list[Work] = []
 
     def note(layer: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -79,10 +107,10 @@ def work(generator: Generator, ws: Tensor) -> list[Work]:
         macs = output.numel() * layer.weight[0].numel()
         found.append(Work(output.shape[-1], macs, moved * ELEMENT_BYTES))
 
-    layers = [layer for layer in generator.modules() if isinstance(layer, nn.Conv2d)]
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     with torch.inference_mode():
-        generator.synthesis(ws)
+        run()
     for hook in hooks:
         hook.remove()
     return found

@@ -1,5 +1,6 @@
 """The whole model behind a few calls: bytes in, codes and bytes out, batch first, no state."""
 
+import copy
 import time
 from pathlib import Path
 
@@ -93,7 +94,8 @@ class Predictor:
         self._polisher: Polisher | None = None
         if head:
             images = SmallImages(generator, head.config.img_px, head).to(device)
-            self._polisher = Polisher(images, lpips, device, compiled, at_once)
+            half = copy.deepcopy(lpips).bfloat16()
+            self._polisher = Polisher(images, half, device, compiled, at_once)
 
     @classmethod
     def load(

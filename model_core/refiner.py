@@ -79,7 +79,7 @@ class Refiner:
             )
         images = SmallImages(generator, FACE_PX).to(device)
         render = _hasten(images, "refiner", judges=True) if compiled else images
-        return cls(render, load_stlpips(cache), fingerprint, device, head=small)
+        return cls(render, load_stlpips(cache).bfloat16(), fingerprint, device, head=small)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
         """Begin at a code."""

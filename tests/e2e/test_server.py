@@ -246,6 +246,21 @@ def test_ctrl_c_while_loading_ends_at_once(cache):
     assert "Traceback" not in service.log
 
 
+@pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
+def test_ctrl_c_while_networks_are_compiled_ends_cleanly(cache, tmp_path, monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    (tmp_path / "weights").symlink_to(cache / "weights")
+    service = Service(tmp_path)
+    service.wait_for(lambda: service.url)
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        service.wait_for(lambda: client.get("/readyz").status_code == 200)
+    time.sleep(3)  # into the first compilation, of 20 s and more
+    assert "the fast" not in service.log
+    assert service.stop() == 0
+    assert service.log.rstrip().endswith("service: stopped")
+    assert "Traceback" not in service.log
+
+
 def test_ctrl_c_answers_what_is_under_way_and_ends_cleanly(service, client, embedded):
     """Comes last: it ends the service that the others use."""
     sources = [{"latent_id": embedded["latent_id"]}] * 2

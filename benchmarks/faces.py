@@ -1,0 +1,35 @@
+"""The faces that the iterator's benchmarks search for: photographs, or faces that anyone has."""
+
+import argparse
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from model_core.checkpoints.layout import verified_path
+from model_core.evaluation.faces import photographs, public_faces
+from model_core.generators.contract import Generator
+from model_core.iterator import Render
+from model_core.loading import LANDMARKS
+from model_core.training.validation import to_float
+
+
+def add_options(parser: argparse.ArgumentParser, count: int) -> None:
+    """Add --photos, --persons and --count to a command line."""
+    parser.add_argument("--photos", type=Path, nargs="+", help="aligned; default: public faces")
+    parser.add_argument("--persons", type=Path, help="TSV with file and person")
+    parser.add_argument("--count", type=int, default=count)
+
+
+def chosen(
+    options: argparse.Namespace, generator: Generator, render: Render, cache: Path
+) -> Float[Tensor, "count 3 size size"]:
+    """Read or make the faces that the command line asks for, in [-1, 1]."""
+    if options.photos:
+        return to_float(photographs(options.photos, options.persons, options.count))
+    return to_float(public_faces(generator, render, verified_path(cache, LANDMARKS), options.count))
+
+
+def title(name: str, options: argparse.Namespace) -> str:
+    """Name a table by what its faces were."""
+    return f"{name} photos" if options.photos else name

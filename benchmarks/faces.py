@@ -21,15 +21,10 @@ def add_options(parser: argparse.ArgumentParser, count: int) -> None:
     parser.add_argument("--count", type=int, default=count)
 
 
-def chosen(
+def choose_faces(
     options: argparse.Namespace, generator: Generator, render: Render, cache: Path
 ) -> Float[Tensor, "count 3 size size"]:
     """Read or make the faces that the command line asks for, in [-1, 1]."""
     if options.photos:
         return to_float(photographs(options.photos, options.persons, options.count))
     return to_float(public_faces(generator, render, verified_path(cache, LANDMARKS), options.count))
-
-
-def title(name: str, options: argparse.Namespace) -> str:
-    """Name a table by what its faces were."""
-    return f"{name} photos" if options.photos else name

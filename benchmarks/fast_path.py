@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import torch
-from faces import add_options, chosen, title
+from faces import add_options, choose_faces
 from tables import show
 from torch import Tensor
 from torch.nn import functional as F
@@ -42,7 +42,7 @@ class Rivals:
         self._head_px = image_head.config.img_px
         self.render = torch.compile(SmallImages(self.generator, FACE_PX))
         small = torch.compile(SmallImages(self.generator, self._head_px, image_head))
-        lpips = load_stlpips(cache)
+        lpips = load_stlpips(cache).bfloat16()
         self._head = Iterator(small, lpips, YARDSTICK)
         self._true = Iterator(self.render, lpips, YARDSTICK)
         self._vgg = load_stlpips(cache, "vgg")
@@ -83,7 +83,7 @@ def main() -> None:
     keep_freed_memory()
     cache = cache_folder(None)
     rivals = Rivals(cache, options.head)
-    faces = chosen(options, rivals.generator, rivals.render, cache)
+    faces = choose_faces(options, rivals.generator, rivals.render, cache)
     warm = rivals.embed(faces[:1])
     rivals.search(faces[:1], warm, 1, 1)
     rivals.judge(faces[:1], warm)
@@ -94,7 +94,7 @@ def main() -> None:
         mse, vgg, seconds = torch.tensor(each).mean(dim=0).tolist()
         names = {"steps by the head": leg[0], "by true output": leg[1]}
         rows.append(names | {"MSE": mse, "st-lpips-vgg": vgg, "seconds": seconds})
-    show(title(f"fast path {options.head.stem}", options), rows)
+    show(f"fast path {'photos ' if options.photos else ''}{options.head.stem}", rows)
 
 
 def timed(

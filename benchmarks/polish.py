@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from faces import add_options, chosen, title
+from faces import add_options, choose_faces
 from tables import show
 from torch.nn import functional as F
 
@@ -51,7 +51,7 @@ def main() -> None:
     )
     head = load_image_head(WEIGHTS / "image_head_128.safetensors", fingerprint)
     small, true = SmallImages(generator, head.config.img_px, head), SmallImages(generator, FACE_PX)
-    faces = chosen(options, generator, true, cache)
+    faces = choose_faces(options, generator, true, cache)
     target = F.adaptive_avg_pool2d(faces, small.size_px)
     lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")
     render = torch.compile(small)
@@ -69,7 +69,7 @@ def main() -> None:
             distance = vgg.distance(vgg.features(img), vgg.features(faces)).mean().item()
         mse = (img - faces).square().mean().item()
         rows.append({"way": name, **row, "true MSE": mse, "true st-lpips-vgg": distance})
-    show(title("polish", options), rows)
+    show("polish photos" if options.photos else "polish", rows)
 
 
 if __name__ == "__main__":

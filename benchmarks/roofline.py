@@ -65,14 +65,15 @@ def main() -> None:
     macs_rate = PRODUCT_SIDE**3 / median_s["product"]
     bytes_rate = COPY_BYTES / median_s["copy"]
     rows: list[dict[str, object]] = []
-    layers = work(generator, lambda: generator.synthesis(ws))
+    layers = count(generator, lambda: generator.synthesis(ws))
     for size_px in sorted({layer.size_px for layer in layers}):
         rows.append(
             row(f"{size_px} px", [x for x in layers if x.size_px == size_px], macs_rate, bytes_rate)
         )
     rows.append(row("all", layers, macs_rate, bytes_rate))
-    for name, images in renders(generator, fingerprint).items():
-        layers = 2 * step_work(images, load_stlpips(cache), ws)
+    lpips = load_stlpips(cache)
+    for name, images in make_renders(generator, fingerprint).items():
+        layers = 2 * count_evaluation(images, lpips, ws)
         rows.append(row(f"a step of the iterator, {name}", layers, macs_rate, bytes_rate))
     show("roofline", rows)
     print(
@@ -81,7 +82,7 @@ def main() -> None:
     )
 
 
-def renders(generator: Generator, fingerprint: str) -> dict[str, SmallImages]:
+def make_renders(generator: Generator, fingerprint: str) -> dict[str, SmallImages]:
     """Make what the iterator renders codes by."""
     found = {"true output": SmallImages(generator, LOSS_PX)}
     for file in sorted(HEADS.glob("image_head_*.safetensors")):
@@ -91,15 +92,15 @@ def renders(generator: Generator, fingerprint: str) -> dict[str, SmallImages]:
     return found
 
 
-def step_work(images: SmallImages, lpips: STLPIPS, ws: Tensor) -> list[Work]:
+def count_evaluation(images: SmallImages, lpips: STLPIPS, ws: Tensor) -> list[Work]:
     """Count the work of one evaluation of equation 1."""
     img = torch.zeros(1, 3, images.size_px, images.size_px)
-    rendering = work(images, lambda: images(ws))
-    return rendering + work(lpips, lambda: lpips.features(img))
+    rendering = count(images, lambda: images(ws))
+    return rendering + count(lpips, lambda: lpips.features(img))
 
 
-def work(network: nn.Module, run: Callable[[], object]) -> list[Work]:
-    """Count the work of every convolution of a network in one run of it."""
+def count(network: nn.Module, run: Callable[[], object]) -> list[Work]:
+    """Count the work of the convolutions that are modules, in one run of a network."""
     found: list[Work] = []
 
     def note(layer: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:

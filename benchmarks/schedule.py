@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from faces import add_options, chosen, title
+from faces import add_options, choose_faces
 from tables import show
 
 from model_core.checkpoints.layout import cache_folder
@@ -30,8 +30,8 @@ WAYS = {
     "lr .05": IteratorConfig(),
     "lr .05, last quarter falls": IteratorConfig(decay_share=0.25),
     "lr .05, last half falls": IteratorConfig(decay_share=0.5),
+    "lr .05, last three quarters fall": IteratorConfig(decay_share=0.75),
     "lr .1, last half falls": IteratorConfig(lr=0.1, decay_share=0.5),
-    "lr .05, all of it falls": IteratorConfig(decay_share=1.0),
     "lr .03": IteratorConfig(lr=0.03),
 }
 
@@ -53,7 +53,7 @@ def main() -> None:
     render = torch.compile(SmallImages(generator, FACE_PX))
     head = HeadRender(torch.compile(SmallImages(generator, FACE_PX, image_head)), FACE_PX)
     lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")
-    faces = chosen(options, generator, render, cache)
+    faces = choose_faces(options, generator, render, cache)
     with torch.no_grad():
         starts = network(faces).float()
     rows: list[dict[str, object]] = []
@@ -68,7 +68,7 @@ def main() -> None:
             found.append([state.best_loss.item(), error.item(), far.item()])
         loss, mse, distance = torch.tensor(found).mean(dim=0).tolist()
         rows.append({"way": name, "equation 1": loss, "MSE": mse, "st-lpips-vgg": distance})
-    show(title(f"schedule of {options.steps} steps", options), rows)
+    show("schedule photos" if options.photos else "schedule", rows)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ class IteratorConfig:
         lr: Learning rate of Adam; ours.
         betas: Adam's betas; ours.
         eps: Added to Adam's denominator.
-        decay_share: Share of a run's steps, at its end, in which the rate falls linearly to zero.
+        decay_share: Share of a run's steps, at its end, in which the rate falls linearly to zero;
+            0 to 1.
     """
 
     alpha: float = 1.0
@@ -45,7 +46,7 @@ class IteratorConfig:
 
 @dataclass(slots=True)
 class IteratorState:
-    """All that a run needs to go on: it is a function of this and the target.
+    """All that a run needs to go on: it is a function of this, the target and the steps left.
 
     Attributes:
         ws: Present codes, (batch, num_ws, w_dim).
@@ -141,8 +142,8 @@ class Iterator:
         Args:
             state: Where to go on from.
             target: Images in [-1, 1]; the loss is taken at their size.
-            steps: Updates; with those that the state has done, the whole run's, which the learning
-                rate follows.
+            steps: Updates to do; the rate falls towards the last of them, counted from the state's
+                first.
             on_step: Told of every evaluation before its update; a false answer stops the run.
             judge_last: False leaves the last codes to a run that goes on from them.
 
@@ -161,10 +162,10 @@ class Iterator:
         while state.step < end:
             ws = state.ws.detach().requires_grad_(True)
             report = self._evaluate(ws, target, wanted, state.step)
+            (gradient,) = torch.autograd.grad(report.loss.sum(), ws)
             self._keep_best(state, report)
             if not on_step(report):
                 return state
-            (gradient,) = torch.autograd.grad(report.loss.sum(), ws)
             self._update(state, gradient, self._rate(state.step, end))
         if not judge_last:
             return state

@@ -14,7 +14,6 @@ from model_core.rendering import SmallImages
 from model_core.swap import Swap
 
 MAX_STEPS = 100
-STEP_BY_EVALUATION = 3  # a gradient costs about two evaluations more
 POLISHING = IteratorConfig(lr=0.02, betas=(0.5, 0.999))
 """For few steps from a network's code (benchmarks/polish.py): the iterator's own rate of .05
 overshoots first, and its momentum of .9 turns late.
@@ -83,14 +82,10 @@ class Polisher:
         started_s = time.monotonic()
         longest_s, last_s = 0.0, started_s
 
-        def on_step(report: StepReport) -> bool:
+        def on_step(_report: StepReport) -> bool:
             nonlocal longest_s, last_s
             now_s = time.monotonic()
-            took_s, last_s = now_s - last_s, now_s
-            if report.step == 0:  # no step yet, only the evaluation that one begins with
-                longest_s = STEP_BY_EVALUATION * took_s
-            else:
-                longest_s = max(took_s, longest_s if report.step > 1 else 0.0)
+            longest_s, last_s = max(longest_s, now_s - last_s), now_s
             return now_s + longest_s < started_s + budget_s
 
         target = F.adaptive_avg_pool2d(faces.to(self._device), self._images.size_px)

@@ -94,8 +94,8 @@ class Predictor:
         self._polisher: Polisher | None = None
         if head:
             images = SmallImages(generator, head.config.img_px, head).to(device)
-            half = copy.deepcopy(lpips).bfloat16()
-            self._polisher = Polisher(images, half, device, compiled, at_once)
+            lpips_bfloat16 = copy.deepcopy(lpips).bfloat16()
+            self._polisher = Polisher(images, lpips_bfloat16, device, compiled, at_once)
 
     @classmethod
     def load(

@@ -52,6 +52,13 @@ def test_grey_dark_and_hazy_photos_give_the_same_landmarks(finder, change):
     assert np.abs(changed.landmarks - face.landmarks).mean() < 1.5
 
 
+def test_colour_says_nothing(finder):
+    (face,) = finder.find(pixels(portrait()))
+    (grey,) = finder.find(pixels(ImageOps.grayscale(portrait())))
+    assert np.array_equal(grey.landmarks, face.landmarks)
+    assert (grey.box, grey.score) == (face.box, face.score)
+
+
 @pytest.mark.parametrize("degrees", [30, 75, 90, 180, 270])
 def test_turned_faces_are_found_with_their_eyes_in_order(finder, degrees):
     (face,) = finder.find(pixels(portrait()))

@@ -109,20 +109,6 @@ def test_a_false_answer_stops_the_run(iterator, start, target):
     assert state.step == 3
 
 
-def test_a_stop_takes_no_gradient(start, target):
-    gradients = []
-
-    def watched(ws):
-        img = render(ws)
-        if img.requires_grad:
-            img.register_hook(lambda _gradient: gradients.append(1))
-        return img
-
-    iterator = Iterator(watched, Edges())
-    iterator.run(IteratorState.start(start), target, 10, lambda report: report.step < 2)
-    assert len(gradients) == 2
-
-
 def test_no_steps_only_judge_the_start(iterator, start, target):
     state = iterator.run(IteratorState.start(start), target, 0)
     assert torch.equal(state.ws, start)

@@ -89,6 +89,20 @@ def test_gradient_is_the_slope_of_the_distance(alex: STLPIPS) -> None:
     assert all(not p.requires_grad for p in alex.parameters())
 
 
+def test_bfloat16_gives_nearly_the_same_distance_and_gradient(cache: Path, alex: STLPIPS) -> None:
+    img, target = pairs(256, 256)
+    fast = loaded(cache, "alex").bfloat16()
+    found = []
+    for distance in (alex, fast):
+        x = img.clone().requires_grad_(True)
+        values = distance(x, target)
+        (gradient,) = torch.autograd.grad(values.sum(), x)
+        found.append((values.detach(), gradient.flatten(1)))
+    (exact, slope), (rough, rough_slope) = found
+    assert rough == pytest.approx(exact, rel=0.01)
+    assert (torch.cosine_similarity(slope, rough_slope, dim=1) > 0.95).all()
+
+
 def test_features_that_are_all_zero_are_equal() -> None:
     perceptual = STLPIPS("alex")
     for parameter in perceptual.stages.parameters():

@@ -38,7 +38,7 @@ def report(title: str, seconds: dict[str, list[float]], unit: str = "ms") -> Non
     scale = {"ms": 1000.0, "s": 1.0}[unit]
     first = statistics.median(next(iter(seconds.values())))
     print(f"\n{title}, {len(next(iter(seconds.values())))} rounds in turns, {unit}\n")
-    print("| way | median | quartiles | times as fast as it by the first |")
+    print("| way | median | quartiles | times the first |")
     print("|---|---|---|---|")
     rows = {}
     for name, values in seconds.items():

@@ -60,7 +60,7 @@ class Engine:
     Args:
         load: Builds the predictor; called on the device thread.
         telemetry: Where batch sizes and dropped entries are counted.
-        max_batch: Largest batch of an operation, also the largest that is warmed up.
+        max_batch: Largest batch of an operation, on a GPU also the largest that is warmed up.
         queue_size: Most entries that wait for an operation.
         stall_s: A device call longer than this counts as hung, once warm.
         device: The predictor's device, asked for a sign of life after a failure.
@@ -230,7 +230,9 @@ class Engine:
         started_s = time.monotonic()
         for batcher in self.batchers:
             batcher.start()
-        for size in range(1, self._embed.max_batch + 1):
+        # On a CPU networks that are compiled take the items of a batch one by one.
+        largest = 1 if self._device_name == "cpu" else self._embed.max_batch
+        for size in range(1, largest + 1):
             logger.info("warming up batches of %d", size)
             await self._on_device(_run_all, self.predictor, size)
         took_s = time.monotonic() - started_s

@@ -11,29 +11,32 @@ from pathlib import Path
 import torch
 from faces import add_options, choose_faces
 from tables import show
+from torch import Tensor
 
 from model_core.checkpoints.layout import cache_folder
-from model_core.fast_path import FastIterator, HeadRender
+from model_core.fast_path import EARLY_STEPS
 from model_core.heap import keep_freed_memory
-from model_core.iterator import IteratorConfig, IteratorState
+from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render
 from model_core.loading import (
     load_embedding_network,
     load_generator,
     load_image_head,
     load_stlpips,
 )
+from model_core.perceptual import Perceptual
 from model_core.rendering import SmallImages
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 FACE_PX = 256
 WAYS = {
-    "lr .05": IteratorConfig(),
-    "lr .05, last quarter falls": IteratorConfig(decay_share=0.25),
-    "lr .05, last half falls": IteratorConfig(decay_share=0.5),
-    "lr .05, last three quarters fall": IteratorConfig(decay_share=0.75),
-    "lr .1, last half falls": IteratorConfig(lr=0.1, decay_share=0.5),
-    "lr .03": IteratorConfig(lr=0.03),
+    "lr .05": (0.05, 0.0),
+    "lr .05, last quarter falls": (0.05, 0.25),
+    "lr .05, last half falls": (0.05, 0.5),
+    "lr .05, last three quarters fall": (0.05, 0.75),
+    "lr .1, last half falls": (0.1, 0.5),
+    "lr .03": (0.03, 0.0),
 }
+"""Adam's rate, and the share of the steps, at the end, in which it falls linearly to zero."""
 
 
 def main() -> None:
@@ -51,16 +54,16 @@ def main() -> None:
     )
     image_head = load_image_head(WEIGHTS / "image_head_256.safetensors", fingerprint)
     render = torch.compile(SmallImages(generator, FACE_PX))
-    head = HeadRender(torch.compile(SmallImages(generator, FACE_PX, image_head)), FACE_PX)
+    head = torch.compile(SmallImages(generator, FACE_PX, image_head))
     lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")
     faces = choose_faces(options, generator, render, cache)
     with torch.no_grad():
         starts = network(faces).float()
     rows: list[dict[str, object]] = []
-    for name, config in list(WAYS.items())[: options.ways]:
-        iterator, found = FastIterator(render, lpips, config, head), []
+    for name, way in list(WAYS.items())[: options.ways]:
+        found = []
         for face, ws in zip(faces.split(1), starts.split(1), strict=True):
-            state = iterator.run(IteratorState.start(ws), face, options.steps)
+            state = search((head, render), lpips, face, ws, *way, options.steps)
             with torch.no_grad():
                 img = render(state.best_ws).clamp(-1, 1)
                 far = vgg.distance(vgg.features(img), vgg.features(face))
@@ -69,6 +72,27 @@ def main() -> None:
         loss, mse, distance = torch.tensor(found).mean(dim=0).tolist()
         rows.append({"way": name, "equation 1": loss, "MSE": mse, "st-lpips-vgg": distance})
     show("schedule photos" if options.photos else "schedule", rows)
+
+
+def search(
+    renders: tuple[Render, Render],
+    lpips: Perceptual,
+    face: Tensor,
+    ws: Tensor,
+    lr: float,
+    falls: float,
+    steps: int,
+) -> IteratorState:
+    """Run the iterator through the head and then through true output, a step at a time."""
+    state = IteratorState.start(ws)
+    early = min(EARLY_STEPS, steps // 2)
+    for step in range(steps):
+        if step == early:
+            state.best_loss.fill_(torch.inf)  # of another render
+        rate = lr * min(1.0, (steps - step) / max(1.0, steps * falls))
+        iterator = Iterator(renders[step >= early], lpips, IteratorConfig(lr=rate))
+        iterator.run(state, face, 1, judge_last=step + 1 == steps)
+    return state
 
 
 if __name__ == "__main__":

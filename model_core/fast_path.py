@@ -47,7 +47,7 @@ class FastIterator:
     Args:
         render: Codes to true output, of the targets' size or larger.
         lpips: The perceptual part of the loss.
-        config: What equation 1 leaves open; the rate does not fall before true output.
+        config: What equation 1 leaves open.
         head: Renders the first steps.
     """
 
@@ -59,8 +59,7 @@ class FastIterator:
         head: HeadRender | None = None,
     ):
         self._true = Iterator(render, lpips, config)
-        steady = dataclasses.replace(config or IteratorConfig(), decay_share=0.0)
-        self._early = (Iterator(head.render, lpips, steady), head.size_px) if head else None
+        self._early = (Iterator(head.render, lpips, config), head.size_px) if head else None
 
     def run(
         self,

@@ -3,7 +3,6 @@
 Source: Guan et al. 2020, section 3.1 and equation 1; Adam by Kingma and Ba 2015.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,20 +32,17 @@ class IteratorConfig:
         lr: Learning rate of Adam; ours.
         betas: Adam's betas; ours.
         eps: Added to Adam's denominator.
-        decay_share: Share of a run's steps, at its end, in which the rate falls linearly to zero;
-            0 to 1.
     """
 
     alpha: float = 1.0
     lr: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-    decay_share: float = 0.0
 
 
 @dataclass(slots=True)
 class IteratorState:
-    """All that a run needs to go on: it is a function of this, the target and the steps left.
+    """All that a run needs to go on: it is a function of this and the target.
 
     Attributes:
         ws: Present codes, (batch, num_ws, w_dim).
@@ -142,8 +138,7 @@ class Iterator:
         Args:
             state: Where to go on from.
             target: Images in [-1, 1]; the loss is taken at their size.
-            steps: Updates to do; the rate falls towards the last of them, counted from the state's
-                first.
+            steps: Updates.
             on_step: Told of every evaluation before its update; a false answer stops the run.
             judge_last: False leaves the last codes to a run that goes on from them.
 
@@ -158,15 +153,14 @@ class Iterator:
             )
         with torch.no_grad():
             wanted = self._lpips.features(target)
-        end = state.step + steps
-        while state.step < end:
+        for _ in range(steps):
             ws = state.ws.detach().requires_grad_(True)
             report = self._evaluate(ws, target, wanted, state.step)
             (gradient,) = torch.autograd.grad(report.loss.sum(), ws)
             self._keep_best(state, report)
             if not on_step(report):
                 return state
-            self._update(state, gradient, self._rate(state.step, end))
+            self._update(state, gradient)
         if not judge_last:
             return state
         with torch.no_grad():
@@ -196,13 +190,8 @@ class Iterator:
         state.best_loss = torch.where(better, report.loss, state.best_loss)
         state.best_ws = torch.where(better[:, None, None], state.ws, state.best_ws)
 
-    def _rate(self, step: int, end: int) -> float:
-        """Compute the learning rate at a step of a run with so many."""
-        decay = max(1, math.ceil(end * self.config.decay_share))
-        return self.config.lr * min(1.0, (end - step) / decay)
-
     @torch.no_grad()
-    def _update(self, state: IteratorState, gradient: Codes, lr: float) -> None:
+    def _update(self, state: IteratorState, gradient: Codes) -> None:
         """Do Adam's update."""
         config = self.config
         state.step += 1
@@ -210,4 +199,4 @@ class Iterator:
         state.moment2 = torch.lerp(gradient.square(), state.moment2, config.betas[1])
         mean = state.moment1 / (1 - config.betas[0] ** state.step)
         spread = state.moment2 / (1 - config.betas[1] ** state.step)
-        state.ws = state.ws - lr * mean / (spread.sqrt() + config.eps)
+        state.ws = state.ws - config.lr * mean / (spread.sqrt() + config.eps)

@@ -6,7 +6,7 @@ from model_core.fast_path import EARLY_STEPS, FastIterator, HeadRender
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
 from tests.model_core.tiny import Edges
 
-CONFIG = IteratorConfig(lr=0.05, decay_share=0.75)
+CONFIG = IteratorConfig(lr=0.05)
 MIX = torch.randn(12, 3 * 64, generator=torch.Generator().manual_seed(0)) / 4
 SMALL_PX = 4
 
@@ -72,8 +72,7 @@ def test_the_legs_share_codes_and_moments(fast, target):
     found, _ = told(fast, start(), target, 9)
     expected = start()
     small = F.adaptive_avg_pool2d(target, SMALL_PX)
-    steady = IteratorConfig(lr=0.05)
-    Iterator(render_small, Edges(), steady).run(expected, small, 4, judge_last=False)
+    Iterator(render_small, Edges(), CONFIG).run(expected, small, 4, judge_last=False)
     assert expected.moment1.abs().sum() > 0
     expected.best_loss.fill_(torch.inf)
     Iterator(render, Edges(), CONFIG).run(expected, target, 5)

@@ -65,29 +65,6 @@ def test_the_update_is_adams(iterator, start, target):
     assert torch.allclose(state.ws, ws, atol=1e-5)
 
 
-def test_the_rate_falls_at_the_end_of_a_run(start, target):
-    iterator = Iterator(render, Edges(), IteratorConfig(lr=0.05, decay_share=0.5))
-    state = iterator.run(IteratorState.start(start + 0.1), target, 8)
-    ws = (start + 0.1).clone().requires_grad_(True)
-    adam = torch.optim.Adam([ws], lr=0.05)
-    for share in (1, 1, 1, 1, 1, 0.75, 0.5, 0.25):
-        adam.param_groups[0]["lr"] = 0.05 * share
-        img = render(ws)
-        loss = (img - target).square().mean(dim=(1, 2, 3)) + Edges()(img, target)
-        adam.zero_grad()
-        loss.sum().backward()
-        adam.step()
-    assert torch.allclose(state.ws, ws, atol=1e-5)
-
-
-def test_a_falling_rate_goes_on_where_a_run_was_stopped(start, target):
-    iterator = Iterator(render, Edges(), IteratorConfig(lr=0.05, decay_share=0.5))
-    whole = iterator.run(IteratorState.start(start), target, 10)
-    parts = iterator.run(IteratorState.start(start), target, 10, lambda report: report.step < 7)
-    parts = iterator.run(parts, target, 3)
-    assert torch.equal(parts.ws, whole.ws)
-
-
 def test_items_do_not_influence_each_other(iterator, start, target):
     together = iterator.run(IteratorState.start(start), target, 5)
     for i in range(3):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from model_core.errors import CheckpointError
 
 CHUNK_BYTES = 1 << 20
 PARTIAL = ".partial"
+LOCK_POLL_S = 0.1
 
 
 @contextmanager
@@ -66,12 +68,20 @@ def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         on_wait: Called once if somebody else holds the lock.
     """
     with lock.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _try_to_lock(file):
             on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            # A call that waits for the lock would not hear a signal that came just before it.
+            while not _try_to_lock(file):
+                time.sleep(LOCK_POLL_S)
         yield
+
+
+def _try_to_lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def file_digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from faces import add_options, choose_faces
+from networks import FACE_PX, WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,27 +19,17 @@ from model_core.checkpoints.layout import cache_folder
 from model_core.evaluation.systems import YARDSTICK
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorState
-from model_core.loading import (
-    load_embedding_network,
-    load_generator,
-    load_image_head,
-    load_stlpips,
-)
+from model_core.loading import load_stlpips
 from model_core.rendering import SmallImages
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
 LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))
-FACE_PX = 256
 
 
 class Rivals:
     """The iterator through the image head, through true output, and the two judged."""
 
     def __init__(self, cache: Path, head: Path):
-        self.generator, fingerprint = load_generator(cache)
-        network = WEIGHTS / "embedding.safetensors"
-        self._network = load_embedding_network(network, cache, self.generator, fingerprint)
-        image_head = load_image_head(head, fingerprint)
+        self.generator, self._network, image_head = load_networks(cache, head)
         self._head_px = image_head.config.img_px
         self.render = torch.compile(SmallImages(self.generator, FACE_PX))
         small = torch.compile(SmallImages(self.generator, self._head_px, image_head))

@@ -5,27 +5,20 @@ at the head's size after some steps, and true output at 256 px after the last, m
 """
 
 import argparse
-from pathlib import Path
 
 import torch
 from faces import add_options, choose_faces
+from networks import FACE_PX, WEIGHTS, load_networks
 from tables import show
 from torch.nn import functional as F
 
 from model_core.checkpoints.layout import cache_folder
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
-from model_core.loading import (
-    load_embedding_network,
-    load_generator,
-    load_image_head,
-    load_stlpips,
-)
+from model_core.loading import load_stlpips
 from model_core.polisher import POLISHING
 from model_core.rendering import SmallImages
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-FACE_PX = 256
 MARKS = (2, 5, 10, 20)
 WAYS = {
     "polishing's": POLISHING,
@@ -45,11 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
-    generator, fingerprint = load_generator(cache)
-    network = load_embedding_network(
-        WEIGHTS / "embedding.safetensors", cache, generator, fingerprint
-    )
-    head = load_image_head(WEIGHTS / "image_head_128.safetensors", fingerprint)
+    generator, network, head = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
     small, true = SmallImages(generator, head.config.img_px, head), SmallImages(generator, FACE_PX)
     faces = choose_faces(options, generator, true, cache)
     target = F.adaptive_avg_pool2d(faces, small.size_px)

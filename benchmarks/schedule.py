@@ -6,10 +6,10 @@ best code, means over faces.
 """
 
 import argparse
-from pathlib import Path
 
 import torch
 from faces import add_options, choose_faces
+from networks import FACE_PX, WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 
@@ -17,17 +17,10 @@ from model_core.checkpoints.layout import cache_folder
 from model_core.fast_path import EARLY_STEPS
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render
-from model_core.loading import (
-    load_embedding_network,
-    load_generator,
-    load_image_head,
-    load_stlpips,
-)
+from model_core.loading import load_stlpips
 from model_core.perceptual import Perceptual
 from model_core.rendering import SmallImages
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-FACE_PX = 256
 WAYS = {
     "lr .05": (0.05, 0.0),
     "lr .05, last quarter falls": (0.05, 0.25),
@@ -48,11 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
-    generator, fingerprint = load_generator(cache)
-    network = load_embedding_network(
-        WEIGHTS / "embedding.safetensors", cache, generator, fingerprint
-    )
-    image_head = load_image_head(WEIGHTS / "image_head_256.safetensors", fingerprint)
+    generator, network, image_head = load_networks(cache, WEIGHTS / "image_head_256.safetensors")
     render = torch.compile(SmallImages(generator, FACE_PX))
     head = torch.compile(SmallImages(generator, FACE_PX, image_head))
     lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")

@@ -31,6 +31,14 @@ def a_pull(cache: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
+def heeded() -> Iterator[None]:
+    """Have children heed SIGINT, also where a shell runs the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def borrowed(cache: Path, empty_cache: Path) -> Path:
     """An empty cache that has the wheels."""
     (empty_cache / "wheels").mkdir(parents=True)
@@ -135,13 +143,13 @@ def test_two_pulls_at_once_do_the_work_once(borrowed: Path) -> None:
     ],
 )
 def test_a_signal_ends_it_cleanly(
-    borrowed: Path, signum: signal.Signals, status: int, says: str
+    borrowed: Path, signum: signal.Signals, status: int, says: str, heeded: None
 ) -> None:
     with (borrowed / ".lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with a_pull(borrowed) as process:
             assert "another process is filling" in process.stderr.readline()
             process.send_signal(signum)
-            out, err = process.communicate()
+            out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (status, "", says)
     assert list((borrowed / "weights").iterdir()) == []

@@ -1,0 +1,19 @@
+"""The networks that the iterator's benchmarks search with: those that are shipped."""
+
+from pathlib import Path
+
+from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.generators.contract import Generator
+from model_core.generators.image_head import ImageHead
+from model_core.loading import load_embedding_network, load_generator, load_image_head
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+FACE_PX = 256
+
+
+def load_networks(cache: Path, head: Path) -> tuple[Generator, EmbeddingNetwork, ImageHead]:
+    """Load the default generator, the embedding network, and an image head of the generator."""
+    generator, fingerprint = load_generator(cache)
+    file = WEIGHTS / "embedding.safetensors"
+    network = load_embedding_network(file, cache, generator, fingerprint)
+    return generator, network, load_image_head(head, fingerprint)

@@ -115,7 +115,10 @@ class FaceFinder:
             CheckpointError: If the file is missing or not a shape predictor.
         """
         if not landmark_model.is_file():
-            raise CheckpointError(f"landmark_model must be a file, got {landmark_model}")
+            raise CheckpointError(
+                f"landmark_model must be a file, got none at {landmark_model}; "
+                "`python -m model_core.checkpoints pull` fetches the default one"
+            )
         try:
             self._predictor = dlib.shape_predictor(str(landmark_model))
         except RuntimeError as err:

@@ -9,6 +9,7 @@ read, code our own). The recipe transforms at four times 1024 px; here the photo
 to about the sampling density that the asked size needs.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,8 +139,9 @@ def _cut(
         raise InvalidInputError(f"face must lie in the photo, got corners {quad.tolist()}")
     patch = Image.fromarray(photo[top:bottom, left:right])
     corners -= (left, top)
-    work = max(size, min(OVERSAMPLING * size, WORK_PX))
-    step = max(1, int(side / work))
+    finest = max(size, min(OVERSAMPLING * size, WORK_PX))
+    step = max(1, int(side / finest))
+    work = min(finest, max(size, math.ceil(side / step)))  # finer than the photo adds nothing
     patch, corners = _extend(patch.reduce(step), corners / step, side / step)
     crop = patch.transform(
         (work, work), Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR
@@ -169,7 +171,9 @@ def _extend(
     sigma = side * 0.02
     step = max(1, int(sigma / 2.5))  # so wide a blur loses nothing at a fraction of the size
     blurred = image.reduce(step).filter(ImageFilter.GaussianBlur(sigma / step))
-    image.paste(blurred.resize(image.size, Image.Resampling.BILINEAR), mask=_mask(out * 3 + 1))
+    whole = (0, 0, width / step, height / step)  # reduce rounds up
+    blurred = blurred.resize(image.size, Image.Resampling.BILINEAR, whole)
+    image.paste(blurred, mask=_mask(out * 3 + 1))
     median = np.median(np.asarray(image)[::4, ::4], axis=(0, 1))
     image.paste(tuple(int(channel) for channel in median), (0, 0, width, height), _mask(out))
     return image, corners + np.array([left, top])

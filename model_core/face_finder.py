@@ -6,7 +6,8 @@ face of a fifth of the photo's length fills a window. Only what is not seen ther
 in larger, padded or turned copies. Landmarks come from the photo's own pixels. All of it reads
 brightness alone: the same faces of 160 photos as in colour, in three quarters of the time.
 
-Not covered: profiles (both eyes must show), and small faces beside a large one.
+Not covered: profiles (both eyes must show), and faces of less than a fifth of the photo's length
+beside a larger one.
 """
 
 import math

@@ -6,7 +6,7 @@ photos cut the same way.
 
 Source: Karras et al. 2019, appendix A, and the recipe published with the FFHQ data set (facts
 read, code our own). The recipe transforms at four times 1024 px; here the photo is first shrunk
-to about the sampling density that the asked size needs.
+to about the sampling density that the asked size needs, and sampled no finer than it is.
 """
 
 import math
@@ -23,7 +23,7 @@ from model_core.face_finder import Face, FaceFinder, require_photo
 __all__ = ["NO_FACE", "AlignedFace", "Face", "FaceAligner", "ffhq_quad"]
 
 MAX_SIZE_PX = 1024
-OVERSAMPLING = 2  # transform at this many times the size, as far as WORK_PX
+OVERSAMPLING = 2  # transform at this many times the size at most, as far as WORK_PX
 WORK_PX = 1024
 NO_FACE = (
     "no face was found: use a photo in which the face looks towards the camera, both eyes show,"

@@ -132,7 +132,7 @@ def test_what_is_no_photo_is_named(finder, photo, monkeypatch):
 
 
 def test_missing_or_damaged_model_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="landmark_model must be a file.*checkpoints pull"):
+    with pytest.raises(CheckpointError, match=r"landmark_model must be a file.*checkpoints pull"):
         FaceFinder(tmp_path / "none.dat")
     (tmp_path / "bad.dat").write_bytes(b"not a predictor")
     with pytest.raises(CheckpointError, match="landmark_model must be a dlib shape predictor"):

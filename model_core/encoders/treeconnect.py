@@ -23,7 +23,7 @@ class LocallyConnected(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch rows inputs"]) -> Float[Tensor, "batch rows outputs"]:
         """Multiply row r of every item by matrix r and add its bias."""
-        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+        return (torch.bmm(x.transpose(0, 1), self.weight) + self.bias).transpose(0, 1)
 
 
 class TreeConnect(nn.Module):

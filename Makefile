@@ -1,7 +1,7 @@
 # Every target does its own set-up; the second time it is quick.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
-HOST ?= 127.0.0.1
-PORT ?= 8000
+HOST ?= $(or $(WPLUS_HOST),127.0.0.1)
+PORT ?= $(or $(WPLUS_PORT),8000)
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python

@@ -4,6 +4,7 @@ import numpy as np
 
 
 def face(turn=0.0, smiling=0.0):
+    """The 68 points (68, 2), x to the right and y down, the middle of the eyes at 0, 0."""
     points = np.zeros((68, 2))
     angle = np.linspace(np.pi, 0, 17)
     points[0:17] = np.stack([90 * np.cos(angle), 110 * np.sin(angle)], axis=1)

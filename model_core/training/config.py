@@ -61,6 +61,8 @@ class TrainConfig:
         sensitivity_weight: Weight of the image's first-order MSE by codes.
         sensitivity_samples: Gradients that estimate it.
         generated_share: Share of a batch that are generated pairs; the rest are photographs.
+        pair_images: Whether pairs are compared by their images too, as photographs are: faces of
+            people without end, where photographs are few.
         photo_weights: How often each folder of photographs is drawn from; empty: by its size.
         loss_px: Side of the images that the image losses and the iterator compare.
         head: Whether these come from the shipped image head of that size, not from true output.
@@ -117,6 +119,7 @@ class TrainConfig:
     sensitivity_weight: float = 2.0
     sensitivity_samples: int = 600
     generated_share: float = 1.0
+    pair_images: bool = False
     photo_weights: tuple[float, ...] = ()
     loss_px: int = 128
     head: bool = True

@@ -247,14 +247,12 @@ class Training:
         predicted: Float[Tensor, "batch num_ws w_dim"],
         batch: Batch,
     ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, float]]:
-        """Have the photographs taught, and compare; return the losses and other figures.
-
-        Pairs are compared by their codes alone: these say all that their images do.
-        """
+        """Have the photographs taught, and compare; return the losses and other figures."""
         config = self.config
         pairs = len(batch.ws)
-        target = F.adaptive_avg_pool2d(batch.img[pairs:], config.loss_px)
-        taught = predicted[pairs:]
+        first_seen = 0 if config.pair_images else pairs
+        seen = F.adaptive_avg_pool2d(batch.img[first_seen:], config.loss_px)
+        target, taught = seen[pairs - first_seen :], predicted[pairs:]
         codes = [batch.ws.to(self.device)]
         lessons: list[Lesson] = []
         first = 0
@@ -272,8 +270,8 @@ class Training:
                     target[mine] = self.objective.render(lesson.ws)
         known = torch.cat(codes)
         terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
-        if len(taught):
-            terms |= self.objective.images(taught, target)
+        if len(seen):
+            terms |= self.objective.images(predicted[first_seen:], seen)
         figures = average_lessons(lessons)
         if caches := self._caches:
             figures["cache_filled"] = sum(cache.filled for cache in caches) / len(caches)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn import functional as F
 
 from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
@@ -18,6 +19,7 @@ from model_core.training.loop import rate_share
 from model_core.training.photo_stream import READERS
 from model_core.training.teacher import Lesson
 from model_core.training.team import Team
+from model_core.training.validation import to_float
 from tests.model_core.training import tiny
 
 ROOT = Path(__file__).parents[3]
@@ -110,6 +112,38 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
     losses = np.load(tmp_path / "run" / "cache-0" / "losses.npy")
     assert done[3]["cache_filled"] == np.isfinite(losses).mean() > 0
     assert [step for step, _ in curves["held_out/pairs/mse"]] == [3]
+
+
+@pytest.mark.parametrize("supervision", ["photo", "iterator", "both"])
+def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, supervision):
+    photos = tiny.make_photos(tmp_path / "photos")
+
+    def compared(pair_images):
+        """Codes and images that a step compares, and the pairs that it may have drawn."""
+        config = dataclasses.replace(
+            tiny.COLLABORATIVE, supervision=supervision, pair_images=pair_images, amp=False
+        )
+        training = tiny.make_training(config, tmp_path / str(pair_images), photos, Team())
+        seen, compare = [], training.objective.images
+
+        def images(ws, img):
+            seen.append((ws.detach(), img.clone()))
+            return compare(ws, img)
+
+        training.objective.images = images
+        with training.producer as producer:
+            training.step(0)
+            drawn = producer.ring.read(range(producer.ring.count))[0]
+        return *seen[0], F.adaptive_avg_pool2d(to_float(drawn), config.loss_px)
+
+    ws, img, _ = compared(pair_images=False)
+    more_ws, more_img, drawn = compared(pair_images=True)
+    pairs = tiny.COLLABORATIVE.pairs_per_shard
+    assert len(more_img) == pairs + len(img) == tiny.COLLABORATIVE.batch
+    assert torch.equal(more_ws[pairs:], ws)
+    assert torch.equal(more_img[pairs:], img)
+    for pair in more_img[:pairs]:
+        assert any(torch.equal(pair, each) for each in drawn)
 
 
 @pytest.mark.parametrize("told_to_stop", [True, False])

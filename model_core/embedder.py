@@ -1,16 +1,20 @@
-"""Faces to codes by an embedding network, compiled where that can be."""
+"""Faces to codes by an embedding network, fast where that can be."""
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_core.compiled import Compiled
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.openvino_run import run_by_openvino
+from model_core.swap import Swap
 
 FACE_PX = 256
 
 Faces = Float[Tensor, "batch 3 256 256"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
+Run = Callable[[Tensor, Tensor], Tensor]
 
 
 class Embedder:
@@ -18,25 +22,28 @@ class Embedder:
 
     Args:
         network: Frozen, on its device.
-        compiled: Whether it is compiled, which is for the CPU.
-        at_once: Be slower until it has been compiled after `hasten`.
+        by_openvino: Whether OpenVINO runs it, which is for the CPU.
+        at_once: Be slower until it has been converted for that after `hasten`.
     """
 
-    def __init__(self, network: EmbeddingNetwork, compiled: bool, at_once: bool = False):
+    def __init__(self, network: EmbeddingNetwork, by_openvino: bool, at_once: bool = False):
         merge = _Merge(network)
-        face = (3, FACE_PX, FACE_PX)
-        self._merge = Compiled(merge, (face, face), "encoder", at_once) if compiled else merge
+        self._swap = (
+            Swap[[Tensor, Tensor], Tensor](merge, lambda: _convert(network), "encoder")
+            if by_openvino and at_once
+            else None
+        )
+        self._merge: Run = self._swap or (_convert(network) if by_openvino else merge)
 
     def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in a thread of its own."""
-        if isinstance(self._merge, Compiled):
-            self._merge.hasten()
+        """Begin to convert what `at_once` put off, in a thread of its own."""
+        if self._swap:
+            self._swap.start()
 
     @torch.inference_mode()
     def __call__(self, identity: Faces, attribute: Faces) -> Codes:
         """Embed faces in [-1, 1]; codes in float32."""
-        ws: Tensor = self._merge(identity, attribute)
-        return ws
+        return self._merge(identity, attribute)
 
 
 class _Merge(nn.Module):
@@ -51,3 +58,15 @@ class _Merge(nn.Module):
             f_id = self.network.identity(identity)
             f_attr = self.network.read_attributes(attribute)
         return self.network.decode(f_attr.float(), f_id.float())
+
+
+def _convert(network: EmbeddingNetwork) -> Run:
+    """Have OpenVINO run the network on the items of its batches one by one."""
+    face = torch.zeros(1, 3, FACE_PX, FACE_PX)
+    run = run_by_openvino(network, face, face)
+
+    def one_by_one(identity: Faces, attribute: Faces) -> Codes:
+        pairs = zip(attribute.split(1), identity.split(1), strict=True)
+        return torch.cat([run(*pair) for pair in pairs])
+
+    return one_by_one

@@ -83,11 +83,12 @@ class Predictor:
         identity: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
         lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, device, backend, at_once)
-        compiled = backend != "eager" and can_compile(device)
-        singly = compiled and backend != "openvino" and device == "cpu"
+        hastened, on_cpu = backend != "eager", device == "cpu"
+        compiled = hastened and can_compile(device)
+        singly = compiled and on_cpu and backend != "openvino"
         self._network: Embedder | StyleEncoder | None
         if isinstance(network, EmbeddingNetwork):
-            self._network = Embedder(network, singly, at_once)
+            self._network = Embedder(network, hastened and on_cpu, at_once)
         else:
             self._network = network
         self._compare = Comparison(lpips, identity, generator.img_resolution, singly, at_once)

@@ -2,10 +2,8 @@
 
 import copy
 import logging
-import warnings
 from collections.abc import Callable
 
-import openvino
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.openvino_run import run_by_openvino
 from model_core.swap import Swap
 
 _log = logging.getLogger(__name__)
@@ -136,15 +135,9 @@ def _compiled(generator: Generator, device: str) -> Run:
     return run
 
 
-def _openvino(generator: Generator, device: str) -> Run:
+def _openvino(generator: Generator, _device: str) -> Run:
     example = torch.zeros(1, generator.num_ws, generator.w_dim)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
-        # OpenVINO would trace by itself, and render three times more to check what it traced.
-        traced = torch.jit.trace(_Render(_folded(generator)), example, check_trace=False)
-        model = openvino.convert_model(traced, example_input=example, input=example.shape)
-    compiled = openvino.Core().compile_model(model, device.upper(), {"PERFORMANCE_HINT": "LATENCY"})
-    return lambda ws: torch.from_numpy(compiled(ws.numpy())[0].copy())
+    return run_by_openvino(_Render(_folded(generator)), example)
 
 
 def _folded(generator: Generator) -> Generator | FoldedMobileStyleGAN:

@@ -46,7 +46,9 @@ class Residual(nn.Module):
         if not self.down:
             return F.relu(h + x)
         skip = F.avg_pool2d(x, 2)
-        c, rows, columns = (max(a, b) for a, b in zip(h.shape[1:], skip.shape[1:], strict=True))
+        # Sizes are tensors where torch traces.
+        sizes = zip(h.shape[1:], skip.shape[1:], strict=True)
+        c, rows, columns = (max(int(a), int(b)) for a, b in sizes)
         return F.relu(_grow(h, c, rows, columns) + _grow(skip, c, rows, columns))
 
 

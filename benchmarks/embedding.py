@@ -3,7 +3,7 @@
 Beside our embedding network and generator, as the service runs them, stand those that pSp and e4e
 put together: an IR-SE50 with a head for every row, and a StyleGAN2 config-f. Theirs have random
 weights, on which speed does not depend; they run as the projects run them (eager float32), and once
-more as fast as we know to run them (TorchInductor in bfloat16).
+more by TorchInductor in bfloat16, as our generator does. Our embedding network runs by OpenVINO.
 """
 
 import argparse

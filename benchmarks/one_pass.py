@@ -1,9 +1,9 @@
 """One pass against a search that comes as far: python benchmarks/one_pass.py [--faces N].
 
 One pass is embedding network and generator, as the service runs them. The search is the iterator
-from the mean code through true output, by the same backend; its time holds no last 1024 px image.
-Both are judged at 256 px by st-lpips-vgg, which the search does not minimise. The faces are
-scikit-image's astronaut and generated ones.
+from the mean code through true output, by the generator's backend; its time holds no last image of
+1024 px. Both are judged at 256 px by st-lpips-vgg, which the search does not minimise. The faces
+are scikit-image's astronaut and generated ones.
 """
 
 import argparse

@@ -26,7 +26,6 @@ OVERRIDING = ("WPLUS_", "TORCHINDUCTOR_CACHE_DIR")  # variables that would chang
 # Each replaces a slower form when it is ready.
 COMPILED = (
     "generator",
-    "encoder",
     "quality",
     "polisher",
     "first refiner",

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.openvino_run import run_by_openvino
-from model_core.swap import Swap
 
 FACE_PX = 256
 
@@ -23,22 +22,10 @@ class Embedder:
     Args:
         network: Frozen, on its device.
         by_openvino: Whether OpenVINO runs it, which is for the CPU.
-        at_once: Be slower until it has been converted for that after `hasten`.
     """
 
-    def __init__(self, network: EmbeddingNetwork, by_openvino: bool, at_once: bool = False):
-        merge = _Merge(network)
-        self._swap = (
-            Swap[[Tensor, Tensor], Tensor](merge, lambda: _convert(network), "encoder")
-            if by_openvino and at_once
-            else None
-        )
-        self._merge: Run = self._swap or (_convert(network) if by_openvino else merge)
-
-    def hasten(self) -> None:
-        """Begin to convert what `at_once` put off, in a thread of its own."""
-        if self._swap:
-            self._swap.start()
+    def __init__(self, network: EmbeddingNetwork, by_openvino: bool):
+        self._merge: Run = _convert(network) if by_openvino else _Merge(network)
 
     @torch.inference_mode()
     def __call__(self, identity: Faces, attribute: Faces) -> Codes:

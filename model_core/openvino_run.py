@@ -5,24 +5,34 @@ from collections.abc import Callable
 
 import openvino
 import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 
 def run_by_openvino(network: nn.Module, *example: Tensor) -> Callable[..., Tensor]:
-    """Convert a network for inputs of the example's shapes; seconds.
+    """Convert a network for inputs of the example's shapes, in a second or two.
 
-    It computes in the type of OpenVINO's choice: bfloat16 where the processor has units for it.
-    What comes back is for one thread at a time.
+    It computes in the type of OpenVINO's choice, bfloat16 where the processor has units for it, on
+    as many threads as torch does here. What comes back is for one thread at a time. Warnings of
+    the whole process are silent meanwhile: convert before anything is served.
 
     Args:
         network: Frozen, float32, on the CPU.
         example: What it can be called with.
     """
-    shapes = [tuple(each.shape) for each in example]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
-        # OpenVINO would trace by itself, and run three times more to check what it traced.
         traced = torch.jit.trace(network, example, check_trace=False)
-        model = openvino.convert_model(traced, example_input=example, input=shapes)
-    compiled = openvino.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    # openvino.convert_model would reset the root logger, send telemetry and take three times as
+    # long: these are its two steps that do the work.
+    reader = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # the reader holds it weakly
+    model = reader.convert(reader.load(decoder))
+    model.reshape({i: tuple(each.shape) for i, each in enumerate(example)})
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
     return lambda *given: torch.from_numpy(compiled([each.numpy() for each in given])[0].copy())

@@ -50,7 +50,8 @@ class Predictor:
         fingerprint: SHA-256 of the generator's weights.
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
         device: "cpu" or a CUDA device.
-        backend: How the generator runs.
+        backend: How the generator runs; on a CPU the embedding network runs by OpenVINO unless this
+            is eager.
         generator_name: What the generator is called.
         judge: Recogniser of the quality figures; None takes the embedding network's own.
         head: Gives small images, which polishing needs.
@@ -83,12 +84,12 @@ class Predictor:
         identity: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
         lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, device, backend, at_once)
-        hastened, on_cpu = backend != "eager", device == "cpu"
-        compiled = hastened and can_compile(device)
+        fast, on_cpu = backend != "eager", device == "cpu"
+        compiled = fast and can_compile(device)
         singly = compiled and on_cpu and backend != "openvino"
         self._network: Embedder | StyleEncoder | None
         if isinstance(network, EmbeddingNetwork):
-            self._network = Embedder(network, hastened and on_cpu, at_once)
+            self._network = Embedder(network, fast and on_cpu)
         else:
             self._network = network
         self._compare = Comparison(lpips, identity, generator.img_resolution, singly, at_once)
@@ -116,7 +117,7 @@ class Predictor:
             network: The .safetensors file of an embedding network, or of a converted encoder;
                 without one no photos are embedded.
             device: "cpu" or a CUDA device.
-            backend: How the generator runs.
+            backend: As for the constructor.
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which nothing is
                 polished.
@@ -175,9 +176,9 @@ class Predictor:
     def hasten(self) -> None:
         """Begin to compile what `at_once` put off, in threads of their own."""
         self._synthesizer.hasten()
-        for part in (self._network, self._compare, self._polisher):
-            if isinstance(part, Embedder | Comparison | Polisher):
-                part.hasten()
+        self._compare.hasten()
+        if self._polisher:
+            self._polisher.hasten()
 
     @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:

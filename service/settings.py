@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         default="cpu", description="Torch device of the predictor: cpu, cuda, cuda:1."
     )
     backend: Literal["auto", "eager", "compile", "openvino"] = Field(
-        default="auto", description="How the generator runs."
+        default="auto", description="How the generator runs; eager is plain torch for all."
     )
 
     log_format: LogFormat = Field(default="text", description="text for people, json for machines.")

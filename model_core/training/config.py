@@ -83,8 +83,8 @@ class TrainConfig:
         disentangled: Whether identity and attributes are encoded apart; without, a single
             ResNet-50 (the ablation of the paper's table 4).
         tune_identity: Whether the identity encoder is trained along.
-        tune_generator: Whether the generator is trained along, in float32, by the photographs (the
-            third baseline of the paper's figure 1).
+        tune_generator: Whether the generator is trained along, in float32, by the images that are
+            compared (the third baseline of the paper's figure 1).
         generator_lr: Learning rate of the generator where it is trained along.
         shards: Parts of the data; each belongs to one process, which owns its cache.
         validate_every: Steps between validations.
@@ -165,6 +165,11 @@ class TrainConfig:
             raise InvalidInputError(
                 f"generated_share must be within 0 and 1, got {self.generated_share}"
             )
+        if self.pair_images and not (self.pairs_per_shard and self._compares_images):
+            raise InvalidInputError(
+                "pair_images must be false without pairs and a weight of their images "
+                "(generated_share, and mse_weight or lpips_weight, above 0), got true"
+            )
         changes = {name: getattr(self, name) for name in CHANGES if getattr(self, name)}
         if changes and self._iterator_teaches:
             raise InvalidInputError(
@@ -193,8 +198,12 @@ class TrainConfig:
     @property
     def _photos_reach_generator(self) -> bool:
         """Whether the image losses of photographs are a function of the generator's weights."""
-        compared = self.photos_per_shard and (self.mse_weight or self.lpips_weight)
-        return bool(compared) and not self.head and self.supervision == "photo"
+        compared = self.photos_per_shard > 0 and self._compares_images
+        return compared and not self.head and self.supervision == "photo"
+
+    @property
+    def _compares_images(self) -> bool:
+        return self.mse_weight > 0 or self.lpips_weight > 0
 
     @property
     def pairs_per_shard(self) -> int:

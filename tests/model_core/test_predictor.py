@@ -48,6 +48,15 @@ def test_embedding_reconstructs_generated_faces(predictor, faces):
     assert np.mean([q.psnr for q in found]) > np.mean([q.psnr for q in known]) + 1.5
 
 
+def test_openvino_embeds_unless_all_is_eager(cache, network_file, faces):
+    eager, fast = (
+        Predictor.load(cache, network_file, backend=backend).embed(faces[:1])
+        for backend in ("eager", "openvino")
+    )
+    assert not torch.equal(eager, fast)
+    assert (eager - fast).std() < 0.02 * eager.std()
+
+
 def test_a_batch_is_its_items(predictor, faces):
     together = predictor.embed(faces)
     singly = torch.cat([predictor.embed(face[None]) for face in faces])

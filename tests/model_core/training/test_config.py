@@ -89,9 +89,20 @@ def test_a_generator_that_nothing_would_tune_is_refused(change):
         TrainConfig(**(TUNED | change))
 
 
+@pytest.mark.parametrize(
+    "change", [{"generated_share": 0.0}, {"mse_weight": 0.0, "lpips_weight": 0.0}]
+)
+def test_images_of_pairs_that_nothing_would_compare_are_refused(change):
+    photos = TrainConfig.load("photos", {"pair_images": True})
+    assert photos.pair_images
+    with pytest.raises(InvalidInputError, match="pair_images must be false without"):
+        dataclasses.replace(photos, **change)
+
+
 def test_a_stored_config_without_newer_fields_has_their_defaults(tmp_path):
     values = json.loads(TrainConfig(seed=5).to_json())
-    for name in ("disentangled", "identity", "tune_generator", "generator_lr", "perceptual"):
+    newer = ("disentangled", "identity", "tune_generator", "generator_lr", "perceptual")
+    for name in (*newer, "pair_images"):
         del values[name]
     (tmp_path / "config.json").write_text(json.dumps(values))
     assert TrainConfig.from_json(tmp_path / "config.json") == TrainConfig(seed=5)

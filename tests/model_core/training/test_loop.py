@@ -119,31 +119,42 @@ def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, su
     photos = tiny.make_photos(tmp_path / "photos")
 
     def compared(pair_images):
-        """Codes and images that a step compares, and the pairs that it may have drawn."""
+        """What a step compares: predicted codes with codes, and with images; and all pairs."""
         config = dataclasses.replace(
             tiny.COLLABORATIVE, supervision=supervision, pair_images=pair_images, amp=False
         )
         training = tiny.make_training(config, tmp_path / str(pair_images), photos, Team())
-        seen, compare = [], training.objective.images
+        objective, seen = training.objective, {}
 
-        def images(ws, img):
-            seen.append((ws.detach(), img.clone()))
-            return compare(ws, img)
+        def watch(name):
+            compare = getattr(objective, name)
 
-        training.objective.images = images
+            def watched(predicted, known):
+                seen[name] = (predicted.detach(), known.clone())
+                return compare(predicted, known)
+
+            setattr(objective, name, watched)
+
+        watch("codes")
+        watch("images")
         with training.producer as producer:
             training.step(0)
-            drawn = producer.ring.read(range(producer.ring.count))[0]
-        return *seen[0], F.adaptive_avg_pool2d(to_float(drawn), config.loss_px)
+            drawn = producer.ring.read(range(producer.ring.count))
+        return seen, drawn
 
-    ws, img, _ = compared(pair_images=False)
-    more_ws, more_img, drawn = compared(pair_images=True)
+    seen, _ = compared(pair_images=False)
+    more, (drawn_img, drawn_ws) = compared(pair_images=True)
     pairs = tiny.COLLABORATIVE.pairs_per_shard
+    (ws, img), (more_ws, more_img) = seen["images"], more["images"]
     assert len(more_img) == pairs + len(img) == tiny.COLLABORATIVE.batch
     assert torch.equal(more_ws[pairs:], ws)
     assert torch.equal(more_img[pairs:], img)
-    for pair in more_img[:pairs]:
-        assert any(torch.equal(pair, each) for each in drawn)
+
+    predicted, known = (codes[:pairs] for codes in more["codes"])
+    assert torch.equal(more_ws[:pairs], predicted)
+    index = [int((drawn_ws == code).all(dim=(1, 2)).nonzero()[0]) for code in known]
+    expected = F.adaptive_avg_pool2d(to_float(drawn_img[index]), tiny.COLLABORATIVE.loss_px)
+    assert torch.equal(more_img[:pairs], expected)
 
 
 @pytest.mark.parametrize("told_to_stop", [True, False])

@@ -1,0 +1,45 @@
+import logging
+import warnings
+
+import pytest
+import torch
+
+from model_core.openvino_run import run_by_openvino
+
+
+class Weighted(torch.nn.Module):
+    """Two inputs of different worth, the second of which may go unread."""
+
+    def __init__(self, reads_both):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+        self.reads_both = reads_both
+
+    def forward(self, a, b):
+        return self.conv(a) - 3 * self.conv(b) if self.reads_both else self.conv(a)
+
+
+@pytest.fixture
+def inputs():
+    return torch.rand(2, 1, 3, 8, 6, generator=torch.Generator().manual_seed(1)).unbind()
+
+
+@pytest.mark.parametrize("reads_both", [True, False])
+@torch.inference_mode()
+def test_it_gives_what_torch_gives_and_keeps_what_it_gave(inputs, reads_both):
+    network = Weighted(reads_both).requires_grad_(False)
+    run = run_by_openvino(network, *inputs)
+    a, b = inputs
+    first = run(a, b)
+    assert torch.allclose(first, network(a, b), atol=0.05)  # bfloat16 on some processors
+    second = run(b, a)
+    assert torch.allclose(second, network(b, a), atol=0.05)
+    assert torch.allclose(first, network(a, b), atol=0.05)
+
+
+def test_logging_and_warnings_are_as_before(inputs):
+    root = logging.getLogger()
+    before = (root.level, [*root.filters], [*root.handlers], [*warnings.filters])
+    run_by_openvino(Weighted(True).requires_grad_(False), *inputs)
+    assert (root.level, [*root.filters], [*root.handlers], [*warnings.filters]) == before

@@ -24,7 +24,7 @@ def run_by_openvino(network: nn.Module, *example: Tensor) -> Callable[..., Tenso
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
         traced = torch.jit.trace(network, example, check_trace=False)
-    # openvino.convert_model would reset the root logger, send telemetry and take three times as
+    # openvino.convert_model would reset the root logger, queue telemetry and take three times as
     # long: these are its two steps that do the work.
     reader = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(traced, example_input=example)  # the reader holds it weakly

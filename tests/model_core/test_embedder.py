@@ -2,7 +2,10 @@ import pytest
 import torch
 
 from model_core.embedder import Embedder
-from model_core.loading import load_embedding_network, load_generator
+from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
+from model_core.loading import RECOGNISERS, load_embedding_network, load_generator
+
+IRSE = {"layers": 50, "excited": True, "affine": True}
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +28,24 @@ def test_identity_comes_from_one_face_and_attributes_from_the_other(network, fac
     assert found.shape == (2, 18, 512)
     assert (found - expected).std() < 0.02 * expected.std()  # bfloat16
     assert (found - network(faces)).std() > 0.1 * expected.std()
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "identity_dim", "disentangled"),
+    [
+        ("arcface-irse", IRSE, 512, True),
+        ("arcface-iresnet", {"blocks": [1, 1, 1, 1]}, 512, True),
+        ("dlib-resnet29", {}, 256, False),
+    ],
+)
+def test_openvino_runs_every_kind_of_network(faces, family, config, identity_dim, disentangled):
+    torch.manual_seed(0)
+    sizes = EmbeddingNetworkConfig(
+        attribute_px=128, identity_dim=identity_dim, disentangled=disentangled
+    )
+    identity = RECOGNISERS[family](config)
+    network = EmbeddingNetwork(sizes, identity, torch.zeros(512), torch.ones(512))
+    network.eval().requires_grad_(False)
+    found = Embedder(network, by_openvino=True)(faces, faces.flip(0))
+    expected = network(faces.flip(0), faces)
+    assert (found - expected).std() < 0.05 * expected.std()  # bfloat16

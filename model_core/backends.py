@@ -5,8 +5,6 @@ import sysconfig
 from pathlib import Path
 from typing import Literal
 
-import torch._inductor.config
-
 Backend = Literal["auto", "eager", "compile", "openvino"]
 
 
@@ -23,7 +21,14 @@ def freeze() -> None:
     As an option of torch.compile it reaches fewer passes, and what another thread has set does not
     count: a thread's settings are its own.
     """
-    torch._inductor.config.freezing = True
+    from torch._inductor import config  # takes seconds to import
+
+    config.freezing = True
+
+
+def import_compiler() -> None:
+    """Import TorchInductor, which takes seconds; any thread can."""
+    import torch._inductor.loop_body  # noqa: F401
 
 
 def trace_ahead() -> None:
@@ -33,6 +38,6 @@ def trace_ahead() -> None:
     another thread raises NameError.
     Source: github.com/pytorch/pytorch/pull/187589
     """
-    from torch._inductor.loop_body import InterpreterShim  # takes seconds to import
+    from torch._inductor.loop_body import InterpreterShim  # as in import_compiler
 
     InterpreterShim._dummy_gm()

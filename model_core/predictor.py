@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.backends import Backend, can_compile
+from model_core.backends import Backend, can_compile, import_compiler
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
 from model_core.embedder import Embedder
@@ -85,7 +85,7 @@ class Predictor:
         lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, device, backend, at_once)
         fast, on_cpu = backend != "eager", device == "cpu"
-        compiled = fast and can_compile(device)
+        self._compiles = compiled = fast and can_compile(device)
         singly = compiled and on_cpu and backend != "openvino"
         self._network: Embedder | StyleEncoder | None
         if isinstance(network, EmbeddingNetwork):
@@ -172,6 +172,11 @@ class Predictor:
     def dtype(self) -> str:
         """What the generator computes in: float32, bfloat16, or auto by OpenVINO's choice."""
         return self._synthesizer.dtype
+
+    def import_compiler(self) -> None:
+        """Import what `hasten` needs: it takes seconds, and any thread can do it beforehand."""
+        if self._compiles:
+            import_compiler()
 
     def hasten(self) -> None:
         """Begin to compile what `at_once` put off, in threads of their own."""

@@ -83,7 +83,9 @@ class _Figures(nn.Module):
 
     def forward(self, a: Faces, images: Images) -> Float[Tensor, "batch 4"]:
         b = F.adaptive_avg_pool2d(images, FACE_PX)
+        both = torch.cat([a, b])  # two images at once take four fifths of the time
         with torch.autocast(a.device.type, torch.bfloat16):
-            lpips = self.lpips(a, b)
-            same = identity_similarity(self.identity.descriptor(a), self.identity.descriptor(b))
+            maps = [each.chunk(2) for each in self.lpips.features(both)]
+            lpips = self.lpips.distance(*zip(*maps, strict=True))
+            same = identity_similarity(*self.identity.descriptor(both).chunk(2))
         return torch.stack([psnr(a, b), ssim(a, b), lpips, same], dim=1)

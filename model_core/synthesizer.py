@@ -73,8 +73,11 @@ class Synthesizer:
         self._swap: Swap[[Tensor], Tensor] | None = None
         if self._interim != chosen:
             code = generator.w_mean.repeat(1, generator.num_ws, 1)
-            fast = make[chosen](copy.deepcopy(generator), device)
-            self._run = self._swap = Swap(self._run, lambda: _run_once(fast, code), "generator")
+            self._run = self._swap = Swap(
+                self._run,
+                lambda: _run_once(make[chosen](copy.deepcopy(generator), device), code),
+                "generator",
+            )
 
     @property
     def backend(self) -> Backend:

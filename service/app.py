@@ -187,7 +187,7 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
 
 
 async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -> None:
-    """Load the aligner and the engine side by side, then publish what was loaded."""
+    """Load aligner and engine side by side, publish what was loaded, then have it hasten."""
     settings = runtime.settings
 
     async def start_aligner() -> None:
@@ -201,6 +201,7 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
     )
     runtime.jobs.start_worker()
     logger.info("ready")
+    await runtime.engine.hasten()
 
 
 def _after_start(task: "asyncio.Future[None]", on_failure: Callable[[BaseException], None]) -> None:

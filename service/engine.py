@@ -177,9 +177,13 @@ class Engine:
             await self._load_weights()
             await self._warm_up()
             self.ready = True
-            await self._on_device(self.predictor.hasten)
         finally:
             self._broken = not self.ready
+
+    async def hasten(self) -> None:
+        """Begin to compile what was put off; requests are answered meanwhile."""
+        await asyncio.to_thread(self.predictor.import_compiler)
+        await self._on_device(self.predictor.hasten)
 
     async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Code]:
         """Compute the code of an aligned face."""

@@ -59,6 +59,9 @@ class FakePredictor:
         side = self.img_resolution
         return np.broadcast_to(shades[:, None, None], (len(ws), side, side, 3)).copy()
 
+    def import_compiler(self):
+        pass
+
     def hasten(self):
         pass
 

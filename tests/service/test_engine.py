@@ -49,6 +49,33 @@ async def test_without_a_network_for_photos_all_else_is_warmed_up():
     await engine.close()
 
 
+async def test_it_hastens_on_its_thread_and_answers_while_the_compiler_is_imported():
+    importing, imported = threading.Event(), threading.Event()
+    threads = {}
+
+    class Hastening(FakePredictor):
+        def import_compiler(self):
+            importing.set()
+            assert imported.wait(10)
+
+        def hasten(self):
+            threads["hasten"] = threading.current_thread()
+
+        def embed(self, faces):
+            threads["embed"] = threading.current_thread()
+            return super().embed(faces)
+
+    engine = await start(Hastening())
+    hastening = asyncio.ensure_future(engine.hasten())
+    assert await asyncio.to_thread(importing.wait, 10)
+    assert (await engine.embed(face(51))).value.shape == (18, 512)
+    assert "hasten" not in threads
+    imported.set()
+    await hastening
+    assert threads["hasten"] is threads["embed"]
+    await engine.close()
+
+
 async def test_each_operation_answers():
     engine = await start(FakePredictor())
     code = (await engine.embed(face(51))).value

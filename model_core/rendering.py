@@ -1,6 +1,8 @@
 """Codes to images at the size where losses are taken, differentiable and fast."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
+from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.image_head import HeadedGenerator, ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
 
@@ -20,6 +23,8 @@ class SmallImages(nn.Module):
         size_px: Side of the images: the true output brought down by area, or a head's.
         head: Gives the images from the generator's lower blocks, for a fraction of the work.
         dtype: What the generator computes in; images are float32.
+        trained: Whether the generator keeps the form of its weights file, as one that is trained has
+            to.
     """
 
     def __init__(
@@ -28,12 +33,20 @@ class SmallImages(nn.Module):
         size_px: int,
         head: ImageHead | None = None,
         dtype: torch.dtype = torch.bfloat16,
+        trained: bool = False,
     ):
         super().__init__()
         self.size_px, self._dtype = size_px, dtype
         self.generator = generator = copy.deepcopy(generator)
-        self.network: nn.Module = _headed(generator, head) if head else generator
-        self._render = self.network if head else generator.synthesis
+        self.network: nn.Module = generator
+        self._render: Callable[[Tensor], Tensor] = generator.synthesis
+        if head:
+            self.network = self._render = _headed(generator, head)
+        elif isinstance(generator, MobileStyleGAN) and not trained:
+            self.network = folded = FoldedMobileStyleGAN(generator)
+            divides = generator.img_resolution // 2 % size_px == 0
+            small = partial(folded.small_images, size_px=size_px)
+            self._render = small if divides else folded.synthesis
         self.network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.requires_grad_(False).eval()
 
@@ -49,4 +62,4 @@ def _headed(generator: Generator, head: ImageHead) -> HeadedGenerator:
     """Put a copy of a head on a generator of the family that it was fitted to."""
     if not isinstance(generator, MobileStyleGAN):
         raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
-    return HeadedGenerator(generator, copy.deepcopy(head))
+    return HeadedGenerator(FoldedMobileStyleGAN(generator), copy.deepcopy(head))

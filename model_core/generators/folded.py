@@ -8,9 +8,18 @@ vectors. The last wavelet disappears in the convolution before it, which then gi
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.generators.ops import inverse_haar
+
+# Low-pass, LH, HL and HH in the upper left, upper right, lower left and lower right pixel.
+SIGNS = (
+    (1.0, 1.0, 1.0, 1.0),
+    (1.0, 1.0, -1.0, -1.0),
+    (1.0, -1.0, 1.0, -1.0),
+    (1.0, -1.0, -1.0, 1.0),
+)
 
 
 class FoldedMobileStyleGAN(nn.Module):
@@ -19,6 +28,8 @@ class FoldedMobileStyleGAN(nn.Module):
     Args:
         generator: Float32; its weights are replaced.
     """
+
+    signs: Tensor
 
     def __init__(self, generator: MobileStyleGAN):
         super().__init__()
@@ -30,20 +41,69 @@ class FoldedMobileStyleGAN(nn.Module):
             _mix(block.up_affine, apart / 2)  # type: ignore[arg-type]
             conv = block.conv2.conv  # type: ignore[union-attr, assignment]
         _mix(generator.to_img, _wavelet(generator.to_img.out_channels))
+        self.register_buffer("signs", torch.tensor(SIGNS)[:, :, None], persistent=False)
+
+    def features(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], blocks: int
+    ) -> Float[Tensor, "batch channels size size"]:
+        """Run the first blocks only: the generator's features, but for the order of the details."""
+        net = self.generator
+        unite = self._unite_differentiably if torch.is_grad_enabled() else _unite
+        x: Tensor = net.conv(net.const.expand(len(ws), -1, -1, -1), ws[:, 0], None)
+        for i, block in enumerate(net.blocks[:blocks]):
+            w1, w2 = ws[:, 2 * i + 1], ws[:, 2 * i + 2]
+            x = unite(x * block.up_affine(w1)[:, :, None, None])  # type: ignore[operator]
+            x = block.conv2(block.conv1(x, w1, None), w2, None)  # type: ignore[operator]
+        return x
 
     def synthesis(
         self, ws: Float[Tensor, "batch num_ws w_dim"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Render W+ codes: RGB, nominally in [-1, 1] and not clamped."""
-        net = self.generator
-        x: Tensor = net.conv(net.const.expand(len(ws), -1, -1, -1), ws[:, 0], None)
-        for i, block in enumerate(net.blocks):
-            w1, w2 = ws[:, 2 * i + 1], ws[:, 2 * i + 2]
-            x = _unite(x * block.up_affine(w1)[:, :, None, None])  # type: ignore[operator]
-            x = block.conv2(block.conv1(x, w1, None), w2, None)  # type: ignore[operator]
-        style = net.to_img_affine(ws[:, -3:].mean(dim=1))
-        pixels = net.to_img(x * style[:, :, None, None])
+        x = self.features(ws, len(self.generator.blocks))
+        pixels = self.generator.to_img(x * self._style(ws))
         return _lay_out(*pixels.permute(0, 2, 3, 1).chunk(2, dim=3))
+
+    def small_images(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], size_px: int
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Render W+ codes at half of the resolution or less, by area.
+
+        Nothing behind the features is nonlinear: they are brought to the size before they become
+        the means of four pixels.
+
+        Args:
+            ws: What to render.
+            size_px: Divides half of the resolution.
+        """
+        to_img = self.generator.to_img
+        x = self.features(ws, len(self.generator.blocks))
+        cells = x.permute(0, 2, 3, 1).unflatten(2, (size_px, -1)).unflatten(1, (size_px, -1))
+        x = cells.mean((2, 4)).permute(0, 3, 1, 2) * self._style(ws)
+        weight, bias = (part.unflatten(0, (4, -1)).mean(0) for part in to_img.parameters())
+        return F.conv2d(x, weight, bias)
+
+    def _style(
+        self, ws: Float[Tensor, "batch num_ws w_dim"]
+    ) -> Float[Tensor, "batch channels 1 1"]:
+        """Compute the style of the image layer."""
+        style: Tensor = self.generator.to_img_affine(ws[:, -3:].mean(dim=1))
+        return style[:, :, None, None]
+
+    def _unite_differentiably(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch bands height2 width2"]:
+        """Do as _unite, each place's four pixels as a signed sum of its four bands.
+
+        With its gradient that takes a third of the time when compiled, and without it more.
+        """
+        batch, channels, height, width = x.shape
+        bands = x.permute(0, 2, 3, 1).unflatten(3, (4, -1)).unbind(dim=3)
+        low, *details = (
+            band.unsqueeze(3) * sign for band, sign in zip(bands, self.signs, strict=True)
+        )
+        pixels = sum(details, start=low).unflatten(3, (2, 2)).permute(0, 1, 3, 2, 4, 5)
+        return pixels.reshape(batch, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()

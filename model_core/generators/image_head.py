@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import Block, MobileStyleGAN, StyledConv
 
 
@@ -117,7 +118,7 @@ class ImageHead(nn.Module):
 class HeadedGenerator(nn.Module):
     """The generator cut below its last blocks, with an image head: W+ codes -> small images."""
 
-    def __init__(self, generator: MobileStyleGAN, head: ImageHead):
+    def __init__(self, generator: MobileStyleGAN | FoldedMobileStyleGAN, head: ImageHead):
         super().__init__()
         self.generator, self.head = generator, head
 

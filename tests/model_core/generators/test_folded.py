@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
@@ -17,17 +18,47 @@ def test_the_images_are_the_default_generators(cache):
     assert (folded.synthesis(ws) - generator.synthesis(ws)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("widths", [(8,), (16, 8), (8, 16, 4)])
-@torch.inference_mode()
-def test_every_row_drives_what_it_drove(widths):
+def make_generator(widths):
     torch.manual_seed(0)
     generator = MobileStyleGAN(MobileStyleGANConfig(w_dim=16, mapping_layers=1, widths=widths))
     generator.const.normal_()
     for name, buffer in generator.named_buffers():
         if name.endswith("noise"):
             buffer.normal_()
+    return generator.requires_grad_(False)
+
+
+@pytest.mark.parametrize("widths", [(8,), (16, 8), (8, 16, 4)])
+@torch.inference_mode()
+def test_every_row_drives_what_it_drove(widths):
+    generator = make_generator(widths)
     folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
     ws = 3 * torch.randn(2, generator.num_ws, 16)
     expected = generator.synthesis(ws)
     assert expected.std() > 0.01
     assert (folded.synthesis(ws) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("size_px", [32, 16, 8])
+def test_small_images_and_their_gradients_are_the_images_by_area(size_px):
+    generator = make_generator((8, 16, 4))
+    folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
+    ws = torch.randn(2, generator.num_ws, 16, requires_grad=True)
+    img = F.adaptive_avg_pool2d(generator.synthesis(ws), size_px)
+    small = folded.small_images(ws, size_px)
+    assert torch.allclose(small, img, atol=1e-5)
+    (expected,) = torch.autograd.grad(img.square().sum(), ws)
+    (gradient,) = torch.autograd.grad(small.square().sum(), ws)
+    assert (gradient - expected).abs().max() < 1e-4 * expected.abs().max()
+    with torch.no_grad():
+        assert torch.allclose(folded.small_images(ws, size_px), img, atol=1e-5)
+
+
+def test_the_features_of_some_blocks_differ_in_the_order_of_details_alone():
+    generator = make_generator((8, 16, 4))
+    folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
+    ws = torch.randn(2, generator.num_ws, 16)
+    features, expected = folded.features(ws, 2), generator.features(ws, 2)
+    assert torch.allclose(features[:, :4], expected[:, :4], atol=1e-5)
+    order = [4, 7, 10, 13, 5, 8, 11, 14, 6, 9, 12, 15]
+    assert torch.allclose(features[:, 4:], expected[:, order], atol=1e-5)

@@ -23,8 +23,7 @@ class SmallImages(nn.Module):
         size_px: Side of the images: the true output brought down by area, or a head's.
         head: Gives the images from the generator's lower blocks, for a fraction of the work.
         dtype: What the generator computes in; images are float32.
-        trained: Whether the generator keeps the form of its weights file, as one that is trained has
-            to.
+        trained: Whether the generator keeps the form of its weights file, as it must in training.
     """
 
     def __init__(

@@ -93,16 +93,17 @@ class FoldedMobileStyleGAN(nn.Module):
     def _unite_differentiably(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch bands height2 width2"]:
-        """Do as _unite, each place's four pixels as a signed sum of its four bands.
+        """Do as _unite, which is faster, by sums whose gradients are sums again.
 
-        With its gradient that takes a third of the time when compiled, and without it more.
+        The gradients of slices, which _unite takes, are padded with zeros and added.
         """
         batch, channels, height, width = x.shape
         bands = x.permute(0, 2, 3, 1).unflatten(3, (4, -1)).unbind(dim=3)
         low, *details = (
             band.unsqueeze(3) * sign for band, sign in zip(bands, self.signs, strict=True)
         )
-        pixels = sum(details, start=low).unflatten(3, (2, 2)).permute(0, 1, 3, 2, 4, 5)
+        pixels: Tensor = sum(details, start=low)
+        pixels = pixels.unflatten(3, (2, 2)).permute(0, 1, 3, 2, 4, 5)
         return pixels.reshape(batch, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
 

@@ -38,7 +38,7 @@ def main() -> None:
     cache = cache_folder(None)
     generator, fingerprint = load_generator(cache)
     true = SmallImages(generator, 256)
-    eager = SmallImages(generator, 256, dtype=torch.float32, trained=True)  # as it is published
+    eager = SmallImages(generator, 256, dtype=torch.float32, folded=False)
     renders: dict[str, tuple[Render, int]] = {
         "true output, compiled bfloat16": (torch.compile(true), 256),
     }

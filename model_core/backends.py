@@ -27,7 +27,7 @@ def freeze() -> None:
 
 
 def import_compiler() -> None:
-    """Import TorchInductor, which takes seconds; any thread can."""
+    """Import what `trace_ahead` needs of TorchInductor, which takes seconds; any thread can."""
     import torch._inductor.loop_body  # noqa: F401
 
 
@@ -38,6 +38,6 @@ def trace_ahead() -> None:
     another thread raises NameError.
     Source: github.com/pytorch/pytorch/pull/187589
     """
-    from torch._inductor.loop_body import InterpreterShim  # as in import_compiler
+    from torch._inductor.loop_body import InterpreterShim
 
     InterpreterShim._dummy_gm()

@@ -19,11 +19,13 @@ class SmallImages(nn.Module):
     """W+ codes -> images in [-1, 1], not clamped, of a size below the generator's own.
 
     Args:
-        generator: Whose images are rendered; copied.
+        generator: Whose images are rendered; float32, on the CPU; copied. Of a copy that is folded
+            only sizes and mean are to be read.
         size_px: Side of the images: the true output brought down by area, or a head's.
         head: Gives the images from the generator's lower blocks, for a fraction of the work.
         dtype: What the generator computes in; images are float32.
-        trained: Whether the generator keeps the form of its weights file, as it must in training.
+        folded: Whether a MobileStyleGAN's wavelets are folded into its weights, a faster form, but
+            none to train. Below a head they always are.
     """
 
     def __init__(
@@ -32,7 +34,7 @@ class SmallImages(nn.Module):
         size_px: int,
         head: ImageHead | None = None,
         dtype: torch.dtype = torch.bfloat16,
-        trained: bool = False,
+        folded: bool = True,
     ):
         super().__init__()
         self.size_px, self._dtype = size_px, dtype
@@ -41,11 +43,11 @@ class SmallImages(nn.Module):
         self._render: Callable[[Tensor], Tensor] = generator.synthesis
         if head:
             self.network = self._render = _headed(generator, head)
-        elif isinstance(generator, MobileStyleGAN) and not trained:
-            self.network = folded = FoldedMobileStyleGAN(generator)
+        elif isinstance(generator, MobileStyleGAN) and folded:
+            self.network = network = FoldedMobileStyleGAN(generator)
             divides = generator.img_resolution // 2 % size_px == 0
-            small = partial(folded.small_images, size_px=size_px)
-            self._render = small if divides else folded.synthesis
+            small = partial(network.small_images, size_px=size_px)
+            self._render = small if divides else network.synthesis
         self.network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.requires_grad_(False).eval()
 

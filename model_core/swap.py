@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar
+from typing import ClassVar, Generic, ParamSpec, TypeVar
 
 from model_core.backends import trace_ahead
 
@@ -17,7 +17,8 @@ _log = logging.getLogger(__name__)
 class Swap(Generic[P, R]):
     """A function that is replaced by a faster one, made in a thread of its own once started.
 
-    If the faster one cannot be made, the error is logged and the slower one stays.
+    One is made after the other, in the order of their start: TorchInductor would do so too, but in
+    any order. If the faster one cannot be made, the error is logged and the slower one stays.
 
     Args:
         now: What answers until then.
@@ -25,14 +26,18 @@ class Swap(Generic[P, R]):
         name: What is made, for the log.
     """
 
+    _last: ClassVar[threading.Thread | None] = None
+
     def __init__(self, now: Callable[P, R], make: Callable[[], Callable[P, R]], name: str):
         self._run, self._make, self._name = now, make, name
         self.swapped = False
+        self._before: threading.Thread | None = None
         self._thread = threading.Thread(target=self._prepare, name=f"make-{name}", daemon=True)
 
     def start(self) -> None:
         """Begin to make the faster function; returns at once."""
         trace_ahead()
+        self._before, Swap._last = Swap._last, self._thread
         self._thread.start()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,6 +49,8 @@ class Swap(Generic[P, R]):
         self._thread.join(timeout_s)
 
     def _prepare(self) -> None:
+        if self._before:
+            self._before.join()
         started_s = time.monotonic()
         try:
             self._run = self._make()

@@ -43,7 +43,7 @@ class Synthesizer:
     Codes are rendered one by one, so an image does not depend on its batch and memory is bounded.
 
     Args:
-        generator: Frozen, float32, on the CPU; copied.
+        generator: Frozen, float32, on the CPU; copied, with `at_once` again after `hasten`.
         device: "cpu" or a CUDA device.
         backend: eager is the float32 reference; compile is TorchInductor in bfloat16 and needs a
             C++ compiler; openvino is for the CPU; auto takes compile, or openvino where no

@@ -181,7 +181,11 @@ class Engine:
             self._broken = not self.ready
 
     async def hasten(self) -> None:
-        """Begin to compile what was put off; requests are answered meanwhile."""
+        """Begin to compile what was put off, once after `start`; requests are answered meanwhile.
+
+        Raises:
+            EngineDownError: If nothing is loaded.
+        """
         await asyncio.to_thread(self.predictor.import_compiler)
         await self._on_device(self.predictor.hasten)
 

@@ -1,4 +1,4 @@
-"""MobileStyleGAN with its wavelets folded into the weights, for backends that compile.
+"""MobileStyleGAN with its wavelets folded into the weights: the form that runs fastest.
 
 As published, the three details of a band are neighbours in memory, and the wavelet's sums run
 across them, one by one. With equal details of all bands side by side they are sums of whole
@@ -14,7 +14,7 @@ from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.generators.ops import inverse_haar
 
 # Low-pass, LH, HL and HH in the upper left, upper right, lower left and lower right pixel.
-SIGNS = (
+_SIGNS = (
     (1.0, 1.0, 1.0, 1.0),
     (1.0, 1.0, -1.0, -1.0),
     (1.0, -1.0, 1.0, -1.0),
@@ -41,7 +41,7 @@ class FoldedMobileStyleGAN(nn.Module):
             _mix(block.up_affine, apart / 2)  # type: ignore[arg-type]
             conv = block.conv2.conv  # type: ignore[union-attr, assignment]
         _mix(generator.to_img, _wavelet(generator.to_img.out_channels))
-        self.register_buffer("signs", torch.tensor(SIGNS)[:, :, None], persistent=False)
+        self.register_buffer("signs", torch.tensor(_SIGNS)[:, :, None], persistent=False)
 
     def features(
         self, ws: Float[Tensor, "batch num_ws w_dim"], blocks: int
@@ -74,7 +74,7 @@ class FoldedMobileStyleGAN(nn.Module):
 
         Args:
             ws: What to render.
-            size_px: Divides half of the resolution.
+            size_px: A divisor of half of the resolution.
         """
         to_img = self.generator.to_img
         x = self.features(ws, len(self.generator.blocks))

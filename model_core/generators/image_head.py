@@ -118,7 +118,7 @@ class ImageHead(nn.Module):
 class HeadedGenerator(nn.Module):
     """The generator cut below its last blocks, with an image head: W+ codes -> small images."""
 
-    def __init__(self, generator: MobileStyleGAN | FoldedMobileStyleGAN, head: ImageHead):
+    def __init__(self, generator: FoldedMobileStyleGAN, head: ImageHead):
         super().__init__()
         self.generator, self.head = generator, head
 

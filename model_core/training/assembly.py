@@ -141,7 +141,8 @@ class Assembly:
         config, generator = self._config, self.generator
         # Adam's steps on the generator's weights are lost in bfloat16's rounding.
         dtype = torch.float32 if config.tune_generator else torch.bfloat16
-        images = SmallImages(generator, config.loss_px, self._head, dtype, config.tune_generator)
+        folded = not config.tune_generator
+        images = SmallImages(generator, config.loss_px, self._head, dtype, folded)
         gradients = torch.zeros(1, generator.num_ws, generator.w_dim)
         if config.sensitivity_weight:
             stored = self._run / "sensitivity.safetensors"

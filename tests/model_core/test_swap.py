@@ -33,6 +33,29 @@ def test_the_slow_function_answers_until_the_fast_one_is_made():
     assert swap.swapped
 
 
+def test_what_is_started_first_is_made_first():
+    made, order = threading.Event(), []
+
+    def first():
+        made.wait(10.0)
+        order.append("first")
+        return fast
+
+    def second():
+        order.append("second")
+        return fast
+
+    swaps = [Swap(slow, first, "first"), Swap(slow, second, "second")]
+    for swap in swaps:
+        swap.start()
+    swaps[1].wait(0.2)
+    assert order == []
+    made.set()
+    for swap in swaps:
+        swap.wait(10.0)
+    assert order == ["first", "second"]
+
+
 def test_the_slow_function_stays_where_the_fast_one_cannot_be_made(caplog):
     def make():
         raise RuntimeError("no compiler")

@@ -1,5 +1,7 @@
 """Starting and stopping the application."""
 
+import threading
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -31,6 +33,23 @@ def test_a_failure_is_told_to_whoever_runs_the_application():
     with TestClient(app):
         wait_until(lambda: failures)
     assert [str(failure) for failure in failures] == ["weights must be there"]
+
+
+def test_it_is_ready_before_what_is_fast_is_compiled(serve):
+    ready, hastened = threading.Event(), threading.Event()
+
+    class Hastening(FakePredictor):
+        def import_compiler(self):
+            assert ready.wait(10)
+
+        def hasten(self):
+            hastened.set()
+
+    with serve(Hastening()) as client:
+        assert client.get("/readyz").status_code == 200
+        assert not hastened.is_set()
+        ready.set()
+        assert hastened.wait(10)
 
 
 def test_stopping_while_loading_does_not_wait(serve):

@@ -61,6 +61,24 @@ def test_without_a_head_images_are_the_true_output_by_area(generator):
     assert torch.allclose(render(ws), expected, atol=1e-5)
 
 
+def test_a_size_that_does_not_divide_the_features_gives_gradients_too(generator):
+    ws = torch.randn(2, CONFIG.num_ws, 8, requires_grad=True)
+    img = F.adaptive_avg_pool2d(generator.synthesis(ws), 24)
+    small = SmallImages(generator, 24, dtype=torch.float32)(ws)
+    assert torch.allclose(small, img, atol=1e-5)
+    (expected,) = torch.autograd.grad(img.square().sum(), ws)
+    (gradient,) = torch.autograd.grad(small.square().sum(), ws)
+    assert (gradient - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_generator_that_is_not_folded_keeps_its_weights(generator, folded):
+    render = SmallImages(generator, 16, dtype=torch.float32, folded=folded)
+    weights = render.generator.state_dict()
+    kept = all(torch.equal(part, weights[name]) for name, part in generator.state_dict().items())
+    assert kept is not folded
+
+
 def test_rendering_leaves_generator_and_head_as_they_are(generator):
     head = ImageHead.above(generator, 2)
     SmallImages(generator, 16, head)

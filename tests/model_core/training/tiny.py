@@ -136,7 +136,7 @@ def make_training(config, folder, photos, team):
     random = torch.Generator().manual_seed(3)
     gradients = torch.randn(8, generator.num_ws, generator.w_dim, generator=random)
     images = SmallImages(
-        generator, config.loss_px, dtype=torch.float32, trained=config.tune_generator
+        generator, config.loss_px, dtype=torch.float32, folded=not config.tune_generator
     )
     sensitivity = SensitivityLoss(gradients)
     objective = Objective(config, style, sensitivity, generator.w_std, images, lpips)

@@ -67,3 +67,10 @@ async def test_the_least_recently_used_goes_first():
         await store.get(known, "a")
     with pytest.raises(UnknownLatentError):
         await store.get(second, "a")
+
+
+async def test_codes_that_take_the_places_of_others_stay_apart():
+    store = MemoryLatentStore(300, 60)
+    latent_ids = [await store.put(ws(i), "a") for i in range(700)]
+    for i, latent_id in enumerate(latent_ids[-300:], start=400):
+        assert torch.equal(await store.get(latent_id, "a"), ws(i))

@@ -20,7 +20,7 @@ help:
 	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
-	@echo "make bench   measure speed, load, growth and memory: 100 minutes (QUICK=1: 20, to see it run)"
+	@echo "make bench   measure speed, load, growth and memory: 75 minutes (QUICK=1: 20, to see it run)"
 	@echo "make weights fetch and convert the pretrained weights"
 	@echo "make clean   remove the virtual environment"
 

@@ -5,6 +5,8 @@ import sysconfig
 from pathlib import Path
 from typing import Literal
 
+import torch._inductor.config
+
 Backend = Literal["auto", "eager", "compile", "openvino"]
 
 
@@ -21,9 +23,7 @@ def freeze() -> None:
     As an option of torch.compile it reaches fewer passes, and what another thread has set does not
     count: a thread's settings are its own.
     """
-    from torch._inductor import config  # takes seconds to import
-
-    config.freezing = True
+    torch._inductor.config.freezing = True
 
 
 def import_compiler() -> None:

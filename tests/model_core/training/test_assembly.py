@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from PIL import Image
 
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
 from model_core.checkpoints.store import load_network, save_network
@@ -99,6 +100,35 @@ def test_a_head_of_another_size_is_refused_before_the_folder_is_taken(assemble, 
     with pytest.raises(InvalidInputError, match=r"loss_px must be 128, .* got 256"):
         assemble(dataclasses.replace(SINGLE, loss_px=256))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_generator_that_is_trained_along_starts_with_its_own_weights(assemble, tmp_path, tuned):
+    """Frozen it is rendered in a faster form, whose weights are not for saving."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(4):
+        Image.new("RGB", (256, 256), (60 * i, 90, 120)).save(folder / f"{i}.png")
+    config = dataclasses.replace(
+        SINGLE,
+        supervision="photo",
+        head=False,
+        freeze_norms=True,
+        tune_generator=tuned,
+        mse_weight=1.0,
+        generated_share=0.5,
+        compile=False,
+        influence_samples=1,
+        sensitivity_weight=0.0,
+        validation_pairs=1,
+        validation_photos=1,
+    )
+    assembly = assemble(config, photos=[folder])
+    render = assembly.training().objective.render
+    weights = render.generator.float().state_dict()
+    own = assembly.generator.state_dict()
+    kept = all(torch.allclose(weights[name], part, atol=0.01) for name, part in own.items())
+    assert kept is tuned
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@
 import time
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_core.background import CompileQueue
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
 from model_core.perceptual import Perceptual
-from model_core.rendering import SmallImages
-from model_core.swap import Swap
+from model_core.rendering import SmallImages, defer_images
 
 MAX_STEPS = 100
 POLISHING = IteratorConfig(lr=0.02, betas=(0.5, 0.999))
@@ -40,8 +39,7 @@ class Polisher:
         images: Codes to small images.
         lpips: The perceptual part of the loss.
         device: Where they compute.
-        compiled: Whether the images are compiled; the first call then takes long.
-        at_once: Be slower until the images have been compiled after `hasten`.
+        queue: Compiles the images; None leaves them as they are.
     """
 
     def __init__(
@@ -49,22 +47,11 @@ class Polisher:
         images: SmallImages,
         lpips: Perceptual,
         device: str,
-        compiled: bool,
-        at_once: bool = False,
+        queue: CompileQueue | None = None,
     ):
         self._images, self._device = images, device
-        render: Render = images
-        self._swap: Swap[[Tensor], Tensor] | None = None
-        if compiled and at_once:
-            render = self._swap = Swap(images, self._compile, "polisher")
-        elif compiled:
-            render = torch.compile(images)
+        render: Render = defer_images(queue, "polisher", images) if queue else images
         self._iterator = Iterator(render, lpips.to(device), POLISHING)
-
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in a thread of its own."""
-        if self._swap:
-            self._swap.start()
 
     def __call__(
         self,
@@ -92,11 +79,3 @@ class Polisher:
         state = IteratorState.start(ws.to(self._device))
         state = self._iterator.run(state, target, MAX_STEPS, on_step)
         return Polished(state.best_ws.cpu(), state.step)
-
-    def _compile(self) -> Render:
-        """Compile the images and their gradient."""
-        generator = self._images.generator
-        ws = generator.w_mean.float().repeat(1, generator.num_ws, 1).requires_grad_(True)
-        render: Render = torch.compile(self._images)
-        torch.autograd.grad(render(ws).sum(), ws)
-        return render

@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.backends import Backend, can_compile, import_compiler
+from model_core.backends import Backend
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
 from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
+from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.loading import (
@@ -30,6 +31,7 @@ from model_core.loading import (
 )
 from model_core.perceptual import Perceptual
 from model_core.polisher import Polished, Polisher
+from model_core.precision import DtypeName, Precision
 from model_core.quality import Comparison, Quality
 from model_core.rendering import SmallImages
 from model_core.sampling import sample_w, spread_along
@@ -49,13 +51,12 @@ class Predictor:
         lpips: The perceptual distance of the quality figures.
         fingerprint: SHA-256 of the generator's weights.
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
-        device: "cpu" or a CUDA device.
-        backend: How the generator runs; on a CPU the embedding network runs by OpenVINO unless this
-            is eager.
+        execution: How all of it runs; None takes the CPU and what is faster there.
         generator_name: What the generator is called.
         judge: Recogniser of the quality figures; None takes the embedding network's own.
         head: Gives small images, which polishing needs.
-        at_once: Be slower until what is fast has been compiled after `hasten`.
+        defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
+            background; False compiles here, which takes minutes.
     """
 
     def __init__(
@@ -65,15 +66,15 @@ class Predictor:
         lpips: Perceptual,
         fingerprint: str,
         weight_digests: dict[str, str],
-        device: str = "cpu",
-        backend: Backend = "auto",
+        execution: Execution | None = None,
         generator_name: str = DEFAULT_GENERATOR,
         judge: Identity | None = None,
         head: ImageHead | None = None,
-        at_once: bool = False,
+        defer_compile: bool = False,
     ):
         self.fingerprint, self.weight_digests = fingerprint, weight_digests
-        self.device = device
+        self._execution = execution = execution or Execution.choose(weights=weight_digests)
+        self.device = device = execution.device
         self.generator_name = generator_name
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         self.img_resolution = generator.img_resolution
@@ -83,21 +84,21 @@ class Predictor:
         own = network.identity if isinstance(network, EmbeddingNetwork) else None
         identity: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
         lpips = lpips.to(device)
-        self._synthesizer = Synthesizer(generator, device, backend, at_once)
-        fast, on_cpu = backend != "eager", device == "cpu"
-        self._compiles = compiled = fast and can_compile(device)
-        singly = compiled and on_cpu and backend != "openvino"
-        self._network: Embedder | StyleEncoder | None
-        if isinstance(network, EmbeddingNetwork):
-            self._network = Embedder(network, fast and on_cpu)
-        else:
-            self._network = network
-        self._compare = Comparison(lpips, identity, generator.img_resolution, singly, at_once)
+        self._synthesizer = Synthesizer(generator, execution)
+        self._compare = Comparison(lpips, identity, generator.img_resolution, execution)
         self._polisher: Polisher | None = None
         if head:
-            images = SmallImages(generator, head.config.img_px, head).to(device)
-            lpips_bfloat16 = copy.deepcopy(lpips).bfloat16()
-            self._polisher = Polisher(images, lpips_bfloat16, device, compiled, at_once)
+            dtype = execution.precision.dtype
+            images = SmallImages(generator, head.config.img_px, head, dtype).to(device)
+            queue = execution.queue if execution.compiles else None
+            self._polisher = Polisher(images, copy.deepcopy(lpips).to(dtype), device, queue)
+        self._network: Embedder | StyleEncoder | None = None
+        if isinstance(network, EmbeddingNetwork):
+            self._network = Embedder(network, execution)
+        else:
+            self._network = network
+        if not defer_compile:
+            execution.queue.run()
 
     @classmethod
     def load(
@@ -108,7 +109,8 @@ class Predictor:
         backend: Backend = "auto",
         generator_name: str = DEFAULT_GENERATOR,
         head: Path | None = None,
-        at_once: bool = False,
+        dtype: DtypeName = "auto",
+        defer_compile: bool = False,
     ) -> "Predictor":
         """Load a generator, and what embeds faces for it.
 
@@ -117,13 +119,15 @@ class Predictor:
             network: The .safetensors file of an embedding network, or of a converted encoder;
                 without one no photos are embedded.
             device: "cpu" or a CUDA device.
-            backend: As for the constructor.
+            backend: How networks run: model_core.execution.
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which nothing is
                 polished.
-            at_once: Be slower until what is fast has been compiled after `hasten`.
+            dtype: What networks compute in: model_core.precision.
+            defer_compile: As for the constructor.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
+            InvalidInputError: If the backend cannot run on the device.
             ModelMismatchError: If the network was trained for another generator.
         """
         generator, fingerprint = load_generator(cache, generator_name)
@@ -134,18 +138,18 @@ class Predictor:
         packs = [weight_path(cache, name) for name in ("st-lpips-alex", LANDMARKS)]
         files = [*(network_path(cache, name) for name in sorted(names)), *packs]
         files += [file for file in (network, head) if file]
+        digests = {file.name: file_digest(file) for file in files}
         return cls(
             generator,
             embedder,
             load_stlpips(cache),
             fingerprint,
-            weight_digests={file.name: file_digest(file) for file in files},
-            device=device,
-            backend=backend,
+            weight_digests=digests,
+            execution=Execution.choose(device, backend, dtype, cache / "verdicts", digests),
             generator_name=generator_name,
             judge=judge,
             head=load_image_head(head, fingerprint) if head else None,
-            at_once=at_once,
+            defer_compile=defer_compile,
         )
 
     @property
@@ -169,21 +173,17 @@ class Predictor:
         return self._polisher is not None
 
     @property
-    def dtype(self) -> str:
-        """What the generator computes in: float32, bfloat16, or auto by OpenVINO's choice."""
-        return self._synthesizer.dtype
+    def precision(self) -> Precision:
+        """What the networks compute in, and why."""
+        return self._execution.precision
 
     def import_compiler(self) -> None:
-        """Import what `hasten` needs: it takes seconds, and any thread can do it beforehand."""
-        if self._compiles:
-            import_compiler()
+        """Import what `start_compiling` needs, which takes seconds; any thread can."""
+        self._execution.queue.import_compiler()
 
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in threads of their own."""
-        self._synthesizer.hasten()
-        self._compare.hasten()
-        if self._polisher:
-            self._polisher.hasten()
+    def start_compiling(self) -> None:
+        """Compile what was deferred in a background thread; call it in the thread that predicts."""
+        self._execution.queue.start()
 
     @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:

@@ -31,6 +31,7 @@ PASSED_ON = (
     "cache",
     "device",
     "backend",
+    "dtype",
     "generator",
     "refine_head",
     "log_level",

@@ -15,12 +15,12 @@ def images():
     torch.manual_seed(0)
     generator = MobileStyleGAN(CONFIG)
     generator.const.normal_()
-    return SmallImages(generator, 32, dtype=torch.float32)
+    return SmallImages(generator, 32)
 
 
 @pytest.fixture
 def polisher(images):
-    return Polisher(images, PixelDistance(), "cpu", compiled=False)
+    return Polisher(images, PixelDistance(), "cpu")
 
 
 @pytest.fixture

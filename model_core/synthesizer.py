@@ -127,7 +127,12 @@ def _compiled(generator: Generator, execution: Execution) -> Run:
 
 def _openvino(generator: Generator, execution: Execution) -> Run:
     example = torch.zeros(1, generator.num_ws, generator.w_dim)
-    return run_by_openvino(_Render(_folded(generator)), execution.precision, example)
+    return run_by_openvino(folded_render(generator), execution.precision, example)
+
+
+def folded_render(generator: Generator) -> nn.Module:
+    """Codes to bytes by the form of a generator that backends run fastest."""
+    return _Render(_folded(generator))
 
 
 def _folded(generator: Generator) -> Generator | FoldedMobileStyleGAN:

@@ -134,12 +134,12 @@ class CompileQueue:
             return
         try:
             trace_ahead()
+            thread = threading.Thread(target=self.run, name="compile", daemon=True)
+            thread.start()
+            self._thread = thread
         except Exception:
             _log.exception("nothing can be compiled: fallbacks serve")
             self._waiting.clear()
-            return
-        self._thread = threading.Thread(target=self.run, name="compile", daemon=True)
-        self._thread.start()
 
     def run(self) -> None:
         """Compile what waits, in this thread."""

@@ -18,7 +18,7 @@ from model_core.swap import Swap
 
 _log = logging.getLogger(__name__)
 
-Run = Callable[[Float[Tensor, "1 num_ws w_dim"]], UInt8[Tensor, "1 height width 3"]]
+Run = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch height width 3"]]
 
 
 class _Render(nn.Module):
@@ -40,7 +40,8 @@ class _Render(nn.Module):
 class Synthesizer:
     """Render W+ codes by the backend chosen at construction.
 
-    Codes are rendered one by one, so an image does not depend on its batch and memory is bounded.
+    A CPU renders codes one by one: a batch gains nothing there, and memory is bounded. CUDA renders
+    a batch at once, whose images may differ from single ones by the rounding of bfloat16.
 
     Args:
         generator: Frozen, float32, on the CPU; copied, with `at_once` again after `hasten`.
@@ -72,10 +73,12 @@ class Synthesizer:
         self._run = make[self._interim](copy.deepcopy(generator), device)
         self._swap: Swap[[Tensor], Tensor] | None = None
         if self._interim != chosen:
-            code = generator.w_mean.repeat(1, generator.num_ws, 1)
+            # A batch of two compiles for batches of any size, one code for itself alone.
+            sizes = (1,) if device == "cpu" else (1, 2)
+            codes = [generator.w_mean.repeat(size, generator.num_ws, 1) for size in sizes]
             self._run = self._swap = Swap(
                 self._run,
-                lambda: _run_once(make[chosen](copy.deepcopy(generator), device), code),
+                lambda: _run_once(make[chosen](copy.deepcopy(generator), device), codes),
                 "generator",
             )
 
@@ -99,13 +102,16 @@ class Synthesizer:
         self, ws: Float[Tensor, "batch num_ws w_dim"]
     ) -> UInt8[Tensor, "batch height width 3"]:
         """Render codes to RGB bytes on the CPU."""
+        if self.device != "cpu":
+            return self._run(ws.float().contiguous())
         return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
 
 
 @torch.inference_mode()
-def _run_once(run: Run, code: Float[Tensor, "1 num_ws w_dim"]) -> Run:
-    """Render a code, which compiles what is to be compiled."""
-    run(code)
+def _run_once(run: Run, codes: list[Float[Tensor, "batch num_ws w_dim"]]) -> Run:
+    """Render batches of each size, which compiles what is to be compiled."""
+    for batch in codes:
+        run(batch)
     return run
 
 
@@ -130,7 +136,7 @@ def _compiled(generator: Generator, device: str) -> Run:
     network.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
     render = torch.compile(_Render(network))
 
-    def run(ws: Float[Tensor, "1 num_ws w_dim"]) -> UInt8[Tensor, "1 height width 3"]:
+    def run(ws: Float[Tensor, "batch num_ws w_dim"]) -> UInt8[Tensor, "batch height width 3"]:
         freeze()
         images: Tensor = render(ws.to(device))
         return images.cpu()

@@ -2,6 +2,8 @@
 
 import shutil
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +26,18 @@ def freeze() -> None:
     count: a thread's settings are its own.
     """
     torch._inductor.config.freezing = True
+
+
+@contextmanager
+def freezing() -> Iterator[None]:
+    """Have TorchInductor pack the weights of what this thread compiles within the block.
+
+    A function is compiled when it is first called, so the call belongs inside. As an option of
+    torch.compile it reaches fewer passes; left on, it would hold for whatever the thread compiles
+    later, networks in training included.
+    """
+    with torch._inductor.config.patch(freezing=True):
+        yield
 
 
 def import_compiler() -> None:

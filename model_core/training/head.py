@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from model_core.backends import freezing
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.store import save_network
 from model_core.errors import InvalidInputError, WplusError
@@ -140,7 +141,6 @@ def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Te
 
     To be called with gradients on: without, the head's weights of the first call would be kept.
     """
-    torch._inductor.config.freezing = True  # reaches what is compiled without gradient
     network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
     head.to(memory_format=torch.channels_last)
     blocks = head.config.blocks
@@ -148,7 +148,7 @@ def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Te
     upper = torch.compile(head)
 
     def render(ws: Tensor) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), freezing():
             features = lower(ws)
         with torch.autocast(ws.device.type, torch.bfloat16):
             img: Tensor = upper(features, ws)

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_core.backends import freezing
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
@@ -174,15 +175,13 @@ def make_render(generator: Generator, device: torch.device, compiled: bool) -> R
         img = F.adaptive_avg_pool2d(img, PAIR_PX)
         return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
-    if compiled:
-        # As an option of torch.compile it reaches fewer passes.
-        torch._inductor.config.freezing = True
     run = torch.compile(synthesize) if compiled else synthesize
 
     @torch.no_grad()
     def render(ws: Tensor) -> Tensor:
         filler = ws[-1:].expand(RENDER_CHUNK - len(ws) if compiled else 0, -1, -1)
-        return run(torch.cat([ws, filler]))[: len(ws)].cpu()
+        with freezing():
+            return run(torch.cat([ws, filler]))[: len(ws)].cpu()
 
     return render
 

@@ -1,14 +1,17 @@
 """Bring codes nearer to their faces in what is left of a time budget."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from model_core.background import CompileQueue
-from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
+from model_core.clock import read_clock
+from model_core.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
 from model_core.perceptual import Perceptual
 from model_core.rendering import SmallImages, defer_images
 
@@ -30,6 +33,53 @@ class Polished:
 
     ws: Float[Tensor, "batch num_ws w_dim"]
     steps: int
+
+
+class Polishing:
+    """The polishing of one batch, which can pause between steps and go on later.
+
+    Args:
+        descent: Does the steps.
+        device: Where they are computed.
+    """
+
+    def __init__(self, descent: Descent, device: torch.device):
+        self._descent, self._device = descent, device
+        self._evaluated = False
+        self._longest_s = 0.0
+
+    @property
+    def result(self) -> Polished:
+        """What it has come to so far."""
+        state = self._descent.state
+        return Polished(state.best_ws.cpu(), state.step)
+
+    def go_on(self, end_s: float, pause: Callable[[], bool] = lambda: False) -> bool:
+        """Do steps until a further one, as long as the longest so far, would end too late.
+
+        The first call measures the codes it begins with, however late it is.
+
+        Args:
+            end_s: When to end, on `time.monotonic`'s scale.
+            pause: Called after each step; a true answer returns early.
+
+        Returns:
+            Whether the polishing is over; else `go_on` may be called again.
+        """
+        state = self._descent.state
+        started_s = read_clock(self._device)
+        while state.step < MAX_STEPS or not self._evaluated:
+            if self._evaluated:
+                if started_s + self._longest_s >= end_s:
+                    return True
+                self._descent.update()
+            self._descent.evaluate()
+            self._evaluated = True
+            now_s = read_clock(self._device)
+            self._longest_s, started_s = max(self._longest_s, now_s - started_s), now_s
+            if pause():
+                return state.step >= MAX_STEPS or started_s + self._longest_s >= end_s
+        return True
 
 
 class Polisher:
@@ -66,16 +116,18 @@ class Polisher:
             ws: Where to begin.
             budget_s: Seconds for all of them.
         """
-        started_s = time.monotonic()
-        longest_s, last_s = 0.0, started_s
+        end_s = time.monotonic() + budget_s
+        polishing = self.begin(faces, ws)
+        polishing.go_on(end_s)
+        return polishing.result
 
-        def on_step(_report: StepReport) -> bool:
-            nonlocal longest_s, last_s
-            now_s = time.monotonic()
-            longest_s, last_s = max(longest_s, now_s - last_s), now_s
-            return now_s + longest_s < started_s + budget_s
-
-        target = F.adaptive_avg_pool2d(faces.to(self._device), self._images.size_px)
-        state = IteratorState.start(ws.to(self._device))
-        state = self._iterator.run(state, target, MAX_STEPS, on_step)
-        return Polished(state.best_ws.cpu(), state.step)
+    def begin(
+        self,
+        faces: Float[Tensor, "batch 3 height width"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+    ) -> Polishing:
+        """Prepare to polish the codes of faces, all of them together."""
+        device = torch.device(self._device)
+        target = F.adaptive_avg_pool2d(faces.to(device), self._images.size_px)
+        state = IteratorState.start(ws.to(device))
+        return Polishing(self._iterator.begin(state, target), device)

@@ -3,6 +3,7 @@
 import copy
 import time
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from model_core.loading import (
     load_stlpips,
 )
 from model_core.perceptual import Perceptual
-from model_core.polisher import Polished, Polisher
+from model_core.polisher import Polished, Polisher, Polishing
 from model_core.precision import DtypeName, Precision
 from model_core.quality import Comparison, Quality
 from model_core.rendering import SmallImages
@@ -40,6 +41,8 @@ from model_core.synthesizer import Synthesizer
 FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
+Operation = Literal["embed", "merge", "synthesize", "quality", "polish", "sample"]
+BATCHED: tuple[Operation, ...] = ("embed", "merge", "synthesize", "quality")
 
 
 class Predictor:
@@ -57,6 +60,8 @@ class Predictor:
         head: Gives small images, which polishing needs.
         defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
+    Raises:
+        InvalidInputError: If neither network nor judge has a recogniser.
     """
 
     def __init__(
@@ -82,10 +87,15 @@ class Predictor:
         if network is not None:
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         own = network.identity if isinstance(network, EmbeddingNetwork) else None
-        identity: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
+        identity = judge or own
+        if identity is None:
+            raise InvalidInputError(
+                "judge must be a recogniser where the network has none of its own, got None"
+            )
+        recogniser = cast(Identity, identity.to(device))
         lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, execution)
-        self._compare = Comparison(lpips, identity, generator.img_resolution, execution)
+        self._compare = Comparison(lpips, recogniser, generator.img_resolution, execution)
         self._polisher: Polisher | None = None
         if head:
             dtype = execution.precision.dtype
@@ -172,6 +182,13 @@ class Predictor:
         """Whether there is an image head, without which nothing is polished."""
         return self._polisher is not None
 
+    def batches(self, operation: Operation) -> bool:
+        """Whether items of an operation run together faster than one after the other.
+
+        On a CPU they do not: its cores are busy with one.
+        """
+        return self.device != "cpu" and operation in BATCHED
+
     @property
     def precision(self) -> Precision:
         """What the networks compute in, and why."""
@@ -230,14 +247,28 @@ class Predictor:
             InvalidInputError: If there is no image head for the generator.
             NoEmbedderError: If faces have to be embedded and there is no network for photos.
         """
-        started_s = time.monotonic()
+        end_s = time.monotonic() + budget_s
+        polishing = self.polishing(faces, ws)
+        polishing.go_on(end_s)
+        return polishing.result
+
+    def polishing(self, faces: Faces, ws: Codes | None) -> Polishing:
+        """Begin what `polish` does in one go, to do it in parts.
+
+        Args:
+            faces: What the codes shall render.
+            ws: Their codes from `embed`; None has them embedded.
+        Raises:
+            InvalidInputError: If there is no image head for the generator.
+            NoEmbedderError: If faces have to be embedded and there is no network for photos.
+        """
         if self._polisher is None:
             raise InvalidInputError(
-                f"budget must be 0 for a generator without an image head, got {budget_s:g} s"
+                f"codes must be polished by an image head, got none for {self.generator_name}: "
+                "leave the budget out"
             )
         codes = self.embed(faces) if ws is None else ws
-        left_s = budget_s - (time.monotonic() - started_s)
-        return self._polisher(self._to_float(faces), codes, left_s)
+        return self._polisher.begin(self._to_float(faces), codes)
 
     def synthesize(self, ws: Codes) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes."""

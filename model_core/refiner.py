@@ -106,8 +106,8 @@ class Refiner:
         target: UInt8[np.ndarray, "size size 3"],
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
-    ) -> IteratorState:
-        """Do some steps towards a face.
+    ) -> None:
+        """Do some steps towards a face, in place.
 
         Args:
             state: Where to go on from, one code.
@@ -116,7 +116,7 @@ class Refiner:
             on_step: Told of every evaluation before its update; a false answer stops the run.
         """
         img = torch.from_numpy(target).to(self.device).permute(2, 0, 1)[None]
-        return self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
+        self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
 
 
 def _deferred(

@@ -18,7 +18,7 @@ from model_core.openvino_run import run_by_openvino
 
 _log = logging.getLogger(__name__)
 
-Run = Callable[[Float[Tensor, "1 num_ws w_dim"]], UInt8[Tensor, "1 height width 3"]]
+Run = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch height width 3"]]
 
 
 class _Render(nn.Module):
@@ -40,7 +40,8 @@ class _Render(nn.Module):
 class Synthesizer:
     """Render W+ codes by one of several backends.
 
-    Codes are rendered one by one, so an image does not depend on its batch and memory is bounded.
+    A CPU renders codes one by one: a batch gains nothing there, and memory is bounded. CUDA renders
+    a batch at once, whose images may differ from single ones by the rounding of bfloat16.
 
     Args:
         generator: Frozen, float32, on the CPU; copied.
@@ -52,7 +53,9 @@ class Synthesizer:
 
     def __init__(self, generator: Generator, execution: Execution):
         self._execution = execution
-        self._code = generator.w_mean.repeat(1, generator.num_ws, 1)
+        # A batch of two compiles for batches of any size, one code for itself alone.
+        sizes = (1,) if execution.on_cpu else (1, 2)
+        self._codes = [generator.w_mean.repeat(size, generator.num_ws, 1) for size in sizes]
         self._deferred: BackgroundCompiled[[Tensor], Tensor] | None = None
         self._backends: tuple[Backend, Backend] = (execution.backend, execution.backend)
         if execution.backend == "auto":
@@ -71,6 +74,8 @@ class Synthesizer:
         self, ws: Float[Tensor, "batch num_ws w_dim"]
     ) -> UInt8[Tensor, "batch height width 3"]:
         """Render codes to RGB bytes on the CPU."""
+        if not self._execution.on_cpu:
+            return self._run(ws.float().contiguous())
         return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
 
     def _auto(self, generator: Generator) -> Run:
@@ -104,8 +109,10 @@ class Synthesizer:
         return run
 
     @torch.inference_mode()
-    def _call(self, run: Run) -> Tensor:
-        return run(self._code)
+    def _call(self, run: Run) -> None:
+        """Render batches of each size, which compiles what is to be compiled."""
+        for codes in self._codes:
+            run(codes)
 
 
 def _eager(generator: Generator, execution: Execution) -> Run:
@@ -118,7 +125,7 @@ def _compiled(generator: Generator, execution: Execution) -> Run:
     network.to(execution.device, execution.precision.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     render = torch.compile(_Render(network))
 
-    def run(ws: Float[Tensor, "1 num_ws w_dim"]) -> UInt8[Tensor, "1 height width 3"]:
+    def run(ws: Float[Tensor, "batch num_ws w_dim"]) -> UInt8[Tensor, "batch height width 3"]:
         images: Tensor = render(ws.to(execution.device))
         return images.cpu()
 

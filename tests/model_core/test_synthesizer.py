@@ -43,6 +43,23 @@ def test_openvino_is_less_than_a_level_from_the_reference(tiny, codes):
     assert (images - reference(tiny, codes)).abs().mean() < 1
 
 
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [1, 1]), ("cpu:0", [2])])
+def test_a_cpu_renders_singly_and_all_else_a_batch_at_once(tiny, codes, device, sizes):
+    seen = []
+
+    class Noting(MobileStyleGAN):
+        def synthesis(self, ws):
+            seen.append(len(ws))
+            return super().synthesis(ws)
+
+    noting = Noting(tiny.config)
+    noting.load_state_dict(tiny.state_dict())
+    # By its other name the processor takes the way of an accelerator.
+    images = Synthesizer(noting.eval().requires_grad_(False), Execution(device, "eager"))(codes)
+    assert seen == sizes
+    assert (images - reference(tiny, codes)).abs().max() <= 0.51
+
+
 COMPILED = """
 import sys, numpy, torch
 from pathlib import Path

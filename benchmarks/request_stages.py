@@ -32,7 +32,16 @@ def main() -> None:
     options = parser.parse_args()
     photo = options.photo.read_bytes() if options.photo else astronaut()
     with ExitStack() as stack:
-        url = options.url or stack.enter_context(Service()).url
+        url = options.url
+        if not url:
+            service = stack.enter_context(Service())
+            url = service.url
+            print(f"ready after {service.ready_s:.1f} s, all settled after {service.settled_s:.1f}")
+        with urllib.request.urlopen(f"{url}/version") as answer:  # noqa: S310
+            version = json.load(answer)
+            print(
+                f"generator by {version['backend']}, {version['dtype']}: {version['dtype_reason']}"
+            )
         pairs = [
             [embed(url, photo, accept) for accept in ACCEPTS] for _ in range(options.requests + 3)
         ]

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -101,9 +102,13 @@ def check(settings: Settings) -> list[socket.socket]:
         KeyFileError: If there is to be a file of API keys, and it cannot be read.
     """
     check_exposure(settings)
-    sockets = listen(settings.host, settings.port)
-    check_metrics_port(settings, "metrics_port")
-    check_files(settings, compiled_folder(settings))
+    with contextlib.ExitStack() as refused:
+        sockets = listen(settings.host, settings.port)
+        for each in sockets:
+            refused.enter_context(each)
+        check_metrics_port(settings, "metrics_port")
+        check_files(settings, compiled_folder(settings))
+        refused.pop_all()
     return sockets
 
 

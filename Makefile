@@ -72,6 +72,10 @@ format: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format
 	@$(RUN) -m ruff check --fix
 
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@$(PIP) --quiet --editable '.[bench]'
+	@touch $@
+
 train: $(VENV)/.installed-dev weights
 	@$(RUN) -m model_core.training $(ARGS)
 
@@ -79,7 +83,8 @@ eval: $(VENV)/.installed-dev weights
 	@$(RUN) -m model_core.evaluation --network weights/embedding.safetensors $(ARGS)
 
 # QUICK=1 shows that everything runs; its figures mean nothing.
-bench: $(VENV)/.installed-dev weights
+bench: $(VENV)/.installed-bench weights
+	@$(RUN) benchmarks/processors.py $(if $(QUICK),--rounds 2 --dtypes float32)
 	@$(RUN) benchmarks/generator.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/iterator_step.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/fast_path.py $(if $(QUICK),--count 1 --divide 20)

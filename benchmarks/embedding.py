@@ -3,7 +3,7 @@
 Beside our embedding network and generator, as the service runs them, stand those that pSp and e4e
 put together: an IR-SE50 with a head for every row, and a StyleGAN2 config-f. Theirs have random
 weights, on which speed does not depend; they run as the projects run them (eager float32), and once
-more by TorchInductor in bfloat16, as our generator does. Our embedding network runs by OpenVINO.
+more by TorchInductor in the precision of our generator.
 """
 
 import argparse
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from model_core.checkpoints.layout import cache_folder
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
+from model_core.execution import Execution
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.heap import keep_freed_memory
+from model_core.precision import choose_precision
 from model_core.predictor import FACE_PX, Predictor
 from model_core.synthesizer import Synthesizer
 
@@ -36,23 +38,24 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     torch.manual_seed(0)
+    precision = choose_precision()
     predictor = Predictor.load(cache_folder(None), NETWORK)
     generator = StyleGAN2(StyleGAN2Config(widths=CONFIG_F)).eval().requires_grad_(False)
     encoder = StyleEncoder(StyleEncoderConfig(generator.num_ws)).eval().requires_grad_(False)
     face = np.random.default_rng(0).integers(256, size=(1, FACE_PX, FACE_PX, 3), dtype=np.uint8)
     img = torch.from_numpy(face).permute(0, 3, 1, 2) / 127.5 - 1
-    fast = copy.deepcopy(encoder).to(torch.bfloat16, memory_format=torch.channels_last)
+    fast = copy.deepcopy(encoder).to(precision.dtype, memory_format=torch.channels_last)
     codes: dict[str, Embed] = {
         "ours": lambda: predictor.embed(face),
         "pSp, eager float32": call(encoder, img),
-        "pSp, TorchInductor bfloat16": call(
-            torch.compile(fast), img.to(torch.bfloat16, memory_format=torch.channels_last)
+        f"pSp, TorchInductor {precision.name}": call(
+            torch.compile(fast), img.to(precision.dtype, memory_format=torch.channels_last)
         ),
     }
     renders = (
         predictor.synthesize,
-        Synthesizer(generator, backend="eager"),
-        Synthesizer(generator, backend="compile"),
+        Synthesizer(generator, Execution(backend="eager")),
+        Synthesizer(generator, Execution("cpu", "compile", precision)),
     )
     ways: dict[str, Callable[[], object]] = {}
     for (name, embed), render in zip(codes.items(), renders, strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from faces import add_options, choose_faces
-from networks import FACE_PX, WEIGHTS, load_networks
+from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,7 +20,7 @@ from model_core.evaluation.systems import YARDSTICK
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorState
 from model_core.loading import load_stlpips
-from model_core.rendering import SmallImages
+from model_core.precision import choose_precision
 
 LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))
 
@@ -31,9 +31,9 @@ class Rivals:
     def __init__(self, cache: Path, head: Path):
         self.generator, self._network, image_head = load_networks(cache, head)
         self._head_px = image_head.config.img_px
-        self.render = torch.compile(SmallImages(self.generator, FACE_PX))
-        small = torch.compile(SmallImages(self.generator, self._head_px, image_head))
-        lpips = load_stlpips(cache).bfloat16()
+        self.render = torch.compile(small_images(self.generator, FACE_PX))
+        small = torch.compile(small_images(self.generator, self._head_px, image_head))
+        lpips = load_loss(cache)
         self._head = Iterator(small, lpips, YARDSTICK)
         self._true = Iterator(self.render, lpips, YARDSTICK)
         self._vgg = load_stlpips(cache, "vgg")
@@ -41,7 +41,7 @@ class Rivals:
     @torch.no_grad()
     def embed(self, face: Tensor) -> Tensor:
         """Compute the code that all start from."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with choose_precision().autocast("cpu"):
             ws: Tensor = self._network(face)
         return ws.float()
 

@@ -1,6 +1,6 @@
 """One 1024 px synthesis by each backend: python benchmarks/generator.py [--rounds N].
 
-Beside ours stand the published inference graph, run by OpenVINO in bfloat16, and a StyleGAN2
+Beside ours stand the published inference graph, run by OpenVINO, and a StyleGAN2
 config-f generator of random weights, whose speed does not depend on the weights.
 """
 
@@ -15,9 +15,12 @@ from interleave import interleave, report
 
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.packs import original_file
+from model_core.execution import Execution
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.heap import keep_freed_memory
 from model_core.loading import load_generator
+from model_core.openvino_run import PRECISION_HINTS
+from model_core.precision import choose_precision
 from model_core.synthesizer import Synthesizer
 
 CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
@@ -42,8 +45,10 @@ def main() -> None:
     ws = w[:, None].repeat(1, generator.num_ws, 1)
     ways: dict[str, Callable[[], object]] = {}
     for backend in ("compile", "openvino", "eager"):
-        ways[f"ours, {backend}"] = call(Synthesizer(generator, backend=backend), ws)
-    ways["the published graph, OpenVINO bfloat16"] = published(cache, w.numpy())
+        execution = Execution.choose(backend=backend)
+        name = f"ours, {backend}, {execution.precision.name}"
+        ways[name] = call(Synthesizer(generator, execution), ws)
+    ways["the published graph, OpenVINO"] = published(cache, w.numpy())
     peer = StyleGAN2(StyleGAN2Config(widths=CONFIG_F)).eval().requires_grad_(False)
     ways["StyleGAN2 config-f, eager"] = call(peer.synthesis, ws)
     title = "generator" if options.memory == "kept" else "generator memory returned"
@@ -59,7 +64,8 @@ def published(cache: Path, w: np.ndarray) -> Callable[[], object]:
     """Return a call of the synthesis graph as it was published; it reads a code of W."""
     original_file(cache, "SynthesisNetwork.bin")
     graph = original_file(cache, "SynthesisNetwork.xml")
-    network = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    hint = PRECISION_HINTS[choose_precision().name]
+    network = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": hint})
     return lambda: network(w)
 
 

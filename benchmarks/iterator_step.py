@@ -2,7 +2,7 @@
 
 A step is an evaluation of equation 1, its gradient and Adam's update, here the mean of a short
 run's; the features of the target, which a run takes once, are in it. The compiled ways are those of
-the service, with the perceptual distance in bfloat16.
+the service, the perceptual distance in the same precision.
 """
 
 import argparse
@@ -37,21 +37,22 @@ def main() -> None:
         keep_freed_memory()
     cache = cache_folder(None)
     generator, fingerprint = load_generator(cache)
-    true = SmallImages(generator, 256)
-    eager = SmallImages(generator, 256, dtype=torch.float32, folded=False)
+    dtype = choose_precision().name
+    true = small_images(generator, 256)
+    eager = SmallImages(generator, 256, folded=False)
     renders: dict[str, tuple[Render, int]] = {
-        "true output, compiled bfloat16": (torch.compile(true), 256),
+        f"true output, compiled {dtype}": (torch.compile(true), 256),
     }
     for file in sorted(HEADS.glob("image_head_*.safetensors")):
         head = load_image_head(file, fingerprint)
         size_px = head.config.img_px
-        images = SmallImages(generator, size_px, head)
-        renders[f"image head, {size_px} px, compiled bfloat16"] = (torch.compile(images), size_px)
+        images = small_images(generator, size_px, head)
+        renders[f"image head, {size_px} px, compiled {dtype}"] = (torch.compile(images), size_px)
     ws = generator.w_mean.repeat(1, generator.num_ws, 1)
     ways: dict[str, Callable[[], object]] = {
         "true output, eager float32": search(Iterator(eager, load_stlpips(cache)), ws, 256)
     }
-    lpips = load_stlpips(cache).bfloat16()
+    lpips = load_loss(cache)
     for name, (render, size_px) in renders.items():
         ways[name] = search(Iterator(render, lpips), ws, size_px)
     title = "iterator step" if options.memory == "kept" else "iterator step memory returned"

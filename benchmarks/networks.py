@@ -1,11 +1,19 @@
-"""The networks that the iterator's benchmarks search with: those that are shipped."""
+"""The networks that the iterator's benchmarks search with: those that are shipped, as served."""
 
 from pathlib import Path
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
-from model_core.loading import load_embedding_network, load_generator, load_image_head
+from model_core.loading import (
+    load_embedding_network,
+    load_generator,
+    load_image_head,
+    load_stlpips,
+)
+from model_core.perceptual import STLPIPS
+from model_core.precision import choose_precision
+from model_core.rendering import SmallImages
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 FACE_PX = 256
@@ -17,3 +25,13 @@ def load_networks(cache: Path, head: Path) -> tuple[Generator, EmbeddingNetwork,
     file = WEIGHTS / "embedding.safetensors"
     network = load_embedding_network(file, cache, generator, fingerprint)
     return generator, network, load_image_head(head, fingerprint)
+
+
+def small_images(generator: Generator, size_px: int, head: ImageHead | None = None) -> SmallImages:
+    """Make what the iterator renders codes by, in the precision that this machine is faster in."""
+    return SmallImages(generator, size_px, head, choose_precision().dtype)
+
+
+def load_loss(cache: Path) -> STLPIPS:
+    """Load the perceptual part of the iterator's loss, in the same precision."""
+    return load_stlpips(cache).to(choose_precision().dtype)

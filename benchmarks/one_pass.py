@@ -45,7 +45,10 @@ def main() -> None:
     cache = cache_folder(None)
     generator, fingerprint = load_generator(cache)
     backend = "compile" if can_compile("cpu") else "eager"
-    workshop = Workshop(generator, {}, {"generator": fingerprint}, cache, backend=backend)
+    precision = Execution.choose("cpu", backend).precision
+    workshop = Workshop(
+        generator, {}, {"generator": fingerprint}, cache, backend=backend, precision=precision
+    )
     distance = load_distance(MEASURE, cache)
     once = one_pass(Predictor.load(cache, NETWORK), workshop.render)
     search = make_system("iterator", workshop, options.steps)

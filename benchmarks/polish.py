@@ -8,7 +8,7 @@ import argparse
 
 import torch
 from faces import add_options, choose_faces
-from networks import FACE_PX, WEIGHTS, load_networks
+from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch.nn import functional as F
 
@@ -17,7 +17,6 @@ from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
 from model_core.loading import load_stlpips
 from model_core.polisher import POLISHING
-from model_core.rendering import SmallImages
 
 MARKS = (2, 5, 10, 20)
 WAYS = {
@@ -39,10 +38,13 @@ def main() -> None:
     keep_freed_memory()
     cache = cache_folder(None)
     generator, network, head = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
-    small, true = SmallImages(generator, head.config.img_px, head), SmallImages(generator, FACE_PX)
+    small, true = (
+        small_images(generator, head.config.img_px, head),
+        small_images(generator, FACE_PX),
+    )
     faces = choose_faces(options, generator, true, cache)
     target = F.adaptive_avg_pool2d(faces, small.size_px)
-    lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")
+    lpips, vgg = load_loss(cache), load_stlpips(cache, "vgg")
     render = torch.compile(small)
     with torch.no_grad():
         start = network(faces).float()

@@ -53,7 +53,7 @@ def main() -> None:
     a = torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, dtype=torch.bfloat16)
     source = torch.zeros(COPY_BYTES // 2, dtype=torch.uint8)
     target = torch.empty_like(source)
-    synthesizer = Synthesizer(generator, backend="compile")
+    synthesizer = Synthesizer(generator, Execution("cpu", "compile", choose_precision()))
     with torch.inference_mode():
         ways = {
             "product": lambda: a @ a,
@@ -84,11 +84,11 @@ def main() -> None:
 
 def make_renders(generator: Generator, fingerprint: str) -> dict[str, SmallImages]:
     """Make what the iterator renders codes by."""
-    found = {"true output": SmallImages(generator, LOSS_PX)}
+    found = {"true output": small_images(generator, LOSS_PX)}
     for file in sorted(HEADS.glob("image_head_*.safetensors")):
         head = load_image_head(file, fingerprint)
         px = head.config.img_px
-        found[f"image head, {px} px"] = SmallImages(generator, px, head)
+        found[f"image head, {px} px"] = small_images(generator, px, head)
     return found
 
 

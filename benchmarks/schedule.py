@@ -9,7 +9,7 @@ import argparse
 
 import torch
 from faces import add_options, choose_faces
-from networks import FACE_PX, WEIGHTS, load_networks
+from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch import Tensor
 
@@ -19,7 +19,6 @@ from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render
 from model_core.loading import load_stlpips
 from model_core.perceptual import Perceptual
-from model_core.rendering import SmallImages
 
 WAYS = {
     "lr .05": (0.05, 0.0),
@@ -42,9 +41,9 @@ def main() -> None:
     keep_freed_memory()
     cache = cache_folder(None)
     generator, network, image_head = load_networks(cache, WEIGHTS / "image_head_256.safetensors")
-    render = torch.compile(SmallImages(generator, FACE_PX))
-    head = torch.compile(SmallImages(generator, FACE_PX, image_head))
-    lpips, vgg = load_stlpips(cache).bfloat16(), load_stlpips(cache, "vgg")
+    render = torch.compile(small_images(generator, FACE_PX))
+    head = torch.compile(small_images(generator, FACE_PX, image_head))
+    lpips, vgg = load_loss(cache), load_stlpips(cache, "vgg")
     faces = choose_faces(options, generator, render, cache)
     with torch.no_grad():
         starts = network(faces).float()

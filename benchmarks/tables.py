@@ -2,13 +2,15 @@
 
 import json
 import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from model_core.verdicts import processor_name
+
 RESULTS = Path(__file__).parent / "results"
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 
 
 def show(title: str, rows: Sequence[dict[str, object]]) -> None:
@@ -23,7 +25,8 @@ def show(title: str, rows: Sequence[dict[str, object]]) -> None:
 def save(title: str, rows: object) -> None:
     """Write results to benchmarks/results, with what they were measured on."""
     about = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor_name("cpu"),
+        "flags": [name for name in FLAGS if name in cpu_flags()],
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -31,6 +34,16 @@ def save(title: str, rows: object) -> None:
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{title.replace(' ', '_')}.json"
     file.write_text(json.dumps(about | {"rows": rows}, indent=2) + "\n")
+
+
+def cpu_flags() -> set[str]:
+    """Read the processor's flags, as lscpu names them; empty where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    found = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Feat")))
+    return {flag for flags in found for flag in flags}
 
 
 def _cell(value: object) -> str:

@@ -2,6 +2,8 @@
 
 import shutil
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +19,15 @@ def can_compile(device: str) -> bool:
     return device != "cpu" or (compiler and headers)
 
 
-def freeze() -> None:
-    """Have TorchInductor pack the weights of what this thread compiles from now on.
+@contextmanager
+def frozen_weights() -> Iterator[None]:
+    """Have TorchInductor pack the weights of what this thread compiles inside.
 
-    As an option of torch.compile it reaches fewer passes, and what another thread has set does not
-    count: a thread's settings are its own.
+    As an option of torch.compile it reaches fewer passes. The setting is the thread's own, so that
+    what other threads compile, and this one later, is left alone.
     """
-    torch._inductor.config.freezing = True
+    with torch._inductor.config.patch(freezing=True):
+        yield
 
 
 def import_compiler() -> None:

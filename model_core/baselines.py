@@ -68,7 +68,9 @@ class CodeSearch:
     def __call__(self, face: Face, start: Code, on_step: OnStep) -> Code:
         """Return the code with the lowest loss."""
         iterator = FastIterator(self.render, self.distance, self.config, self.head)
-        return iterator.run(IteratorState.start(start), face, self.steps, on_step).best_ws
+        state = IteratorState.start(start)
+        iterator.run(state, face, self.steps, on_step)
+        return state.best_ws
 
 
 class NoisyImages(nn.Module):
@@ -133,4 +135,5 @@ class NoiseSearch:
         """Return the noise with the lowest MSE."""
         iterator = Iterator(lambda noise: self.images(ws, noise), NoDistance(), NOISE)
         state = IteratorState.start(self.own[None, None])
-        return iterator.run(state, face, self.steps, on_step).best_ws
+        iterator.run(state, face, self.steps, on_step)
+        return state.best_ws

@@ -1,4 +1,4 @@
-"""A network of images, compiled for the CPU."""
+"""A network of images on the CPU, with a form that TorchInductor compiles."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,51 +6,48 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model_core.backends import freeze
-from model_core.swap import Swap
+from model_core.backends import frozen_weights
+from model_core.background import BackgroundCompiled, CompileQueue
 
 Run = Callable[..., Tensor]
 
 
-class Compiled:
-    """Call a network on the items of its batches one by one, compiled by TorchInductor.
+def defer_network(
+    queue: CompileQueue,
+    name: str,
+    network: nn.Module,
+    fallback: Run,
+    shapes: Sequence[tuple[int, int, int]],
+) -> BackgroundCompiled[..., Tensor]:
+    """Serve a network by a fallback until its compiled form has proved faster.
 
-    A batch of every size would be compiled anew, and so would every layout in memory: pixels are
-    brought to channels-last. One by one costs no time on a CPU.
+    That form takes the items of a batch one by one, which costs no time on a CPU: a batch of every
+    size would be compiled anew, and so would every layout in memory. Call it in inference mode.
 
     Args:
-        network: Frozen, on the CPU: batches of images in, a tensor with an item for each out.
-        shapes: Of one item (3, height, width) of each batch that goes in.
+        queue: Compiles it.
         name: What it is, for the log.
-        at_once: Answer by the network as it is until `hasten` has had it compiled; without, it is
-            compiled here.
+        network: Frozen, on the CPU: batches of images in, a tensor with an item for each out.
+        fallback: Serves until then; often the network itself.
+        shapes: Of one item (3, height, width) of each batch that goes in.
     """
 
-    def __init__(
-        self, network: nn.Module, shapes: Sequence[tuple[int, int, int]], name: str, at_once: bool
-    ):
-        self._network, self._shapes = network, shapes
-        self._swap = Swap[..., Tensor](network, self._compile, name) if at_once else None
-        self._run: Run = self._swap or self._compile()
-
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in a thread of its own."""
-        if self._swap:
-            self._swap.start()
-
-    def __call__(self, *batches: Tensor) -> Tensor:
-        """Run the network on batches of one length, in inference mode."""
-        return self._run(*batches)
-
     @torch.inference_mode()
-    def _compile(self) -> Run:
-        freeze()
-        network: Any = torch.compile(self._network)
+    def call(form: Run) -> Tensor:
+        # As the service's images come, (height, width, 3) in memory.
+        items = [torch.zeros(1, h, w, c).permute(0, 3, 1, 2) for c, h, w in shapes]
+        return form(*items)
+
+    def make() -> Run:
+        compiled: Any = torch.compile(network)
 
         def one_by_one(*batches: Tensor) -> Tensor:
             laid_out = (batch.contiguous(memory_format=torch.channels_last) for batch in batches)
             items = zip(*(batch.split(1) for batch in laid_out), strict=True)
-            return torch.cat([network(*item) for item in items])
+            return torch.cat([compiled(*item) for item in items])
 
-        one_by_one(*(torch.zeros(1, *shape) for shape in self._shapes))
+        with frozen_weights():
+            call(one_by_one)
         return one_by_one
+
+    return queue.defer(name, fallback, make, call)

@@ -1,13 +1,17 @@
 """Faces to codes by an embedding network, fast where that can be."""
 
+import logging
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_core.compiled import defer_network
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.execution import Execution
 from model_core.openvino_run import run_by_openvino
+from model_core.precision import Precision
 
 FACE_PX = 256
 
@@ -15,17 +19,30 @@ Faces = Float[Tensor, "batch 3 256 256"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
 Run = Callable[[Tensor, Tensor], Tensor]
 
+_log = logging.getLogger(__name__)
+
 
 class Embedder:
     """The identity of one batch of faces with the attributes of another.
 
+    On a CPU OpenVINO runs the network unless the backend is eager; auto takes TorchInductor's form
+    where that proves faster.
+
     Args:
-        network: Frozen, on its device.
-        by_openvino: Whether OpenVINO runs it, which is for the CPU.
+        network: Frozen, on the execution's device.
+        execution: How it runs.
     """
 
-    def __init__(self, network: EmbeddingNetwork, by_openvino: bool):
-        self._merge: Run = _convert(network) if by_openvino else _Merge(network)
+    def __init__(self, network: EmbeddingNetwork, execution: Execution):
+        merge = _Merge(network, execution.precision)
+        self._merge: Run = merge
+        if execution.by_openvino:
+            self._merge = _convert(network, merge, execution.precision)
+            if execution.backend == "auto" and execution.compiles:
+                shapes = [(3, FACE_PX, FACE_PX)] * 2
+                self._merge = defer_network(
+                    execution.queue, "embedding network", merge, self._merge, shapes
+                )
 
     @torch.inference_mode()
     def __call__(self, identity: Faces, attribute: Faces) -> Codes:
@@ -34,23 +51,27 @@ class Embedder:
 
 
 class _Merge(nn.Module):
-    """The network with its encoders in bfloat16 and its regressor in float32."""
+    """The network with its encoders in the precision's dtype and its regressor in float32."""
 
-    def __init__(self, network: EmbeddingNetwork):
+    def __init__(self, network: EmbeddingNetwork, precision: Precision):
         super().__init__()
-        self.network = network
+        self.network, self.precision = network, precision
 
     def forward(self, identity: Faces, attribute: Faces) -> Codes:
-        with torch.autocast(identity.device.type, torch.bfloat16):
+        with self.precision.autocast(identity.device.type):
             f_id = self.network.identity(identity)
             f_attr = self.network.read_attributes(attribute)
         return self.network.decode(f_attr.float(), f_id.float())
 
 
-def _convert(network: EmbeddingNetwork) -> Run:
-    """Have OpenVINO run the network on the items of its batches one by one."""
+def _convert(network: EmbeddingNetwork, plain: Run, precision: Precision) -> Run:
+    """Have OpenVINO run the network on the items of its batches one by one, if it can."""
     face = torch.zeros(1, 3, FACE_PX, FACE_PX)
-    run = run_by_openvino(network, face, face)
+    try:
+        run = run_by_openvino(network, precision, face, face)
+    except RuntimeError:
+        _log.exception("OpenVINO cannot run the embedding network here: plain torch does")
+        return plain
 
     def one_by_one(identity: Faces, attribute: Faces) -> Codes:
         pairs = zip(attribute.split(1), identity.split(1), strict=True)

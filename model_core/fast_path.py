@@ -67,17 +67,16 @@ class FastIterator:
         target: Images,
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
-    ) -> IteratorState:
+    ) -> None:
         """Do some updates in place, then judge the last codes as well.
 
         Args:
             state: Where to go on from; of a run that was stopped, with all the steps that it lacks.
+                Its best_ws then holds the best codes of the present leg.
             target: Images in [-1, 1], not smaller than the head's.
             steps: Updates.
             on_step: Told of every evaluation once; a false answer stops the run.
 
-        Returns:
-            The state: best_ws holds the best codes of the present leg.
         Raises:
             InvalidInputError: If codes and targets differ in number.
         """
@@ -88,10 +87,10 @@ class FastIterator:
             small = F.adaptive_avg_pool2d(target, size_px)
             iterator.run(state, small, early, _of_head(on_step), judge_last=False)
             if state.step < end:
-                return state
+                return
             state.best_loss = torch.full_like(state.best_loss, torch.inf)
             steps -= early
-        return self._true.run(state, target, steps, on_step)
+        self._true.run(state, target, steps, on_step)
 
 
 def _of_head(on_step: Callable[[StepReport], bool]) -> Callable[[StepReport], bool]:

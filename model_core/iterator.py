@@ -4,17 +4,14 @@ Source: Guan et al. 2020, section 3.1 and equation 1; Adam by Kingma and Ba 2015
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.errors import CheckpointError, InvalidInputError
+from model_core.errors import InvalidInputError
 from model_core.perceptual import Perceptual
 
 Codes = Float[Tensor, "batch num_ws w_dim"]
@@ -67,30 +64,6 @@ class IteratorState:
         best_loss = torch.full((len(ws),), torch.inf, device=ws.device)
         return cls(ws, torch.zeros_like(ws), torch.zeros_like(ws), ws.clone(), best_loss)
 
-    def save(self, path: Path) -> None:
-        """Write the state as safetensors."""
-        tensors = {
-            field.name: getattr(self, field.name).contiguous()
-            for field in fields(self)
-            if field.name != "step"
-        }
-        save_file(tensors, path, {"step": str(self.step)})
-
-    @classmethod
-    def load(cls, path: Path) -> "IteratorState":
-        """Read back what save wrote.
-
-        Raises:
-            CheckpointError: If the file is no state of an iterator.
-        """
-        names = [field.name for field in fields(cls) if field.name != "step"]
-        try:
-            with safe_open(path, "pt") as stored:
-                tensors = {name: stored.get_tensor(name) for name in names}
-                return cls(**tensors, step=int(stored.metadata()["step"]))
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as err:
-            raise CheckpointError(f"{path.name} must hold an iterator's state: {err}") from err
-
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
@@ -132,18 +105,36 @@ class Iterator:
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
         judge_last: bool = True,
-    ) -> IteratorState:
+    ) -> None:
         """Do some updates in place, then judge the last codes as well.
 
+        The state is valid at every call of `on_step`, so that a caller can save it there.
+
         Args:
-            state: Where to go on from.
+            state: Where to go on from; best_ws then holds the best codes of all runs so far.
             target: Images in [-1, 1]; the loss is taken at their size.
             steps: Updates.
-            on_step: Told of every evaluation before its update; a false answer stops the run.
+            on_step: Called with every evaluation before its update; a false answer stops the run.
             judge_last: False leaves the last codes to a run that goes on from them.
 
-        Returns:
-            The state: best_ws holds the best codes of all runs so far.
+        Raises:
+            InvalidInputError: If codes and targets differ in number.
+        """
+        descent = self.begin(state, target)
+        for _ in range(steps):
+            if not on_step(descent.evaluate()):
+                return
+            descent.update()
+        if judge_last:
+            on_step(descent.judge())
+
+    def begin(self, state: IteratorState, target: Images) -> "Descent":
+        """Prepare to do updates one at a time, with any pause between them.
+
+        Args:
+            state: Where to go on from; updated in place.
+            target: Images in [-1, 1]; the loss is taken at their size.
+
         Raises:
             InvalidInputError: If codes and targets differ in number.
         """
@@ -151,31 +142,20 @@ class Iterator:
             raise InvalidInputError(
                 f"target must have one image per code, got {len(target)} for {len(state.ws)}"
             )
-        with torch.no_grad():
-            wanted = self._lpips.features(target)
-        for _ in range(steps):
-            ws = state.ws.detach().requires_grad_(True)
-            report = self._evaluate(ws, target, wanted, state.step)
-            (gradient,) = torch.autograd.grad(report.loss.sum(), ws)
-            self._keep_best(state, report)
-            if not on_step(report):
-                return state
-            self._update(state, gradient)
-        if not judge_last:
-            return state
-        with torch.no_grad():
-            last = self._evaluate(state.ws, target, wanted, state.step)
-        self._keep_best(state, last)
-        on_step(last)
-        return state
+        return Descent(self, state, target)
 
     @torch.no_grad()
     def losses(self, ws: Codes, target: Images) -> Float[Tensor, " batch"]:
         """Compute equation 1 of codes as they are."""
-        return self._evaluate(ws, target, self._lpips.features(target), 0).loss
+        return self.evaluate(ws, target, self.features(target), 0).loss
 
-    def _evaluate(self, ws: Codes, target: Images, wanted: list[Tensor], step: int) -> StepReport:
-        """Compute equation 1 for each item."""
+    @torch.no_grad()
+    def features(self, target: Images) -> list[Tensor]:
+        """Compute what equation 1 compares images with."""
+        return self._lpips.features(target)
+
+    def evaluate(self, ws: Codes, target: Images, wanted: list[Tensor], step: int) -> StepReport:
+        """Compute equation 1 for each item; `wanted` are the target's features."""
         img = self._render(ws)
         if img.shape[-2:] != target.shape[-2:]:
             img = F.adaptive_avg_pool2d(img, (target.shape[-2], target.shape[-1]))
@@ -183,20 +163,53 @@ class Iterator:
         lpips = self._lpips.distance(self._lpips.features(img), wanted)
         return StepReport(step, mse + self.config.alpha * lpips, mse, lpips)
 
-    @staticmethod
-    @torch.no_grad()
-    def _keep_best(state: IteratorState, report: StepReport) -> None:
-        better = report.loss < state.best_loss
-        state.best_loss = torch.where(better, report.loss, state.best_loss)
-        state.best_ws = torch.where(better[:, None, None], state.ws, state.best_ws)
+
+class Descent:
+    """One run towards one batch of targets: `evaluate` and `update` alternate.
+
+    Args:
+        iterator: Gives the loss and the configuration.
+        state: Updated in place.
+        target: Images in [-1, 1], one for each code.
+    """
+
+    def __init__(self, iterator: Iterator, state: IteratorState, target: Images):
+        self.state = state
+        self._iterator, self._target = iterator, target
+        self._wanted = iterator.features(target)
+        self._gradient: Codes | None = None
+
+    def evaluate(self) -> StepReport:
+        """Compute the loss of the present codes, keep the best, and prepare an update."""
+        ws = self.state.ws.detach().requires_grad_(True)
+        report = self._iterator.evaluate(ws, self._target, self._wanted, self.state.step)
+        (self._gradient,) = torch.autograd.grad(report.loss.sum(), ws)
+        self._keep_best(report)
+        return report
 
     @torch.no_grad()
-    def _update(self, state: IteratorState, gradient: Codes) -> None:
-        """Do Adam's update."""
-        config = self.config
+    def judge(self) -> StepReport:
+        """Compute the loss of the present codes and keep the best, when no update is to follow."""
+        report = self._iterator.evaluate(self.state.ws, self._target, self._wanted, self.state.step)
+        self._keep_best(report)
+        return report
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Do Adam's update by the gradient of the last evaluation."""
+        state, config, gradient = self.state, self._iterator.config, self._gradient
+        assert gradient is not None  # noqa: S101
         state.step += 1
         state.moment1 = torch.lerp(gradient, state.moment1, config.betas[0])
         state.moment2 = torch.lerp(gradient.square(), state.moment2, config.betas[1])
         mean = state.moment1 / (1 - config.betas[0] ** state.step)
         spread = state.moment2 / (1 - config.betas[1] ** state.step)
         state.ws = state.ws - config.lr * mean / (spread.sqrt() + config.eps)
+        self._gradient = None
+
+    @torch.no_grad()
+    def _keep_best(self, report: StepReport) -> None:
+        state = self.state
+        better = report.loss < state.best_loss
+        state.best_loss = torch.where(better, report.loss, state.best_loss)
+        state.best_ws = torch.where(better[:, None, None], state.ws, state.best_ws)

@@ -1,6 +1,7 @@
 """Bring codes nearer to their faces in what is left of a time budget."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,10 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
+from model_core.background import CompileQueue
+from model_core.clock import read_clock
+from model_core.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
 from model_core.perceptual import Perceptual
-from model_core.rendering import SmallImages
-from model_core.swap import Swap
+from model_core.rendering import SmallImages, defer_images
 
 MAX_STEPS = 100
 POLISHING = IteratorConfig(lr=0.02, betas=(0.5, 0.999))
@@ -33,6 +35,53 @@ class Polished:
     steps: int
 
 
+class Polishing:
+    """The polishing of one batch, which can pause between steps and go on later.
+
+    Args:
+        descent: Does the steps.
+        device: Where they are computed.
+    """
+
+    def __init__(self, descent: Descent, device: torch.device):
+        self._descent, self._device = descent, device
+        self._evaluated = False
+        self._longest_s = 0.0
+
+    @property
+    def result(self) -> Polished:
+        """What it has come to so far."""
+        state = self._descent.state
+        return Polished(state.best_ws.cpu(), state.step)
+
+    def go_on(self, end_s: float, pause: Callable[[], bool] = lambda: False) -> bool:
+        """Do steps until a further one, as long as the longest so far, would end too late.
+
+        The first call measures the codes it begins with, however late it is.
+
+        Args:
+            end_s: When to end, on `time.monotonic`'s scale.
+            pause: Called after each step; a true answer returns early.
+
+        Returns:
+            Whether the polishing is over; else `go_on` may be called again.
+        """
+        state = self._descent.state
+        started_s = read_clock(self._device)
+        while state.step < MAX_STEPS or not self._evaluated:
+            if self._evaluated:
+                if started_s + self._longest_s >= end_s:
+                    return True
+                self._descent.update()
+            self._descent.evaluate()
+            self._evaluated = True
+            now_s = read_clock(self._device)
+            self._longest_s, started_s = max(self._longest_s, now_s - started_s), now_s
+            if pause():
+                return state.step >= MAX_STEPS or started_s + self._longest_s >= end_s
+        return True
+
+
 class Polisher:
     """Run the iterator on the small images of an image head for a time.
 
@@ -40,8 +89,7 @@ class Polisher:
         images: Codes to small images.
         lpips: The perceptual part of the loss.
         device: Where they compute.
-        compiled: Whether the images are compiled; the first call then takes long.
-        at_once: Be slower until the images have been compiled after `hasten`.
+        queue: Compiles the images; None leaves them as they are.
     """
 
     def __init__(
@@ -49,22 +97,11 @@ class Polisher:
         images: SmallImages,
         lpips: Perceptual,
         device: str,
-        compiled: bool,
-        at_once: bool = False,
+        queue: CompileQueue | None = None,
     ):
         self._images, self._device = images, device
-        render: Render = images
-        self._swap: Swap[[Tensor], Tensor] | None = None
-        if compiled and at_once:
-            render = self._swap = Swap(images, self._compile, "polisher")
-        elif compiled:
-            render = torch.compile(images)
+        render: Render = defer_images(queue, "polisher", images) if queue else images
         self._iterator = Iterator(render, lpips.to(device), POLISHING)
-
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in a thread of its own."""
-        if self._swap:
-            self._swap.start()
 
     def __call__(
         self,
@@ -79,24 +116,18 @@ class Polisher:
             ws: Where to begin.
             budget_s: Seconds for all of them.
         """
-        started_s = time.monotonic()
-        longest_s, last_s = 0.0, started_s
+        end_s = time.monotonic() + budget_s
+        polishing = self.begin(faces, ws)
+        polishing.go_on(end_s)
+        return polishing.result
 
-        def on_step(_report: StepReport) -> bool:
-            nonlocal longest_s, last_s
-            now_s = time.monotonic()
-            longest_s, last_s = max(longest_s, now_s - last_s), now_s
-            return now_s + longest_s < started_s + budget_s
-
-        target = F.adaptive_avg_pool2d(faces.to(self._device), self._images.size_px)
-        state = IteratorState.start(ws.to(self._device))
-        state = self._iterator.run(state, target, MAX_STEPS, on_step)
-        return Polished(state.best_ws.cpu(), state.step)
-
-    def _compile(self) -> Render:
-        """Compile the images and their gradient."""
-        generator = self._images.generator
-        ws = generator.w_mean.float().repeat(1, generator.num_ws, 1).requires_grad_(True)
-        render: Render = torch.compile(self._images)
-        torch.autograd.grad(render(ws).sum(), ws)
-        return render
+    def begin(
+        self,
+        faces: Float[Tensor, "batch 3 height width"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+    ) -> Polishing:
+        """Prepare to polish the codes of faces, all of them together."""
+        device = torch.device(self._device)
+        target = F.adaptive_avg_pool2d(faces.to(device), self._images.size_px)
+        state = IteratorState.start(ws.to(device))
+        return Polishing(self._iterator.begin(state, target), device)

@@ -3,19 +3,21 @@
 import copy
 import time
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.backends import Backend, can_compile, import_compiler
+from model_core.backends import Backend
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
 from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
+from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.loading import (
@@ -29,7 +31,8 @@ from model_core.loading import (
     load_stlpips,
 )
 from model_core.perceptual import Perceptual
-from model_core.polisher import Polished, Polisher
+from model_core.polisher import Polished, Polisher, Polishing
+from model_core.precision import DtypeName, Precision
 from model_core.quality import Comparison, Quality
 from model_core.rendering import SmallImages
 from model_core.sampling import sample_w, spread_along
@@ -38,6 +41,8 @@ from model_core.synthesizer import Synthesizer
 FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
+Operation = Literal["embed", "merge", "synthesize", "quality", "polish", "sample"]
+BATCHED: tuple[Operation, ...] = ("embed", "merge", "synthesize", "quality")
 
 
 class Predictor:
@@ -49,13 +54,14 @@ class Predictor:
         lpips: The perceptual distance of the quality figures.
         fingerprint: SHA-256 of the generator's weights.
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
-        device: "cpu" or a CUDA device.
-        backend: How the generator runs; on a CPU the embedding network runs by OpenVINO unless this
-            is eager.
+        execution: How all of it runs; None takes the CPU and what is faster there.
         generator_name: What the generator is called.
         judge: Recogniser of the quality figures; None takes the embedding network's own.
         head: Gives small images, which polishing needs.
-        at_once: Be slower until what is fast has been compiled after `hasten`.
+        defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
+            background; False compiles here, which takes minutes.
+    Raises:
+        InvalidInputError: If neither network nor judge has a recogniser.
     """
 
     def __init__(
@@ -65,15 +71,15 @@ class Predictor:
         lpips: Perceptual,
         fingerprint: str,
         weight_digests: dict[str, str],
-        device: str = "cpu",
-        backend: Backend = "auto",
+        execution: Execution | None = None,
         generator_name: str = DEFAULT_GENERATOR,
         judge: Identity | None = None,
         head: ImageHead | None = None,
-        at_once: bool = False,
+        defer_compile: bool = False,
     ):
         self.fingerprint, self.weight_digests = fingerprint, weight_digests
-        self.device = device
+        self._execution = execution = execution or Execution.choose(weights=weight_digests)
+        self.device = device = execution.device
         self.generator_name = generator_name
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         self.img_resolution = generator.img_resolution
@@ -81,23 +87,28 @@ class Predictor:
         if network is not None:
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         own = network.identity if isinstance(network, EmbeddingNetwork) else None
-        identity: Identity = (judge or own).to(device)  # type: ignore[union-attr, assignment]
+        identity = judge or own
+        if identity is None:
+            raise InvalidInputError(
+                "judge must be a recogniser where the network has none of its own, got None"
+            )
+        recogniser = cast(Identity, identity.to(device))
         lpips = lpips.to(device)
-        self._synthesizer = Synthesizer(generator, device, backend, at_once)
-        fast, on_cpu = backend != "eager", device == "cpu"
-        self._compiles = compiled = fast and can_compile(device)
-        singly = compiled and on_cpu and backend != "openvino"
-        self._network: Embedder | StyleEncoder | None
-        if isinstance(network, EmbeddingNetwork):
-            self._network = Embedder(network, fast and on_cpu)
-        else:
-            self._network = network
-        self._compare = Comparison(lpips, identity, generator.img_resolution, singly, at_once)
+        self._synthesizer = Synthesizer(generator, execution)
+        self._compare = Comparison(lpips, recogniser, generator.img_resolution, execution)
         self._polisher: Polisher | None = None
         if head:
-            images = SmallImages(generator, head.config.img_px, head).to(device)
-            lpips_bfloat16 = copy.deepcopy(lpips).bfloat16()
-            self._polisher = Polisher(images, lpips_bfloat16, device, compiled, at_once)
+            dtype = execution.precision.dtype
+            images = SmallImages(generator, head.config.img_px, head, dtype).to(device)
+            queue = execution.queue if execution.compiles else None
+            self._polisher = Polisher(images, copy.deepcopy(lpips).to(dtype), device, queue)
+        self._network: Embedder | StyleEncoder | None = None
+        if isinstance(network, EmbeddingNetwork):
+            self._network = Embedder(network, execution)
+        else:
+            self._network = network
+        if not defer_compile:
+            execution.queue.run()
 
     @classmethod
     def load(
@@ -108,7 +119,8 @@ class Predictor:
         backend: Backend = "auto",
         generator_name: str = DEFAULT_GENERATOR,
         head: Path | None = None,
-        at_once: bool = False,
+        dtype: DtypeName = "auto",
+        defer_compile: bool = False,
     ) -> "Predictor":
         """Load a generator, and what embeds faces for it.
 
@@ -117,13 +129,15 @@ class Predictor:
             network: The .safetensors file of an embedding network, or of a converted encoder;
                 without one no photos are embedded.
             device: "cpu" or a CUDA device.
-            backend: As for the constructor.
+            backend: How networks run: model_core.execution.
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which nothing is
                 polished.
-            at_once: Be slower until what is fast has been compiled after `hasten`.
+            dtype: What networks compute in: model_core.precision.
+            defer_compile: As for the constructor.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
+            InvalidInputError: If the backend cannot run on the device.
             ModelMismatchError: If the network was trained for another generator.
         """
         generator, fingerprint = load_generator(cache, generator_name)
@@ -134,18 +148,18 @@ class Predictor:
         packs = [weight_path(cache, name) for name in ("st-lpips-alex", LANDMARKS)]
         files = [*(network_path(cache, name) for name in sorted(names)), *packs]
         files += [file for file in (network, head) if file]
+        digests = {file.name: file_digest(file) for file in files}
         return cls(
             generator,
             embedder,
             load_stlpips(cache),
             fingerprint,
-            weight_digests={file.name: file_digest(file) for file in files},
-            device=device,
-            backend=backend,
+            weight_digests=digests,
+            execution=Execution.choose(device, backend, dtype, cache / "verdicts", digests),
             generator_name=generator_name,
             judge=judge,
             head=load_image_head(head, fingerprint) if head else None,
-            at_once=at_once,
+            defer_compile=defer_compile,
         )
 
     @property
@@ -168,22 +182,25 @@ class Predictor:
         """Whether there is an image head, without which nothing is polished."""
         return self._polisher is not None
 
+    def batches(self, operation: Operation) -> bool:
+        """Whether items of an operation run together faster than one after the other.
+
+        On a CPU they do not: its cores are busy with one.
+        """
+        return self.device != "cpu" and operation in BATCHED
+
     @property
-    def dtype(self) -> str:
-        """What the generator computes in: float32, bfloat16, or auto by OpenVINO's choice."""
-        return self._synthesizer.dtype
+    def precision(self) -> Precision:
+        """What the networks compute in, and why."""
+        return self._execution.precision
 
     def import_compiler(self) -> None:
-        """Import what `hasten` needs: it takes seconds, and any thread can do it beforehand."""
-        if self._compiles:
-            import_compiler()
+        """Import what `start_compiling` needs, which takes seconds; any thread can."""
+        self._execution.queue.import_compiler()
 
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in threads of their own."""
-        self._synthesizer.hasten()
-        self._compare.hasten()
-        if self._polisher:
-            self._polisher.hasten()
+    def start_compiling(self) -> None:
+        """Compile what was deferred in a background thread; call it in the thread that predicts."""
+        self._execution.queue.start()
 
     @torch.inference_mode()
     def embed(self, faces: Faces) -> Codes:
@@ -230,14 +247,28 @@ class Predictor:
             InvalidInputError: If there is no image head for the generator.
             NoEmbedderError: If faces have to be embedded and there is no network for photos.
         """
-        started_s = time.monotonic()
+        end_s = time.monotonic() + budget_s
+        polishing = self.polishing(faces, ws)
+        polishing.go_on(end_s)
+        return polishing.result
+
+    def polishing(self, faces: Faces, ws: Codes | None) -> Polishing:
+        """Begin what `polish` does in one go, to do it in parts.
+
+        Args:
+            faces: What the codes shall render.
+            ws: Their codes from `embed`; None has them embedded.
+        Raises:
+            InvalidInputError: If there is no image head for the generator.
+            NoEmbedderError: If faces have to be embedded and there is no network for photos.
+        """
         if self._polisher is None:
             raise InvalidInputError(
-                f"budget must be 0 for a generator without an image head, got {budget_s:g} s"
+                f"codes must be polished by an image head, got none for {self.generator_name}: "
+                "leave the budget out"
             )
         codes = self.embed(faces) if ws is None else ws
-        left_s = budget_s - (time.monotonic() - started_s)
-        return self._polisher(self._to_float(faces), codes, left_s)
+        return self._polisher.begin(self._to_float(faces), codes)
 
     def synthesize(self, ws: Codes) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes."""

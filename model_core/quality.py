@@ -1,4 +1,4 @@
-"""How near reconstructions came to their faces, compiled where that can be."""
+"""How near reconstructions came to their faces."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.compiled import Compiled
+from model_core.compiled import Run, defer_network
+from model_core.execution import Execution
 from model_core.loading import Identity
 from model_core.metrics import identity_similarity, psnr, ssim
 from model_core.perceptual import Perceptual
+from model_core.precision import Precision
 
 FACE_PX = 256
 
@@ -45,27 +47,16 @@ class Comparison:
         lpips: The perceptual distance.
         identity: Gives the descriptors.
         img_px: Side of the reconstructions.
-        compiled: Whether the networks are compiled, which is for the CPU.
-        at_once: Be slower until they have been compiled after `hasten`.
+        execution: How the networks run; on a CPU they are compiled where that proves faster.
     """
 
-    def __init__(
-        self,
-        lpips: Perceptual,
-        identity: Identity,
-        img_px: int,
-        compiled: bool,
-        at_once: bool = False,
-    ):
+    def __init__(self, lpips: Perceptual, identity: Identity, img_px: int, execution: Execution):
         self._lpips_net = lpips.name
-        figures = _Figures(lpips, identity)
-        shapes = ((3, FACE_PX, FACE_PX), (3, img_px, img_px))
-        self._figures = Compiled(figures, shapes, "quality", at_once) if compiled else figures
-
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in a thread of its own."""
-        if isinstance(self._figures, Compiled):
-            self._figures.hasten()
+        figures = _Figures(lpips, identity, execution.precision)
+        self._figures: Run = figures
+        if execution.on_cpu and execution.compiles and execution.backend != "openvino":
+            shapes = ((3, FACE_PX, FACE_PX), (3, img_px, img_px))
+            self._figures = defer_network(execution.queue, "quality", figures, figures, shapes)
 
     @torch.inference_mode()
     def __call__(self, faces: Faces, images: Images) -> list[Quality]:
@@ -75,16 +66,16 @@ class Comparison:
 
 
 class _Figures(nn.Module):
-    """PSNR, SSIM, perceptual distance and identity; the two networks in bfloat16."""
+    """PSNR, SSIM, perceptual distance and identity; the two networks in the precision's dtype."""
 
-    def __init__(self, lpips: Perceptual, identity: Identity):
+    def __init__(self, lpips: Perceptual, identity: Identity, precision: Precision):
         super().__init__()
-        self.lpips, self.identity = lpips, identity
+        self.lpips, self.identity, self.precision = lpips, identity, precision
 
     def forward(self, a: Faces, images: Images) -> Float[Tensor, "batch 4"]:
         b = F.adaptive_avg_pool2d(images, FACE_PX)
         both = torch.cat([a, b])  # two images at once take four fifths of the time
-        with torch.autocast(a.device.type, torch.bfloat16):
+        with self.precision.autocast(a.device.type):
             maps = [each.chunk(2) for each in self.lpips.features(both)]
             maps_a, maps_b = zip(*maps, strict=True)
             lpips = self.lpips.distance(maps_a, maps_b)

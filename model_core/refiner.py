@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.backends import Backend, can_compile
+from model_core.backends import Backend
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
+from model_core.execution import Execution
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual import Perceptual
-from model_core.rendering import SmallImages
-from model_core.swap import Swap
+from model_core.precision import DtypeName
+from model_core.rendering import SmallImages, defer_images
 
 FACE_PX = 256
 
@@ -52,34 +53,40 @@ class Refiner:
         backend: Backend = "auto",
         generator_name: str = DEFAULT_GENERATOR,
         head: Path | None = None,
+        dtype: DtypeName = "auto",
     ) -> "Refiner":
-        """Load a generator; where it can be compiled, that goes on beside the first steps.
+        """Load a generator; it is compiled in the background while the first steps run.
 
         Args:
             cache: Weights cache, filled by `python -m model_core.checkpoints pull`.
             device: "cpu" or a CUDA device.
-            backend: eager computes by plain torch, all others by TorchInductor (openvino, which
-                knows no gradients, too) where there is a compiler.
+            backend: eager computes by plain torch; all others (openvino too, which knows no
+                gradients) by TorchInductor, where that can compile and proves faster.
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which all steps go
                 through true output.
+            dtype: What networks compute in: model_core.precision.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
+            InvalidInputError: If the backend cannot run on the device.
             ModelMismatchError: If the head was fitted to another generator.
         """
         generator, fingerprint = load_generator(cache, generator_name)
-        compiled = backend != "eager" and can_compile(device)
+        execution = Execution.choose(
+            device, backend, dtype, cache / "verdicts", {"generator": fingerprint}
+        )
+        chosen = execution.precision.dtype
         small: HeadRender | None = None
         if head:
             image_head = load_image_head(head, fingerprint)
             size_px = image_head.config.img_px
-            images = SmallImages(generator, size_px, image_head).to(device)
-            small = HeadRender(
-                _hasten(images, "first refiner", judges=False) if compiled else images, size_px
-            )
-        images = SmallImages(generator, FACE_PX).to(device)
-        render = _hasten(images, "refiner", judges=True) if compiled else images
-        return cls(render, load_stlpips(cache).bfloat16(), fingerprint, device, head=small)
+            images = SmallImages(generator, size_px, image_head, chosen).to(device)
+            small = HeadRender(_deferred(execution, "first refiner", images), size_px)
+        images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
+        render = _deferred(execution, "refiner", images, without_gradient=True)
+        execution.queue.import_compiler()
+        execution.queue.start()
+        return cls(render, load_stlpips(cache).to(chosen), fingerprint, device, head=small)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
         """Begin at a code."""
@@ -99,8 +106,8 @@ class Refiner:
         target: UInt8[np.ndarray, "size size 3"],
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
-    ) -> IteratorState:
-        """Do some steps towards a face.
+    ) -> None:
+        """Do some steps towards a face, in place.
 
         Args:
             state: Where to go on from, one code.
@@ -109,24 +116,13 @@ class Refiner:
             on_step: Told of every evaluation before its update; a false answer stops the run.
         """
         img = torch.from_numpy(target).to(self.device).permute(2, 0, 1)[None]
-        return self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
+        self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
 
 
-def _hasten(images: SmallImages, name: str, judges: bool) -> Render:
-    """Begin to compile images in a thread of its own; until that is done they are slower."""
-    swap = Swap(images, lambda: _compile(images, judges), name)
-    swap.start()
-    return swap
-
-
-def _compile(images: SmallImages, judges: bool) -> Render:
-    """Compile images with their gradient, and where they judge the last codes without it."""
-    generator = images.generator
-    ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
-    render: Render = torch.compile(images)
-    start = ws.clone().requires_grad_(True)
-    torch.autograd.grad(render(start).sum(), start)
-    if judges:
-        with torch.no_grad():
-            render(ws)
-    return render
+def _deferred(
+    execution: Execution, name: str, images: SmallImages, without_gradient: bool = False
+) -> Render:
+    """Compile images in the background if anything is compiled here."""
+    if not execution.compiles:
+        return images
+    return defer_images(execution.queue, name, images, without_gradient)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model_core.background import BackgroundCompiled, CompileQueue
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.image_head import HeadedGenerator, ImageHead
@@ -33,7 +34,7 @@ class SmallImages(nn.Module):
         generator: Generator,
         size_px: int,
         head: ImageHead | None = None,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype = torch.float32,
         folded: bool = True,
     ):
         super().__init__()
@@ -57,6 +58,36 @@ class SmallImages(nn.Module):
         """Render codes."""
         img: Tensor = self._render(ws.to(self._dtype)).float()
         return img if img.shape[-1] == self.size_px else F.adaptive_avg_pool2d(img, self.size_px)
+
+
+def defer_images(
+    queue: CompileQueue, name: str, images: SmallImages, without_gradient: bool = False
+) -> BackgroundCompiled[[Tensor], Tensor]:
+    """Serve images until their compiled form, gradient included, has proved faster.
+
+    Args:
+        queue: Compiles them.
+        name: What they are, for the log.
+        images: On their device.
+        without_gradient: Whether they are also called without gradient, which is compiled apart.
+    """
+    generator = images.generator
+    ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
+
+    def call(render: Callable[[Tensor], Tensor]) -> Tensor:
+        start = ws.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(render(start).sum(), start)
+        return gradient.cpu()  # waits for the device
+
+    def make() -> Callable[[Tensor], Tensor]:
+        render: Callable[[Tensor], Tensor] = torch.compile(images)
+        call(render)
+        if without_gradient:
+            with torch.no_grad():
+                render(ws)
+        return render
+
+    return queue.defer(name, images, make, call)
 
 
 def _headed(generator: Generator, head: ImageHead) -> HeadedGenerator:

@@ -8,17 +8,17 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from model_core.backends import Backend, can_compile, freeze
-from model_core.errors import InvalidInputError
+from model_core.backends import Backend, frozen_weights
+from model_core.background import BackgroundCompiled
+from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.openvino_run import run_by_openvino
-from model_core.swap import Swap
 
 _log = logging.getLogger(__name__)
 
-Run = Callable[[Float[Tensor, "1 num_ws w_dim"]], UInt8[Tensor, "1 height width 3"]]
+Run = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch height width 3"]]
 
 
 class _Render(nn.Module):
@@ -38,109 +38,108 @@ class _Render(nn.Module):
 
 
 class Synthesizer:
-    """Render W+ codes by the backend chosen at construction.
+    """Render W+ codes by one of several backends.
 
-    Codes are rendered one by one, so an image does not depend on its batch and memory is bounded.
+    A CPU renders codes one by one: a batch gains nothing there, and memory is bounded. CUDA renders
+    a batch at once, whose images may differ from single ones by the rounding of bfloat16.
 
     Args:
-        generator: Frozen, float32, on the CPU; copied, with `at_once` again after `hasten`.
-        device: "cpu" or a CUDA device.
-        backend: eager is the float32 reference; compile is TorchInductor in bfloat16 and needs a
-            C++ compiler; openvino is for the CPU; auto takes compile, or openvino where no
-            compiler is found.
-        at_once: Answer by a backend that needs no compilation, until auto's choice has been
-            compiled after `hasten`.
-    Raises:
-        InvalidInputError: If the backend cannot run on the device.
+        generator: Frozen, float32, on the CPU; copied.
+        execution: How it runs. eager is the generator as it is written. compile is TorchInductor,
+            compiled here. openvino is for the CPU. auto begins with what needs no compilation,
+            OpenVINO on a CPU and eager elsewhere, and takes TorchInductor's form (eager where
+            nothing can compile) once the execution's queue has shown that it is faster.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        device: str = "cpu",
-        backend: Backend = "auto",
-        at_once: bool = False,
-    ):
-        if backend == "openvino" and device != "cpu":
-            raise InvalidInputError(f"backend must not be openvino on {device}, got openvino")
-        self.device = device
-        chosen = _choose(device) if backend == "auto" else backend
-        make = {"eager": _eager, "compile": _compiled, "openvino": _openvino}
-        self._chosen = self._interim = chosen
-        if at_once and backend == "auto" and chosen == "compile":
-            self._interim = "openvino" if device == "cpu" else "eager"
-        self._run = make[self._interim](copy.deepcopy(generator), device)
-        self._swap: Swap[[Tensor], Tensor] | None = None
-        if self._interim != chosen:
-            code = generator.w_mean.repeat(1, generator.num_ws, 1)
-            self._run = self._swap = Swap(
-                self._run,
-                lambda: _run_once(make[chosen](copy.deepcopy(generator), device), code),
-                "generator",
-            )
+    def __init__(self, generator: Generator, execution: Execution):
+        self._execution = execution
+        # A batch of two compiles for batches of any size, one code for itself alone.
+        sizes = (1,) if execution.on_cpu else (1, 2)
+        self._codes = [generator.w_mean.repeat(size, generator.num_ws, 1) for size in sizes]
+        self._deferred: BackgroundCompiled[[Tensor], Tensor] | None = None
+        self._backends: tuple[Backend, Backend] = (execution.backend, execution.backend)
+        if execution.backend == "auto":
+            self._run = self._auto(generator)
+        else:
+            self._run = self._make(execution.backend, generator)
 
     @property
     def backend(self) -> Backend:
         """How codes are rendered at present."""
-        return self._chosen if self._swap is None or self._swap.swapped else self._interim
-
-    @property
-    def dtype(self) -> str:
-        """What the generator computes in; of OpenVINO's choice by the processor it is "auto"."""
-        return {"eager": "float32", "compile": "bfloat16", "openvino": "auto"}[self.backend]
-
-    def hasten(self) -> None:
-        """Begin to compile what `at_once` put off, in a thread of its own."""
-        if self._swap:
-            self._swap.start()
+        fallback, alternative = self._backends
+        return alternative if self._deferred and self._deferred.compiled else fallback
 
     @torch.inference_mode()
     def __call__(
         self, ws: Float[Tensor, "batch num_ws w_dim"]
     ) -> UInt8[Tensor, "batch height width 3"]:
         """Render codes to RGB bytes on the CPU."""
+        if not self._execution.on_cpu:
+            return self._run(ws.float().contiguous())
         return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
 
+    def _auto(self, generator: Generator) -> Run:
+        """Serve by what is ready at once, and defer what may be faster."""
+        fallback, run = self._ready_at_once(generator)
+        alternative: Backend = "compile" if self._execution.compiles else "eager"
+        if alternative == "eager":
+            _log.warning("no C++ compiler with Python's headers found: TorchInductor cannot run")
+        self._backends = (fallback, alternative)
+        if fallback == alternative:
+            return run
+        self._deferred = self._execution.queue.defer(
+            "generator", run, lambda: self._make(alternative, generator), self._call
+        )
+        return self._deferred
 
-@torch.inference_mode()
-def _run_once(run: Run, code: Float[Tensor, "1 num_ws w_dim"]) -> Run:
-    """Render a code, which compiles what is to be compiled."""
-    run(code)
-    return run
+    def _ready_at_once(self, generator: Generator) -> tuple[Backend, Run]:
+        if self._execution.by_openvino:
+            try:
+                return "openvino", self._make("openvino", generator)
+            except RuntimeError:
+                _log.exception("OpenVINO cannot run the generator here: plain torch does")
+        return "eager", self._make("eager", generator)
+
+    def _make(self, backend: Backend, generator: Generator) -> Run:
+        make = {"eager": _eager, "compile": _compiled, "openvino": _openvino}[backend]
+        run = make(copy.deepcopy(generator), self._execution)
+        if backend == "compile":
+            with frozen_weights():
+                self._call(run)
+        return run
+
+    @torch.inference_mode()
+    def _call(self, run: Run) -> None:
+        """Render batches of each size, which compiles what is to be compiled."""
+        for codes in self._codes:
+            run(codes)
 
 
-def _choose(device: str) -> Backend:
-    """Take the backend that measured fastest on the device, of those that can run."""
-    if can_compile(device):
-        return "compile"
-    _log.warning(
-        "no C++ compiler with Python's headers found: the generator runs by OpenVINO, "
-        "which is slower than TorchInductor"
-    )
-    return "openvino"
+def _eager(generator: Generator, execution: Execution) -> Run:
+    render = _Render(generator).to(execution.device, execution.precision.dtype)
+    return lambda ws: render(ws.to(execution.device)).cpu()
 
 
-def _eager(generator: Generator, device: str) -> Run:
-    render = _Render(generator).to(device)
-    return lambda ws: render(ws.to(device)).cpu()
-
-
-def _compiled(generator: Generator, device: str) -> Run:
+def _compiled(generator: Generator, execution: Execution) -> Run:
     network = _folded(generator)
-    network.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(execution.device, execution.precision.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     render = torch.compile(_Render(network))
 
-    def run(ws: Float[Tensor, "1 num_ws w_dim"]) -> UInt8[Tensor, "1 height width 3"]:
-        freeze()
-        images: Tensor = render(ws.to(device))
+    def run(ws: Float[Tensor, "batch num_ws w_dim"]) -> UInt8[Tensor, "batch height width 3"]:
+        images: Tensor = render(ws.to(execution.device))
         return images.cpu()
 
     return run
 
 
-def _openvino(generator: Generator, _device: str) -> Run:
+def _openvino(generator: Generator, execution: Execution) -> Run:
     example = torch.zeros(1, generator.num_ws, generator.w_dim)
-    return run_by_openvino(_Render(_folded(generator)), example)
+    return run_by_openvino(folded_render(generator), execution.precision, example)
+
+
+def folded_render(generator: Generator) -> nn.Module:
+    """Codes to bytes by the form of a generator that backends run fastest."""
+    return _Render(_folded(generator))
 
 
 def _folded(generator: Generator) -> Generator | FoldedMobileStyleGAN:

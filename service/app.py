@@ -188,7 +188,7 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
 
 
 async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -> None:
-    """Load aligner and engine side by side, publish what was loaded, then have it hasten."""
+    """Load aligner and engine side by side, publish what was loaded, then start compiling."""
     settings = runtime.settings
 
     async def start_aligner() -> None:
@@ -197,12 +197,13 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
     await together(start_aligner, runtime.engine.start)
     predictor = runtime.engine.predictor
     runtime.directions = await run_sync(read_directions, settings.directions, predictor)
+    logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)
     runtime.telemetry.describe_model(
-        predictor.weight_digests, predictor.dtype, settings.device, predictor.backend
+        predictor.weight_digests, predictor.precision.name, settings.device, predictor.backend
     )
     runtime.jobs.start_worker()
     logger.info("ready")
-    await runtime.engine.hasten()
+    await runtime.engine.start_compiling()
 
 
 def _after_start(task: "asyncio.Future[None]", on_failure: Callable[[BaseException], None]) -> None:

@@ -50,7 +50,8 @@ def load_predictor(settings: Settings) -> Predictor:
         settings.backend,
         settings.generator,
         settings.image_head,
-        at_once=True,
+        dtype=settings.dtype,
+        defer_compile=True,
     )
 
 
@@ -180,14 +181,14 @@ class Engine:
         finally:
             self._broken = not self.ready
 
-    async def hasten(self) -> None:
-        """Begin to compile what was put off, once after `start`; requests are answered meanwhile.
+    async def start_compiling(self) -> None:
+        """Compile what was deferred, once after `start`; requests are answered meanwhile.
 
         Raises:
             EngineDownError: If nothing is loaded.
         """
         await asyncio.to_thread(self.predictor.import_compiler)
-        await self._on_device(self.predictor.hasten)
+        await self._on_device(self.predictor.start_compiling)
 
     async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Code]:
         """Compute the code of an aligned face."""

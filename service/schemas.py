@@ -129,7 +129,9 @@ class Version(BaseModel):
     python: str
     torch: str
     device: str
-    backend: str
+    backend: str = Field(description="How the generator runs at present.")
+    dtype: str | None = Field(default=None, description="What the networks compute in.")
+    dtype_reason: str | None = Field(default=None, description="Why they compute in it.")
     ready: bool
     generator: str | None = None
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")

@@ -79,7 +79,12 @@ class Settings(BaseSettings):
         default="cpu", description="Torch device of the predictor: cpu, cuda, cuda:1."
     )
     backend: Literal["auto", "eager", "compile", "openvino"] = Field(
-        default="auto", description="How the generator runs; eager is plain torch for all."
+        default="auto",
+        description="How networks run: what is fastest here; eager is plain torch for all.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="What networks compute in: float32, bfloat16, or what a probe says.",
     )
 
     log_format: LogFormat = Field(default="text", description="text for people, json for machines.")

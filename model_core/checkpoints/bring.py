@@ -16,6 +16,7 @@ from model_core.checkpoints.layout import converted_path, encoder_path
 from model_core.checkpoints.store import save_network
 from model_core.checkpoints.w_statistics import w_statistics
 from model_core.errors import CheckpointError
+from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
 from model_core.synthesizer import Synthesizer
@@ -120,7 +121,9 @@ def _draw_samples(generator: Generator, path: Path) -> Path:
     """Render four random codes side by side, JPEG."""
     z = np.random.default_rng(0).standard_normal((SAMPLES, generator.w_dim))
     w = generator.truncate(generator.mapping(torch.from_numpy(z).float()), SAMPLE_PSI)
-    images = Synthesizer(generator, backend="eager")(w[:, None].repeat(1, generator.num_ws, 1))
+    images = Synthesizer(generator, Execution(backend="eager"))(
+        w[:, None].repeat(1, generator.num_ws, 1)
+    )
     side = min(SHEET_PX, generator.img_resolution)
     sheet = Image.new("RGB", (SAMPLES * side, side))
     for i, image in enumerate(images.numpy()):

@@ -32,8 +32,10 @@ from model_core.directions.library import FAMILY, in_units
 from model_core.directions.samples import Landmarks, find_landmarks, measure_samples
 from model_core.editing import COLOUR_ROW, move
 from model_core.errors import WplusError
+from model_core.execution import Execution
 from model_core.face_finder import FaceFinder
 from model_core.loading import LANDMARKS, load_generator
+from model_core.precision import DtypeName
 from model_core.sampling import sample_w, spread_along
 from model_core.synthesizer import Synthesizer
 
@@ -54,7 +56,7 @@ class Fit:
     accuracy: float
 
 
-def main(arguments: Sequence[str], cache: Path) -> int:
+def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
     """Fit from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model_core.directions", description=__doc__)
     fit = parser.add_subparsers(required=True).add_parser("fit", help="fit pose and smile")
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     fit.add_argument("--landmarks", type=Path, help=".npy that keeps what is measured")
     fit.add_argument("--sheets", type=Path, help="folder for contact sheets")
     fit.add_argument("--backend", choices=get_args(Backend), default="auto")
+    fit.add_argument("--dtype", choices=get_args(DtypeName), default=dtype)
     try:
         _fit(parser.parse_args(arguments), cache)
     except WplusError as err:
@@ -75,7 +78,11 @@ def main(arguments: Sequence[str], cache: Path) -> int:
 def _fit(options: argparse.Namespace, cache: Path) -> None:
     """Measure, fit, judge and write."""
     generator, fingerprint = load_generator(cache)
-    synthesize = Synthesizer(generator, backend=options.backend)
+    execution = Execution.choose(
+        "cpu", options.backend, options.dtype, cache / "verdicts", {"generator": fingerprint}
+    )
+    synthesize = Synthesizer(generator, execution)
+    execution.queue.run()
     finder = FaceFinder(weight_path(cache, LANDMARKS))
 
     def render(ws: Ws) -> UInt8[np.ndarray, "height width 3"]:
@@ -150,4 +157,5 @@ def _draw_sheet(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))
+    folder = cache_folder(os.environ.get("WPLUS_CACHE"))
+    sys.exit(main(sys.argv[1:], folder, os.environ.get("WPLUS_DTYPE") or "auto"))

@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -23,7 +24,8 @@ from model_core.evaluation.faces import Faces, photographs, public_faces
 from model_core.evaluation.judge import Describe, Judge
 from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
-from model_core.evaluation.workshop import Workshop
+from model_core.evaluation.workshop import Backend, Workshop
+from model_core.execution import Execution
 from model_core.heap import keep_freed_memory
 from model_core.loading import (
     DEFAULT_IDENTITY,
@@ -34,14 +36,15 @@ from model_core.loading import (
     load_image_head,
     load_tuned_generator,
 )
+from model_core.precision import DtypeName
 from model_core.trunks import TRUNKS
 
 ALL = "all"
 
 
-def main(arguments: Sequence[str], cache: Path) -> int:
+def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
     """Run the comparison from the command line and return the exit code."""
-    parser = _parser()
+    parser = _parser(dtype)
     options = parser.parse_args(arguments)
     options.variant = dict(options.variant)
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(dtype: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model_core.evaluation")
     add = parser.add_argument
     add("--photos", type=Path, nargs="+", help="aligned photographs; one person in five is used")
@@ -96,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "eager", "compile"),
         default="auto",
         help="auto compiles where there is a compiler",
+    )
+    add(
+        "--dtype",
+        choices=get_args(DtypeName),
+        default=dtype,
+        help="what generator and network compute in; auto is float32 for the eager backend and "
+        "else what a probe of the processor says (default: WPLUS_DTYPE, or auto)",
     )
     add("--out", type=Path, required=True, help="folder for report, pictures and records")
     return parser
@@ -132,6 +142,8 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
     compiles = options.backend == "compile" or (
         options.backend == "auto" and can_compile(options.device)
     )
+    backend: Backend = "compile" if compiles else "eager"
+    execution = Execution.choose(options.device, backend, options.dtype)
     return Workshop(
         generator,
         {
@@ -141,7 +153,8 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
         digests | {"generator": fingerprint},
         cache,
         options.trunks,
-        "compile" if compiles else "eager",
+        backend,
+        execution.precision,
         tuned,
         head,
         options.device,
@@ -190,7 +203,7 @@ def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> di
         "faces": f"{count}: {source}",
         "faces for methods that search": min(count, options.iterator_count),
         "steps": options.steps,
-        "backend": f"{workshop.backend}, {str(workshop.dtype).removeprefix('torch.')}",
+        "backend": f"{workshop.backend}, {workshop.precision.name}: {workshop.precision.reason}",
         "device": workshop.device_name,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
@@ -228,4 +241,5 @@ def _positive(text: str) -> int:
 
 if __name__ == "__main__":
     keep_freed_memory()
-    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))
+    folder = cache_folder(os.environ.get("WPLUS_CACHE"))
+    sys.exit(main(sys.argv[1:], folder, os.environ.get("WPLUS_DTYPE") or "auto"))

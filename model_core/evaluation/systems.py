@@ -141,6 +141,7 @@ def make_system(name: str, workshop: Workshop, steps: int) -> System:
     facts: dict[str, Any] = {
         "name": name,
         "backend": workshop.backend,
+        "dtype": workshop.precision.name,
         "weights": [workshop.digests.get(part) for part in ("generator", recipe.start)],
         "steps": search.steps,
     }

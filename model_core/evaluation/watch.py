@@ -1,25 +1,18 @@
 """Watch an iterator at work: measure the best image so far, and time the steps without that."""
 
 import statistics
-import time
 from collections.abc import Callable, Collection
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from model_core.clock import read_clock
 from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.records import Record
 from model_core.iterator import StepReport
 
 Image = Float[Tensor, "1 3 height width"]
-
-
-def read_clock(device: torch.device) -> float:
-    """Return the time in seconds when a device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 class Watch:

@@ -20,6 +20,7 @@ from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.iterator import Render
 from model_core.perceptual import Perceptual
+from model_core.precision import FLOAT32, Precision
 from model_core.rendering import SmallImages
 
 FACE_PX = 256
@@ -39,8 +40,9 @@ class Workshop:
             "head".
         cache: Weights cache.
         trunks: Folder with torchvision's weights, or None.
-        backend: compile is TorchInductor in bfloat16 and eager plain torch in float32, for
-            generator and embedding network alike.
+        backend: compile is TorchInductor and eager plain torch, for generator and embedding
+            network alike.
+        precision: What these compute in.
         tuned: Generator that was trained along with the network "mse-lpips-tuned", or None.
         head: The generator's image head, or None.
         device: "cpu" or a CUDA device, where all that is handed out runs.
@@ -53,6 +55,7 @@ class Workshop:
     cache: Path
     trunks: Path | None = None
     backend: Backend = "compile"
+    precision: Precision = FLOAT32
     tuned: Generator | None = None
     head: ImageHead | None = None
     device: str = "cpu"
@@ -62,7 +65,7 @@ class Workshop:
     @property
     def dtype(self) -> torch.dtype:
         """What the generator computes in."""
-        return torch.bfloat16 if self.backend == "compile" else torch.float32
+        return self.precision.dtype
 
     @property
     def device_name(self) -> str:
@@ -130,7 +133,7 @@ class Workshop:
 
         @torch.no_grad()
         def embed(face: Tensor) -> Tensor:
-            with torch.autocast(kind, torch.bfloat16, enabled=self.backend == "compile"):
+            with self.precision.autocast(kind):
                 return run(face)
 
         return embed

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import get_args
 
 import torch
 
@@ -16,6 +17,7 @@ from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder
 from model_core.errors import InvalidInputError, WplusError
 from model_core.heap import keep_freed_memory
 from model_core.loading import save_embedding_network, save_tuned_generator
+from model_core.precision import DtypeName, choose_precision
 from model_core.training.assembly import Assembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
@@ -26,15 +28,16 @@ from model_core.training.team import Team, own_device
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str], cache: Path, local_rank: int = 0) -> int:
+def main(arguments: Sequence[str], cache: Path, local_rank: int = 0, dtype: str = "auto") -> int:
     """Run a training from the command line and return the exit code.
 
     Args:
         arguments: Of the command line.
         cache: Weights cache.
         local_rank: Of this process among those that torchrun started on this machine.
+        dtype: What networks compute in where the arguments do not say.
     """
-    options = _parser(cache).parse_args(arguments)
+    options = _parser(cache, dtype).parse_args(arguments)
     try:
         config = _resolve(options)
         if options.dry_run:
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str], cache: Path, local_rank: int = 0) -> int:
     return 0 if finished else INTERRUPTED
 
 
-def _parser(cache: Path) -> argparse.ArgumentParser:
+def _parser(cache: Path, dtype: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model_core.training", description=__doc__)
     parser.add_argument("--preset", default="pretrain", choices=presets())
     parser.add_argument("--run", type=Path, help="run folder; default CACHE/runs/PRESET")
@@ -60,6 +63,12 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     )
     parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--dtype",
+        choices=get_args(DtypeName),
+        default=dtype,
+        help="what networks compute in; auto probes the processor (default: WPLUS_DTYPE, or auto)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     parser.add_argument("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
     parser.add_argument("--start", type=Path, help="embedding network to begin with")
@@ -103,7 +112,10 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
     device = own_device(torch.device(options.device), local_rank)
     team = Team.join(device)
     try:
-        assembly = Assembly(options, config, run, team, device)
+        precision = choose_precision(str(device), options.dtype)
+        if team.leads:
+            print(f"networks compute in {precision.name}: {precision.reason}", file=sys.stderr)
+        assembly = Assembly(options, config, run, team, device, precision)
         training = assembly.training()
         finished = training.run(told_to_stop=_heed_signals())
     finally:
@@ -136,4 +148,5 @@ def _heed_signals() -> Callable[[], bool]:
 if __name__ == "__main__":
     keep_freed_memory()
     folder = cache_folder(os.environ.get("WPLUS_CACHE"))
-    sys.exit(main(sys.argv[1:], folder, int(os.environ.get("LOCAL_RANK", "0"))))
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    sys.exit(main(sys.argv[1:], folder, rank, os.environ.get("WPLUS_DTYPE") or "auto"))

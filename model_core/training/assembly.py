@@ -20,6 +20,7 @@ from model_core.loading import (
     new_embedding_network,
 )
 from model_core.perceptual import STLPIPS
+from model_core.precision import FLOAT32, Precision
 from model_core.rendering import SmallImages
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
@@ -45,6 +46,7 @@ class Assembly:
         run: Run folder.
         team: The processes of the run.
         device: Where to compute.
+        precision: What frozen networks compute in, and the trained one where `amp` lets it.
 
     Raises:
         WplusError: If weights cannot be read or the folder is another run's.
@@ -57,7 +59,9 @@ class Assembly:
         run: Path,
         team: Team,
         device: torch.device,
+        precision: Precision = FLOAT32,
     ):
+        self._precision = precision
         self._options, self._config, self._run = options, config, run
         self._team, self._device = team, device
         self.generator, self.fingerprint = load_generator(options.cache, options.generator)
@@ -68,7 +72,8 @@ class Assembly:
         distance = load_distance(config.perceptual, options.cache, options.trunks)
         weights["perceptual"] = distance.name
         # The others compute in the type that they are given.
-        self.perceptual = distance.bfloat16() if isinstance(distance, STLPIPS) else distance
+        fast = distance.to(precision.dtype) if isinstance(distance, STLPIPS) else distance
+        self.perceptual = fast
         if team.leads:
             claim(run, config, weights)
         report = tqdm.write if team.leads else None
@@ -82,12 +87,13 @@ class Assembly:
         """
         config, generator, device = self._config, self.generator, self._device
         torch.manual_seed(config.seed)
-        render = make_render(generator, device, config.compile)
+        render = make_render(generator, device, config.compile, self._precision.dtype)
         lpips = load_stlpips(self._options.cache, "alex").to(device)
         rows = measure_row_weights(generator, render, config.influence_samples, config.seed)
         style = StyleLoss(generator, rows).to(device)
         held = Photos.drawn(photos for _, photos in self._folders)
-        validator = Validator(hold_out(generator, render, config, held), render, style, lpips)
+        held_out = hold_out(generator, render, config, held)
+        validator = Validator(held_out, render, style, lpips, self._precision)
         objective = self._objective(style)
         return Training(
             config,
@@ -99,6 +105,7 @@ class Assembly:
             validator,
             self._team,
             device,
+            self._precision,
         )
 
     def network(self) -> EmbeddingNetwork:
@@ -140,16 +147,17 @@ class Assembly:
     def _objective(self, style: StyleLoss) -> Objective:
         config, generator = self._config, self.generator
         # Adam's steps on the generator's weights are lost in bfloat16's rounding.
-        dtype = torch.float32 if config.tune_generator else torch.bfloat16
+        dtype = torch.float32 if config.tune_generator else self._precision.dtype
         folded = not config.tune_generator
         images = SmallImages(generator, config.loss_px, self._head, dtype, folded)
         gradients = torch.zeros(1, generator.num_ws, generator.w_dim)
         if config.sensitivity_weight:
             stored = self._run / "sensitivity.safetensors"
+            source = (stored, generator, self.fingerprint, config, self._device)
             if self._team.leads:
-                load_or_sample(stored, generator, self.fingerprint, config, self._device)
+                load_or_sample(*source, self._precision.dtype)
             self._team.wait()
-            gradients = load_or_sample(stored, generator, self.fingerprint, config, self._device)
+            gradients = load_or_sample(*source, self._precision.dtype)
         sensitivity = SensitivityLoss(gradients)
         return Objective(config, style, sensitivity, generator.w_std, images, self.perceptual)
 

@@ -76,7 +76,8 @@ class TrainConfig:
         iterator_lr: Learning rate of the iterator.
         alpha: Weight of the perceptual distance in equation 1.
         from_cache: Whether the iterator starts from the cached code where that is better.
-        amp: Whether the network is computed in bfloat16 where that is safe.
+        amp: Whether the network is computed in bfloat16 where that is safe, on processors that are
+            faster in it.
         freeze_norms: Whether BatchNorm keeps its running statistics and normalises by them, as it
             must where the iterator teaches: several processes then do what one does.
         identity: Name of the identity encoder's weights.

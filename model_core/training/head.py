@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from model_core.backends import frozen_weights
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.store import save_network
 from model_core.errors import InvalidInputError, WplusError
@@ -23,6 +25,7 @@ from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.loading import load_generator, load_image_head
 from model_core.metrics import psnr
+from model_core.precision import FLOAT32, DtypeName, Precision, choose_precision
 from model_core.training.pairs import PairRing, seeded
 from model_core.training.validation import to_float
 
@@ -30,7 +33,7 @@ VALIDATION_PAIRS = 64
 REPORT_EVERY = 100
 
 
-def main(arguments: Sequence[str], cache: Path) -> int:
+def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
     """Fit the head from the command line and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m model_core.training.head", description=__doc__.splitlines()[0]
@@ -43,6 +46,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=get_args(DtypeName), default=dtype)
     options = parser.parse_args(arguments)
     try:
         _fit_and_save(options, cache)
@@ -73,7 +77,10 @@ def _fit_and_save(options: argparse.Namespace, cache: Path) -> None:
         head.load_state_dict(start.state_dict())
     head.to(options.device)
     generator.to(options.device)
-    figure = fit(head, generator, options.pairs, options.steps, options.batch, options.lr)
+    precision = choose_precision(options.device, options.dtype)
+    print(f"networks compute in {precision.name}: {precision.reason}", file=sys.stderr)
+    steps, batch, lr = options.steps, options.batch, options.lr
+    figure = fit(head, generator, options.pairs, steps, batch, lr, precision)
     about = {
         "name": options.out.stem,
         "family": "image-head",
@@ -86,17 +93,24 @@ def _fit_and_save(options: argparse.Namespace, cache: Path) -> None:
 
 
 def fit(
-    head: ImageHead, generator: MobileStyleGAN, pairs: Path, steps: int, batch: int, lr: float
+    head: ImageHead,
+    generator: MobileStyleGAN,
+    pairs: Path,
+    steps: int,
+    batch: int,
+    lr: float,
+    precision: Precision = FLOAT32,
 ) -> float:
     """Fit a head to rendered pairs by Adam on MSE, in place.
 
     Args:
         head: What is fitted, where it lies.
-        generator: Whose features it reads, on the same device; frozen, turned to bfloat16.
+        generator: Whose features it reads, on the same device; frozen, turned to the precision.
         pairs: Folder of a pretraining run; its first 64 pairs are held out.
         steps: Optimiser steps.
         batch: Pairs a step.
         lr: Highest learning rate.
+        precision: What both compute in.
 
     Returns:
         PSNR on the held-out pairs, dB, mean over images.
@@ -111,7 +125,7 @@ def fit(
         )
     held_img, held_ws = ring.read(range(VALIDATION_PAIRS))
     device = head.to_img.weight.device
-    render = _render(head, generator)
+    render = _render(head, generator, precision)
     optimizer = torch.optim.Adam(head.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=0.1)
     started, figure, size = time.monotonic(), 0.0, head.config.img_px
@@ -135,22 +149,24 @@ def fit(
     return figure
 
 
-def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Tensor]:
-    """Compile generator (bfloat16, frozen) and head (float32 weights, computed in bfloat16).
+def _render(
+    head: ImageHead, generator: MobileStyleGAN, precision: Precision
+) -> Callable[[Tensor], Tensor]:
+    """Compile generator (frozen) and head (float32 weights, autocast).
 
     To be called with gradients on: without, the head's weights of the first call would be kept.
     """
-    torch._inductor.config.freezing = True  # reaches what is compiled without gradient
-    network = generator.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dtype = precision.dtype
+    network = generator.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     head.to(memory_format=torch.channels_last)
     blocks = head.config.blocks
-    lower = torch.compile(lambda ws: network.features(ws.to(torch.bfloat16), blocks))
+    lower = torch.compile(lambda ws: network.features(ws.to(dtype), blocks))
     upper = torch.compile(head)
 
     def render(ws: Tensor) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), frozen_weights():
             features = lower(ws)
-        with torch.autocast(ws.device.type, torch.bfloat16):
+        with precision.autocast(ws.device.type):
             img: Tensor = upper(features, ws)
         return img.float()
 
@@ -158,4 +174,5 @@ def _render(head: ImageHead, generator: MobileStyleGAN) -> Callable[[Tensor], Te
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))
+    folder = cache_folder(os.environ.get("WPLUS_CACHE"))
+    sys.exit(main(sys.argv[1:], folder, os.environ.get("WPLUS_DTYPE") or "auto"))

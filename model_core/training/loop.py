@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
+from model_core.precision import FLOAT32, Precision
 from model_core.training.augmentation import augment, vary
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.code_cache import CodeCache
@@ -88,6 +89,7 @@ class Training:
         validator: Measures the averaged network.
         team: The processes of the run.
         device: Where to compute.
+        precision: What the frozen generator computes in, and the network where `amp` lets it.
     """
 
     def __init__(
@@ -101,7 +103,10 @@ class Training:
         validator: Validator,
         team: Team,
         device: torch.device,
+        precision: Precision = FLOAT32,
     ):
+        self.precision = precision
+        self._network_precision = precision if config.amp else FLOAT32
         self.config, self.folder, self.device, self.team = config, folder, device, team
         folder.mkdir(parents=True, exist_ok=True)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -128,7 +133,12 @@ class Training:
         if not team.leads:
             team.wait()  # until the leader has made the ring
         self.producer = PairProducer(
-            config, folder, generator, device, team.leads and config.pairs_per_shard > 0
+            config,
+            folder,
+            generator,
+            device,
+            precision.dtype,
+            team.leads and config.pairs_per_shard > 0,
         )
         if team.leads:
             team.wait()
@@ -186,7 +196,7 @@ class Training:
         for group, part in zip(self.optimizer.param_groups, self._parts, strict=True):
             group["lr"] = part.lr * rate_share(config, step)
         self._train_mode()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.amp):
+        with self._network_precision.autocast(self.device.type):
             predicted = self._parallel(batch.x)
         terms, figures = self._judge(predicted.float(), batch)
         self.optimizer.zero_grad()
@@ -207,7 +217,8 @@ class Training:
         sheet = self.folder / "sheets" / f"{step:08d}.jpg"
         if self.averaged_generator is None:
             return self.validator(self.averaged, sheet)
-        render = make_render(self.averaged_generator, self.device, compiled=False)
+        dtype = self.precision.dtype
+        render = make_render(self.averaged_generator, self.device, compiled=False, dtype=dtype)
         return self.validator(self.averaged, sheet, render)
 
     def _draw(self, step: int) -> Batch:

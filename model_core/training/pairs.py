@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_core.backends import frozen_weights
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
@@ -155,8 +157,13 @@ def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
     return stored == shape
 
 
-def make_render(generator: Generator, device: torch.device, compiled: bool) -> Render:
-    """Return a function that renders codes in bfloat16 to uint8 images of 256 px, by area.
+def make_render(
+    generator: Generator,
+    device: torch.device,
+    compiled: bool,
+    dtype: torch.dtype = torch.float32,
+) -> Render:
+    """Return a function that renders codes to uint8 images of 256 px, by area.
 
     Codes may lie on any device; images come back on the CPU. Compiled, it renders RENDER_CHUNK
     codes whatever fewer it is given, so that it is compiled for one size.
@@ -165,24 +172,23 @@ def make_render(generator: Generator, device: torch.device, compiled: bool) -> R
         generator: Copied; stays where it is.
         device: Where to render.
         compiled: Whether the generator is compiled.
+        dtype: What it computes in.
     """
     generator = copy.deepcopy(generator)
-    network = generator.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = generator.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def synthesize(ws: Tensor) -> Tensor:
-        img = network.synthesis(ws.to(device, torch.bfloat16)).float()
+        img = network.synthesis(ws.to(device, dtype)).float()
         img = F.adaptive_avg_pool2d(img, PAIR_PX)
         return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
-    if compiled:
-        # As an option of torch.compile it reaches fewer passes.
-        torch._inductor.config.freezing = True
     run = torch.compile(synthesize) if compiled else synthesize
 
     @torch.no_grad()
     def render(ws: Tensor) -> Tensor:
         filler = ws[-1:].expand(RENDER_CHUNK - len(ws) if compiled else 0, -1, -1)
-        return run(torch.cat([ws, filler]))[: len(ws)].cpu()
+        with frozen_weights() if compiled else nullcontext():
+            return run(torch.cat([ws, filler]))[: len(ws)].cpu()
 
     return render
 

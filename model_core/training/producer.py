@@ -32,6 +32,7 @@ class PairProducer:
         folder: Where the ring lies.
         generator: Frozen, on the CPU; copied into the child.
         device: Where the child renders.
+        dtype: What the child renders in.
         produces: False where another process of the run has the child; the ring is shared.
     """
 
@@ -41,10 +42,11 @@ class PairProducer:
         folder: Path,
         generator: Generator,
         device: torch.device,
+        dtype: torch.dtype = torch.float32,
         produces: bool = True,
     ):
         self._config, self._folder, self._generator = config, folder, generator
-        self._device, self._produces = device, produces
+        self._device, self._dtype, self._produces = device, dtype, produces
         self._shape = (generator.num_ws, generator.w_dim)
         self._slots = (
             config.window
@@ -93,7 +95,7 @@ class PairProducer:
         """Run in the child: generate whatever is wanted and not made."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends the child
         ring = PairRing(self._folder, self._slots, self._shape)
-        render = make_render(self._generator, self._device, self._config.compile)
+        render = make_render(self._generator, self._device, self._config.compile, self._dtype)
         generator = self._generator.to(self._device)
         parent = multiprocessing.parent_process()
         while parent is not None and parent.is_alive():

@@ -25,7 +25,10 @@ FAMILY = "sensitivity"
 
 
 def sample_gradients(
-    generator: Generator, config: TrainConfig, device: torch.device
+    generator: Generator,
+    config: TrainConfig,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Sample g = J' v at random codes, for the image at 64 px by area, scaled so that the mean of
     (g . delta)^2 is the MSE on [-1, 1].
@@ -35,12 +38,13 @@ def sample_gradients(
         config: sensitivity_samples (each gradient is at a code of its own), seed, compile and the
             sampling of codes are read.
         device: Where to compute.
+        dtype: What the generator computes in.
     """
     network = copy.deepcopy(generator)
-    network.to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def project(ws: Tensor, v: Tensor) -> Tensor:
-        img = F.adaptive_avg_pool2d(network.synthesis(ws.to(torch.bfloat16)).float(), PIXELS)
+        img = F.adaptive_avg_pool2d(network.synthesis(ws.to(dtype)).float(), PIXELS)
         return (img * v).sum()
 
     run = torch.compile(project) if config.compile else project
@@ -57,7 +61,12 @@ def sample_gradients(
 
 
 def load_or_sample(
-    path: Path, generator: Generator, fingerprint: str, config: TrainConfig, device: torch.device
+    path: Path,
+    generator: Generator,
+    fingerprint: str,
+    config: TrainConfig,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "count num_ws w_dim"]:
     """Read gradients from a file, or sample them and write it.
 
@@ -67,13 +76,14 @@ def load_or_sample(
         fingerprint: Of the generator's weights.
         config: As in sample_gradients.
         device: Where to sample.
+        dtype: As in sample_gradients.
 
     Raises:
         ModelMismatchError: If the file's belong to another generator.
         CheckpointError: If the file does not hold as many as asked for, shaped like codes.
     """
     if not path.exists():
-        gradients = sample_gradients(generator, config, device)
+        gradients = sample_gradients(generator, config, device, dtype)
         about = {"name": path.stem, "family": FAMILY, "generator": fingerprint}
         save_network(path, {"gradients": gradients}, about)
     tensors, sidecar = load_network(path)

@@ -76,7 +76,8 @@ class Teacher:
         if self._from_cache:
             cached_ws, cached_loss = (x.to(ws.device) for x in self.cache.read(slots))
             start = torch.where((cached_loss < start_loss)[:, None, None], cached_ws, ws)
-        state = self._iterator.run(IteratorState.start(start), target, self._steps)
+        state = IteratorState.start(start)
+        self._iterator.run(state, target, self._steps)
         better = self.cache.offer(slots, state.best_ws.cpu(), state.best_loss.cpu())
         best_ws, best_loss = (x.to(ws.device) for x in self.cache.read(slots))
         return Lesson(ws=best_ws, loss=best_loss, start_loss=start_loss, hits=~better)

@@ -13,6 +13,7 @@ from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.metrics import mse, psnr
 from model_core.perceptual import Perceptual
+from model_core.precision import FLOAT32, Precision
 from model_core.training.config import TrainConfig
 from model_core.training.losses import StyleLoss
 from model_core.training.pairs import RENDER_CHUNK, Render, render_all, sample_codes, seeded
@@ -57,17 +58,25 @@ def to_float(img: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
 class Validator:
     """Measures a network, mean over images at 256 px, and draws a contact sheet.
 
-    The network runs under bfloat16 autocast, as in training; all that is measured is float32.
+    The network runs in the precision of the training; all that is measured is float32.
 
     Args:
         held_out: On the CPU.
         render: W+ codes -> uint8 images on the CPU.
         style_loss: Compares codes; on the device of the networks.
         lpips: Compares images; on the device of the networks.
+        precision: What the network computes in.
     """
 
-    def __init__(self, held_out: HeldOut, render: Render, style_loss: StyleLoss, lpips: Perceptual):
-        self._held_out, self._render = held_out, render
+    def __init__(
+        self,
+        held_out: HeldOut,
+        render: Render,
+        style_loss: StyleLoss,
+        lpips: Perceptual,
+        precision: Precision = FLOAT32,
+    ):
+        self._held_out, self._render, self._precision = held_out, render, precision
         self._style_loss, self._lpips = style_loss, lpips
 
     @torch.inference_mode()
@@ -91,7 +100,9 @@ class Validator:
         for name, img in (("pairs", held_out.pair_img), ("photos", held_out.photos)):
             if not len(img):
                 continue
-            ws = torch.cat([_embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)])
+            ws = torch.cat(
+                [self._embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)]
+            )
             rendered = render_all(render or self._render, ws)
             compared = _compare(img, rendered, self._lpips, device)
             figures |= {f"{name}/{k}": v for k, v in compared.items()}
@@ -105,13 +116,15 @@ class Validator:
         draw_sheet(pictures, sheet)
         return figures
 
-
-def _embed(
-    network: EmbeddingNetwork, img: UInt8[Tensor, "n 3 size size"], device: torch.device
-) -> Float[Tensor, "n num_ws w_dim"]:
-    with torch.autocast(device.type, torch.bfloat16):
-        ws: Tensor = network(to_float(img.to(device)))
-    return ws.float()
+    def _embed(
+        self,
+        network: EmbeddingNetwork,
+        img: UInt8[Tensor, "n 3 size size"],
+        device: torch.device,
+    ) -> Float[Tensor, "n num_ws w_dim"]:
+        with self._precision.autocast(device.type):
+            ws: Tensor = network(to_float(img.to(device)))
+        return ws.float()
 
 
 def _compare(

@@ -35,6 +35,7 @@ PASSED_ON = (
     "cache",
     "device",
     "backend",
+    "dtype",
     "generator",
     "refine_head",
     "log_level",

@@ -49,6 +49,8 @@ async def version(runtime: Shared) -> Version:
     return answer.model_copy(
         update={
             "backend": predictor.backend,
+            "dtype": predictor.precision.name,
+            "dtype_reason": predictor.precision.reason,
             "generator": generator.name,
             "fingerprint": generator.fingerprint,
             "code_shape": list(generator.shape),

@@ -17,6 +17,7 @@ from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import converted_path, encoder_path
 from model_core.editing import move
 from model_core.encoders.style_encoder import StyleEncoderConfig
+from model_core.execution import Execution
 from model_core.loading import (
     load_embedder,
     load_generator,
@@ -107,7 +108,7 @@ def test_a_generator_with_its_network_does_all_that_the_default_does(start, own,
 
     drawn = pixels_of(client.post("/generate?seed=3&psi=0.7", headers={"Accept": "image/png"}))
     w = sample_w(generator, [3], 0.7)
-    render = Synthesizer(generator, backend="eager")
+    render = Synthesizer(generator, Execution(backend="eager"))
     expected = render(w[:, None].repeat(1, 8, 1)).numpy()[0]
     assert np.abs(drawn.astype(int) - expected).max() <= 1
 

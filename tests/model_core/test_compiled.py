@@ -4,8 +4,9 @@ import sys
 import pytest
 
 COMPILED = """
-import torch
-from model_core.compiled import Compiled
+import time, torch
+from model_core.background import CompileQueue
+from model_core.compiled import defer_network
 
 class Differences(torch.nn.Module):
     def __init__(self):
@@ -22,21 +23,25 @@ network = Differences().requires_grad_(False)
 a, b = torch.rand(2, 3, 3, 8, 6)
 expected = network(a, b)
 
-now = Compiled(network, ((3, 8, 6), (3, 8, 6)), "network", at_once=False)
-later = Compiled(network, ((3, 8, 6), (3, 8, 6)), "network", at_once=True)
+def slow(*batches):
+    time.sleep(0.1)
+    return network(*batches)
+
+queue = CompileQueue()
+serve = defer_network(queue, "network", network, slow, ((3, 8, 6), (3, 8, 6)))
 with torch.inference_mode():
-    assert torch.equal(later(a, b), expected)
-    later.hasten()
-    later._swap.wait()
-    assert later._swap.swapped
+    assert torch.equal(serve(a, b), expected)
+    queue.start()
+    queue.wait()
+    assert serve.compiled
     torch._dynamo.config.error_on_recompile = True
     network.conv.weight.zero_()  # what is compiled has packed it
-    for compiled in (now, later):
-        for form in (torch.contiguous_format, torch.channels_last):
-            given = [batch.contiguous(memory_format=form) for batch in (a, b)]
-            assert torch.allclose(compiled(*given), expected, atol=1e-5)
-            first = [batch[:1] for batch in given]
-            assert torch.allclose(compiled(*first), expected[:1], atol=1e-5)
+    for form in (torch.contiguous_format, torch.channels_last):
+        given = [batch.contiguous(memory_format=form) for batch in (a, b)]
+        assert torch.allclose(serve(*given), expected, atol=1e-5)
+        first = [batch[:1] for batch in given]
+        assert torch.allclose(serve(*first), expected[:1], atol=1e-5)
+assert not torch._inductor.config.freezing
 """
 
 

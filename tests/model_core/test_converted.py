@@ -1,6 +1,7 @@
 """The predictor with a converted generator, and what embeds faces for it."""
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import InvalidInputError, ModelMismatchError, NoEmbedderError
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.loading import load_generator
-from model_core.predictor import Predictor
+from model_core.predictor import Operation, Predictor
+from tests.model_core.tiny import Edges
 
 FACES = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
 
@@ -68,3 +70,17 @@ def test_without_a_network_codes_are_rendered_and_photos_refused(converted):
 def test_a_network_of_the_default_generator_is_refused(converted, network_file):
     with pytest.raises(ModelMismatchError, match=r"not to [0-9a-f]{12}, the one in use"):
         load(converted, network_file)
+
+
+def test_the_quality_figures_need_a_recogniser_from_somewhere():
+    generator = StyleGAN2(StyleGAN2Config(widths=(8, 8), w_dim=8, mapping_layers=1)).eval()
+    with pytest.raises(InvalidInputError, match="judge must be a recogniser"):
+        Predictor(generator, None, Edges(), "f" * 64, {}, backend="eager", judge=None)
+
+
+def test_a_cpu_runs_no_operation_in_batches(converted):
+    predictor = load(converted, None)
+    assert not any(predictor.batches(operation) for operation in get_args(Operation))
+    predictor.device = "cuda"  # what it says of one, without one
+    batched = {operation for operation in get_args(Operation) if predictor.batches(operation)}
+    assert batched == {"embed", "merge", "synthesize", "quality"}

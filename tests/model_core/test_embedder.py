@@ -3,6 +3,7 @@ import torch
 
 from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
+from model_core.execution import Execution
 from model_core.loading import RECOGNISERS, load_embedding_network, load_generator
 
 IRSE = {"layers": 50, "excited": True, "affine": True}
@@ -19,14 +20,16 @@ def faces():
     return 2 * torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0)) - 1
 
 
-@pytest.mark.parametrize("by_openvino", [False, True])
-def test_identity_comes_from_one_face_and_attributes_from_the_other(network, faces, by_openvino):
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_identity_comes_from_one_face_and_attributes_from_the_other(network, faces, backend, dtype):
     a, b = faces.split(1)
-    found = Embedder(network, by_openvino)(faces, faces.flip(0))
+    found = Embedder(network, Execution.choose("cpu", backend, dtype))(faces, faces.flip(0))
     with torch.inference_mode():
         expected = torch.cat([network(b, a), network(a, b)])
     assert found.shape == (2, 18, 512)
-    assert (found - expected).std() < 0.02 * expected.std()  # bfloat16
+    tolerance = {"float32": 1e-4, "bfloat16": 0.02}[dtype]
+    assert (found - expected).std() < tolerance * expected.std()
     assert (found - network(faces)).std() > 0.1 * expected.std()
 
 
@@ -46,6 +49,6 @@ def test_openvino_runs_every_kind_of_network(faces, family, config, identity_dim
     identity = RECOGNISERS[family](config)
     network = EmbeddingNetwork(sizes, identity, torch.zeros(512), torch.ones(512))
     network.eval().requires_grad_(False)
-    found = Embedder(network, by_openvino=True)(faces, faces.flip(0))
+    found = Embedder(network, Execution(backend="openvino"))(faces, faces.flip(0))
     expected = network(faces.flip(0), faces)
-    assert (found - expected).std() < 0.05 * expected.std()  # bfloat16
+    assert (found - expected).std() < 1e-4 * expected.std()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_core.errors import CheckpointError, InvalidInputError
+from model_core.errors import InvalidInputError
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
 from model_core.perceptual import Perceptual
 
@@ -32,6 +32,19 @@ def start():
     return torch.zeros(3, 3, 4)
 
 
+def ran(iterator, start, *args):
+    """Run from a start; answer the state."""
+    state = IteratorState.start(start)
+    iterator.run(state, *args)
+    return state
+
+
+def assert_same(one, other):
+    assert one.step == other.step
+    for name in ("ws", "moment1", "moment2", "best_ws", "best_loss"):
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+
 @pytest.fixture
 def iterator():
     return Iterator(render, Edges(), IteratorConfig(lr=0.05))
@@ -39,9 +52,8 @@ def iterator():
 
 def test_the_loss_falls_and_the_best_codes_have_the_best_loss(iterator, start, target):
     reports = []
-    state = iterator.run(
-        IteratorState.start(start), target, 60, lambda r: reports.append(r) or True
-    )
+    state = IteratorState.start(start)
+    iterator.run(state, target, 60, lambda r: reports.append(r) or True)
     losses = torch.stack([report.loss for report in reports])
     assert [report.step for report in reports] == list(range(61))
     assert (losses[-1] < 0.2 * losses[0]).all()
@@ -53,7 +65,7 @@ def test_the_loss_falls_and_the_best_codes_have_the_best_loss(iterator, start, t
 
 
 def test_the_update_is_adams(iterator, start, target):
-    state = iterator.run(IteratorState.start(start + 0.1), target, 7)
+    state = ran(iterator, start + 0.1, target, 7)
     ws = (start + 0.1).clone().requires_grad_(True)
     adam = torch.optim.Adam([ws], lr=0.05)
     for _ in range(7):
@@ -66,44 +78,46 @@ def test_the_update_is_adams(iterator, start, target):
 
 
 def test_items_do_not_influence_each_other(iterator, start, target):
-    together = iterator.run(IteratorState.start(start), target, 5)
+    together = ran(iterator, start, target, 5)
     for i in range(3):
-        alone = iterator.run(IteratorState.start(start[i : i + 1]), target[i : i + 1], 5)
+        alone = ran(iterator, start[i : i + 1], target[i : i + 1], 5)
         assert torch.allclose(alone.ws[0], together.ws[i], atol=1e-6)
 
 
-def test_a_saved_run_goes_on_bit_equal(iterator, start, target, tmp_path):
-    whole = iterator.run(IteratorState.start(start), target, 9)
-    iterator.run(IteratorState.start(start), target, 4).save(tmp_path / "state.safetensors")
-    resumed = iterator.run(IteratorState.load(tmp_path / "state.safetensors"), target, 5)
-    assert resumed.step == 9
-    for name in ("ws", "moment1", "moment2", "best_ws", "best_loss"):
-        assert torch.equal(getattr(resumed, name), getattr(whole, name)), name
+def test_a_run_that_was_stopped_goes_on_bit_equal(iterator, start, target):
+    whole = ran(iterator, start, target, 9)
+    parts = ran(iterator, start, target, 4)
+    iterator.run(parts, target, 5)
+    assert_same(parts, whole)
+
+
+def test_single_steps_are_those_of_a_run(iterator, start, target):
+    whole, single = ran(iterator, start, target, 3), IteratorState.start(start)
+    descent = iterator.begin(single, target)
+    for _ in range(3):
+        descent.evaluate()
+        descent.update()
+    descent.judge()
+    assert_same(single, whole)
 
 
 def test_a_false_answer_stops_the_run(iterator, start, target):
-    state = iterator.run(IteratorState.start(start), target, 50, lambda report: report.step < 3)
+    state = ran(iterator, start, target, 50, lambda report: report.step < 3)
     assert state.step == 3
 
 
 def test_no_steps_only_judge_the_start(iterator, start, target):
-    state = iterator.run(IteratorState.start(start), target, 0)
+    state = ran(iterator, start, target, 0)
     assert torch.equal(state.ws, start)
     assert state.best_loss.isfinite().all()
 
 
 def test_larger_renderings_are_brought_to_the_target_by_area(start, target):
-    small = Iterator(render, Edges()).run(IteratorState.start(start), target, 3)
+    small = ran(Iterator(render, Edges()), start, target, 3)
     large = Iterator(lambda ws: render(ws).repeat_interleave(4, 2).repeat_interleave(4, 3), Edges())
-    assert torch.allclose(large.run(IteratorState.start(start), target, 3).ws, small.ws, atol=1e-6)
+    assert torch.allclose(ran(large, start, target, 3).ws, small.ws, atol=1e-6)
 
 
 def test_codes_and_targets_must_pair_up(iterator, start, target):
     with pytest.raises(InvalidInputError, match="one image per code"):
         iterator.run(IteratorState.start(start), target[:2], 1)
-
-
-def test_a_file_that_is_no_state_is_refused(tmp_path):
-    (tmp_path / "state.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(CheckpointError, match=r"state\.safetensors"):
-        IteratorState.load(tmp_path / "state.safetensors")

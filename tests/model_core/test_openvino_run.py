@@ -1,10 +1,12 @@
 import logging
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from model_core.openvino_run import run_by_openvino
+from model_core.precision import FLOAT32
 
 
 class Weighted(torch.nn.Module):
@@ -29,17 +31,25 @@ def inputs():
 @torch.inference_mode()
 def test_it_gives_what_torch_gives_and_keeps_what_it_gave(inputs, reads_both):
     network = Weighted(reads_both).requires_grad_(False)
-    run = run_by_openvino(network, *inputs)
+    run = run_by_openvino(network, FLOAT32, *inputs)
     a, b = inputs
     first = run(a, b)
-    assert torch.allclose(first, network(a, b), atol=0.05)  # bfloat16 on some processors
+    assert torch.allclose(first, network(a, b), atol=1e-5)
     second = run(b, a)
-    assert torch.allclose(second, network(b, a), atol=0.05)
-    assert torch.allclose(first, network(a, b), atol=0.05)
+    assert torch.allclose(second, network(b, a), atol=1e-5)
+    assert torch.allclose(first, network(a, b), atol=1e-5)
 
 
 def test_logging_and_warnings_are_as_before(inputs):
     root = logging.getLogger()
     before = (root.level, [*root.filters], [*root.handlers], [*warnings.filters])
-    run_by_openvino(Weighted(True).requires_grad_(False), *inputs)
+    run_by_openvino(Weighted(True).requires_grad_(False), FLOAT32, *inputs)
     assert (root.level, [*root.filters], [*root.handlers], [*warnings.filters]) == before
+
+
+def test_any_thread_may_call_it(inputs):
+    run = run_by_openvino(Weighted(True).requires_grad_(False), FLOAT32, *inputs)
+    expected = run(*inputs)
+    with ThreadPoolExecutor(4) as threads:
+        found = [*threads.map(lambda _: run(*inputs), range(40))]
+    assert all(torch.equal(each, expected) for each in found)

@@ -10,16 +10,18 @@ COMPILED = """
 import sys, numpy, torch
 from pathlib import Path
 from model_core.loading import load_identity, load_stlpips
+from model_core.execution import Execution
 from model_core.quality import Comparison
 cache, pictures, figures = map(Path, sys.argv[1:])
 faces, images = (torch.from_numpy(stored) for stored in numpy.load(pictures).values())
 lpips, identity = load_stlpips(cache), load_identity(cache)
-compare = Comparison(lpips, identity, 512, compiled=True, at_once=True)
+execution = Execution.choose()
+compare = Comparison(lpips, identity, 512, execution)
 row = lambda quality: (quality.psnr, quality.ssim, quality.lpips, quality.identity_similarity)
 before = [row(quality) for quality in compare(faces, images)]
-compare.hasten()
-compare._figures._swap.wait()
-assert compare._figures._swap.swapped
+execution.queue.start()
+execution.queue.wait()
+assert compare._figures.compiled
 after = [row(quality) for quality in compare(faces, images)]
 numpy.savez(figures, before=before, after=after)
 """

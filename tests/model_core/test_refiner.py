@@ -15,14 +15,16 @@ def refiner():
 
 def test_a_face_of_bytes_is_matched_as_the_iterator_does(refiner):
     start = torch.full(SHAPE, 0.1)
-    found = refiner.run(refiner.start(start), TARGET, 4)
+    found = refiner.start(start)
+    refiner.run(found, TARGET, 4)
     img = torch.from_numpy(TARGET).permute(2, 0, 1)[None].float() / 127.5 - 1
     generator = tiny_generator()
-    plain = Iterator(
+    plain = IteratorState.start(start[None])
+    Iterator(
         lambda ws: torch.nn.functional.adaptive_avg_pool2d(generator.synthesis(ws), 32),
         Edges(),
         CONFIG,
-    ).run(IteratorState.start(start[None]), img, 4)
+    ).run(plain, img, 4)
     assert torch.allclose(found.best_ws, plain.best_ws, atol=1e-5)
     assert found.step == 4
 
@@ -31,7 +33,8 @@ def test_a_head_renders_the_first_steps():
     reports = []
     refiner = tiny_refiner(head=black_head())
     start = torch.full(SHAPE, 0.1)
-    state = refiner.run(refiner.start(start), TARGET, 4, lambda r: reports.append(r) or True)
+    state = refiner.start(start)
+    refiner.run(state, TARGET, 4, lambda r: reports.append(r) or True)
     assert [report.by_head for report in reports] == [True, True, False, False, False]
     black = torch.from_numpy(TARGET).reshape(16, 2, 16, 2, 3).float().mean((1, 3)) / 127.5
     assert reports[0].mse.item() == pytest.approx(black.square().mean().item(), rel=1e-5)
@@ -40,7 +43,8 @@ def test_a_head_renders_the_first_steps():
 
 def test_a_step_is_told_and_may_be_the_last(refiner):
     reports = []
-    state = refiner.run(refiner.start(torch.zeros(SHAPE)), TARGET, 50, reports.append)
+    state = refiner.start(torch.zeros(SHAPE))
+    refiner.run(state, TARGET, 50, reports.append)
     assert (len(reports), state.step) == (1, 0)  # append answers None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from model_core.polisher import Polished
+from model_core.precision import FLOAT32
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FakePredictor:
     """A code is the face's mean colour in every element; an image shows the code's first rows."""
 
     num_ws, w_dim, img_resolution = 18, 512, 64
-    generator_name, backend, dtype = "fake", "eager", "float32"
+    generator_name, backend, precision = "fake", "eager", FLOAT32
     fingerprint = "f" * 64
 
     def __init__(self, delay_s=0.0):
@@ -62,7 +63,7 @@ class FakePredictor:
     def import_compiler(self):
         pass
 
-    def hasten(self):
+    def start_compiling(self):
         pass
 
     def quality(self, faces, images):

@@ -36,20 +36,20 @@ def test_a_failure_is_told_to_whoever_runs_the_application():
 
 
 def test_it_is_ready_before_what_is_fast_is_compiled(serve):
-    ready, hastened = threading.Event(), threading.Event()
+    ready, compiling = threading.Event(), threading.Event()
 
     class Hastening(FakePredictor):
         def import_compiler(self):
             assert ready.wait(10)
 
-        def hasten(self):
-            hastened.set()
+        def start_compiling(self):
+            compiling.set()
 
     with serve(Hastening()) as client:
         assert client.get("/readyz").status_code == 200
-        assert not hastened.is_set()
+        assert not compiling.is_set()
         ready.set()
-        assert hastened.wait(10)
+        assert compiling.wait(10)
 
 
 def test_stopping_while_loading_does_not_wait(serve):

@@ -49,7 +49,7 @@ async def test_without_a_network_for_photos_all_else_is_warmed_up():
     await engine.close()
 
 
-async def test_it_hastens_on_its_thread_and_answers_while_the_compiler_is_imported():
+async def test_it_starts_compiling_on_its_thread_and_answers_while_the_compiler_is_imported():
     importing, imported = threading.Event(), threading.Event()
     threads = {}
 
@@ -58,21 +58,21 @@ async def test_it_hastens_on_its_thread_and_answers_while_the_compiler_is_import
             importing.set()
             assert imported.wait(10)
 
-        def hasten(self):
-            threads["hasten"] = threading.current_thread()
+        def start_compiling(self):
+            threads["compiling"] = threading.current_thread()
 
         def embed(self, faces):
             threads["embed"] = threading.current_thread()
             return super().embed(faces)
 
     engine = await start(Hastening())
-    hastening = asyncio.ensure_future(engine.hasten())
+    compiling = asyncio.ensure_future(engine.start_compiling())
     assert await asyncio.to_thread(importing.wait, 10)
     assert (await engine.embed(face(51))).value.shape == (18, 512)
-    assert "hasten" not in threads
+    assert "compiling" not in threads
     imported.set()
-    await hastening
-    assert threads["hasten"] is threads["embed"]
+    await compiling
+    assert threads["compiling"] is threads["embed"]
     await engine.close()
 
 

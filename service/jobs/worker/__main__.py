@@ -43,6 +43,7 @@ def load_refiner(settings: Settings) -> "Refiner":
         settings.backend,
         settings.generator,
         settings.first_refiner,
+        settings.dtype,
     )
 
 

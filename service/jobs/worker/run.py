@@ -126,7 +126,7 @@ class Run:
         self._state = self._resume() or self._refiner.start(job.ws)
         self._started_s = self._stepped_s = time.monotonic()
         remaining = self._steps - self._state.step
-        self._state = self._refiner.run(self._state, job.target, remaining, self._on_step)
+        self._refiner.run(self._state, job.target, remaining, self._on_step)
 
     def _resume(self) -> IteratorState | None:
         data = self._insist(lambda: self._leases.read_checkpoint(self._claim))

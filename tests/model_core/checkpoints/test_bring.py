@@ -12,6 +12,7 @@ from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, converted_path
 from model_core.checkpoints.same_w import compare_w
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
+from model_core.execution import Execution
 from model_core.loading import load_embedder, load_generator, new_embedding_network
 from model_core.loading import save_embedding_network as save_network
 from model_core.synthesizer import Synthesizer
@@ -83,8 +84,8 @@ def test_every_backend_renders_it(brought):
     for name in ("rosinality_training", "genforce"):
         generator, _ = load_generator(brought, name)
         ws = generator.w_mean.expand(1, generator.num_ws, -1)
-        plain = Synthesizer(generator, backend="eager")(ws).int()
-        other = Synthesizer(generator, backend="openvino")(ws).int()
+        plain = Synthesizer(generator, Execution(backend="eager"))(ws).int()
+        other = Synthesizer(generator, Execution(backend="openvino"))(ws).int()
         assert (plain - other).abs().float().mean() < 4
 
 

@@ -139,18 +139,20 @@ def test_any_number_of_codes_is_rendered_in_chunks(count):
 
 
 def test_compiled_rendering_is_compiled_for_one_size(generator, monkeypatch):
-    sizes = []
+    sizes, frozen = [], []
 
     def compile_nothing(synthesize):
         def run(ws):
             sizes.append(len(ws))
+            frozen.append(torch._inductor.config.freezing)
             return synthesize(ws)
 
         return run
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    with torch._inductor.config.patch(freezing=False):  # so that it is put back
-        render = make_render(generator, torch.device("cpu"), compiled=True)
+    render = make_render(generator, torch.device("cpu"), compiled=True)
     ws = sample_codes(generator, TrainConfig(), RENDER_CHUNK + 3, seeded(0, "pair", 0))
     assert len(render_all(render, ws)) == RENDER_CHUNK + 3
     assert sizes == [RENDER_CHUNK, RENDER_CHUNK]
+    assert all(frozen)
+    assert not torch._inductor.config.freezing  # what is trained must not be compiled under it

@@ -7,7 +7,7 @@ import torch
 from model_core.errors import CheckpointError
 from service.jobs.blobs import JobInput, Outcome
 from service.jobs.worker.checkpoint import TENSORS, Checkpoint
-from tests.model_core.tiny import tiny_refiner
+from tests.model_core.tiny import black_head, tiny_refiner
 from tests.service.jobs.conftest import submission
 
 GIVEN = submission().input
@@ -16,7 +16,8 @@ GIVEN = submission().input
 @pytest.fixture(scope="module")
 def checkpoint():
     refiner = tiny_refiner()
-    state = refiner.run(refiner.start(GIVEN.ws), GIVEN.target, 3)
+    state = refiner.start(GIVEN.ws)
+    refiner.run(state, GIVEN.target, 3)
     curve = np.arange(12, dtype=np.float32).reshape(3, 4)
     return Checkpoint(state, curve, 12.5)
 
@@ -27,6 +28,20 @@ def test_a_checkpoint_comes_back_whole(checkpoint):
     assert np.array_equal(back.curve, checkpoint.curve)
     for name in TENSORS:
         assert torch.equal(getattr(back.state, name), getattr(checkpoint.state, name)), name
+
+
+def test_a_run_goes_on_from_a_checkpoint_bit_equal():
+    refiner = tiny_refiner(head=black_head())
+    whole, part = refiner.start(GIVEN.ws), refiner.start(GIVEN.ws)
+    refiner.run(whole, GIVEN.target, 6)
+    for stop in (2, 4):  # steps of the head first, then of true output
+        refiner.run(part, GIVEN.target, 6 - part.step, lambda report, stop=stop: report.step < stop)
+        data = Checkpoint(part, np.zeros((0, 4), np.float32), 0.0).pack()
+        part = Checkpoint.unpack(data, "cpu").state
+    refiner.run(part, GIVEN.target, 6 - part.step)
+    assert part.step == whole.step
+    for name in TENSORS:
+        assert torch.equal(getattr(part, name), getattr(whole, name)), name
 
 
 def test_what_was_reached_can_be_read_off_a_checkpoint(checkpoint):

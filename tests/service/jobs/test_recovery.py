@@ -40,7 +40,9 @@ def outcome(valkey, job_id):
 def uninterrupted(steps):
     given = submission(steps).input
     refiner = tiny_refiner()
-    return refiner.run(refiner.start(given.ws), given.target, steps)
+    state = refiner.start(given.ws)
+    refiner.run(state, given.target, steps)
+    return state
 
 
 def assert_ended_once(valkey, job_id, state="succeeded"):

@@ -1,0 +1,175 @@
+"""Serve calls with a fallback until a background thread has compiled a faster version."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from model_core.backends import import_compiler, trace_ahead
+from model_core.verdicts import Verdict, Verdicts
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MIN_ROUNDS, MAX_ROUNDS, ROUNDS_S = 3, 12, 1.0
+"""Rounds in which both forms are timed: few of what is slow, more of what is fast."""
+
+_log = logging.getLogger(__name__)
+
+
+class BackgroundCompiled(Generic[P, R]):
+    """A function in two forms: a fallback, replaced by a compiled form if that proves faster.
+
+    Made by `CompileQueue.defer`.
+
+    Args:
+        name: What it computes, for the log and the verdict.
+        fallback: Serves until then.
+        make: Builds the compiled form and calls it once, so that compilation happens there.
+        call: Calls a form once as requests do, to time it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fallback: Callable[P, R],
+        make: Callable[[], Callable[P, R]],
+        call: Callable[[Callable[P, R]], object],
+    ):
+        self.name = name
+        self.compiled = False
+        self._form = fallback
+        self._make: Callable[[], Callable[P, R]] | None = make
+        self._call = call
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call whichever form serves."""
+        return self._form(*args, **kwargs)
+
+    def keep_fallback(self) -> None:
+        """Settle for the fallback."""
+        self._make = None
+
+    def compile(self) -> Verdict | None:
+        """Compile, time both forms by turns and keep the faster; None if it was settled before."""
+        if self._make is None:
+            return None
+        fallback, made = self._form, self._make()
+        self._make = None  # with it goes what only the compilation needed
+        seconds: list[list[float]] = [[], []]
+        while len(seconds[1]) < MIN_ROUNDS or (
+            len(seconds[1]) < MAX_ROUNDS and sum(map(sum, seconds)) < ROUNDS_S
+        ):
+            for form, took in zip((fallback, made), seconds, strict=True):
+                started_s = time.perf_counter()
+                self._call(form)
+                took.append(time.perf_counter() - started_s)
+        verdict = Verdict(min(seconds[0]), min(seconds[1]))
+        if verdict.compiled_wins:
+            self._form, self.compiled = made, True
+        return verdict
+
+
+class CompileQueue:
+    """Compile functions one after the other, in the order in which they were deferred.
+
+    Nothing that goes wrong here ends a process that serves: a function that cannot be compiled
+    keeps its fallback, and the log says why.
+
+    Args:
+        verdicts: Remembers which form was faster; a function whose fallback won before is not
+            compiled again. None remembers nothing.
+    """
+
+    def __init__(self, verdicts: Verdicts | None = None):
+        self._verdicts = verdicts
+        self._waiting: list[BackgroundCompiled[Any, Any]] = []
+        self._thread: threading.Thread | None = None
+
+    def defer(
+        self,
+        name: str,
+        fallback: Callable[P, R],
+        make: Callable[[], Callable[P, R]],
+        call: Callable[[Callable[P, R]], object],
+    ) -> BackgroundCompiled[P, R]:
+        """Serve by a fallback until `start` or `run` has compiled a faster form.
+
+        Args:
+            name: What it computes, unlike that of any other function of the queue.
+            fallback: Serves until then.
+            make: Builds the compiled form and calls it once.
+            call: Calls a form once as requests do, to time it.
+        """
+        deferred = BackgroundCompiled(name, fallback, make, call)
+        verdict = self._verdicts.read(name) if self._verdicts else None
+        if verdict and not verdict.compiled_wins:
+            _log.info(
+                "%s is not compiled: here that took %.0f ms and the fallback %.0f ms",
+                name,
+                verdict.compiled_s * 1e3,
+                verdict.fallback_s * 1e3,
+            )
+            deferred.keep_fallback()
+        else:
+            self._waiting.append(deferred)
+        return deferred
+
+    def import_compiler(self) -> None:
+        """Import the compiler if something waits for it: takes seconds, in any thread."""
+        if self._waiting:
+            try:
+                import_compiler()
+            except Exception:
+                _log.exception("the compiler cannot be imported: fallbacks serve")
+                self._waiting.clear()
+
+    def start(self) -> None:
+        """Compile in a background thread; returns at once.
+
+        Call it in the thread that calls the fallbacks, while no other calls modules.
+        """
+        if not self._waiting:
+            return
+        try:
+            trace_ahead()
+            thread = threading.Thread(target=self.run, name="compile", daemon=True)
+            thread.start()
+            self._thread = thread
+        except Exception:
+            _log.exception("nothing can be compiled: fallbacks serve")
+            self._waiting.clear()
+
+    def run(self) -> None:
+        """Compile what waits, in this thread."""
+        while self._waiting:
+            self._settle(self._waiting.pop(0))
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait, once started, until everything is settled."""
+        if self._thread:
+            self._thread.join(timeout_s)
+
+    def _settle(self, deferred: BackgroundCompiled[Any, Any]) -> None:
+        name, started_s = deferred.name, time.monotonic()
+        try:
+            verdict = deferred.compile()
+            if verdict is None:
+                return
+            _log.info(
+                "%s compiled in %.0f s: %.0f ms, the fallback %.0f ms; the %s form serves",
+                name,
+                time.monotonic() - started_s,
+                verdict.compiled_s * 1e3,
+                verdict.fallback_s * 1e3,
+                "compiled" if deferred.compiled else "fallback",
+            )
+        except Exception:
+            _log.exception("%s cannot be compiled: its fallback serves", name)
+            return
+        try:
+            if self._verdicts:
+                self._verdicts.write(name, verdict)
+        except OSError as err:
+            _log.warning("the verdict on %s cannot be kept: %s", name, err)

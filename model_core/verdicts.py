@@ -1,0 +1,109 @@
+"""Remember which form of a network was faster here, so that no start compiles in vain."""
+
+import hashlib
+import json
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import openvino
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Times of two forms of a network, seconds.
+
+    Attributes:
+        fallback_s: The form that needs no compilation.
+        compiled_s: The compiled form.
+    """
+
+    fallback_s: float
+    compiled_s: float
+
+    @property
+    def compiled_wins(self) -> bool:
+        """Whether the compiled form is the faster one."""
+        return self.compiled_s < self.fallback_s
+
+
+class Verdicts:
+    """Verdicts of one set of weights on one machine, a JSON file each.
+
+    What a verdict depends on is part of its file's name: a new processor, version, number of
+    threads, precision or set of weights is measured anew.
+
+    Args:
+        folder: Where they are kept; None forgets them.
+        device: "cpu" or a CUDA device.
+        dtype: What the networks compute in.
+        weights: Digests of the weights.
+    """
+
+    def __init__(self, folder: Path | None, device: str, dtype: str, weights: Mapping[str, str]):
+        self._folder = folder
+        self._facts = {
+            "processor": processor_name(device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "openvino": openvino.__version__,
+            "dtype": dtype,
+            "weights": dict(sorted(weights.items())),
+        }
+
+    def read(self, name: str) -> Verdict | None:
+        """Return the verdict on a network; None if there is none, or none that can be read."""
+        if self._folder is None:
+            return None
+        try:
+            stored = json.loads(self._file(self._folder, name).read_text())
+            return Verdict(float(stored["fallback_s"]), float(stored["compiled_s"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, name: str, verdict: Verdict) -> None:
+        """Keep the verdict on a network.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(
+            {
+                "network": name,
+                "fallback_s": verdict.fallback_s,
+                "compiled_s": verdict.compiled_s,
+                **self._facts,
+            },
+            indent=2,
+        )
+        with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as file:
+            file.write(text + "\n")
+        Path(file.name).replace(self._file(self._folder, name))
+
+    def _file(self, folder: Path, name: str) -> Path:
+        facts = json.dumps({"network": name, **self._facts}, sort_keys=True)
+        digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return folder / f"{name.replace(' ', '-')}-{digest}.json"
+
+
+def processor_name(device: str) -> str:
+    """Name the processor of a device, and the instructions that torch uses on it."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    stated: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        stated.setdefault(key.strip(), value.strip())
+    model = [stated[key] for key in ("model name", "cpu family", "model") if stated.get(key)]
+    return ", ".join([" ".join(model) or name, torch.backends.cpu.get_cpu_capability()])

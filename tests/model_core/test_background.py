@@ -1,0 +1,195 @@
+import logging
+import threading
+import time
+
+import pytest
+import torch
+from torch._inductor.loop_body import InterpreterShim
+
+from model_core import background
+from model_core.background import CompileQueue
+from model_core.verdicts import Verdict, Verdicts
+
+
+def fallback(x):
+    return ("fallback", x)
+
+
+def compiled(x):
+    return ("compiled", x)
+
+
+def takes(seconds, answer):
+    """A form that takes a time."""
+
+    def form(x):
+        time.sleep(seconds)
+        return (answer, x)
+
+    return form
+
+
+def call(form):
+    form(0)
+
+
+@pytest.fixture
+def verdicts(tmp_path):
+    return Verdicts(tmp_path / "verdicts", "cpu", "float32", {})
+
+
+def test_the_fallback_serves_until_a_faster_form_is_compiled():
+    made = threading.Event()
+
+    def make():
+        made.wait(10.0)
+        return compiled
+
+    queue = CompileQueue()
+    serve = queue.defer("thing", takes(0.01, "fallback"), make, call)
+    assert serve(1) == ("fallback", 1)
+    queue.start()
+    assert serve(1) == ("fallback", 1)
+    assert not serve.compiled
+    made.set()
+    queue.wait(10.0)
+    assert serve(2) == ("compiled", 2)
+    assert serve.compiled
+
+
+def test_a_slower_compiled_form_is_dropped_and_both_times_are_logged(caplog):
+    queue = CompileQueue()
+    serve = queue.defer("thing", fallback, lambda: takes(0.02, "compiled"), call)
+    with caplog.at_level(logging.INFO):
+        queue.run()
+    assert serve(1) == ("fallback", 1)
+    assert not serve.compiled
+    assert "the fallback form serves" in caplog.text
+    assert "20 ms, the fallback 0 ms" in caplog.text
+
+
+def test_a_verdict_is_kept_and_what_lost_is_not_compiled_again(verdicts):
+    first = CompileQueue(verdicts)
+    first.defer("lost", fallback, lambda: takes(0.01, "compiled"), call)
+    first.defer("won", takes(0.01, "fallback"), lambda: compiled, call)
+    first.run()
+    assert not verdicts.read("lost").compiled_wins
+    assert verdicts.read("won").compiled_wins
+
+    asked = []
+    second = CompileQueue(verdicts)
+    serve = {
+        name: second.defer(name, fallback, lambda name=name: asked.append(name) or compiled, call)
+        for name in ("lost", "won")
+    }
+    second.run()
+    assert asked == ["won"]
+    assert serve["lost"](1) == ("fallback", 1)
+
+
+def test_forms_are_compiled_in_the_order_in_which_they_were_deferred():
+    made, order = threading.Event(), []
+    queue = CompileQueue()
+
+    def first():
+        made.wait(10.0)
+        order.append("first")
+        return compiled
+
+    def second():
+        order.append("second")
+        return compiled
+
+    queue.defer("first", fallback, first, call)
+    queue.defer("second", fallback, second, call)
+    queue.start()
+    assert order == []
+    made.set()
+    queue.wait(10.0)
+    assert order == ["first", "second"]
+
+
+def test_what_cannot_be_compiled_keeps_its_fallback_and_the_next_is_compiled(caplog):
+    def make():
+        raise RuntimeError("no compiler")
+
+    queue = CompileQueue()
+    broken = queue.defer("broken", fallback, make, call)
+    whole = queue.defer("whole", takes(0.01, "fallback"), lambda: compiled, call)
+    with caplog.at_level(logging.ERROR):
+        queue.start()
+        queue.wait(10.0)
+    assert broken(1) == ("fallback", 1)
+    assert not broken.compiled
+    assert whole.compiled
+    assert "broken cannot be compiled" in caplog.text
+    assert "no compiler" in caplog.text
+
+
+def test_a_compiled_form_that_fails_when_called_keeps_the_fallback():
+    def broken(_x):
+        raise RuntimeError("wrong shape")
+
+    queue = CompileQueue()
+    serve = queue.defer("thing", fallback, lambda: broken, call)
+    queue.run()
+    assert serve(1) == ("fallback", 1)
+
+
+def test_a_verdict_that_cannot_be_written_changes_nothing(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    queue = CompileQueue(Verdicts(tmp_path / "file" / "verdicts", "cpu", "float32", {}))
+    serve = queue.defer("thing", takes(0.01, "fallback"), lambda: compiled, call)
+    queue.run()
+    assert serve.compiled
+    assert "cannot be kept" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["trace_ahead", "import_compiler"])
+def test_a_torch_without_the_parts_that_are_used_keeps_all_fallbacks(monkeypatch, caplog, part):
+    def missing():
+        raise AttributeError("type object 'InterpreterShim' has no attribute '_dummy_gm'")
+
+    monkeypatch.setattr(background, part, missing)
+    queue = CompileQueue()
+    serve = queue.defer("thing", fallback, lambda: compiled, call)
+    queue.import_compiler()
+    queue.start()
+    queue.wait(10.0)
+    assert serve(1) == ("fallback", 1)
+    assert "fallbacks serve" in caplog.text
+
+
+def test_nothing_is_imported_or_traced_where_nothing_waits(monkeypatch, verdicts):
+    def unwanted():
+        raise AssertionError
+
+    monkeypatch.setattr(background, "trace_ahead", unwanted)
+    monkeypatch.setattr(background, "import_compiler", unwanted)
+    verdicts.write("thing", Verdict(fallback_s=1.0, compiled_s=2.0))
+    queue = CompileQueue(verdicts)
+    queue.defer("thing", fallback, lambda: compiled, call)
+    queue.import_compiler()
+    queue.start()
+
+
+def test_the_thread_that_compiles_finds_the_trace_that_others_must_not_meet(monkeypatch):
+    """Only a thread's first trace by torch.fx is seen: a module then cannot be called elsewhere."""
+    InterpreterShim._dummy_gm.cache_clear()
+    traced = []
+    trace = torch.fx.symbolic_trace
+
+    def note(function):
+        traced.append(threading.current_thread())
+        return trace(function)
+
+    def make():
+        InterpreterShim._dummy_gm()  # what TorchInductor does at its first kernel
+        return compiled
+
+    monkeypatch.setattr(torch.fx, "symbolic_trace", note)
+    queue = CompileQueue()
+    queue.defer("thing", fallback, make, call)
+    queue.start()
+    queue.wait(10.0)
+    assert traced == [threading.current_thread()]

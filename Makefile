@@ -10,6 +10,15 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --constraint constraint
 # torch's threads wait for each other by spinning unless told not to, which starves their neighbours.
 export OMP_WAIT_POLICY ?= PASSIVE
 
+# An environment that has torch already grows by little.
+define CHECK_ROOM
+import glob, shutil, sys
+free_gb = shutil.disk_usage("$(VENV)").free / 1e9
+if free_gb < 5.5 and not glob.glob("$(VENV)/lib/python3*/site-packages/torch"):
+    sys.exit(f"The packages need 5.5 GB on this disk, got {free_gb:.1f} GB: make room, then run make again")
+endef
+export CHECK_ROOM
+
 .PHONY: help setup serve test check format train eval bench weights clean
 
 help:
@@ -30,6 +39,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian: apt install python3-venv)" >&2; exit 1; }
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@$(RUN) -c "$$CHECK_ROOM"
 	@echo "Installing the packages of wplus: about 3 GB to download, 5.5 GB on disk, most of it torch. This takes some minutes."
 	@$(PIP) --editable .
 	@touch $@
@@ -48,7 +58,7 @@ serve: weights
 	@WPLUS_HOST=$(HOST) WPLUS_PORT=$(PORT) exec $(RUN) -m service
 
 test: $(VENV)/.installed-dev weights
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest --durations=20 $(ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format --check

@@ -1,73 +1,85 @@
 """Runs the service: `python -m service`. The only module here that reads the environment."""
 
 import argparse
+import asyncio
+import contextlib
 import logging
-import os
-import signal
+import socket
 import sys
-import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from prometheus_client import CollectorRegistry, start_http_server
-from pydantic import ValidationError
 
-from model_core.heap import keep_freed_memory
+from model_core.errors import WplusError
 from service import logs
 from service.admission import Gate
 from service.keys import KeyFileError
-from service.settings import (
-    PREFIX,
-    ExposedError,
-    Settings,
-    UnknownVariableError,
-    check_exposure,
-    check_names,
+from service.preflight import check_device, check_files, check_metrics_port, listen
+from service.process import (
+    compiled_folder,
+    end,
+    end_on_signals,
+    prepare,
+    read_settings,
+    serve_metrics,
 )
+from service.settings import PREFIX, ExposedError, Settings, check_exposure
 
 if TYPE_CHECKING:
     from service.deps import Runtime
+
+ECHO_S = 0.2  # timeout(1) signals a process, then the group that it is in
 
 logger = logging.getLogger("service")
 
 
 class Server(uvicorn.Server):
-    """A server that, told to stop, first answers whom it has let in, and lets nobody else in.
+    """A server that answers the requests under way before it stops, and refuses new ones.
 
-    Until then it goes on listening, so that probes and newcomers hear 503 and not silence.
+    Until then it goes on listening, so that probes and newcomers get 503 and not silence. A second
+    signal ends the process at once.
 
     Args:
         config: uvicorn's settings.
-        gate: The gate that is shut.
-        grace_s: Seconds that answering may take.
+        gate: Closed by the first signal.
+        grace_s: Seconds that the requests under way may take.
+        abandon: Ends the process with a status, by the second signal.
     """
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, grace_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gate: Gate, grace_s: float, abandon: Callable[[int], None]
+    ) -> None:
         super().__init__(config)
-        self._gate = gate
-        self._grace_s = grace_s
-        self._told: tuple[int, float] | None = None
+        self._gate, self._grace_s, self._abandon = gate, grace_s, abandon
+        self._signalled_s: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal: SIGINT and SIGTERM finish what is under way, a second SIGINT does not."""
-        if self._gate.draining:
-            self._told, self.should_exit = None, True
-            super().handle_exit(sig, frame)
-            return
-        self._gate.drain()
-        self._told = sig, time.monotonic() + self._grace_s
+        """Take SIGINT or SIGTERM: the first one stops the server, the second the process."""
+        del frame
+        now_s = time.monotonic()
+        if self._signalled_s is None:
+            self._signalled_s = now_s
+            self._gate.drain()
+        elif now_s - self._signalled_s > ECHO_S:
+            self._abandon(128 + sig)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then log where: uvicorn does not where it is given sockets."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            host, port = each.getsockname()[:2]
+            logger.info("running on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
     async def on_tick(self, counter: int) -> bool:
         """Answer whether to stop listening, ten times a second."""
-        if self._told is not None:
-            sig, end_s = self._told
-            left_s = end_s - time.monotonic()
+        if self._signalled_s is not None and not self.should_exit:
+            left_s = self._signalled_s + self._grace_s - time.monotonic()
             if not self._gate.inflight or left_s <= 0:
-                self._told = None
                 self.config.timeout_graceful_shutdown = max(1, int(left_s))
-                super().handle_exit(sig, None)
+                self.should_exit = True
         return await super().on_tick(counter)
 
 
@@ -81,95 +93,59 @@ def describe() -> str:
     return "settings, from the environment:\n" + "\n".join(rows)
 
 
-def read_settings() -> Settings:
-    """Read the settings from the environment; end the process with a message if one is wrong."""
-    try:
-        check_names(os.environ)
-        settings = Settings()
-    except UnknownVariableError as err:
-        sys.exit(f"wplus: {err}")
-    except ValidationError as err:
-        rows = [
-            f"{PREFIX}{'_'.join(map(str, row['loc'])).upper()}: {row['msg']}, got {row['input']}"
-            for row in err.errors()
-        ]
-        sys.exit("wplus: " + "\nwplus: ".join(rows))
-    return settings
+def check(settings: Settings) -> list[socket.socket]:
+    """Take the port and look at all that can be known to fail, before torch is imported.
 
-
-def prepare(settings: Settings) -> None:
-    """Set up what must stand before torch is imported."""
-    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
-    # decoding and encoding want the same cores, that made a call up to ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What is compiled at the first start is found again at the next one.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.cache / "compiled"))
-    keep_freed_memory()
-
-
-def leave(_signal: int, _frame: FrameType | None) -> None:
-    """End at once: while modules are imported there is nothing to finish.
-
-    An exception would not do, as extension modules turn it into errors of their own.
+    Raises:
+        WplusError: If the service cannot start like this; the message says what to do.
+        ExposedError: If it would be open to strangers.
+        KeyFileError: If there is to be a file of API keys, and it cannot be read.
     """
-    logger.info("stopped")
-    logging.shutdown()
-    os._exit(0)
+    check_exposure(settings)
+    with contextlib.ExitStack() as refused:
+        sockets = listen(settings.host, settings.port)
+        for each in sockets:
+            refused.enter_context(each)
+        check_metrics_port(settings, "metrics_port")
+        check_files(settings, compiled_folder(settings))
+        refused.pop_all()
+    return sockets
 
 
-def serve_metrics(settings: Settings, field: str, registry: CollectorRegistry) -> None:
-    """Serve /metrics alone on the port of a setting, if it has one; end the process if taken."""
-    port = getattr(settings, field)
-    if port is None:
-        return
-    try:
-        server, _ = start_http_server(port, settings.host, registry)
-    except OSError as err:
-        sys.exit(f"wplus: {PREFIX}{field.upper()} must be free, got {port}: {err}")
-    logger.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
-
-
-def serve(settings: Settings) -> tuple[int, bool]:
-    """Serve until told to stop; answer the exit status, and whether the device is still at work."""
+def serve(settings: Settings, sockets: list[socket.socket]) -> int:
+    """Serve until signalled to stop; return the exit status."""
     from service.app import create_app  # torch takes seconds to import: the log comes first
     from service.jobs.embedded import Embedded
 
-    # What uvicorn does with a signal once it has stopped is to raise it anew.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     failures: list[BaseException] = []
 
     def fail(failure: BaseException) -> None:
         failures.append(failure)
         server.should_exit = True
 
-    try:
-        app = create_app(settings, embedded=Embedded(settings), on_failure=fail)
-    except KeyFileError as err:
-        sys.exit(f"wplus: {err}")
+    embedded = Embedded(settings)
+    app = create_app(settings, embedded=embedded, on_failure=fail)
     runtime: Runtime = app.state.runtime
     serve_metrics(settings, "metrics_port", runtime.telemetry.registry)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    server = Server(config, runtime.gate, settings.shutdown_grace_s)
-    status = 0
+    grace_s = settings.shutdown_grace_s
+    server = Server(config, runtime.gate, grace_s, lambda status: end(status, embedded.abandon))
+    # Not closed: that would wait for whatever ignores its cancellation, and the process ends here.
+    runner = asyncio.Runner(loop_factory=config.get_loop_factory())
     try:
-        server.run()
-    except KeyboardInterrupt:
-        pass
-    except SystemExit as ended:  # uvicorn's own, as when the port is taken, has 3
-        status = ended.code if isinstance(ended.code, int) else 1
-    return 1 if failures else status, runtime.engine.busy_s > 0
+        runner.run(server.serve(sockets))
+    except SystemExit as ended:  # uvicorn's own, when the application cannot start
+        return ended.code if isinstance(ended.code, int) else 1
+    return 1 if failures else 0
 
 
-def main() -> int:
-    """Read the settings, then serve; answer the process's exit status."""
+def main() -> None:
+    """Read the settings, check them, then serve."""
     argparse.ArgumentParser(
         prog="python -m service",
         description=__doc__.partition(":")[0] + ".",
@@ -177,24 +153,17 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     settings = read_settings()
+    end_on_signals()
     try:
-        check_exposure(settings)
-    except ExposedError as err:
+        sockets = check(settings)
+        logs.set_up(settings.log_level, settings.log_format)
+        prepare(settings)
+        logger.info("starting, Ctrl-C stops")
+        check_device(settings.device)
+    except (WplusError, ExposedError, KeyFileError) as err:
         sys.exit(f"wplus: {err}")
-    logs.set_up(settings.log_level, settings.log_format)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
-    prepare(settings)
-    logger.info("starting, Ctrl-C stops")
-    status, busy = serve(settings)
-    logger.info("stopped")
-    # A call that takes minutes must not hold the exit up, and a thread that still compiles crashes
-    # when it outlives the interpreter.
-    if busy or any(thread.daemon for thread in threading.enumerate()):
-        logging.shutdown()
-        os._exit(status)
-    return status
+    end(serve(settings, sockets))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

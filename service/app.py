@@ -19,7 +19,7 @@ from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
 from service import openapi, problems
 from service.admission import Gate
-from service.concurrency import together
+from service.concurrency import together, within
 from service.deps import Runtime
 from service.directions import read_directions
 from service.engine import Engine, PredictorLoader, load_predictor
@@ -44,6 +44,7 @@ from service.settings import Settings
 from service.shared_latents import RedisLatentStore
 from service.telemetry import OPERATIONS, OTHER, Telemetry
 
+STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
 
 logger = logging.getLogger("service.app")
@@ -89,9 +90,9 @@ def create_app(
         finally:
             runtime.gate.drain()
             starting.cancel()
-            await asyncio.wait({starting})
+            await asyncio.wait({starting}, timeout=STOP_S)
             await runtime.jobs.stop()
-            await runtime.engine.close(drain_s=1.0)
+            await within(STOP_S, runtime.engine.close(drain_s=1.0), "closing the engine")
 
     app = FastAPI(
         title="wplus",

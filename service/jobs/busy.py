@@ -7,6 +7,7 @@ from collections.abc import Callable
 import redis
 import redis.asyncio
 
+from service.concurrency import is_cancelled
 from service.jobs.layout import busy_key
 
 LOOK_S = 0.05
@@ -20,7 +21,7 @@ async def show_busy(
     """Keep the sign up while requests are in flight; until cancelled."""
     key, shown_s = busy_key(device), 0.0
     clock = asyncio.get_running_loop().time
-    while True:
+    while not is_cancelled():
         await asyncio.sleep(LOOK_S)
         with contextlib.suppress(redis.RedisError):  # then the worker does not step aside
             if is_busy() and clock() - shown_s >= RENEW_S:

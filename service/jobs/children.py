@@ -1,8 +1,10 @@
 """Child processes that are started again when they die, and die with this process."""
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 LEASH = Path(__file__).with_name("leash.py")
 POLL_S = 0.2
 MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
+KILLED_S = 5.0  # a killed process that waits for a disk may take longer to go
 SETTLED_S = 60.0  # a child that lived this long died of something new
 
 logger = logging.getLogger("service.jobs.children")
@@ -89,6 +92,13 @@ class Child:
             await asyncio.sleep(POLL_S / 4)
         if self._process.poll() is None:
             logger.warning("%s did not end within %g s, killing it", self._name, grace_s)
-            self._process.kill()
-            self._process.wait()
+            self._kill()
+        while self._process.poll() is None and time.monotonic() < end_s + KILLED_S:
+            await asyncio.sleep(POLL_S / 4)
         self._process = None
+
+    def _kill(self) -> None:
+        """Kill it with all that it has started: compilers, say."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)

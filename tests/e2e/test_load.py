@@ -1,14 +1,9 @@
-"""The real service, guarded by keys, under more than it can do, and stopped in the midst of it."""
+"""The real service, guarded by keys, under more than it can do."""
 
 import asyncio
-import hashlib
-import io
-import json
 import re
-import signal
 import socket
 import threading
-import time
 
 import httpx2 as httpx
 import numpy as np
@@ -16,44 +11,18 @@ import pytest
 import skimage.data
 
 from service.wplus_client import Client, ServiceError
-from tests.e2e.running import ASTRONAUT, Service, jpeg
+from tests.e2e.conftest import BATCH, BEARER, CROWD, KEYS, QUEUE
+from tests.e2e.running import ASTRONAUT, jpeg, patience
 
-KEYS = {"ann": "ann-Zx81-Qw27-Lk55", "bob": "bob-Rt64-Pp09-Vb33"}
-CROWD, QUEUE, BATCH = 200, 16, 2
 ROUNDS, LEAVERS = 3, 12
 GROWTH_BYTES = 60_000_000
 FACE = jpeg(skimage.data.astronaut()[0:256, 96:352])
 QUICK = {"align": "none", "no_store": "true"}
-BEARER = {"Authorization": f"Bearer {KEYS['ann']}"}
-
-
-@pytest.fixture(scope="module")
-def service(cache, tmp_path_factory):
-    keys = tmp_path_factory.mktemp("secrets") / "keys"
-    rows = (f"{name} {hashlib.sha256(key.encode()).hexdigest()}" for name, key in KEYS.items())
-    keys.write_text("\n".join(rows))
-    running = Service(
-        cache,
-        api_keys=keys,
-        log_format="json",
-        metrics_port=0,
-        queue_size=QUEUE,
-        max_batch=BATCH,
-        max_inflight=2 * CROWD,
-        deadline_s=120,
-    )
-    try:
-        running.wait_for(lambda: running.url)
-        running.wait_for(lambda: httpx.get(f"{running.url}/readyz", timeout=60).is_success)
-        yield running
-    finally:
-        running.stop()
 
 
 def metrics(service):
     """Read the metrics from their own port."""
-    url = re.search(r"metrics on (http://[\d.:]+/metrics)", service.log)[1]
-    return httpx.get(url, timeout=60).text
+    return httpx.get(service.metrics_url, timeout=patience(60)).text
 
 
 def sample(service, pattern):
@@ -72,7 +41,7 @@ def cancelled(service):
 async def crowd(url):
     """Send 200 photos at once, answer what each of them got."""
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, headers=BEARER, limits=limits, timeout=180) as http:
+    async with httpx.AsyncClient(base_url=url, headers=BEARER, limits=limits, timeout=None) as http:
         headers = {"Accept": "application/x-npy"}
         calls = (
             http.post("/embed", files={"image": FACE}, data=QUICK, headers=headers)
@@ -108,11 +77,11 @@ def test_the_work_of_clients_that_left_never_reaches_the_device(service):
         f"Authorization: Bearer {KEYS['ann']}\r\nContent-Length: {len(FACE)}\r\n\r\n"
     ).encode()
     gone = cancelled(service)
-    with Client(service.url, KEYS["ann"], timeout_s=300) as client:
+    with Client(service.url, KEYS["ann"], timeout_s=patience(120)) as client:
         faces = client.embed(ASTRONAUT), client.embed(ASTRONAUT)
         before = embedded_photos(service)
         sources = [{"latent_id": face.latent_id} for face in faces]
-        request = {"json": {"sources": sources, "steps": 24}}
+        request = {"json": {"sources": sources, "steps": 12}}
         film = threading.Thread(target=client.send, args=("POST", "/morph"), kwargs=request)
         film.start()
         waiting = r'wplus_inflight{op="morph"}'
@@ -127,7 +96,11 @@ def test_the_work_of_clients_that_left_never_reaches_the_device(service):
 
 
 def test_keys_are_asked_for_and_latents_are_their_owners(service):
-    with Client(service.url, KEYS["ann"]) as ann, Client(service.url, KEYS["bob"]) as bob:
+    wait_s = patience(120)
+    with (
+        Client(service.url, KEYS["ann"], timeout_s=wait_s) as ann,
+        Client(service.url, KEYS["bob"], timeout_s=wait_s) as bob,
+    ):
         face = ann.embed(ASTRONAUT)
         assert ann.colorize(face, face).code.shape == (18, 512)
         with pytest.raises(ServiceError) as unknown:
@@ -140,77 +113,14 @@ def test_keys_are_asked_for_and_latents_are_their_owners(service):
 
 
 def test_a_job_is_begun_and_waited_for(service, capsys):
-    with Client(service.url, KEYS["ann"], timeout_s=300) as ann:
+    with Client(service.url, KEYS["ann"], timeout_s=patience(120)) as ann:
         face = ann.embed(ASTRONAUT)
-        better = ann.refine(ASTRONAUT, steps=4, start=face).wait(progress=True, timeout_s=500)
+        better = ann.refine(ASTRONAUT, steps=4, start=face).wait(
+            progress=True, timeout_s=patience(300)
+        )
     steps = [point["step"] for point in better.details["curve"]]
     assert steps == sorted(steps)
     assert better.details["job"]["state"] == "succeeded"
     assert better.code.shape == face.code.shape
     assert np.abs(better.code - face.code).max() > 0
     assert "refine" in capsys.readouterr().err
-
-
-def test_sigterm_answers_whom_it_has_let_in_and_nobody_else(service):
-    """Comes last but one: it ends the service."""
-    outcomes, told = [], threading.Event()
-
-    def call_on():
-        with httpx.Client(base_url=service.url, headers=BEARER, timeout=180) as http:
-            while not told.is_set():
-                image = {"image": ("a.jpg", io.BytesIO(ASTRONAUT))}
-                outcomes.append(http.post("/embed", files=image, data={"no_store": "true"}))
-
-    callers = [threading.Thread(target=call_on) for _ in range(6)]
-    for caller in callers:
-        caller.start()
-    inside = r'wplus_inflight{op="embed"}'
-    service.wait_for(lambda: len(outcomes) >= 6 and sample(service, inside) == 6)
-    told.set()
-    service.process.send_signal(signal.SIGTERM)
-    refusals = []
-    while len(refusals) < 3 and any(caller.is_alive() for caller in callers):
-        try:
-            refusals.append(httpx.get(f"{service.url}/readyz", timeout=60))
-        except httpx.TransportError:
-            break
-        time.sleep(0.05)
-    for caller in callers:
-        caller.join()
-    assert service.process.wait(60) == 0
-    late = [outcome for outcome in outcomes if not outcome.is_success]
-    assert len(outcomes) - len(late) >= 10
-    assert all(outcome.json()["code"] == "draining" for outcome in late)
-    assert refusals[-1].status_code == 503
-    assert refusals[-1].json()["code"] == "draining"
-    with pytest.raises(httpx.TransportError):
-        httpx.get(f"{service.url}/livez")
-
-
-def test_the_log_is_json_and_holds_no_secret(service):
-    """Comes last: it reads the log of a service that has ended."""
-    service.stop()
-    # torch's own warnings, in the worker's start, are not ours to shape.
-    records = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
-    assert not [record for record in records if record["level"] == "error"]
-    assert {"service", "uvicorn.access"} <= {record["logger"] for record in records}
-    asked = [record for record in records if record["logger"] == "uvicorn.access"]
-    assert all(re.fullmatch("[0-9a-f]{16}", record["request_id"]) for record in asked)
-    for secret in KEYS.values():
-        assert secret not in service.log
-
-
-def test_beyond_this_machine_keys_are_asked_for(cache):
-    exposed = Service(cache, host="0.0.0.0")  # noqa: S104 - it is to refuse
-    exposed.process.wait(120)
-    assert exposed.stop() == 1
-    assert "WPLUS_HOST must be a loopback address where no keys are asked for" in exposed.log
-    assert "Traceback" not in exposed.log
-
-
-def test_a_key_file_that_cannot_be_read_ends_the_start(cache, tmp_path):
-    service = Service(cache, api_keys=tmp_path / "nothing")
-    service.process.wait(300)
-    assert service.stop() == 1
-    assert "must be readable text: FileNotFoundError" in service.log
-    assert "Traceback" not in service.log

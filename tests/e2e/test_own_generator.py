@@ -4,7 +4,6 @@ import base64
 import io
 import subprocess
 import sys
-import time
 
 import httpx2 as httpx
 import numpy as np
@@ -27,7 +26,7 @@ from model_core.loading import (
 from model_core.sampling import sample_w, spread_along
 from model_core.synthesizer import Synthesizer
 from service.settings import WEIGHTS
-from tests.e2e.running import START_S, Service, jpeg
+from tests.e2e.running import Service, jpeg, patience, start_s
 from tests.model_core.checkpoints.foreign.seeded import psp_content, rosinality_content
 
 FACE = skimage.data.astronaut()[0:256, 96:352]
@@ -71,7 +70,7 @@ def start():
         service = Service(folder, backend="eager", **settings)
         services.append(service)
         service.wait_for(lambda: service.url)
-        service.client = httpx.Client(base_url=service.url, timeout=60)
+        service.client = httpx.Client(base_url=service.url, timeout=patience(60))
         service.wait_for(lambda: "service.app: ready" in service.log)
         return service
 
@@ -102,6 +101,7 @@ def test_a_generator_with_its_network_does_all_that_the_default_does(start, own,
     generator, fingerprint = load_generator(own, "mine")
     version = client.get("/version").json()
     assert (version["generator"], version["fingerprint"]) == ("mine", fingerprint)
+    assert "wplus_engine_up 1.0" in client.get("/metrics").text
     assert (version["code_shape"], version["image_px"]) == ([8, 512], 32)
     assert version["weights"]["mine.safetensors"] == file_digest(converted_path(own, "mine"))
     assert version["weights"][network.name] == file_digest(network)
@@ -185,11 +185,7 @@ def test_an_encoder_of_psps_embeds_for_the_generator_beside_it(start, cache, tmp
 def test_a_network_of_another_generator_is_refused_with_the_reason(own, network, mine):
     settings = {"generator": "mine", "network": WEIGHTS / "embedding.safetensors"}
     service = Service(own, **(settings if mine else {"network": network}), jobs=False)
-    end_s = time.monotonic() + START_S
-    while service.process.poll() is None:
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
-    assert service.stop() == 1
+    assert service.ended(start_s()) == 1
     assert "belongs to the generator" in service.log
     assert load_generator(own, "mine")[1][:12] in service.log
     assert "Traceback" not in service.log

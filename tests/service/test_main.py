@@ -7,7 +7,7 @@ import httpx2 as httpx
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from service.__main__ import serve_metrics
+from service.process import serve_metrics
 from service.settings import Settings
 
 FIELDS = ("metrics_port", "worker_metrics_port")

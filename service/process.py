@@ -1,0 +1,131 @@
+"""What both the service and the worker do as processes: settings, environment, metrics, the end."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from prometheus_client import CollectorRegistry, start_http_server
+from pydantic import ValidationError
+
+from model_core.heap import keep_freed_memory
+from service.settings import PREFIX, Settings, UnknownVariableError, check_names
+
+KILL_ROUNDS = 3  # a compiler's threads may start another child meanwhile
+
+logger = logging.getLogger("service")
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment; end the process with a message if one is wrong."""
+    try:
+        check_names(os.environ)
+        settings = Settings()
+    except UnknownVariableError as err:
+        sys.exit(f"wplus: {err}")
+    except ValidationError as err:
+        rows = [
+            f"{PREFIX}{'_'.join(map(str, row['loc'])).upper()}: "
+            f"{row['msg'].removeprefix('Value error, ')}, got {row['input']}"
+            for row in err.errors()
+        ]
+        sys.exit("wplus: " + "\nwplus: ".join(rows))
+    return settings
+
+
+def compiled_folder(settings: Settings) -> Path:
+    """Path of the compiled code that is kept from one start to the next."""
+    return Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or settings.cache / "compiled")
+
+
+def prepare(settings: Settings) -> None:
+    """Set up what must stand before torch is imported."""
+    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
+    # decoding and encoding want the same cores, that made a call up to ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is compiled at the first start is found again at the next one.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(settings))
+    keep_freed_memory()
+
+
+def serve_metrics(settings: Settings, field: str, registry: CollectorRegistry) -> None:
+    """Serve /metrics alone on the port of a setting, if it has one; end the process if taken."""
+    port = getattr(settings, field)
+    if port is None:
+        return
+    try:
+        server, _ = start_http_server(port, settings.host, registry)
+    except OSError as err:
+        sys.exit(f"wplus: {PREFIX}{field.upper()} must be free, got {port}: {err}")
+    logger.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
+
+
+def end(status: int, release: Callable[[], None] = lambda: None) -> NoReturn:
+    """End the process at once, from a signal handler as well; its descendants end with it.
+
+    Nothing is unwound: threads that compute cannot be interrupted, and one that still compiles
+    crashes when it outlives the interpreter.
+
+    Args:
+        status: The exit status.
+        release: Called first, to remove what the process would leave on the disk.
+    """
+    try:
+        kill_descendants()
+        release()
+        logger.info("stopped")
+        logging.shutdown()
+    finally:
+        os._exit(status)
+
+
+def end_on_signals() -> None:
+    """Let SIGINT and SIGTERM end the process at once, which leaves nothing to finish.
+
+    An exception would not do, as extension modules turn it into errors of their own.
+    """
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        end(0)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+
+
+def kill_descendants() -> None:
+    """Kill the processes that this one has started and those that they have; on Linux only.
+
+    Compilers are among them, which would go on for minutes.
+    """
+    for _ in range(KILL_ROUNDS):
+        found = descendants(os.getpid())
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+
+
+def descendants(pid: int) -> list[int]:
+    """List the processes that a process has started, and theirs, parents first; empty off Linux.
+
+    One that has ended and that nobody has waited for is not among them.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name, in brackets, may hold anything: what follows the last one is state, parent.
+            state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
+        except OSError:  # it has just ended
+            continue
+        if state != "Z":
+            children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found = list(children.get(pid, ()))
+    for each in found:  # grows meanwhile
+        found += children.get(each, ())
+    return found

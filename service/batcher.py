@@ -16,6 +16,7 @@ No delay is ever added to let a batch grow.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -54,12 +55,14 @@ class Answer(Generic[Out]):
         queued_s: Seconds between submission and the start of the run.
         ran_s: Seconds of the run that the entry was part of.
         batch_size: Number of entries in that run.
+        ended_s: When the run ended, on `time.monotonic`'s scale.
     """
 
     value: Out
     queued_s: float
     ran_s: float
     batch_size: int
+    ended_s: float
 
 
 @dataclass(eq=False, slots=True)
@@ -78,7 +81,7 @@ class Batcher(Generic[In, Out]):
     Args:
         run: Computes a list of outputs from a list of inputs, in order.
         name: Names the batcher in messages.
-        max_batch: Largest batch, at least 1.
+        max_batch: Largest batch, at least 1; may be changed later.
         max_queue: Most entries that may wait, at least 1.
         memory_errors: What `run` raises when a smaller batch might succeed.
         on_memory_error: Told of each run that ended by one of `memory_errors`.
@@ -152,8 +155,8 @@ class Batcher(Generic[In, Out]):
             raise BatcherClosedError(f"batcher {self.name} must be open, got a closed one")
         if len(self._queue) >= self.max_queue:
             raise QueueFullError(f"queue of {self.name} must be under {self.max_queue}, got full")
-        loop = asyncio.get_running_loop()
-        entry: _Entry[In, Out] = _Entry(item, loop.create_future(), deadline_s, loop.time())
+        future = asyncio.get_running_loop().create_future()
+        entry: _Entry[In, Out] = _Entry(item, future, deadline_s, time.monotonic())
         self._queue.append(entry)
         self._wake.set()
         try:
@@ -237,9 +240,8 @@ class Batcher(Generic[In, Out]):
 
     async def _answer(self, batch: list[_Entry[In, Out]]) -> None:
         """Run a batch, hand out its outputs; or its failure, and to this batch only."""
-        loop = asyncio.get_running_loop()
         self._on_batch(len(batch))
-        started_s = loop.time()
+        started_s = time.monotonic()
         try:
             outputs = await self._run([entry.item for entry in batch])
             if len(outputs) != len(batch):
@@ -253,11 +255,13 @@ class Batcher(Generic[In, Out]):
         except Exception as err:  # the batch run: its failure belongs to its callers
             self._fail(batch, err)
         else:
-            ran_s = loop.time() - started_s
+            ended_s = time.monotonic()
+            ran_s = ended_s - started_s
             for entry, value in zip(batch, outputs, strict=True):
                 if not entry.future.done():
                     queued_s = started_s - entry.since_s
-                    entry.future.set_result(Answer(value, queued_s, ran_s, len(batch)))
+                    answer = Answer(value, queued_s, ran_s, len(batch), ended_s)
+                    entry.future.set_result(answer)
         # Only now, as in the except block the error would still hold the failed run's tensors.
         for entry in batch:
             if not entry.future.done():

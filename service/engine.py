@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -16,8 +17,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.polisher import Polished
-from model_core.predictor import Predictor
+from model_core.polisher import Polished, Polishing
+from model_core.predictor import Operation, Predictor
 from model_core.quality import Quality
 from service.batcher import Answer, Batcher
 from service.errors import EngineDownError
@@ -28,6 +29,9 @@ T = TypeVar("T")
 Face = UInt8[np.ndarray, "256 256 3"]
 Image = UInt8[np.ndarray, "size size 3"]
 Code = Float[Tensor, "num_ws w_dim"]
+
+POLISH_SLICE_S = 0.25
+"""How long a polishing holds the device while others wait for it: 4 to 6 of its steps on a CPU."""
 
 logger = logging.getLogger("service.engine")
 
@@ -55,13 +59,42 @@ def load_predictor(settings: Settings) -> Predictor:
     )
 
 
+@dataclass(eq=False, slots=True)
+class _Polish:
+    """A polishing under way.
+
+    Attributes:
+        face: What the code shall render.
+        code: Where it begins.
+        end_s: When its budget ends, on `time.monotonic`'s scale.
+        polished: What it has come to.
+        over: Whether no further step fits.
+        begun: Whether the device has begun with its present slice.
+        abandoned: Whether nobody waits for it any more.
+        session: Does the steps, once it has had the device.
+    """
+
+    face: Face
+    code: Code
+    end_s: float
+    polished: Polished
+    over: bool = False
+    begun: bool = False
+    abandoned: bool = False
+    session: Polishing | None = None
+
+
 class Engine:
     """Batch calls onto one device thread.
+
+    Operations that gain nothing from batches run one by one, so that nobody's answer waits for
+    somebody else's.
 
     Args:
         load: Builds the predictor; called on the device thread.
         telemetry: Where batch sizes and dropped entries are counted.
-        max_batch: Largest batch of an operation, on a GPU also the largest that is warmed up.
+        max_batch: Largest batch of an operation that the predictor runs in batches; all sizes up to
+            it are warmed up.
         queue_size: Most entries that wait for an operation.
         stall_s: A device call longer than this counts as hung, once warm.
         device: The predictor's device, asked for a sign of life after a failure.
@@ -79,6 +112,7 @@ class Engine:
     ) -> None:
         self._load = load
         self._telemetry = telemetry
+        self._max_batch = max_batch
         self._stall_s = stall_s
         self._device_name = device
         self._device = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
@@ -92,7 +126,7 @@ class Engine:
             return Batcher(
                 lambda items: self._on_device(run, self.predictor, items),
                 name=op,
-                max_batch=max_batch,
+                max_batch=1,
                 max_queue=queue_size,
                 memory_errors=(MemoryError, torch.OutOfMemoryError),
                 on_memory_error=telemetry.oom.labels(op=op).inc,
@@ -105,20 +139,13 @@ class Engine:
         self._merge: Batcher[tuple[Face, Face], Code] = batcher("merge", _merge)
         self._synthesize: Batcher[Code, Image] = batcher("synthesize", _synthesize)
         self._quality: Batcher[tuple[Face, Image], Quality] = batcher("quality", _quality)
-        self._polish: Batcher[tuple[Face, Code, float], Polished] = batcher("polish", _polish)
+        self._polish: Batcher[_Polish, None] = batcher("polish", self._polish_on)
         self._sample: Batcher[tuple[int, float], Code] = batcher("sample", _sample)
 
     @property
     def batchers(self) -> tuple[Batcher[Any, Any], ...]:
         """The batchers of all operations."""
-        return (
-            self._embed,
-            self._merge,
-            self._synthesize,
-            self._quality,
-            self._polish,
-            self._sample,
-        )
+        return tuple(self._by_operation().values())
 
     @property
     def loaded(self) -> bool:
@@ -203,8 +230,32 @@ class Engine:
     async def polish(
         self, face: Face, code: Code, budget_s: float, deadline_s: float | None = None
     ) -> Answer[Polished]:
-        """Bring a code nearer to its face in a time; the device is taken for as long."""
-        return await self._polish.submit((face, code, budget_s), deadline_s)
+        """Bring a code nearer to its face within a time.
+
+        The time runs while others have the device, and whoever waits gets it after a slice of
+        `POLISH_SLICE_S`, so that many budgets together take no longer than the longest of them and
+        keep nobody else waiting for more than a slice. At most half of the time until the deadline
+        is spent: the other half is for what follows.
+
+        Returns:
+            What the time gave: after none of the device, the code as it was.
+        """
+        now_s = time.monotonic()
+        if deadline_s is not None:
+            left_s = deadline_s - asyncio.get_running_loop().time()
+            budget_s = min(budget_s, left_s / 2)
+        work = _Polish(face, code, now_s + budget_s, Polished(code[None], 0))
+        ran_s = 0.0
+        try:
+            while not work.over:
+                slice_s = await self._next_slice(work, deadline_s)
+                if slice_s is None:
+                    break
+                ran_s += slice_s
+        finally:
+            work.abandoned = True
+        ended_s = time.monotonic()
+        return Answer(work.polished, ended_s - now_s - ran_s, ran_s, 1, ended_s)
 
     async def synthesize(self, code: Code, deadline_s: float | None = None) -> Answer[Image]:
         """Render a code."""
@@ -227,10 +278,53 @@ class Engine:
         self._device.shutdown(wait=False, cancel_futures=True)
         return self._busy_since_s is None
 
+    async def _next_slice(self, work: _Polish, deadline_s: float | None) -> float | None:
+        """Answer the seconds that the next slice ran; None if the budget ends in the queue."""
+        work.begun = False
+        waiting = asyncio.ensure_future(self._polish.submit(work, deadline_s))
+        try:
+            await asyncio.wait({waiting}, timeout=max(work.end_s - time.monotonic(), 0.0))
+            if not waiting.done() and not work.begun:
+                return None
+            return (await waiting).ran_s
+        finally:
+            waiting.cancel()
+
+    def _polish_on(self, predictor: Predictor, works: list[_Polish]) -> list[None]:
+        """Go on with polishings, each until it is over, or has had its slice and others wait."""
+        for work in works:
+            self._polish_slice(predictor, work)
+        return [None] * len(works)
+
+    def _polish_slice(self, predictor: Predictor, work: _Polish) -> None:
+        work.begun = True
+        until_s = time.monotonic() + POLISH_SLICE_S
+
+        def pause() -> bool:
+            others = any(batcher.depth for batcher in self.batchers)
+            return work.abandoned or (others and time.monotonic() >= until_s)
+
+        if work.session is None:
+            work.session = predictor.polishing(work.face[None], work.code[None])
+        work.over = work.session.go_on(work.end_s, pause)
+        work.polished = work.session.result
+
+    def _by_operation(self) -> dict[Operation, Batcher[Any, Any]]:
+        return {
+            "embed": self._embed,
+            "merge": self._merge,
+            "synthesize": self._synthesize,
+            "quality": self._quality,
+            "polish": self._polish,
+            "sample": self._sample,
+        }
+
     async def _load_weights(self) -> None:
         started_s = time.monotonic()
         logger.info("loading weights")
         self._predictor = await self._on_device(self._load)
+        for operation, batcher in self._by_operation().items():
+            batcher.max_batch = self._max_batch if self._predictor.batches(operation) else 1
         took_s = time.monotonic() - started_s
         self._telemetry.model_load_seconds.set(took_s)
         logger.info("weights loaded in %.1f s", took_s)
@@ -239,9 +333,7 @@ class Engine:
         started_s = time.monotonic()
         for batcher in self.batchers:
             batcher.start()
-        # On a CPU networks that are compiled take the items of a batch one by one.
-        largest = 1 if self._device_name == "cpu" else self._embed.max_batch
-        for size in range(1, largest + 1):
+        for size in range(1, max(batcher.max_batch for batcher in self.batchers) + 1):
             logger.info("warming up batches of %d", size)
             await self._on_device(_run_all, self.predictor, size)
         took_s = time.monotonic() - started_s
@@ -275,10 +367,6 @@ def _embed(predictor: Predictor, faces: list[Face]) -> list[Code]:
     return list(predictor.embed(np.stack(faces)))
 
 
-def _polish(predictor: Predictor, items: list[tuple[Face, Code, float]]) -> list[Polished]:
-    return [predictor.polish(face[None], code[None], budget) for face, code, budget in items]
-
-
 def _merge(predictor: Predictor, pairs: list[tuple[Face, Face]]) -> list[Code]:
     identity, attribute = zip(*pairs, strict=True)
     return list(predictor.merge(np.stack(identity), np.stack(attribute)))
@@ -298,7 +386,7 @@ def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Code]:
 
 
 def _run_all(predictor: Predictor, size: int) -> None:
-    """Run every operation once, by the very way of requests: compilers look at how tensors come."""
+    """Warm up every operation as requests run it: compilers specialise on strides and layout."""
     faces = [np.full((256, 256, 3), 127, np.uint8)] * size
     code = predictor.sample(0, 0.7)[0]
     codes = _embed(predictor, faces) if predictor.embeds else [code] * size
@@ -306,5 +394,5 @@ def _run_all(predictor: Predictor, size: int) -> None:
     if predictor.merges:
         _merge(predictor, list(zip(faces, faces, strict=True)))
     _quality(predictor, list(zip(faces, images, strict=True)))
-    if predictor.polishes:
-        _polish(predictor, [(faces[0], code, 0.0)])
+    if predictor.polishes and size == 1:
+        predictor.polishing(faces[0][None], code[None]).go_on(0.0)

@@ -65,7 +65,8 @@ class EmbedOptions(PhotoOptions):
         default=0,
         ge=0,
         le=MAX_BUDGET_MS,
-        description="Time in which the iterator improves the code; 0 for one pass of the network.",
+        description="Time in which the iterator improves the code, that of waiting for the device "
+        "included; 0 for one pass of the network.",
     )
 
 

@@ -90,7 +90,9 @@ class CodeAnswer(BaseModel):
     )
     code: CodeObject | None = None
     image: ImageObject | None = None
-    timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `total` of all.")
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, parts side by side counted once; `total` of all."
+    )
 
 
 class EmbedAnswer(CodeAnswer):
@@ -113,7 +115,9 @@ class FramesAnswer(BaseModel):
     """Answer of /morph where steps is given."""
 
     frames: list[Frame]
-    timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `total` of all.")
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, parts side by side counted once; `total` of all."
+    )
 
 
 class Health(BaseModel):

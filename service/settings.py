@@ -116,7 +116,9 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Morphs of many frames made at once; as many more may wait."
     )
     queue_size: int = Field(default=64, ge=1, description="Entries that wait for one operation.")
-    max_batch: int = Field(default=4, ge=1, description="Largest batch on the device.")
+    max_batch: int = Field(
+        default=4, ge=1, description="Largest batch on a GPU; a CPU runs items one by one."
+    )
     worker_threads: int = Field(
         default=2, ge=1, description="Threads that decode, align and encode."
     )

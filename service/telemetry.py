@@ -48,7 +48,7 @@ class Telemetry:
         )
         self.stage_duration = histogram(
             "inference_stage_duration_seconds",
-            "Time of one stage of a request.",
+            "Time of one stage of a request; of a batch, its share.",
             STAGE_BUCKETS_S,
             "op",
             "stage",

@@ -20,6 +20,28 @@ class FakeQuality:
     identity_similarity: float = 0.9
 
 
+class FakePolishing:
+    """A brighter code after the first step; steps take their time, as real ones do."""
+
+    STEP_S = 0.01
+
+    def __init__(self, predictor, ws):
+        self._predictor, self._ws, self._steps = predictor, ws, 0
+
+    @property
+    def result(self):
+        return Polished(self._ws + 0.1 if self._steps else self._ws, self._steps)
+
+    def go_on(self, end_s, pause=lambda: False):
+        self._predictor._work("polish", 1)
+        while time.monotonic() + self.STEP_S < end_s:
+            time.sleep(self.STEP_S)
+            self._steps += 1
+            if pause():
+                return time.monotonic() + self.STEP_S >= end_s
+        return True
+
+
 class FakePredictor:
     """A code is the face's mean colour in every element; an image shows the code's first rows."""
 
@@ -27,9 +49,9 @@ class FakePredictor:
     generator_name, backend, precision = "fake", "eager", FLOAT32
     fingerprint = "f" * 64
 
-    def __init__(self, delay_s=0.0):
+    def __init__(self, delay_s=0.0, batched=True):
         self.weight_digests = {"fake.safetensors": "a" * 64}
-        self.delay_s = delay_s
+        self.delay_s, self.batched = delay_s, batched
         self.calls = []
         self.failure = None
 
@@ -72,10 +94,11 @@ class FakePredictor:
 
     embeds = merges = polishes = True
 
-    def polish(self, faces, ws, budget_s):
-        """A brighter code, by one step for each tenth of a second."""
-        self._work("polish", len(faces))
-        return Polished(ws + 0.1, round(budget_s * 10))
+    def polishing(self, faces, ws):
+        return FakePolishing(self, ws)
+
+    def batches(self, operation):
+        return self.batched and operation not in ("polish", "sample")
 
     def sample(self, seed, psi):
         self._work("sample", 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from service.batcher import BatcherClosedError
 from service.engine import Engine
 from service.errors import EngineDownError
 from service.telemetry import Telemetry
-from tests.service.fakes import FakePredictor, Held
+from tests.service.fakes import FakePredictor, Held, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -27,10 +28,10 @@ async def start(predictor, **options):
     return engine
 
 
-@pytest.mark.parametrize(("device", "sizes"), [("cpu", (1,)), ("cuda", (1, 2, 3))])
-async def test_warm_up_runs_every_operation_at_every_batch_size_that_counts(device, sizes):
-    predictor = FakePredictor()
-    engine = await start(predictor, max_batch=3, device=device)
+@pytest.mark.parametrize(("batched", "sizes"), [(False, (1,)), (True, (1, 2, 3))])
+async def test_warm_up_runs_every_operation_at_every_batch_size_that_counts(batched, sizes):
+    predictor = FakePredictor(batched=batched)
+    engine = await start(predictor, max_batch=3)
     wanted = {(op, size) for op in ("embed", "merge", "synthesize", "quality") for size in sizes}
     assert wanted | {("sample", 1), ("polish", 1)} == set(predictor.calls)
     assert engine.ready
@@ -42,7 +43,7 @@ async def test_without_a_network_for_photos_all_else_is_warmed_up():
     class Codes(FakePredictor):
         embeds = merges = False
 
-    predictor = Codes()
+    predictor = Codes(batched=False)
     engine = await start(predictor)
     wanted = {(op, 1) for op in ("synthesize", "quality")}
     assert wanted | {("sample", 1), ("polish", 1)} == set(predictor.calls)
@@ -94,6 +95,86 @@ async def test_a_batch_answers_what_its_items_answer_singly():
     together = await asyncio.gather(*(engine.embed(face(shade)) for shade in shades))
     assert together[1].batch_size > 1
     assert all(torch.equal(a, b.value) for a, b in zip(singly, together, strict=True))
+    await engine.close()
+
+
+async def test_what_gains_nothing_from_a_batch_is_answered_one_by_one():
+    answered, begun = [], []
+
+    class Waiting(FakePredictor):
+        def embed(self, faces):
+            if self.ready:
+                wait_until(lambda: answered == begun)  # all before it have their answers
+                begun.append(faces[0, 0, 0, 0])
+            return super().embed(faces)
+
+        ready = False
+
+    predictor = Waiting(batched=False)
+    engine = await start(predictor)
+    predictor.ready = True
+
+    async def ask(shade):
+        answer = await engine.embed(face(shade))
+        answered.append(shade)
+        return answer.batch_size
+
+    assert await asyncio.gather(*(ask(shade) for shade in (1, 2, 3))) == [1, 1, 1]
+    assert answered == [1, 2, 3]
+    await engine.close()
+
+
+async def test_polishing_makes_way_for_others_and_keeps_all_budgets_together():
+    engine = await start(FakePredictor())
+    code, budget_s = torch.zeros(18, 512), 2.0
+    started_s = time.monotonic()
+    polishes = [asyncio.ensure_future(engine.polish(face(9), code, budget_s)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    for _ in range(2):
+        await engine.embed(face(1))
+    assert not any(task.done() for task in polishes)
+    answers = await asyncio.gather(*polishes)
+    assert time.monotonic() - started_s < 2 * budget_s
+    assert all(answer.value.steps > 0 for answer in answers)
+    assert sum(answer.ran_s for answer in answers) < 1.5 * budget_s
+    assert all(answer.queued_s > answer.ran_s / 2 for answer in answers)
+    await engine.close()
+
+
+async def test_a_budget_that_ends_in_the_queue_gives_the_code_as_it_was():
+    predictor = Held()
+    engine = await start(predictor)
+    predictor.hold = True
+    busy = asyncio.ensure_future(engine.embed(face(1)))
+    await asyncio.sleep(0.01)
+    answer = await engine.polish(face(1), torch.zeros(18, 512), 0.05)
+    assert not busy.done()
+    assert (answer.value.steps, answer.ran_s) == (0, 0)
+    assert torch.equal(answer.value.ws, torch.zeros(1, 18, 512))
+    predictor.go.set()
+    await busy
+    assert "polish" not in {op for op, _ in predictor.calls[-2:]}  # dropped from the queue
+    await engine.close()
+
+
+async def test_a_budget_leaves_half_of_the_time_until_the_deadline():
+    engine = await start(FakePredictor())
+    deadline_s = asyncio.get_running_loop().time() + 1.0
+    answer = await engine.polish(face(1), torch.zeros(18, 512), 60.0, deadline_s)
+    assert answer.value.steps > 0
+    assert asyncio.get_running_loop().time() < deadline_s
+    await engine.close()
+
+
+async def test_a_caller_who_leaves_takes_the_polishing_along():
+    engine = await start(FakePredictor())
+    leaver = asyncio.ensure_future(engine.polish(face(1), torch.zeros(18, 512), 600.0))
+    await asyncio.sleep(0.05)
+    assert engine.busy_s > 0
+    leaver.cancel()
+    async with asyncio.timeout(10):
+        while engine.busy_s > 0:
+            await asyncio.sleep(0.005)
     await engine.close()
 
 

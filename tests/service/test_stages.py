@@ -1,5 +1,7 @@
 """Stage times."""
 
+import time
+
 import pytest
 
 from service.batcher import Answer
@@ -7,19 +9,51 @@ from service.stages import Stages
 from service.telemetry import Telemetry
 
 
+def answer(began_s, ended_s, queued_s=0.0, batch_size=1):
+    """An answer whose run lay at the given times after some moment."""
+    return Answer("x", queued_s, ended_s - began_s, batch_size, 1000.0 + ended_s)
+
+
+def sampled(telemetry, stage, kind):
+    labels = {"op": "embed", "stage": stage}
+    name = f"wplus_inference_stage_duration_seconds_{kind}"
+    return telemetry.registry.get_sample_value(name, labels)
+
+
 def test_times_add_up_and_are_published():
     telemetry = Telemetry()
     stages = Stages("embed", telemetry)
-    stages.add("decode", 0.010)
-    stages.add("decode", 0.005)
-    value = stages.take("encode", Answer("x", queued_s=0.001, ran_s=0.2, batch_size=3))
-    assert value == "x"
+    for _ in range(2):
+        with stages.measure("decode"):
+            time.sleep(0.01)
     times = stages.as_ms()
-    assert times.pop("total") >= 0
-    assert times == {"decode": 15.0, "queue": 1.0, "encode": 200.0}
-    text = telemetry.exposition().decode()
-    name = "wplus_inference_stage_duration_seconds_count"
-    assert f'{name}{{op="embed",stage="decode"}} 2.0' in text
+    assert times.keys() == {"decode", "total"}
+    assert 20 <= times["decode"] <= times["total"]
+    assert sampled(telemetry, "decode", "count") == 2
+    assert sampled(telemetry, "decode", "sum") == pytest.approx(times["decode"] / 1000, abs=1e-5)
+
+
+def test_an_answer_counts_as_long_as_it_took_and_its_share_is_published():
+    telemetry = Telemetry()
+    stages = Stages("embed", telemetry)
+    assert stages.take("encode", answer(0.0, 0.2, queued_s=0.001, batch_size=4)) == "x"
+    times = stages.as_ms()
+    del times["total"]
+    assert times == {"queue": 1.0, "encode": 200.0}
+    assert sampled(telemetry, "encode", "sum") == pytest.approx(0.05)
+    assert sampled(telemetry, "queue", "sum") == pytest.approx(0.001)
+
+
+def test_what_ran_together_counts_once():
+    stages = Stages("morph", Telemetry())
+    for _ in range(4):  # one run of four
+        stages.take("synthesize", answer(0.1, 0.3, queued_s=0.1, batch_size=4))
+    for _ in range(2):  # the run after it, for which they waited meanwhile
+        stages.take("synthesize", answer(0.3, 0.4, queued_s=0.3, batch_size=2))
+    stages.take("synthesize", answer(0.45, 0.5, queued_s=0.15))
+    times = stages.as_ms()
+    assert times["synthesize"] == 350.0
+    assert times["queue"] == 150.0  # until the first run, and between the last two
 
 
 def test_a_failing_stage_is_timed_all_the_same():
@@ -31,5 +65,5 @@ def test_a_failing_stage_is_timed_all_the_same():
 
 def test_the_header_is_server_timing():
     stages = Stages("embed", Telemetry())
-    stages.add("decode", 0.010)
-    assert stages.as_header().startswith("decode;dur=10.0, total;dur=")
+    stages.take("encode", answer(0.0, 0.01))
+    assert stages.as_header().startswith("queue;dur=0.0, encode;dur=10.0, total;dur=")

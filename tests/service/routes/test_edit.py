@@ -100,6 +100,8 @@ def test_every_pair_of_sources_can_be_morphed(client):
 def test_steps_are_frames_from_the_first_to_the_second(client):
     files = [("image", LIGHT), ("image", DARK)]
     answer = client.post("/morph", files=files, data={"steps": "5"} | PNG_JSON)
+    times = answer.json()["timings_ms"]
+    assert times["queue"] + times["encode"] + times["synthesize"] <= times["total"]
     frames = answer.json()["frames"]
     assert [frame["lam"] for frame in frames] == [1, 0.75, 0.5, 0.25, 0]
     shades = [pixel(base64.b64decode(frame["image"]["data"]))[0] for frame in frames]

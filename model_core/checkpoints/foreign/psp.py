@@ -7,17 +7,17 @@ Source: models/psp.py and models/encoders of pixel2style2pixel, encoder4editing 
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors, expect, shown
 from model_core.checkpoints.foreign.rosinality import NAMES as DECODER_NAMES
 from model_core.checkpoints.foreign.rosinality import num_ws, rosinality_generator
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError
-from model_core.generators.contract import Generator
+from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 RESIDUAL_TYPES = (
     "Encoder4Editing",
@@ -158,7 +158,11 @@ def _names(config: StyleEncoderConfig) -> list[str]:
 
 def new_encoder(config: dict[str, Any]) -> StyleEncoder:
     """Make an untrained encoder apart from its generator, for its tensors' names and sizes."""
-    return StyleEncoder(StyleEncoderConfig(**config), cast(Generator, nn.Identity()))
+    with torch.device("meta"):
+        any_generator = StyleGAN2(StyleGAN2Config(widths=(1,)))
+    encoder = StyleEncoder(StyleEncoderConfig(**config), any_generator)
+    encoder.generator = None
+    return encoder
 
 
 def _steps(options: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from model_core.checkpoints import packs
 from model_core.checkpoints.__main__ import main
-from model_core.checkpoints.packs import weight_path
+from model_core.checkpoints.layout import weight_path
 
 ROOT = Path(packs.__file__).parents[2]
 LANDMARKS = "shape_predictor_68_face_landmarks"

@@ -12,7 +12,6 @@ from model_core.checkpoints.files import read_sidecar
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, is_packed, network_path, verified_path
 from model_core.checkpoints.store import load_network, save_network
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
-from model_core.encoders.attribute import AttributeEncoder
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.encoders.identity import DlibIdentity
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
@@ -73,18 +72,6 @@ def load_identity(cache: Path, name: str = DEFAULT_IDENTITY) -> Identity:
     return identity
 
 
-def load_trunk(cache: Path, name: str, attribute: AttributeEncoder) -> None:
-    """Fill an attribute encoder with a converted ResNet-50.
-
-    Raises:
-        CheckpointError: If it is missing, damaged or another network.
-    """
-    state, sidecar = load_network(network_path(cache, name), verify=True)
-    if sidecar.get("family") != "resnet50-trunk":
-        raise CheckpointError(f"{name} must be a resnet50-trunk, got {sidecar.get('family')!r}")
-    _filled(attribute, _counters(attribute) | state, name)
-
-
 def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> StyleEncoder:
     """Load the encoder of a converted pSp, e4e or ReStyle checkpoint, frozen.
 
@@ -94,8 +81,11 @@ def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> St
     """
     state, sidecar = load_network(path, verify=True)
     _require_owner(path, sidecar, "style-encoder", fingerprint)
-    config = StyleEncoderConfig(**sidecar["config"])
-    renders = copy.deepcopy(generator) if config.steps > 1 else None
+    try:
+        config = StyleEncoderConfig(**sidecar["config"])
+    except (KeyError, TypeError) as err:
+        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+    renders = copy.deepcopy(generator) if config.looks else None
     encoder = StyleEncoder(config, renders)
     kept = {k: v for k, v in encoder.state_dict().items() if k.startswith("generator.")}
     _filled(encoder, _counters(encoder) | kept | state, path.name)

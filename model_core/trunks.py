@@ -3,13 +3,12 @@
 Their weights are in no package: they come from torchvision's hub, which cannot be assumed.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from model_core.checkpoints.foreign_file import read_foreign
 from model_core.errors import CheckpointError
 
 # Trunk: file name without its digest, the file as torchvision publishes it.
@@ -18,7 +17,6 @@ TRUNKS = {
     "vgg": ("vgg16", "vgg16-397923af.pth"),
 }
 _HUB = "https://download.pytorch.org/models/"
-_READ_ERRORS = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError)
 
 
 def find_trunk(trunk: str, folder: Path | None) -> Path:
@@ -42,17 +40,26 @@ def read_trunk(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Read the convolutions of a torchvision state dict.
 
     Args:
-        file: The state dict; only tensors and plain containers are unpickled.
+        file: The state dict; nothing in it is run.
         wanted: The state dict of the network's `features`, for its names and shapes.
 
     Raises:
         CheckpointError: If the file cannot be read or lacks a tensor of that name and shape.
     """
     try:
-        source = torch.load(file, map_location="cpu", weights_only=True)
-        found = {key: source[f"features.{key}"] for key in wanted}
-    except (*_READ_ERRORS, TypeError) as err:
-        raise CheckpointError(f"{file.name} must be a torchvision state dict: {err}") from err
+        source = read_foreign(file)
+    except CheckpointError as err:
+        why = str(err).removeprefix(f"{file.name}: ")
+        raise CheckpointError(f"{file.name} must be a torchvision state dict: {why}") from err
+    if not isinstance(source, dict):
+        raise CheckpointError(
+            f"{file.name} must be a torchvision state dict, got a {type(source).__name__}"
+        )
+    if missing := [key for key in wanted if f"features.{key}" not in source]:
+        raise CheckpointError(
+            f"{file.name} must be a torchvision state dict, got none of features.{missing[0]}"
+        )
+    found = {key: source[f"features.{key}"] for key in wanted}
     for key, value in found.items():
         if not isinstance(value, Tensor) or value.shape != wanted[key].shape:
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

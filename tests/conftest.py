@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from model_core.checkpoints.packs import cache_folder, pull
+from model_core.checkpoints.layout import cache_folder
+from model_core.checkpoints.packs import pull
 from model_core.checkpoints.progress import ConsoleProgress
 
 

@@ -13,16 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR
-from model_core.checkpoints.packs import (
-    PACKS,
-    cache_folder,
-    list_outputs,
-    original_file,
-    pull,
-    verify,
-)
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder
+from model_core.checkpoints.packs import list_outputs, original_file, pull, verify
 from model_core.checkpoints.progress import ConsoleProgress, megabytes
+from model_core.checkpoints.registry import PACKS
 from model_core.errors import WplusError
 
 FAILED = 1

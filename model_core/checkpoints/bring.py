@@ -9,13 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from model_core.checkpoints.doctor import read_checkpoint
+from model_core.checkpoints.doctor import check_fits, read_checkpoint
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.foreign.contents import Foreign
 from model_core.checkpoints.layout import converted_path, encoder_path
 from model_core.checkpoints.store import save_network
 from model_core.checkpoints.w_statistics import w_statistics
-from model_core.errors import CheckpointError
 from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
@@ -77,18 +76,7 @@ def complete_generator(foreign: Foreign) -> Generator:
     Raises:
         CheckpointError: If a tensor is missing or of another size.
     """
-    with torch.device("meta"):  # what a file says of its sizes takes no memory unless it is so
-        wanted = FAMILIES[foreign.family](foreign.config).state_dict()
-    shapes = {key: value.shape for key, value in wanted.items()}
-    for key, value in foreign.state.items():
-        if key not in shapes or value.shape != shapes[key]:
-            raise CheckpointError(
-                f"{key} must be {_size(shapes.get(key))}, got {_size(value.shape)}"
-            )
-    if missing := shapes.keys() - foreign.state.keys() - {"w_mean", "w_std"}:
-        raise CheckpointError(
-            f"checkpoint must hold every layer, got none for {sorted(missing)[:4]}"
-        )
+    check_fits(foreign)
     generator = FAMILIES[foreign.family](foreign.config)
     generator.load_state_dict(foreign.state, strict=False)
     mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)  # type: ignore[arg-type]
@@ -112,8 +100,9 @@ def _save(path: Path, foreign: Foreign, about: dict[str, Any]) -> tuple[Path, st
 
 
 def _tell(foreign: Foreign, say: Callable[[str], None]) -> None:
-    for remark in foreign.remarks:
-        say(remark)
+    for network in (foreign, *foreign.companions):
+        for remark in network.remarks:
+            say(remark)
 
 
 @torch.inference_mode()
@@ -132,7 +121,3 @@ def _draw_samples(generator: Generator, path: Path) -> Path:
         )
     sheet.save(path, quality=90)
     return path
-
-
-def _size(shape: torch.Size | None) -> object:
-    return "absent" if shape is None else tuple(shape)

@@ -1,19 +1,23 @@
 """Tell what a checkpoint of another project is, and read it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from model_core.checkpoints.foreign.ada_pytorch import ADA_PYTORCH
 from model_core.checkpoints.foreign.contents import Foreign, Layout
-from model_core.checkpoints.foreign.genforce import GENFORCE, LERNAPPARAT
+from model_core.checkpoints.foreign.genforce import GENFORCE, GENFORCE_STYLEGAN2, LERNAPPARAT
 from model_core.checkpoints.foreign.nvidia_tensorflow import NVIDIA_TENSORFLOW
-from model_core.checkpoints.foreign.psp import PSP
-from model_core.checkpoints.foreign.recognisers import IRESNET, IRSE, RESNET50
+from model_core.checkpoints.foreign.psp import PSP, new_encoder
+from model_core.checkpoints.foreign.recognisers import IRESNET, IRSE
 from model_core.checkpoints.foreign.rosinality import ROSINALITY
+from model_core.checkpoints.foreign.search import find_network, path_remark
 from model_core.checkpoints.foreign_file import read_foreign
 from model_core.checkpoints.restricted_pickle import DAMAGE
+from model_core.encoders.arcface import IResNetFace, IRSEFace
 from model_core.errors import CheckpointError
 from model_core.generators.families import FAMILIES
 
@@ -23,12 +27,22 @@ LAYOUTS: tuple[Layout, ...] = (
     PSP,
     ROSINALITY,
     GENFORCE,
+    GENFORCE_STYLEGAN2,
     LERNAPPARAT,
     IRSE,
     IRESNET,
-    RESNET50,
 )
-NAMES_SHOWN = 6
+
+NETWORKS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
+    **FAMILIES,
+    "style-encoder": new_encoder,
+    "arcface-irse": lambda config: IRSEFace(**config),
+    "arcface-iresnet": lambda config: IResNetFace(tuple(config["blocks"])),
+}
+"""Config to an untrained network, by family."""
+
+COMPUTED = {"w_mean", "w_std"}
+"""Tensors of a generator that are estimated where a file has none."""
 
 
 def read_checkpoint(path: Path) -> Foreign:
@@ -38,22 +52,55 @@ def read_checkpoint(path: Path) -> Foreign:
         CheckpointError: If the file is damaged, of no known layout, or not covered; the message
             says what was found.
     """
-    content = read_foreign(path)
+    return read_content(read_foreign(path), path.name)
+
+
+def read_content(content: Any, name: str) -> Foreign:
+    """Read what a file of any known layout holds.
+
+    Args:
+        content: What `read_foreign` gave.
+        name: The file's, for messages.
+    Raises:
+        CheckpointError: If it is of no known layout, not whole, or not covered.
+    """
+    layout = None
     try:
-        for layout in LAYOUTS:
-            if layout.matches(content):
-                return layout.read(content)
+        layout, found = find_network(content, LAYOUTS)
+        foreign = layout.read(found)
+        foreign.remarks += path_remark(found)
+        for network in (foreign, *foreign.companions):
+            check_fits(network)
     except CheckpointError as err:
-        raise CheckpointError(f"{path.name}: {err}") from err
+        raise CheckpointError(f"{name}: {err}") from err
     except DAMAGE as err:
         raise CheckpointError(
-            f"{path.name} must be whole, got a {layout.name} checkpoint that is not "
-            f"({type(err).__name__}: {str(err)[:200]})"
+            f"{name} must be whole, got a {layout.name if layout else 'known'} checkpoint "
+            f"that is not ({type(err).__name__}: {str(err)[:200]})"
         ) from err
-    raise CheckpointError(
-        f"{path.name} must be of a known layout ({', '.join(each.name for each in LAYOUTS)}), "
-        f"got {_outline(content)}"
-    )
+    return foreign
+
+
+def check_fits(foreign: Foreign) -> None:
+    """Compare a network's tensors with those that its config asks for.
+
+    Raises:
+        CheckpointError: If one is missing or of another size.
+    """
+    with torch.device("meta"):  # what a file says of its sizes takes no memory unless it is so
+        wanted = NETWORKS[foreign.family](foreign.config).state_dict()
+    shapes = {key: value.shape for key, value in wanted.items()}
+    for key, value in foreign.state.items():
+        if key not in shapes or value.shape != shapes[key]:
+            theirs = foreign.origins.get(key, key)
+            named = key if theirs == key else f"{theirs} (here {key})"
+            size = tuple(shapes[key]) if key in shapes else "absent"
+            raise CheckpointError(f"{named} must be {size}, got {tuple(value.shape)}")
+    ignored = {key for key in shapes if key.endswith("num_batches_tracked")}
+    if missing := shapes.keys() - foreign.state.keys() - COMPUTED - ignored:
+        raise CheckpointError(
+            f"checkpoint must hold every layer, got none for {sorted(missing)[:4]}"
+        )
 
 
 def describe(foreign: Foreign) -> list[str]:
@@ -69,11 +116,3 @@ def describe(foreign: Foreign) -> list[str]:
     for companion in foreign.companions:
         lines += ["", f"beside it, a {companion.family}:", *describe(companion)[2:]]
     return lines
-
-
-def _outline(content: Any) -> str:
-    """Describe a content in a few words: its kind and its first names."""
-    if not isinstance(content, dict):
-        return f"a {type(content).__name__}"
-    names = [str(name)[:60] for name in list(content)[:NAMES_SHOWN]]
-    return f"{len(content)} entries such as {', '.join(names)}" if names else "an empty dict"

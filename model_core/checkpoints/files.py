@@ -116,21 +116,3 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     if not isinstance(sidecar, dict):
         raise CheckpointError(f"{beside} must be a JSON object, got {type(sidecar).__name__}")
     return sidecar
-
-
-def digests(cache: Path) -> dict[str, str]:
-    """Return what the sidecars in a cache say: file name to SHA-256, hex.
-
-    Nothing is hashed; `packs.verify` tells whether it is true.
-
-    Raises:
-        CheckpointError: If a sidecar is damaged.
-    """
-    found = {}
-    for beside in sorted((cache / "weights").glob("*.json")):
-        sidecar = read_sidecar(beside)
-        try:
-            found[str(sidecar["file"])] = str(sidecar["sha256"])
-        except KeyError as err:
-            raise CheckpointError(f"{beside} must have an entry {err}, got none") from err
-    return found

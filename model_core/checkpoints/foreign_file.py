@@ -3,6 +3,7 @@
 Files are mapped, not read: a tensor is loaded when it is used, and looking at a file is cheap.
 """
 
+import json
 import mmap
 import zipfile
 import zlib
@@ -11,10 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from model_core.checkpoints import pickle_names
+from model_core.checkpoints.file_kinds import (
+    AGAIN,
+    HEAD_BYTES,
+    is_safetensors,
+    other_kind,
+    text_kind,
+)
 from model_core.checkpoints.pickle_machine import Budget, Construct, Name
 from model_core.checkpoints.pickle_names import STORAGES, Storage
 from model_core.checkpoints.restricted_pickle import DAMAGE, load_pickle
@@ -22,6 +30,8 @@ from model_core.errors import CheckpointError
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_STORAGES = 100_000
+MODULE_PARTS = 4
+"""Parts of a persistent id of a class: kind, class, its file, its source."""
 LOCAL_HEADER_BYTES = 30
 
 
@@ -35,22 +45,68 @@ def read_foreign(path: Path) -> Any:
         CheckpointError: If the file is missing, damaged, or holds what no checkpoint should.
     """
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
+        size_bytes = path.stat().st_size
         with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            if kind := other_kind(head, size_bytes):
+                raise CheckpointError(f"file must be a checkpoint, got {kind}")
+            if path.suffix == ".safetensors" or is_safetensors(head, size_bytes):
+                return _read_safetensors(path)
             # Copy on write: torch wants memory that it may write to. Nothing reaches the file.
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-        if bytes(data[:4]) == b"PK\x03\x04":
+        if head.startswith(b"PK\x03\x04"):
             return _read_zip(path, data)
-        if bytes(data[257:262]) == b"ustar":
-            raise CheckpointError(
-                f"{path.name} must be saved by torch 0.2 or later, got the tar format before it"
-            )
-        return read_pickles(data)
+        if head[257:262] == b"ustar":
+            _refuse_tar(head)
+        return _read_pickle_file(data, head)
     except CheckpointError as err:
         raise CheckpointError(f"{path.name}: {err}") from err
-    except (*DAMAGE, OSError, SafetensorError, zipfile.BadZipFile) as err:
+    except zipfile.BadZipFile as err:
+        raise CheckpointError(
+            f"{path.name} must be whole, got a zip archive that is cut or damaged ({err}): {AGAIN}"
+        ) from err
+    except (*DAMAGE, OSError, SafetensorError) as err:
         raise CheckpointError(f"{path.name} must be a readable checkpoint, got {err}") from err
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Read tensors by name; settings in the file's metadata come as the `opts` of a checkpoint."""
+    content: dict[str, Any] = dict(load_file(path))
+    with safe_open(path, "pt") as file:
+        settings = file.metadata() or {}
+    if "encoder_type" in settings:
+        content["opts"] = {name: _setting(text) for name, text in settings.items()}
+    return content
+
+
+def _setting(text: str) -> object:
+    """Turn a value of metadata, which holds text only, into the number or boolean it stands for."""
+    try:
+        return json.loads(text.lower())
+    except ValueError:
+        return text
+
+
+def _refuse_tar(head: bytes) -> None:
+    first = head.partition(b"\0")[0].decode(errors="replace")
+    if first in ("sys_info", "pickle", "storages", "tensors"):
+        raise CheckpointError(
+            "file must be saved by torch 0.2 or later, got the tar format before it"
+        )
+    raise CheckpointError(
+        f"file must be a checkpoint, got a tar archive with {first[:60]!r}: unpack it and give the "
+        "checkpoint in it"
+    )
+
+
+def _read_pickle_file(data: memoryview, head: bytes) -> Any:
+    """Read a plain pickle; text that is none is told as what it is."""
+    try:
+        return read_pickles(data)
+    except CheckpointError as err:
+        if kind := text_kind(head):
+            raise CheckpointError(f"file must be a checkpoint, got {kind}") from err
+        raise
 
 
 def read_pickles(data: memoryview, nested: bool = False) -> Any:
@@ -70,7 +126,9 @@ def read_pickles(data: memoryview, nested: bool = False) -> Any:
     # The numbers stand behind the pickle that refers to them: it is read for its end, then again.
     ids: dict[str, tuple[torch.dtype, int]] = {}
 
-    def note(identity: object) -> Storage:
+    def note(identity: object) -> Storage | Name:
+        if isinstance(name := _module_class(identity), Name):
+            return name
         key, dtype, count = _storage_id(identity)
         ids[key] = dtype, count
         return Storage(None)
@@ -86,8 +144,23 @@ def read_pickles(data: memoryview, nested: bool = False) -> Any:
         budget.spend(len(raw))
         storages[str(key)] = _storage(memoryview(bytearray(raw)), dtype, count)
         start += 8 + len(raw)
-    value, _ = load_pickle(data, find, budget, lambda it: storages[_storage_id(it)[0]], at)
+
+    def resolve(identity: object) -> Storage | Name:
+        return _module_class(identity) or storages[_storage_id(identity)[0]]
+
+    value, _ = load_pickle(data, find, budget, resolve, at)
     return value
+
+
+def _module_class(identity: object) -> Name | None:
+    """Return the class in a persistent id of torch's old format: class and source of a module."""
+    if (
+        isinstance(identity, tuple)
+        and identity[:1] == ("module",)
+        and len(identity) == MODULE_PARTS
+    ):
+        return identity[1] if isinstance(identity[1], Name) else None
+    return None
 
 
 def _find_with_files(name: Name) -> Construct | None:
@@ -107,8 +180,17 @@ def _read_zip(path: Path, data: memoryview) -> Any:
     """Read torch's format since 1.6: data.pkl, and one member per storage, none compressed."""
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
-    if "data.pkl" not in members or "constants.pkl" in members:
-        raise CheckpointError("a zip must be one of torch.save, got TorchScript or another archive")
+    if "constants.pkl" in members:
+        raise CheckpointError(
+            "a zip must be one of torch.save, got TorchScript: save the network's state dict"
+        )
+    if "data.pkl" not in members:
+        with zipfile.ZipFile(path) as archive:
+            names = [name[:60] for name in archive.namelist()[:3]]
+        raise CheckpointError(
+            f"a zip must be one of torch.save, got an archive with {', '.join(names)}: unpack it "
+            "and give the checkpoint in it"
+        )
     if len(members) > MAX_STORAGES or any(info.compress_type for info in members.values()):
         raise CheckpointError("members of torch's zip must be stored as they are, got compressed")
 

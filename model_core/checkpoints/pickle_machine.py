@@ -1,5 +1,6 @@
 """The state of a pickle that is being read: cursor, stack, memo, and what it may still cost."""
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ COPY_ALLOWANCE = 4
 """Bytes that may be made, in multiples of those in the file: text and arrays are copies."""
 
 MARK = object()
+
+CLASS_OF_OBJECT = re.compile(rb"(?:q.|r....|\x94)?\)\x81", re.DOTALL)
+"""What follows a class of which an object is made without arguments: memo, empty tuple, NEWOBJ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +138,36 @@ class PickleMachine:
             CheckpointError: If it is not in the table.
         """
         found = Name(module, name)
-        if self.find(found) is None:
-            raise CheckpointError(
-                f"pickle must name nothing but tensors and containers, got {str(found)[:100]!r}; "
-                "it was not run: save the state dict alone, or tensors as safetensors"
-            )
+        self.checked(found)
         return found
+
+    def checked(self, value: Any) -> Any:
+        """Return a value; one that is an unknown name only where it is the class of an object.
+
+        Such an object comes out as a record of its attributes: its class is not looked at.
+
+        Raises:
+            CheckpointError: If an unknown name is anything else: what is called, or a value.
+        """
+        if isinstance(value, Name) and self.find(value) is None and not self._names_a_class():
+            raise CheckpointError(
+                f"pickle must name nothing but tensors and containers, got {str(value)[:100]!r}; "
+                "it was not run: save the state dict alone (torch.save of network.state_dict()), "
+                "or its tensors as safetensors"
+            )
+        return value
+
+    def _names_a_class(self) -> bool:
+        """Tell whether a name that has just been read is that of an object's class."""
+        if self.stack[-1:] == ["module"] and len(self.stack) > 1 and self.stack[-2] is MARK:
+            return True  # in the persistent id by which torch's old format refers to classes
+        return CLASS_OF_OBJECT.match(self.data[self.at : self.at + 8]) is not None
+
+    def new_object(self, name: object, arguments: object) -> Any:
+        """Make a record in place of an object of an unknown class, or what is made for a known."""
+        if isinstance(name, Name) and self.find(name) is None and arguments == ():
+            return Record()
+        return self.construct(name, arguments)
 
     def construct(self, name: object, arguments: object) -> Any:
         """Make what our constructor for a name makes."""

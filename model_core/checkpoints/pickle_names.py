@@ -1,7 +1,7 @@
 """The names that may stand in a checkpoint's pickle, and what is made in their place.
 
 Nothing here is what the name stands for: a network becomes a record of its attributes, a subclass
-of dict a dict, a parameter a tensor.
+of dict a dict, a parameter a tensor. All that torch's own restricted reader takes is known.
 """
 
 import math
@@ -16,7 +16,7 @@ from model_core.checkpoints.pickle_machine import Budget, Construct, Name, Recor
 from model_core.checkpoints.restricted_pickle import plain_key
 from model_core.errors import CheckpointError
 
-MAX_AXES = 8
+MAX_AXES, MAX_LAYOUT = 8, 40
 
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -29,9 +29,19 @@ STORAGES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
 """Torch's storage classes and what they hold."""
+
+
+TYPED_STORAGES = STORAGES.keys() - {"UntypedStorage"}
+
+TYPES = frozenset(
+    name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype | torch.qscheme)
+)
+"""Torch's names of number types and ways to quantise: data may name any."""
 
 
 class Ordered(dict[Any, Any]):
@@ -102,7 +112,7 @@ class Storage:
 
 def find(name: Name) -> Construct | None:
     """Return the constructor of a name; None where the name may not stand in a checkpoint."""
-    if name.module == "torch" and name.name in STORAGES.keys() - {"UntypedStorage"}:
+    if name.module in ("torch", "torch.cuda") and name.name in TYPED_STORAGES:
         return _value_only
     return KNOWN.get(str(name))
 
@@ -124,8 +134,12 @@ def _persistent_class(arguments: tuple[Any, ...], budget: Budget) -> Record:
 
 
 def _ordered(arguments: tuple[Any, ...], _budget: Budget) -> Ordered:
-    pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    return Ordered({plain_key(key): value for key, value in pairs})
+    """Make a dict in place of an ordered one, one with defaults or a counter."""
+    first = arguments[0] if arguments else None
+    pairs = first.items() if isinstance(first, dict) else first
+    if not isinstance(pairs, list) and not isinstance(first, dict):
+        pairs = []  # what a dict with defaults makes them with
+    return Ordered({plain_key(key): value for key, value in pairs or ()})
 
 
 def _set(arguments: tuple[Any, ...], _budget: Budget) -> set[Any]:
@@ -138,6 +152,19 @@ def _encoded(arguments: tuple[Any, ...], budget: Budget) -> bytes:
         raise CheckpointError(f"bytes in a pickle must be latin1, got {str(encoding)[:20]!r}")
     budget.spend(len(text))
     return str(text).encode("latin1")
+
+
+def _byte_array(arguments: tuple[Any, ...], budget: Budget) -> bytes:
+    """Make bytes in place of an array of bytes: of bytes, or of text in old protocols."""
+    if len(arguments) == 1 and isinstance(arguments[0], bytes):
+        budget.spend(len(arguments[0]))
+        return bytes(arguments[0])
+    return _encoded(arguments, budget) if arguments else b""
+
+
+def _complex(arguments: tuple[Any, ...], _budget: Budget) -> complex:
+    real, imaginary = arguments
+    return complex(float(real), float(imaginary))
 
 
 def _array(_arguments: tuple[Any, ...], _budget: Budget) -> Array:
@@ -202,6 +229,43 @@ def _typed_tensor(arguments: tuple[Any, ...], budget: Budget) -> Any:
     return construct(inner, budget) if construct else None
 
 
+def _tensor_of_type(arguments: tuple[Any, ...], _budget: Budget) -> Tensor | None:
+    """Look at a storage of bytes as numbers of a type that has no storage of its own."""
+    storage, offset, size, stride = arguments[:4]
+    dtype = arguments[6]
+    if not isinstance(dtype, Name) or not isinstance(storage, Storage):
+        raise CheckpointError("a tensor must stand on a storage, got another value")
+    kind = getattr(torch, dtype.name, None) if dtype.name in TYPES else None
+    if not isinstance(kind, torch.dtype):
+        raise CheckpointError(f"a tensor must hold plain numbers, got {dtype.name[:40]}")
+    if storage.flat is None:
+        return None
+    flat = storage.flat[: storage.flat.numel() // kind.itemsize * kind.itemsize].view(kind)
+    return _tensor((Storage(flat), offset, size, stride), _budget)
+
+
+def _tensor_of_array(arguments: tuple[Any, ...], budget: Budget) -> Tensor:
+    """Make a tensor in place of one of another device: it was saved as an array or a tensor."""
+    value = arguments[0]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        budget.spend(value.nbytes)
+        return torch.from_numpy(np.array(value, value.dtype.newbyteorder("=")))
+    if not isinstance(value, Tensor):
+        raise CheckpointError("a tensor must hold plain numbers, got another value")
+    return value
+
+
+def _not_dense(kind: str) -> Construct:
+    def refuse(_arguments: tuple[Any, ...], _budget: Budget) -> Any:
+        raise CheckpointError(f"tensors must be dense, got {kind}, which is not covered")
+
+    return refuse
+
+
+def _layout(arguments: tuple[Any, ...], _budget: Budget) -> str:
+    return str(arguments[0])[:MAX_LAYOUT]
+
+
 def _device(arguments: tuple[Any, ...], _budget: Budget) -> str:
     return ":".join(map(str, arguments))
 
@@ -217,8 +281,14 @@ KNOWN: dict[str, Construct] = {
     "builtins.set": _set,
     "builtins.frozenset": _set,
     "__builtin__.set": _set,
-    "builtins.dict": _value_only,
-    "builtins.list": _value_only,
+    "collections.Counter": _ordered,
+    "builtins.bytearray": _byte_array,
+    "builtins.complex": _complex,
+    **{
+        f"{module}.{name}": _value_only
+        for module in ("builtins", "__builtin__")
+        for name in ("dict", "list", "tuple", "int", "float", "str", "bool", "bytes")
+    },
     "dnnlib.util.EasyDict": _record,
     "dnnlib.tflib.network.Network": _record,
     "torch_utils.persistence._reconstruct_persistent_obj": _persistent_class,
@@ -236,6 +306,25 @@ KNOWN: dict[str, Construct] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._tensor._rebuild_from_type_v2": _typed_tensor,
-    **{f"torch.{name}": _value_only for name in ("float32", "float16", "bfloat16", "int64")},
+    "torch._utils._rebuild_tensor_v3": _tensor_of_type,
+    "torch._utils._rebuild_device_tensor_from_numpy": _tensor_of_array,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _tensor_of_array,
+    "torch._utils._rebuild_sparse_tensor": _not_dense("a sparse tensor"),
+    "torch._utils._rebuild_nested_tensor": _not_dense("a nested tensor"),
+    "torch._utils._rebuild_qtensor": _not_dense("a quantised tensor"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _not_dense("a tensor without numbers"),
+    "torch._utils._rebuild_wrapper_subclass": _not_dense("a tensor of a class of its own"),
+    "torch.serialization._get_layout": _layout,
+    "torch.storage.TypedStorage": _value_only,
+    **{f"torch.{name}": _value_only for name in TYPES},
+    **{
+        f"{module}.{name.removesuffix('Storage')}Tensor": _value_only
+        for module in ("torch", "torch.cuda", "torch.sparse", "torch.cuda.sparse")
+        for name in TYPED_STORAGES
+    },
+    **{
+        f"torch.{name}Storage": _value_only
+        for name in ("QInt8", "QInt32", "QUInt8", "QUInt2x4", "QUInt4x2")
+    },
 }
 """Every known name and its constructor."""

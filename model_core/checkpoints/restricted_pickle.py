@@ -1,8 +1,9 @@
 """Read a pickle without running it: tensors, arrays, numbers, strings and containers come out.
 
 This is not Python's unpickler with a filter. Names in the stream are compared with a table and
-never imported; what they would be called with goes to our own constructor for that name, and a
-name that is not in the table ends the reading. Time is bounded by the number of instructions,
+never imported; what they would be called with goes to our own constructor for that name. A name
+that is not in the table may only be the class of an object, which becomes a record of its
+attributes; anywhere else it ends the reading. Time is bounded by the number of instructions,
 memory by that and by the bytes that the file has.
 
 Source: the comments of CPython's Lib/pickletools.py, for what each instruction means.
@@ -22,6 +23,7 @@ from model_core.checkpoints.pickle_machine import (
 from model_core.errors import CheckpointError
 
 MAX_INTEGER_BYTES = 64
+MAX_KEY_PARTS = 8
 STOP = ord(".")
 DAMAGE = (
     LookupError,
@@ -84,9 +86,16 @@ def _run(machine: PickleMachine) -> Any:
 
 def plain_key(key: object) -> Any:
     """Let a key into a dict or set; objects with hashes that a pickle could choose are refused."""
-    if isinstance(key, str) or key is None or (isinstance(key, int) and abs(key) < 1 << 63):
+    if _is_plain(key):
+        return key
+    # Flat ones only: the hash of tuples in tuples can take for ever.
+    if isinstance(key, tuple) and len(key) <= MAX_KEY_PARTS and all(map(_is_plain, key)):
         return key
     raise CheckpointError(f"keys in a pickle must be text or numbers, got {type(key).__name__}")
+
+
+def _is_plain(key: object) -> bool:
+    return isinstance(key, str) or key is None or (isinstance(key, int) and abs(key) < 1 << 63)
 
 
 def _push(make: Callable[[PickleMachine], Any]) -> Callable[[PickleMachine], None]:
@@ -186,7 +195,7 @@ def _put(index: Callable[[PickleMachine], int]) -> Callable[[PickleMachine], Non
 
 
 def _get(index: Callable[[PickleMachine], int]) -> Callable[[PickleMachine], None]:
-    return _push(lambda machine: machine.memo[index(machine)])
+    return _push(lambda machine: machine.checked(machine.memo[index(machine)]))
 
 
 def _stack_name(machine: PickleMachine) -> Any:
@@ -199,6 +208,11 @@ def _stack_name(machine: PickleMachine) -> Any:
 def _call(machine: PickleMachine) -> Any:
     arguments, name = machine.stack.pop(), machine.stack.pop()
     return machine.construct(name, arguments)
+
+
+def _new_object(machine: PickleMachine) -> Any:
+    arguments, name = machine.stack.pop(), machine.stack.pop()
+    return machine.new_object(name, arguments)
 
 
 def _call_with_keywords(machine: PickleMachine) -> Any:
@@ -226,7 +240,7 @@ def _build(machine: PickleMachine) -> None:
 def _persistent(machine: PickleMachine) -> Any:
     if machine.persistent is None:
         raise CheckpointError("pickle must hold all that belongs to it, got a persistent id")
-    return machine.persistent(machine.stack.pop())
+    return machine.checked(machine.persistent(machine.stack.pop()))
 
 
 def _skip(count: int) -> Callable[[PickleMachine], None]:
@@ -287,7 +301,7 @@ INSTRUCTIONS: dict[int, Callable[[PickleMachine], None]] = {
     ord("c"): _push(lambda machine: machine.name(machine.line(), machine.line())),
     0x93: _push(_stack_name),
     ord("R"): _push(_call),
-    0x81: _push(_call),
+    0x81: _push(_new_object),
     0x92: _push(_call_with_keywords),
     ord("o"): _push(_call_marked),
     ord("i"): _push(_call_named),

@@ -1,28 +1,16 @@
 """Read a checkpoint of the stlpips-pytorch package into the layout of STLPIPS."""
 
-import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from model_core.checkpoints.foreign_file import read_foreign
 from model_core.errors import CheckpointError
 from model_core.perceptual import STLPIPS
 
 # The larger of the published files, VGG's, has 58,907,298 bytes.
 _MAX_FILE_BYTES = 120_000_000
-# What torch's restricted reader raises on damaged files, found by damaging them.
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    AssertionError,
-    pickle.UnpicklingError,
-)
 _FIRST_CONVOLUTION = "net.slice1.0.weight"
 _KERNEL_TRUNKS = {11: "alex", 3: "vgg"}
 
@@ -32,7 +20,7 @@ def read_stlpips(path: Path) -> dict[str, Tensor]:
 
     Args:
         path: `alex_shift_tolerant.pth` or `vgg_shift_tolerant.pth`; which one is told from the
-            first kernel. Only tensors and plain containers are unpickled.
+            first kernel. Nothing in it is run.
 
     Returns:
         The state dict of STLPIPS with that trunk, float32.
@@ -62,16 +50,17 @@ def read_stlpips(path: Path) -> dict[str, Tensor]:
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    """Unpickle a flat dict of tensors under torch's restricted reader."""
+    """Read a flat dict of tensors; nothing in the file is run."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size > _MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"size of {path.name} must be at most {_MAX_FILE_BYTES} bytes, got {size}"
+        )
     try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise CheckpointError(
-                f"size of {path.name} must be at most {_MAX_FILE_BYTES} bytes, got {size}"
-            )
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except _READ_ERRORS as err:
-        raise CheckpointError(f"{path.name} must be a file of tensors, got {err}") from err
+        loaded = read_foreign(path)
+    except CheckpointError as err:
+        why = str(err).removeprefix(f"{path.name}: ")
+        raise CheckpointError(f"{path.name} must be a file of tensors: {why}") from err
     if not isinstance(loaded, dict) or not all(map(_is_named_tensor, loaded.items())):
         raise CheckpointError(
             f"{path.name} must hold a dict of tensors, got {type(loaded).__name__}"

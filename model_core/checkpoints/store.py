@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_core.checkpoints.files import (
-    digests,
     encode_sidecar,
     file_digest,
     partial_file,
@@ -24,8 +23,6 @@ from model_core.checkpoints.files import (
     sync_folder,
 )
 from model_core.errors import CheckpointError, InvalidInputError
-
-__all__ = ["digests", "file_digest", "load_network", "save_network"]
 
 HEADER_ALIGNMENT_BYTES = 64
 

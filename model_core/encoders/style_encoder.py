@@ -6,11 +6,13 @@ StyleGAN Image Manipulation"; Alaluf et al. 2021, "ReStyle". Modules keep the na
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models.resnet import resnet34
 
 from model_core.encoders.irse import IRBody
 from model_core.errors import InvalidInputError
@@ -29,13 +31,49 @@ class StyleEncoderConfig:
         num_ws: Rows of a code.
         pyramid: Whether rows read features of three sizes (pSp, e4e) or the last only (ReStyle).
         residual_rows: Whether later rows are differences to the first (e4e).
-        steps: Passes; more than one means that it looks at its own reconstruction (ReStyle).
+        steps: Passes.
+        looks: Whether it looks at its own reconstruction beside the face (ReStyle), which several
+            passes need.
+        resnet: Whether its trunk is ResNet-34's instead of ArcFace's IR-SE-50.
     """
 
     num_ws: int
     pyramid: bool = True
     residual_rows: bool = False
     steps: int = 1
+    looks: bool = False
+    resnet: bool = False
+
+    def __post_init__(self) -> None:
+        """Have several passes look; older sidecars do not say so."""
+        object.__setattr__(self, "looks", self.looks or self.steps > 1)
+
+
+class ResNetBody(nn.Module):
+    """ResNet-34 without its pooling, in the project's names, up to the features of 16 x 16.
+
+    Source: models/encoders/restyle_psp_encoders.py of restyle-encoder (MIT), for the names.
+    """
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.PReLU(64)
+        network = resnet34(weights=None)
+        stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+        self.body = nn.Sequential(*(block for stage in stages for block in stage))
+        self._ends = set(accumulate(len(stage) for stage in stages))
+
+    def stages(self, x: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n _ _ _"]]:
+        """Return what each of the four stages gives, the largest first."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        found = []
+        for i, block in enumerate(self.body, start=1):
+            x = block(x)
+            if i in self._ends:
+                found.append(x)
+        return found
 
 
 class StyleHead(nn.Module):
@@ -58,7 +96,7 @@ class StyleEncoder(nn.Module):
 
     Args:
         config: Kind.
-        generator: Renders what a ReStyle encoder looks at; not needed for one step.
+        generator: Renders what a ReStyle encoder looks at; other kinds need none.
     Raises:
         InvalidInputError: If the generator is needed and not given.
     """
@@ -67,11 +105,12 @@ class StyleEncoder(nn.Module):
 
     def __init__(self, config: StyleEncoderConfig, generator: Generator | None = None):
         super().__init__()
-        if config.steps > 1 and generator is None:
+        if config.looks and generator is None:
             raise InvalidInputError(f"generator must be given for {config.steps} steps, got none")
         self.config = config
-        trunk = IRBody(6 if config.steps > 1 else 3)
-        self.input_layer, self.body = trunk.input_layer, trunk.body
+        trunk = (ResNetBody if config.resnet else IRBody)(6 if config.looks else 3)
+        for name, layer in trunk.named_children():
+            self.add_module(name, layer)
         self._stages = trunk.stages  # bound to the same layers, registered once
         sides = [16] * MIDDLE_ROW + [32] * (FINE_ROW - MIDDLE_ROW) + [64] * config.num_ws
         self.styles = nn.ModuleList(
@@ -86,7 +125,7 @@ class StyleEncoder(nn.Module):
     def forward(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n num_ws 512"]:
         """Embed aligned faces in [-1, 1]."""
         ws = self.mean.expand(len(img), -1, -1)
-        if self.generator is None or self.config.steps == 1:
+        if self.generator is None or not self.config.looks:
             return ws + self._rows(img)
         for _ in range(self.config.steps):
             shown = F.adaptive_avg_pool2d(self.generator.synthesis(ws), FACE_PX)

@@ -18,8 +18,6 @@ from model_core.generators.contract import Generator
 from model_core.generators.mapping import Mapping
 from model_core.generators.ops import LEAKY_SLOPE, inverse_haar
 
-__all__ = ["LEAKY_SLOPE", "MobileStyleGAN", "MobileStyleGANConfig"]
-
 
 @dataclass(frozen=True, slots=True)
 class MobileStyleGANConfig:

@@ -1,128 +1,239 @@
 """NVIDIA's TensorFlow pickles, .pkl: three networks of StyleGAN, StyleGAN2 or StyleGAN2-ADA.
 
 Source: dnnlib/tflib/network.py and training/networks*.py of NVlabs/stylegan, stylegan2 and
-stylegan2-ada, for the fields and the variables' names.
+stylegan2-ada, for the fields, the variables' names and the settings.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys, parts
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors, expect, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
-from model_core.checkpoints.foreign.stylegan_weights import stylegan_of
+from model_core.checkpoints.foreign.stylegan_weights import FUSED_FROM_PX, stylegan_of
+from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01
+KERNEL_TOLERANCE = 1e-4
 
-CONVOLUTION = {
-    "weight": "weight",
-    "bias": "bias",
-    "noise_strength": "noise_strength",
-    "mod_weight": "affine.weight",
-    "mod_bias": "affine.bias",
-}
+NAMES = re.compile(
+    r"dlatent_avg|lod|mapping/(?:Dense\d+/(?:weight|bias)|Label(?:Concat|Embed)/\w+)"
+    r"|synthesis/(?:lod|noise\d+|ToRGB_lod\d+/(?:weight|bias)|\d+x\d+/Const/const"
+    r"|\d+x\d+/(?:Const|Conv|Conv0_up|Conv1|ToRGB|Skip)/"
+    r"(?:weight|bias|noise_strength|mod_weight|mod_bias|Noise/weight|StyleMod/(?:weight|bias)))"
+)
+
+CONVOLUTION = {"affine.weight": "mod_weight", "affine.bias": "mod_bias"}
 STYLEGAN_PARTS = {
-    "weight": "weight",
-    "bias": "bias",
-    "Noise/weight": "noise_strength",
-    "StyleMod/weight": "style.weight",
-    "StyleMod/bias": "style.bias",
+    "noise_strength": "Noise/weight",
+    "style.weight": "StyleMod/weight",
+    "style.bias": "StyleMod/bias",
 }
 
+REQUIRED: dict[str, tuple[object, ...]] = {
+    "num_channels": (3,),
+    "label_size": (0, None),
+    "normalize_latents": (True,),
+    "mapping_nonlinearity": ("lrelu",),
+    "nonlinearity": ("lrelu",),
+    "architecture": ("skip",),
+    "use_styles": (True,),
+    "const_input_layer": (True,),
+    "use_wscale": (True,),
+    "use_pixel_norm": (False,),
+    "use_instance_norm": (True,),
+    "fmap_const": (None,),
+}
+"""Settings that change images, and the values that our networks have."""
 
-def read_nvidia_tensorflow(content: Any) -> Foreign:
+KERNELS = {"resample_kernel": (1, 3, 3, 1), "blur_filter": (1, 2, 1)}
+HONOURED = ("mapping_lrmul", "conv_clamp", "fused_scale", "use_noise")
+IGNORED = re.compile(
+    r"truncation_.*|dlatent_.*|style_mixing_prob|randomize_noise|fmap_.*|mapping_(?:fmaps|func)"
+    r"|label_fmaps|synthesis_func|func_name|structure|fused_modconv|is_.*|force_clean_graph"
+    r"|return_dlatents|components"
+)
+"""Settings that a tensor's shape shows too, or that concern how networks run or are trained."""
+
+
+def read_nvidia_tensorflow(found: Found) -> Foreign:
     """Read the averaged generator, which is the last of the three."""
-    network = content[2]
-    source = Tensors(dict(_variables(network)))
-    settings = network.get("static_kwargs", {}) | network["components"]["mapping"].get(
-        "static_kwargs", {}
+    settings = Settings(found.module)
+    mapping_lr = float(settings.one("mapping_lrmul", MAPPING_LR) or MAPPING_LR)
+    use_noise = bool(settings.one("use_noise", True))
+    if any("/mod_" in name for name in found.state):
+        source = Tensors(found.state, spell_stylegan2, _turned_stylegan2)
+        source.drop("lod")  # StyleGAN2 does not grow: it is there and has no effect
+        source.require(["mapping.w_avg"])
+        clamp = float(settings.one("conv_clamp", None) or 0)
+        foreign = stylegan2_of("nvidia-tensorflow", source, mapping_lr, clamp, use_noise=use_noise)
+    else:
+        foreign = _read_stylegan(found.state, settings, mapping_lr, use_noise)
+    sizes = len(foreign.config["widths"])
+    settings.check(
+        resolution=2 << sizes,
+        mapping_layers=foreign.config["mapping_layers"],
+        latent_size=foreign.config["w_dim"],
+        dlatent_size=foreign.config["w_dim"],
     )
-    mapping_lr = float(settings.get("mapping_lrmul") or MAPPING_LR)
-    if "synthesis/4x4/Conv/mod_weight" in source:
-        clamp = float(settings.get("conv_clamp") or 0)
-        return stylegan2_of("nvidia-tensorflow", _stylegan2(source), mapping_lr, clamp)
-    return stylegan_of("nvidia-tensorflow", _stylegan(source), mapping_lr)
+    foreign.remarks += settings.remarks()
+    return foreign
 
 
-def _variables(generator: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the variables of a network and its components."""
+def _read_stylegan(
+    state: Mapping[str, Any], settings: "Settings", mapping_lr: float, use_noise: bool
+) -> Foreign:
+    heads = [int(hit[1]) for name in state if (hit := re.match(r"synthesis/ToRGB_lod(\d+)/", name))]
+    sizes = _sizes(state)
+    if heads and max(heads) >= sizes:
+        raise CheckpointError(f"ToRGB_lod must be below {sizes}, got {max(heads)}")
+    source = Tensors(state, lambda name: _spell_stylegan(name, sizes), _turned_stylegan)
+    source.require(["truncation.w_avg", "synthesis.lod"])
+    source.drop("lod")  # a copy: the generator's own, which it hands on when it runs
+    chosen = settings.one("fused_scale", "auto")
+    expect("fused_scale", chosen, True, False, "auto")
+    fused: Callable[[int, int], bool] = {
+        True: lambda _, __: True,
+        False: lambda _, __: False,
+    }.get(chosen, lambda _, px: px >= FUSED_FROM_PX)
+    return stylegan_of(
+        "nvidia-tensorflow", source, mapping_lr, fused, filters=False, use_noise=use_noise
+    )
+
+
+class Settings:
+    """What a generator and its two parts were made with.
+
+    Args:
+        network: The generator's record; None where there are variables only.
+    """
+
+    def __init__(self, network: Any):
+        self._stated: list[tuple[str, Any]] = []
+        self._bare = network is None
+        if network is not None:
+            for _, part in parts(network, ("components",), "components", "/"):
+                stated = part.get("static_kwargs")
+                self._stated += stated.items() if isinstance(stated, dict) else ()
+        for name, value in self._stated:
+            if name in REQUIRED:
+                expect(name, value, *REQUIRED[name])
+            if name in KERNELS:
+                _check_kernel(name, value)
+
+    def one(self, name: str, default: Any) -> Any:
+        """Return a setting.
+
+        Raises:
+            CheckpointError: If the parts disagree.
+        """
+        values = [value for stated, value in self._stated if stated == name]
+        if any(value != values[0] for value in values):
+            raise CheckpointError(f"{name} must be one value, got {values[:3]}")
+        return values[0] if values else default
+
+    def check(self, **facts: int) -> None:
+        """Raise CheckpointError where a setting is not what the variables show."""
+        for name, fact in facts.items():
+            stated = self.one(name, fact)
+            if stated not in (fact, None):
+                raise CheckpointError(
+                    f"{name} must be {fact} as the variables show, got {str(stated)[:40]}"
+                )
+
+    def remarks(self) -> list[str]:
+        """Tell what is computed otherwise or is not known."""
+        if self._bare:
+            return ["the file has variables without settings: the originals' defaults are assumed"]
+        checked = {*REQUIRED, *KERNELS, *HONOURED, "resolution", "mapping_layers", "latent_size"}
+        said = []
+        for name, value in dict(self._stated).items():
+            if name == "num_fp16_res" or (name == "dtype" and value != "float32"):
+                if value:
+                    said.append("the original runs some sizes in float16; here in float32")
+            elif name not in {*checked, "dtype"} and not IGNORED.fullmatch(str(name)):
+                said.append(f"the setting {str(name)[:40]} is not known and has no effect here")
+        return said
+
+
+def _check_kernel(name: str, value: Any) -> None:
+    """Refuse low-pass filters other than the usual one, at any scale."""
+    usual = KERNELS[name]
+    taps = [tap for tap in value if isinstance(tap, int | float)] if value else []
+    total = sum(taps)
+    same = len(taps) == len(usual) and all(
+        abs(tap * sum(usual) - ours * total) <= KERNEL_TOLERANCE * abs(total)
+        for tap, ours in zip(taps, usual, strict=True)
+    )
+    if not same or not total:
+        raise CheckpointError(
+            f"{name} must be {list(usual)}, got {str(value)[:60]}: it is not covered"
+        )
+
+
+def variables(generator: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of a network's record and of its components."""
     for prefix, network in parts(generator, ("variables", "components"), "components", "/"):
         yield from ((prefix + name, value) for name, value in network["variables"])
 
 
-def _stylegan2(source: Tensors) -> Tensors:
-    """Give StyleGAN2's variables the names and axes of NVIDIA's PyTorch code."""
-    source.refuse(["LabelEmbed"], "a generator with class labels is not covered")
-    named: dict[str, Tensor] = {}
-    for name, value in source.left.items():
-        if found := re.fullmatch(r"mapping/Dense(\d+)/(weight|bias)", name):
-            named[f"mapping.fc{found[1]}.{found[2]}"] = value.T if value.ndim == 2 else value
-        elif name == "dlatent_avg":
-            named["mapping.w_avg"] = value
-        elif name == "synthesis/4x4/Const/const":
-            named["synthesis.b4.const"] = value[0]
-        elif found := re.fullmatch(r"synthesis/noise(\d\d?)", name):
-            layer = int(found[1])
-            named[f"synthesis.b{4 << (layer + 1) // 2}.conv{(layer + 1) % 2}.noise_const"] = value[
-                0, 0
-            ]
-        elif found := re.fullmatch(
-            r"synthesis/(\d+)x\d+/(Conv|Conv0_up|Conv1|ToRGB|Skip)/(\w+)", name
-        ):
-            part = {"Conv0_up": "conv0", "ToRGB": "torgb", "Skip": "skip"}.get(found[2], "conv1")
-            ours = CONVOLUTION.get(found[3], found[3])
-            named[f"synthesis.b{found[1]}.{part}.{ours}"] = _turned(value, found[2], found[3])
-    return Tensors(named)
+def spell_stylegan2(name: str) -> str:
+    """Give the variable's name for one of NVIDIA's PyTorch names."""
+    if hit := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", name):
+        return f"mapping/Dense{hit[1]}/{hit[2]}"
+    if name in ("mapping.w_avg", "synthesis.b4.const"):
+        return {"mapping.w_avg": "dlatent_avg"}.get(name, "synthesis/4x4/Const/const")
+    hit = re.fullmatch(r"synthesis\.b(\d+)\.(conv0|conv1|torgb)\.(.+)", name)
+    if not hit:
+        return name
+    px, layer, end = int(hit[1]), hit[2], hit[3]
+    if end == "noise_const":
+        return f"synthesis/noise{2 * (px.bit_length() - 3) - (layer == 'conv0')}"
+    theirs = {"conv0": "Conv0_up", "torgb": "ToRGB"}.get(layer, "Conv" if px == 4 else "Conv1")
+    return f"synthesis/{px}x{px}/{theirs}/{CONVOLUTION.get(end, end)}"
 
 
-def _turned(value: Tensor, layer: str, part: str) -> Tensor:
+def _turned_stylegan2(name: str, value: Tensor) -> Tensor:
     """Bring a variable's axes into torch's order; upsampling kernels are stored the other way."""
-    if part == "weight":
+    end = name.rpartition(".")[2]
+    if end == "weight" and value.ndim == 4:
         value = value.permute(3, 2, 0, 1)
-        return value.flip(2, 3) if layer == "Conv0_up" else value
-    if part == "mod_weight":
+        return value.flip(2, 3) if ".conv0." in name else value
+    if end == "weight" and value.ndim == 2:
         return value.T
-    return value + 1 if part == "mod_bias" else value
+    return value + 1 if name.endswith("affine.bias") else value
 
 
-def _stylegan(source: Tensors) -> Tensors:
-    """Give StyleGAN's variables the names and axes of genforce's code."""
-    source.refuse(["LabelConcat"], "a generator with class labels is not covered")
-    heads = source.count("synthesis/ToRGB_lod{}/weight")
-    named: dict[str, Tensor] = {}
-    for name, value in source.left.items():
-        if found := re.fullmatch(r"mapping/Dense(\d+)/(weight|bias)", name):
-            named[f"mapping.dense{found[1]}.{found[2]}"] = value.T if value.ndim == 2 else value
-        elif name == "dlatent_avg":
-            named["truncation.w_avg"] = value
-        elif name == "synthesis/lod":
-            named["synthesis.lod"] = value
-        elif name == "synthesis/4x4/Const/const":
-            named["synthesis.layer0.const"] = value
-        elif found := re.fullmatch(r"synthesis/noise(\d+)", name):
-            named[f"synthesis.layer{found[1]}.noise"] = value
-        elif found := re.fullmatch(r"synthesis/ToRGB_lod(\d+)/(weight|bias)", name):
-            turned = value.permute(3, 2, 0, 1) if value.ndim == 4 else value
-            named[f"synthesis.output{heads - 1 - int(found[1])}.{found[2]}"] = turned
-        elif found := re.fullmatch(
-            r"synthesis/(\d+)x\d+/(Const|Conv|Conv0_up|Conv1)/([\w/]+)", name
-        ):
-            layer = 2 * (int(found[1]).bit_length() - 3) + (found[2] in ("Conv", "Conv1"))
-            turned = value.permute(3, 2, 0, 1) if value.ndim == 4 else value
-            turned = turned.T if turned.ndim == 2 else turned
-            named[f"synthesis.layer{layer}.{STYLEGAN_PARTS.get(found[3], found[3])}"] = turned
-    return Tensors(named)
+def _sizes(state: Mapping[str, Any]) -> int:
+    """Return how many sizes have a variable, from 4 px up."""
+    px = [int(hit[1][:6]) for name in state if (hit := re.match(r"synthesis/(\d+)x\d+/", name))]
+    return max(max(px, default=4).bit_length() - 2, 1)
 
 
-def _matches(content: Any) -> bool:
-    return (
-        isinstance(content, tuple)
-        and len(content) == 3
-        and has_keys(content[2], "variables", "components")
-        and has_keys(content[2]["components"], "mapping", "synthesis")
-    )
+def _spell_stylegan(name: str, sizes: int) -> str:
+    """Give the variable's name for one of ours."""
+    if hit := re.fullmatch(r"mapping\.dense(\d+)\.(weight|bias)", name):
+        return f"mapping/Dense{hit[1]}/{hit[2]}"
+    if hit := re.fullmatch(r"synthesis\.output(\d+)\.(weight|bias)", name):
+        return f"synthesis/ToRGB_lod{sizes - 1 - int(hit[1])}/{hit[2]}"
+    hit = re.fullmatch(r"synthesis\.layer(\d+)\.(.+)", name)
+    if not hit:
+        return {"truncation.w_avg": "dlatent_avg", "synthesis.lod": "synthesis/lod"}.get(name, name)
+    stage, second = divmod(int(hit[1]), 2)
+    if hit[2] == "noise":
+        return f"synthesis/noise{hit[1]}"
+    theirs = (("Const", "Conv"), ("Conv0_up", "Conv1"))[stage > 0][second]
+    return f"synthesis/{4 << stage}x{4 << stage}/{theirs}/{STYLEGAN_PARTS.get(hit[2], hit[2])}"
 
 
-NVIDIA_TENSORFLOW = Layout("nvidia-tensorflow", _matches, read_nvidia_tensorflow)
+def _turned_stylegan(name: str, value: Tensor) -> Tensor:
+    if name.endswith("weight"):
+        return (
+            value.permute(3, 2, 0, 1) if value.ndim == 4 else value.T if value.ndim == 2 else value
+        )
+    return value
+
+
+NVIDIA_TENSORFLOW = Layout("nvidia-tensorflow", NAMES, read_nvidia_tensorflow)

@@ -1,87 +1,81 @@
-"""Face recognisers and image trunks, .pth: model_ir_se50, CurricularFace, insightface, ResNet-50.
+"""Face recognisers, .pth: model_ir_se50, CurricularFace, insightface.
 
-Their names are kept, so reading them is choosing the network and leaving counters out.
+Their names are kept, so reading them is choosing the network and accounting for its tensors.
 """
 
+import re
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors
+from model_core.encoders.arcface import IResNetFace, IRSEFace
 from model_core.encoders.irse import BLOCKS
 from model_core.errors import CheckpointError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+COUNTER = "num_batches_tracked"
+MAX_BLOCKS = 100
+
+_NORM = r"(?:weight|bias|running_mean|running_var|num_batches_tracked)"
+IRSE_NAMES = re.compile(
+    rf"input_layer\.(?:0\.weight|1\.{_NORM}|2\.weight)|output_layer\.[034]\.{_NORM}"
+    rf"|body\.\d+\.(?:shortcut_layer\.[01]|res_layer\.[0-4])\.{_NORM}"
+    r"|body\.\d+\.res_layer\.5\.fc[12]\.weight"
+)
+IRESNET_NAMES = re.compile(
+    rf"conv1\.weight|(?:bn[12]|features)\.{_NORM}|prelu\.weight|fc\.(?:weight|bias)"
+    rf"|layer[1-4]\.\d+\.(?:bn[123]\.{_NORM}|conv[12]\.weight|prelu\.weight"
+    rf"|downsample\.0\.weight|downsample\.1\.{_NORM})"
+)
 
 
-def read_irse(content: Any) -> Foreign:
+def read_irse(found: Found) -> Foreign:
     """Read an IR or IR-SE recogniser for 112 px chips."""
-    source = _weights(content)
-    blocks = source.count("body.{}.res_layer.1.weight")
+    source = Tensors(found.state)
+    ends = [f".res_layer.{i}.weight" for i in range(5)] + [".res_layer.5.fc1.weight"]
+    blocks = source.count("body.{}", ends)
     layers = [layers for layers, stages in BLOCKS.items() if sum(stages) == blocks]
     if not layers:
         raise CheckpointError(
             f"body must have blocks as one of {list(BLOCKS)} layers, got {blocks}"
         )
-    config = {
-        "layers": layers[0],
-        "excited": "body.0.res_layer.5.fc1.weight" in source,
-        "affine": "output_layer.4.weight" in source,
-    }
-    return Foreign("ir-se", "arcface-irse", config, _all(source))
+    excited = any(".res_layer.5." in name for name in source.left)
+    affine = any(f"output_layer.4.{end}" in source for end in ("weight", "bias"))
+    config = {"layers": layers[0], "excited": excited, "affine": affine}
+    with torch.device("meta"):
+        network = IRSEFace(layers[0], excited, affine)
+    return _all("ir-se", "arcface-irse", config, source, network)
 
 
-def read_iresnet(content: Any) -> Foreign:
+def read_iresnet(found: Found) -> Foreign:
     """Read one of insightface's iresnets."""
-    source = _weights(content)
-    blocks = [source.count(f"layer{i}.{{}}.conv1.weight") for i in range(1, 5)]
-    return Foreign("insightface-iresnet", "arcface-iresnet", {"blocks": blocks}, _all(source))
+    source = Tensors(found.state)
+    ends = (".conv1.weight", ".conv2.weight", ".bn1.weight", ".prelu.weight")
+    blocks = [source.count(f"layer{i}.{{}}", ends) for i in range(1, 5)]
+    if not all(1 <= each <= MAX_BLOCKS for each in blocks):
+        raise CheckpointError(f"layer1 to layer4 must have blocks, got {blocks}")
+    with torch.device("meta"):
+        network = IResNetFace(tuple(blocks))
+    return _all("insightface-iresnet", "arcface-iresnet", {"blocks": blocks}, source, network)
 
 
-def read_resnet50(content: Any) -> Foreign:
-    """Read torchvision's ResNet-50 without its classifier, to be fed with images in [-1, 1].
-
-    ImageNet's mean and spread are folded into the first layer; what its zero padding stands for
-    moves from the mean colour to middle grey.
-    """
-    source = _weights(content)
-    names = {name: name for name in source.left if not name.startswith("fc.")}
-    names |= {n: n.replace("conv1.", "stem.0.", 1) for n in names if n.startswith("conv1.")}
-    names |= {n: n.replace("bn1.", "stem.1.", 1) for n in names if n.startswith("bn1.")}
-    state = {ours: source.take(theirs) for theirs, ours in names.items()}
-    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    weight = state["stem.0.weight"]
-    shift = (weight * ((0.5 - mean) / std)[:, None, None]).sum(dim=(1, 2, 3))
-    state["stem.0.weight"] = weight * (0.5 / std)[:, None, None]
-    state["stem.1.running_mean"] = state["stem.1.running_mean"] - shift
-    return Foreign("torchvision-resnet50", "resnet50-trunk", {}, state)
+def _all(
+    layout: str, family: str, config: dict[str, Any], source: Tensors, network: nn.Module
+) -> Foreign:
+    """Take what the network has; counters of batches have no part in what it computes."""
+    names = list(network.state_dict())
+    source.require(name for name in names if not name.endswith(COUNTER))
+    source.all_or_none(name for name in names if name.endswith(COUNTER))
+    source.drop(rf".*{COUNTER}")
+    state = {name: source.take(name) for name in names if not name.endswith(COUNTER)}
+    return Foreign(layout, family, config, state, source.finish("a face recogniser"))
 
 
-def _weights(content: Any) -> Tensors:
-    return Tensors({k: v for k, v in content.items() if not str(k).endswith("num_batches_tracked")})
-
-
-def _all(source: Tensors) -> dict[str, Tensor]:
-    return {name: source.take(name) for name in list(source.left)}
-
-
-IRSE = Layout(
-    "ir-se",
-    lambda content: has_keys(content, "input_layer.0.weight", "output_layer.3.weight"),
-    read_irse,
-)
+IRSE = Layout("ir-se", IRSE_NAMES, read_irse)
 IRESNET = Layout(
     "insightface-iresnet",
-    lambda content: has_keys(content, "layer1.0.prelu.weight", "features.weight", "fc.weight"),
+    IRESNET_NAMES,
     read_iresnet,
-)
-RESNET50 = Layout(
-    "torchvision-resnet50",
-    lambda content: (
-        has_keys(content, "conv1.weight", "layer4.2.bn3.weight", "layer3.5.bn3.weight")
-        and "layer3.6.bn3.weight" not in content
-    ),
-    read_resnet50,
+    marker=re.compile(r"(?:.*\.)?prelu\.weight|features\..+"),
 )

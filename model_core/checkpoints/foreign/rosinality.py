@@ -1,33 +1,57 @@
 """rosinality/stylegan2-pytorch: converted weights and training checkpoints, .pt.
 
-Source: model.py and train.py of that project (MIT), for the names.
+Source: model.py, swagan.py and train.py of that project (MIT), for the names.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_core.checkpoints.foreign.contents import Foreign, Layout, Tensors, has_keys
+import torch
+from torch import Tensor
+
+from model_core.checkpoints.foreign.contents import (
+    Foreign,
+    Found,
+    Layout,
+    Tensors,
+    expect,
+    spread_remark,
+)
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
+from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01
-"""The project's Generator is always made with it; the file does not say."""
+"""What the project's Generator is made with unless told otherwise; the file does not say."""
+
+_STYLED = r"conv\.weight|conv\.modulation\.(?:weight|bias)"
+NAMES = re.compile(
+    r"style\.\d+\.(?:weight|bias)|input\.input|noises\.noise_\d+"
+    rf"|(?:conv1|convs\.\d+)\.(?:{_STYLED}|noise\.weight|activate\.bias|conv\.blur\.kernel)"
+    rf"|(?:to_rgb1|to_rgbs\.\d+)\.(?:{_STYLED}|bias|upsample\.kernel)"
+)
+WAVELETS = re.compile(r"(?:to_rgbs\.\d+\.)?(?:iwt|dwt)\.(?:ll|lh|hl|hh)")
 
 PARTS = {
-    "conv.weight": "weight",
-    "conv.modulation.weight": "affine.weight",
-    "conv.modulation.bias": "affine.bias",
-    "noise.weight": "noise_strength",
-    "activate.bias": "bias",
-    "bias": "bias",
-    "conv.blur.kernel": "resample_filter",
-    "upsample.kernel": "resample_filter",
+    "weight": "conv.weight",
+    "affine.weight": "conv.modulation.weight",
+    "affine.bias": "conv.modulation.bias",
+    "noise_strength": "noise.weight",
+    "resample_filter": "conv.blur.kernel",
 }
 
 
-def read_rosinality(content: Any) -> Foreign:
+def read_rosinality(found: Found) -> Foreign:
     """Read a file of that project: the averaged generator, and the mean code where it is there."""
-    return rosinality_generator("rosinality", content["g_ema"], content.get("latent_avg"))
+    foreign = rosinality_generator("rosinality", found.state, found.around.get("latent_avg"))
+    options = found.around.get("args")
+    stated = dict(options) if isinstance(options, Mapping) else {}
+    sizes = 2 << len(foreign.config["widths"])
+    expect("args.size", stated.get("size", sizes), sizes)
+    expect("args.latent", stated.get("latent", foreign.config["w_dim"]), foreign.config["w_dim"])
+    layers = foreign.config["mapping_layers"]
+    expect("args.n_mlp", stated.get("n_mlp", layers), layers)
+    return foreign
 
 
 def rosinality_generator(layout: str, state: Mapping[str, Any], mean: Any) -> Foreign:
@@ -38,46 +62,63 @@ def rosinality_generator(layout: str, state: Mapping[str, Any], mean: Any) -> Fo
         state: The generator's state dict.
         mean: Mean code, (w_dim,) or a row for each of W+; None where it is missing.
     """
-    source = Tensors(state).rename(_rename)
-    for name in [name for name in source.left if name.endswith((".weight", ".noise_const"))]:
-        value = source.left[name]
-        source.left[name] = value[0] if value.ndim in (4, 5) and len(value) == 1 else value
-    source.left["synthesis.b4.const"] = source.left["synthesis.b4.const"][0]
-    if mean is not None:
-        source.left["mapping.w_avg"] = (
-            Tensors({"mean": mean}).take("mean").reshape(-1, mean.shape[-1])[0]
-        )
-    return stylegan2_of(layout, source, MAPPING_LR)
-
-
-def _rename(name: str) -> str | None:
-    """Give a tensor the name that StyleGAN2-ADA's code has for it."""
-    if found := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
-        return f"mapping.fc{int(found[1]) - 1}.{found[2]}"
-    if name == "input.input":
-        return "synthesis.b4.const"
-    if found := re.fullmatch(r"noises\.noise_(\d\d?)", name):
-        return f"{_convolution(int(found[1]))}.noise_const"
-    if found := re.fullmatch(r"conv1\.(.+)", name):
-        return f"{_convolution(0)}.{PARTS.get(found[1], found[1])}"
-    if found := re.fullmatch(r"convs\.(\d\d?)\.(.+)", name):
-        return f"{_convolution(int(found[1]) + 1)}.{PARTS.get(found[2], found[2])}"
-    if found := re.fullmatch(r"to_rgb1\.(.+)", name):
-        return f"synthesis.b4.torgb.{PARTS.get(found[1], found[1])}"
-    if found := re.fullmatch(r"to_rgbs\.(\d\d?)\.(.+)", name):
-        return f"synthesis.b{8 << int(found[1])}.torgb.{PARTS.get(found[2], found[2])}"
-    return None
-
-
-def _convolution(index: int) -> str:
-    """Name a convolution by its place: 0 is the one at 4 px, then two for each size."""
-    return f"synthesis.b{4 << (index + 1) // 2}.conv{(index + 1) % 2}"
-
-
-def _matches(content: Any) -> bool:
-    return has_keys(content, "g_ema") and has_keys(
-        content["g_ema"], "input.input", "conv1.conv.weight"
+    source = Tensors(
+        {**state, "latent_avg": mean} if mean is not None else state, spell_rosinality, _turned
     )
+    if any(map(WAVELETS.fullmatch, source.left)):
+        raise CheckpointError(
+            "generator must be StyleGAN2's, got SWAGAN's (wavelets at its image layers), which is "
+            "not covered"
+        )
+    source.require(["mapping.fc0.weight"])
+    given = source.left.get("latent_avg", torch.empty(1))
+    rows = given.numel() // max((given.shape or (1,))[-1], 1)
+    warning = spread_remark(source, "mapping.fc0.weight", MAPPING_LR)
+    foreign = stylegan2_of(layout, source, MAPPING_LR, filters=_filters)
+    expect("rows of latent_avg", rows, 1, num_ws(foreign))
+    foreign.remarks += warning
+    return foreign
 
 
-ROSINALITY = Layout("rosinality", _matches, read_rosinality)
+def num_ws(foreign: Foreign) -> int:
+    """Return how many rows a code of a StyleGAN2 generator has."""
+    return 2 * len(foreign.config["widths"])
+
+
+def spell_rosinality(name: str) -> str:
+    """Give the project's name for one of StyleGAN2-ADA's."""
+    if found := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", name):
+        return f"style.{int(found[1]) + 1}.{found[2]}"
+    if name in ("mapping.w_avg", "synthesis.b4.const"):
+        return {"mapping.w_avg": "latent_avg"}.get(name, "input.input")
+    found = re.fullmatch(r"synthesis\.b(\d+)\.(conv0|conv1|torgb)\.(.+)", name)
+    if not found:
+        return name
+    stage = int(found[1]).bit_length() - 3  # 0 at 4 px
+    if found[2] == "torgb":
+        layer = f"to_rgbs.{stage - 1}" if stage else "to_rgb1"
+        parts = PARTS | {"resample_filter": "upsample.kernel"}
+        return f"{layer}.{parts.get(found[3], found[3])}"
+    index = 2 * stage - (found[2] == "conv0")  # place among all convolutions
+    if found[3] == "noise_const":
+        return f"noises.noise_{index}"
+    layer = f"convs.{index - 1}" if index else "conv1"
+    return f"{layer}.{(PARTS | {'bias': 'activate.bias'}).get(found[3], found[3])}"
+
+
+def _turned(name: str, value: Tensor) -> Tensor:
+    """Take off the axis of one that modulated kernels have, and a mean code's repetitions."""
+    if name.endswith((".weight", ".noise_const")) and value.ndim in (4, 5) and len(value) == 1:
+        return value[0]
+    return value.reshape(-1, value.shape[-1])[0] if name == "mapping.w_avg" else value
+
+
+def _filters(sizes: Sequence[int]) -> list[str]:
+    return [
+        f"synthesis.b{px}.{layer}.resample_filter"
+        for px in sizes[1:]
+        for layer in ("conv0", "torgb")
+    ]
+
+
+ROSINALITY = Layout("rosinality", NAMES, read_rosinality, ("latent_avg", "args"))

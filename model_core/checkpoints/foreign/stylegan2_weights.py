@@ -1,24 +1,46 @@
 """Turn StyleGAN2's trained variables into our network's weights, whoever named them.
 
-The readers of StyleGAN2 layouts bring their tensors to the names that StyleGAN2-ADA's PyTorch code
-gives them; here scales and gains are multiplied in.
+The readers of StyleGAN2 layouts spell the names that StyleGAN2-ADA's PyTorch code gives the
+tensors; here scales and gains are multiplied in.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Tensors, check_mapping, drawn_noise
+from model_core.checkpoints.foreign.contents import (
+    Foreign,
+    Tensors,
+    check_constant,
+    check_filter,
+    check_image,
+    check_mapping,
+    drawn_noise,
+    expect,
+)
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan2 import StyleGAN2Config
 
 MAX_SIZE_PX = 4096
+TAPS = (1, 3, 3, 1)
 MEAN_MISSING = "the mean code is missing: it is estimated from the mapping network"
 NOISE_MISSING = "the fixed noise maps are missing: they are drawn from seed 0"
+FILTERS_MISSING = "the low-pass filters are missing: 1, 3, 3, 1 is assumed"
+
+STYLED = ("weight", "bias", "affine.weight", "affine.bias")
+SIZES_PX = tuple(4 << i for i in range(MAX_SIZE_PX.bit_length() - 2))
 
 
-def stylegan2_of(layout: str, source: Tensors, mapping_lr: float, clamp: float = 0.0) -> Foreign:
+def stylegan2_of(
+    layout: str,
+    source: Tensors,
+    mapping_lr: float,
+    clamp: float = 0.0,
+    filters: Callable[[Sequence[int]], list[str]] | None = None,
+    use_noise: bool = True,
+) -> Foreign:
     """Make the network of trained variables.
 
     Args:
@@ -26,61 +48,119 @@ def stylegan2_of(layout: str, source: Tensors, mapping_lr: float, clamp: float =
         source: mapping.fc{i}.*, mapping.w_avg, synthesis.b{size}.{const,conv0.*,conv1.*,torgb.*}.
         mapping_lr: Learning rate multiplier of the mapping network.
         clamp: Bound of the features, 0 for none.
+        filters: Sizes to our names of the low-pass filters in the file; None where it has none.
+        use_noise: Whether the network adds noise at all.
 
     Raises:
-        CheckpointError: If a variable is missing or of another size, or the network has class
-            labels or another architecture.
+        CheckpointError: If a variable is missing, of another size or left over, or the network has
+            class labels or another architecture.
     """
-    source.refuse(["mapping.embed"], "a generator with class labels is not covered")
-    source.refuse([".skip."], "the residual architecture is not covered, only the skip one")
-    _check_filters(source)
-    state: dict[str, Tensor] = {}
-    remarks = []
-    layers = source.count("mapping.fc{}.weight")
+    sizes = _sizes(source)
+    convolutions = [f"synthesis.b{px}.{part}" for px in sizes for part in ("conv0", "conv1")][1:]
+    images = [f"synthesis.b{px}.torgb" for px in sizes]
+    layers = source.count("mapping.fc{}", (".weight", ".bias"))
+    wanted = [f"mapping.fc{i}.{part}" for i in range(max(layers, 1)) for part in ("weight", "bias")]
+    wanted += ["synthesis.b4.const"]
+    wanted += [f"{name}.{part}" for name in convolutions + images for part in STYLED]
+    if use_noise:
+        wanted += [f"{name}.noise_strength" for name in convolutions]
+    source.require(wanted)
+    _check_shapes(source, convolutions, images)
+    w_dim = source.shape(f"{convolutions[0]}.affine.weight")[1]
+    check_mapping(source, "mapping.fc{}.weight", layers, w_dim)
+
+    foreign = Foreign(layout, "stylegan2", {}, {})
+    state, remarks = foreign.state, foreign.remarks
+    if filters:
+        if source.all_or_none(filters(sizes)):
+            for name in filters(sizes):
+                check_filter(source.spelling(name), source.take(name), TAPS)
+        else:
+            remarks.append(FILTERS_MISSING)
     for i in range(layers):
+        _note(foreign, source, f"mapping_network.layers.{i}", f"mapping.fc{i}", "weight", "bias")
         weight = source.take(f"mapping.fc{i}.weight")
         state[f"mapping_network.layers.{i}.weight"] = weight * (
             mapping_lr * weight[0].numel() ** -0.5
         )
         state[f"mapping_network.layers.{i}.bias"] = source.take(f"mapping.fc{i}.bias") * mapping_lr
-    state["const"] = source.take("synthesis.b4.const").unsqueeze(0)
-    sizes = _sizes(source)
-    convolutions = [f"synthesis.b{px}.{part}" for px in sizes for part in ("conv0", "conv1")][1:]
-    if any(f"{name}.noise_const" not in source for name in convolutions):
-        remarks.append(NOISE_MISSING)
-    own = drawn_noise(4 << (i + 1) // 2 for i in range(len(convolutions)))
+    state["const"] = source.take("synthesis.b4.const")
+    noise = _noise(source, convolutions, use_noise, remarks)
     for i, name in enumerate(convolutions):
+        _note(foreign, source, f"layers.{i}", name, *STYLED)
         weight = _convolution(state, f"layers.{i}", source, name)
         state[f"layers.{i}.weight"] = weight * weight[0].numel() ** -0.5
         state[f"layers.{i}.bias"] = source.take(f"{name}.bias")
-        state[f"layers.{i}.noise_strength"] = source.take(f"{name}.noise_strength").reshape(())
-        known = f"{name}.noise_const" in source
-        noise = source.take(f"{name}.noise_const") if known else own[i]
-        state[f"layers.{i}.noise"] = noise.reshape(1, 1, *noise.shape[-2:])
-    for i, px in enumerate(sizes):
-        weight = _convolution(state, f"to_img.{i}", source, f"synthesis.b{px}.torgb")
+        strength = source.take(f"{name}.noise_strength") if use_noise else torch.zeros(())
+        state[f"layers.{i}.noise_strength"] = strength.reshape(())
+        state[f"layers.{i}.noise"] = noise[i].reshape(1, 1, *noise[i].shape[-2:])
+    for i, name in enumerate(images):
+        _note(foreign, source, f"to_img.{i}", name, *STYLED[2:])
+        _note(foreign, source, f"to_img.{i}.conv", name, *STYLED[:2])
+        weight = _convolution(state, f"to_img.{i}", source, name)
         state[f"to_img.{i}.conv.weight"] = weight * weight[0].numel() ** -0.5
-        state[f"to_img.{i}.conv.bias"] = source.take(f"synthesis.b{px}.torgb.bias").flatten()
+        state[f"to_img.{i}.conv.bias"] = source.take(f"{name}.bias").flatten()
     if "mapping.w_avg" in source:
         state["w_mean"] = source.take("mapping.w_avg")
     else:
         remarks.append(MEAN_MISSING)
+    remarks += source.finish("a StyleGAN2 generator")
     widths = tuple(len(state[f"to_img.{i}.affine.weight"]) for i in range(len(sizes)))
-    w_dim = int(state["layers.0.affine.weight"].shape[1])
-    check_mapping(state, layers, w_dim)
-    config = StyleGAN2Config(widths, w_dim, mapping_layers=layers, clamp=clamp)
-    return Foreign(layout, "stylegan2", asdict(config), state, remarks)
+    foreign.config = asdict(StyleGAN2Config(widths, w_dim, mapping_layers=layers, clamp=clamp))
+    return foreign
 
 
 def _sizes(source: Tensors) -> list[int]:
-    """Return the sizes that have an image layer, from 4 px up."""
-    sizes, px = [], 4
-    while f"synthesis.b{px}.torgb.weight" in source and px <= MAX_SIZE_PX:
-        sizes.append(px)
-        px *= 2
-    if not sizes:
-        raise CheckpointError("checkpoint must hold an image layer at 4 px, got none")
-    return sizes
+    """Return the sizes from 4 px to the largest that has any tensor."""
+    parts = [
+        f"{layer}.{part}"
+        for layer in ("conv0", "conv1", "torgb")
+        for part in (*STYLED, "noise_strength", "noise_const")
+    ]
+    found = [px for px in SIZES_PX if any(f"synthesis.b{px}.{part}" in source for part in parts)]
+    return [px for px in SIZES_PX if px <= max(found, default=4)]
+
+
+def _check_shapes(source: Tensors, convolutions: list[str], images: list[str]) -> None:
+    """Refuse what only another kind of network has, in words that say which."""
+    check_constant(source.spelling("synthesis.b4.const"), source.shape("synthesis.b4.const"))
+    for name in convolutions + images:
+        for part, axes in (("weight", 4), ("affine.weight", 2)):
+            shape = source.shape(f"{name}.{part}")
+            if len(shape) != axes or not all(shape):
+                theirs = source.spelling(f"{name}.{part}")
+                raise CheckpointError(f"{theirs} must have {axes} axes, got the shape {shape}")
+    for name in convolutions:
+        expect(
+            f"kernel of {source.spelling(f'{name}.weight')}",
+            source.shape(f"{name}.weight")[2:],
+            (3, 3),
+        )
+    for name in images:
+        shape = source.shape(f"{name}.weight")
+        check_image(source.spelling(f"{name}.weight"), shape[0])
+        expect(f"kernel of {source.spelling(f'{name}.weight')}", shape[2:], (1, 1))
+
+
+def _noise(
+    source: Tensors, convolutions: list[str], use_noise: bool, remarks: list[str]
+) -> list[Tensor]:
+    """Take the noise maps, or make them where the file has none."""
+    own = drawn_noise(4 << (i + 1) // 2 for i in range(len(convolutions)))
+    if not use_noise:
+        remarks.append("the network adds no noise: its strength is zero")
+        return [torch.zeros_like(each) for each in own]
+    names = [f"{name}.noise_const" for name in convolutions]
+    if source.all_or_none(names):
+        return [source.take(name) for name in names]
+    remarks.append(NOISE_MISSING)
+    return own
+
+
+def _note(foreign: Foreign, source: Tensors, ours: str, name: str, *ends: str) -> None:
+    """Keep how the file calls some of our tensors."""
+    for end in ends:
+        foreign.origins[f"{ours}.{end}"] = source.spelling(f"{name}.{end}")
 
 
 def _convolution(state: dict[str, Tensor], ours: str, source: Tensors, theirs: str) -> Tensor:
@@ -89,16 +169,3 @@ def _convolution(state: dict[str, Tensor], ours: str, source: Tensors, theirs: s
     state[f"{ours}.affine.weight"] = affine * affine[0].numel() ** -0.5
     state[f"{ours}.affine.bias"] = source.take(f"{theirs}.affine.bias")
     return source.take(f"{theirs}.weight")
-
-
-def _check_filters(source: Tensors) -> None:
-    """Refuse low-pass filters other than the usual one."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    usual = torch.outer(row, row)
-    for name in [name for name in source.left if name.endswith("resample_filter")]:
-        taps = source.take(name)
-        square = torch.outer(taps, taps) if taps.ndim == 1 else taps
-        if square.shape != usual.shape or not torch.allclose(
-            square / square.sum(), usual, atol=1e-4
-        ):
-            raise CheckpointError(f"{name} must be the filter of 1, 3, 3, 1, got another")

@@ -1,41 +1,102 @@
 """Turn StyleGAN's trained variables into our network's weights, whoever named them.
 
-The readers of StyleGAN layouts bring their tensors to one set of names, near to genforce's; here
-scales and learning rates are multiplied in.
+The readers of StyleGAN layouts spell one set of names, near to genforce's; here scales and learning
+rates are multiplied in.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 
+import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Tensors, check_mapping, drawn_noise
-from model_core.checkpoints.foreign.stylegan2_weights import MEAN_MISSING, NOISE_MISSING
+from model_core.checkpoints.foreign.contents import (
+    Foreign,
+    Tensors,
+    check_constant,
+    check_filter,
+    check_image,
+    check_mapping,
+    drawn_noise,
+    expect,
+)
+from model_core.checkpoints.foreign.stylegan2_weights import (
+    FILTERS_MISSING,
+    MEAN_MISSING,
+    NOISE_MISSING,
+)
 from model_core.errors import CheckpointError
-from model_core.generators.stylegan import StyleGANConfig
+from model_core.generators.stylegan import BLUR_TAPS, StyleGANConfig
 
 FUSED_FROM_PX = 128
-"""From this size up the originals upscale by a transposed convolution: it turns kernels round."""
+"""From this size up the originals upscale by a transposed convolution, unless told otherwise: it
+turns kernels round."""
 
 GAIN = 2**0.5
 LARGEST = 4096
+PARTS = ("bias", "noise_strength", "style.weight", "style.bias")
 
 
-def stylegan_of(layout: str, source: Tensors, mapping_lr: float) -> Foreign:
+def fused_from_128(_: int, size_px: int) -> bool:
+    """Tell whether a layer upscales by a transposed convolution where nothing says otherwise."""
+    return size_px >= FUSED_FROM_PX
+
+
+def stylegan_of(
+    layout: str,
+    source: Tensors,
+    mapping_lr: float,
+    fused: Callable[[int, int], bool] = fused_from_128,
+    filters: bool = True,
+    use_noise: bool = True,
+) -> Foreign:
     """Make the network of trained variables.
 
     Args:
         layout: Whose layout it was.
         source: mapping.dense{i}.*, truncation.w_avg, synthesis.lod, synthesis.output{i}.* from
             4 px up and synthesis.layer{i}.{weight,bias,noise,noise_strength,style.weight,
-            style.bias}, with synthesis.layer0.const in place of its weight.
+            style.bias,filter}, with synthesis.layer0.const in place of its weight.
         mapping_lr: Learning rate multiplier of the mapping network.
+        fused: Number and size of an upscaling layer to whether it is a transposed convolution.
+        filters: Whether files of the layout hold their low-pass filters.
+        use_noise: Whether the network adds noise at all.
 
     Raises:
-        CheckpointError: If a variable is missing or of another size.
+        CheckpointError: If a variable is missing, of another size or left over.
     """
-    state: dict[str, Tensor] = {"const": source.take("synthesis.layer0.const")}
-    remarks = []
-    mapping = source.count("mapping.dense{}.weight")
+    layers = source.count("synthesis.layer{}.", (*PARTS, "weight", "noise", "const"))
+    layers += layers % 2  # sizes have two each: the one that is missing will be named
+    if 2 << layers // 2 > LARGEST:
+        raise CheckpointError(f"image must have at most {LARGEST} px, got {2 << layers // 2}")
+    sizes = max(layers // 2, 1)
+    mapping = source.count("mapping.dense{}", (".weight", ".bias"))
+    heads = [
+        i
+        for i in range(sizes)
+        if any(f"synthesis.output{i}.{part}" in source for part in ("weight", "bias"))
+    ]
+    heads = list(range(min(heads, default=sizes - 1), sizes))
+    wanted = [f"mapping.dense{i}.{p}" for i in range(max(mapping, 1)) for p in ("weight", "bias")]
+    wanted += ["synthesis.layer0.const"]
+    wanted += [f"synthesis.layer{i}.weight" for i in range(1, 2 * sizes)]
+    parts = [part for part in PARTS if use_noise or part != "noise_strength"]
+    wanted += [f"synthesis.layer{i}.{part}" for i in range(2 * sizes) for part in parts]
+    wanted += [f"synthesis.output{i}.{part}" for i in heads for part in ("weight", "bias")]
+    source.require(wanted)
+    _check_shapes(source, 2 * sizes, heads)
+    w_dim = source.shape("synthesis.layer0.style.weight")[1]
+    check_mapping(source, "mapping.dense{}.weight", mapping, w_dim)
+
+    foreign = Foreign(layout, "stylegan", {}, {"const": source.take("synthesis.layer0.const")})
+    state, remarks = foreign.state, foreign.remarks
+    if filters:
+        names = [f"synthesis.layer{i}.filter" for i in range(2, 2 * sizes, 2)]
+        if source.all_or_none(names):
+            for name in names:
+                check_filter(source.spelling(name), source.take(name), BLUR_TAPS)
+        else:
+            remarks.append(FILTERS_MISSING.replace("1, 3, 3, 1", "1, 2, 1"))
     for i in range(mapping):
         weight = source.take(f"mapping.dense{i}.weight")
         # The original's activation has no gain; ours has, and divides the next layer by it.
@@ -43,22 +104,17 @@ def stylegan_of(layout: str, source: Tensors, mapping_lr: float) -> Foreign:
         state[f"mapping_network.layers.{i}.weight"] = weight * scale
         bias = source.take(f"mapping.dense{i}.bias")
         state[f"mapping_network.layers.{i}.bias"] = bias * (mapping_lr / GAIN)
-    layers = source.count("synthesis.layer{}.bias")
-    if layers < 4 or layers % 2 or 2 << layers // 2 > LARGEST:
-        raise CheckpointError(f"checkpoint must hold two layers for each size, got {layers}")
-    if any(f"synthesis.layer{i}.noise" not in source for i in range(layers)):
-        remarks.append(NOISE_MISSING)
-    own = drawn_noise(4 << i // 2 for i in range(layers))
-    for i in range(layers):
-        _layer(state, source, i, own[i])
-    sizes = layers // 2
-    heads = [i for i in range(sizes) if f"synthesis.output{i}.weight" in source]
-    if heads != list(range(sizes - len(heads), sizes)) or not heads:
-        raise CheckpointError(f"checkpoint must hold the largest image layers, got {heads}")
+    noise = _noise(source, 2 * sizes, use_noise, remarks)
+    for i in range(2 * sizes):
+        _layer(foreign, source, i, fused, use_noise)
+        state[f"layers.{i}.noise"] = noise[i]
     for ours, theirs in enumerate(heads):
-        weight = source.take(f"synthesis.output{theirs}.weight")
+        name = f"synthesis.output{theirs}"
+        weight = source.take(f"{name}.weight")
         state[f"to_img.{ours}.weight"] = weight * weight[0].numel() ** -0.5
-        state[f"to_img.{ours}.bias"] = source.take(f"synthesis.output{theirs}.bias")
+        state[f"to_img.{ours}.bias"] = source.take(f"{name}.bias")
+        foreign.origins[f"to_img.{ours}.weight"] = source.spelling(f"{name}.weight")
+        foreign.origins[f"to_img.{ours}.bias"] = source.spelling(f"{name}.bias")
     lod = float(source.take("synthesis.lod")) if "synthesis.lod" in source else 0.0
     if not 0 <= lod <= len(heads) - 1:
         raise CheckpointError(f"lod must be from 0 to {len(heads) - 1}, got {lod:g}")
@@ -68,24 +124,66 @@ def stylegan_of(layout: str, source: Tensors, mapping_lr: float) -> Foreign:
         state["w_mean"] = source.take("truncation.w_avg")
     else:
         remarks.append(MEAN_MISSING)
+    remarks += source.finish("a StyleGAN generator")
     widths = tuple(len(state[f"layers.{2 * i}.bias"]) for i in range(sizes))
-    w_dim = int(state["layers.0.affine.weight"].shape[1])
-    check_mapping(state, mapping, w_dim)
-    config = StyleGANConfig(widths, w_dim, mapping_layers=mapping, heads=len(heads), lod=lod)
-    return Foreign(layout, "stylegan", asdict(config), state, remarks)
+    foreign.config = asdict(
+        StyleGANConfig(widths, w_dim, mapping_layers=mapping, heads=len(heads), lod=lod)
+    )
+    return foreign
 
 
-def _layer(state: dict[str, Tensor], source: Tensors, i: int, own_noise: Tensor) -> None:
-    theirs, ours = f"synthesis.layer{i}", f"layers.{i}"
+def _check_shapes(source: Tensors, layers: int, heads: list[int]) -> None:
+    """Refuse what only another kind of network has, in words that say which."""
+    const = "synthesis.layer0.const"
+    check_constant(source.spelling(const), source.shape(const))
+    axes = {f"synthesis.layer{i}.weight": 4 for i in range(1, layers)}
+    axes |= {f"synthesis.layer{i}.style.weight": 2 for i in range(layers)}
+    axes |= {f"synthesis.output{i}.weight": 4 for i in heads}
+    for name, count in axes.items():
+        shape, theirs = source.shape(name), source.spelling(name)
+        if len(shape) != count or not all(shape):
+            raise CheckpointError(f"{theirs} must have {count} axes, got the shape {shape}")
+        if count == 4:
+            expect(f"kernel of {theirs}", shape[2:], (1, 1) if "output" in name else (3, 3))
+        if "output" in name:
+            check_image(theirs, shape[0])
+
+
+def _noise(source: Tensors, layers: int, use_noise: bool, remarks: list[str]) -> list[Tensor]:
+    """Take the noise maps, or make them where the file has none."""
+    own = drawn_noise(4 << i // 2 for i in range(layers))
+    if not use_noise:
+        remarks.append("the network adds no noise: its strength is zero")
+        return [torch.zeros_like(each) for each in own]
+    names = [f"synthesis.layer{i}.noise" for i in range(layers)]
+    if source.all_or_none(names):
+        return [source.take(name) for name in names]
+    remarks.append(NOISE_MISSING)
+    return own
+
+
+def _layer(
+    foreign: Foreign,
+    source: Tensors,
+    i: int,
+    fused: Callable[[int, int], bool],
+    use_noise: bool,
+) -> None:
+    theirs, ours, state = f"synthesis.layer{i}", f"layers.{i}", foreign.state
     if i:
         weight = source.take(f"{theirs}.weight")
         weight = weight * (GAIN * weight[0].numel() ** -0.5)
-        fused = i % 2 == 0 and 4 << i // 2 >= FUSED_FROM_PX
-        state[f"{ours}.weight"] = weight.flip(2, 3) if fused else weight
+        turned = i % 2 == 0 and fused(i, 4 << i // 2)
+        state[f"{ours}.weight"] = weight.flip(2, 3) if turned else weight
     state[f"{ours}.bias"] = source.take(f"{theirs}.bias")
-    state[f"{ours}.noise_strength"] = source.take(f"{theirs}.noise_strength")
-    known = f"{theirs}.noise" in source
-    state[f"{ours}.noise"] = source.take(f"{theirs}.noise") if known else own_noise
+    strength = source.take(f"{theirs}.noise_strength") if use_noise else None
+    state[f"{ours}.noise_strength"] = (
+        torch.zeros_like(state[f"{ours}.bias"]) if strength is None else strength
+    )
     style = source.take(f"{theirs}.style.weight")
     state[f"{ours}.affine.weight"] = style * style[0].numel() ** -0.5
     state[f"{ours}.affine.bias"] = source.take(f"{theirs}.style.bias")
+    for end, spelt in (("affine.weight", "style.weight"), ("affine.bias", "style.bias")):
+        foreign.origins[f"{ours}.{end}"] = source.spelling(f"{theirs}.{spelt}")
+    for end in ("weight", "bias", "noise_strength", "noise"):
+        foreign.origins[f"{ours}.{end}"] = source.spelling(f"{theirs}.{end}")

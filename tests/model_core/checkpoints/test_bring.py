@@ -48,7 +48,7 @@ def test_a_missing_layer_is_told(tmp_path, capsys):
     del content["g_ema"]["convs.1.conv.weight"]
     torch.save(content, tmp_path / "cut.pt")
     assert main(["convert", str(tmp_path / "cut.pt"), "-o", "cut"], tmp_path) == 1
-    assert "must hold synthesis.b8.conv1.weight, got none" in capsys.readouterr().err
+    assert "cut.pt: checkpoint must hold convs.1.conv.weight, got none" in capsys.readouterr().err
 
 
 def test_a_layer_of_another_size_is_told(tmp_path, capsys):
@@ -56,7 +56,9 @@ def test_a_layer_of_another_size_is_told(tmp_path, capsys):
     content["g_ema"]["convs.1.conv.weight"] = torch.ones(1, 3, 8, 3, 3)
     torch.save(content, tmp_path / "odd.pt")
     assert main(["convert", str(tmp_path / "odd.pt"), "-o", "odd"], tmp_path) == 1
-    assert "layers.2.weight must be (8, 8, 3, 3), got (3, 8, 3, 3)" in capsys.readouterr().err
+    assert "convs.1.conv.weight (here layers.2.weight) must be (8, 8, 3, 3), got (3, 8, 3, 3)" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name", ["rosinality_training", "genforce"])

@@ -14,7 +14,7 @@ import pytest
 
 from model_core.checkpoints import packs
 from model_core.checkpoints.__main__ import main
-from model_core.checkpoints.packs import weight_path
+from model_core.checkpoints.layout import weight_path
 from tests.disks import on_small_disk
 
 ROOT = Path(packs.__file__).parents[2]

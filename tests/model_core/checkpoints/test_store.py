@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_core.checkpoints.store import digests, file_digest, load_network, save_network
+from model_core.checkpoints.files import file_digest
+from model_core.checkpoints.store import load_network, save_network
 from model_core.errors import CheckpointError, InvalidInputError
 
 FIXED_SHA256 = "ad977ee5194be4bb97ebc6e6b250dbc8a7159adf77274082340e0a438bc7f163"
@@ -204,18 +205,3 @@ def test_another_format_is_an_error_of_ours(tmp_path: Path) -> None:
     path.write_bytes(b"\xff" * sidecar["size_bytes"])
     with pytest.raises(CheckpointError, match="must be a safetensors file"):
         load_network(path)
-
-
-def test_digests_come_from_the_sidecars(tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    assert digests(tmp_path) == {}
-    weights.mkdir()
-    one = save_network(weights / "one.safetensors", {"a": torch.zeros(1)}, {})
-    two = save_network(weights / "two.safetensors", {"a": torch.ones(1)}, {})
-    assert digests(tmp_path) == {
-        "one.safetensors": one["sha256"],
-        "two.safetensors": two["sha256"],
-    }
-    (weights / "two.json").write_text(json.dumps({"file": "two.safetensors"}))
-    with pytest.raises(CheckpointError, match="must have an entry 'sha256'"):
-        digests(tmp_path)

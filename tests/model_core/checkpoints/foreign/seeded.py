@@ -99,3 +99,20 @@ def psp_content(config: StyleEncoderConfig, kind: str) -> dict[str, Any]:
     state |= {f"decoder.{name}": value for name, value in decoder.items()}
     mean = torch.from_numpy(np.random.default_rng(5).standard_normal((config.num_ws, 512)))
     return {"state_dict": state, "opts": {"encoder_type": kind}, "latent_avg": mean.float()}
+
+
+def thin(shapes: Shapes) -> dict[str, Tensor]:
+    """Fill a state dict with zeros that take no memory: for what is decided by names and shapes."""
+    return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+
+
+def thin_psp_content(kind: str, img_px: int = 8, rows: int | None = None) -> dict[str, Any]:
+    """Make a pSp file with a real narrow generator and an encoder of names and shapes only."""
+    num_ws = rows or 2 * (img_px.bit_length() - 2)
+    with torch.device("meta"):
+        encoder = StyleEncoder(StyleEncoderConfig(num_ws)).state_dict()
+    state = {f"encoder.{k}": v for k, v in thin({k: v.shape for k, v in encoder.items()}).items()}
+    del state["encoder.mean"]
+    state |= {f"decoder.{k}": v for k, v in rosinality_content(img_px)["g_ema"].items()}
+    options = {"encoder_type": kind}
+    return {"state_dict": state, "opts": options, "latent_avg": torch.zeros(512)}

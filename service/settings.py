@@ -92,7 +92,11 @@ class Settings(BaseSettings):
     )
 
     max_upload_bytes: int = Field(default=20_000_000, ge=1024, description="Largest photo or code.")
-    max_pixels: int = Field(default=40_000_000, ge=65_536, description="Most pixels of a photo.")
+    max_pixels: int = Field(
+        default=51_000_000,
+        ge=65_536,
+        description="Most pixels of a photo; four times as many of a JPEG as phones write it.",
+    )
     min_side_px: int = Field(default=64, ge=1, description="Shortest side of a photo.")
 
     max_inflight: int = Field(

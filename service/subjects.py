@@ -8,10 +8,10 @@ from PIL import Image
 from torch import Tensor
 
 from model_core.alignment.ffhq import NO_FACE, AlignedFace, FaceAligner
-from model_core.errors import InvalidInputError, NoFaceError
+from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from service.codes import read_code
 from service.deps import Runtime
-from service.errors import ImageRejectedError, rule_of
+from service.errors import rule_of
 from service.images import ImageLimits, Photo, read_photo
 from service.options import FaceOptions
 from service.schemas import FaceObject

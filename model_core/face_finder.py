@@ -201,7 +201,10 @@ class FaceFinder:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.
         """
         require_photo(photo)
-        grey = Image.fromarray(photo).convert("L")
+        return self.find_in(brightness(photo))
+
+    def find_in(self, grey: Image.Image) -> list[Face]:
+        """Return the same of the photo's `brightness`, which takes a third of its memory."""
         glance = self._detect(_scaled(grey, GLANCE_PX))
         faces = self._faces(grey, _trusted(glance)) if _suffices(glance, grey) else []
         seen = self._look(grey, glance)
@@ -219,13 +222,13 @@ class FaceFinder:
             InvalidInputError: As `find`.
         """
         require_photo(photo)
-        grey = Image.fromarray(photo).convert("L")
+        grey = brightness(photo)
         glance = self._detect(_scaled(grey, GLANCE_PX))
         if _suffices(glance, grey):
             for sighting in _by_size(_trusted(glance)):
                 if face := self._face(grey, sighting):
                     return face
-        return next(iter(self.find(photo)), None)
+        return next(iter(self.find_in(grey)), None)
 
     def _faces(self, photo: Image.Image, sightings: list[_Sighting]) -> list[Face]:
         """Return the faces of sightings, the largest first, without those that turn out none."""
@@ -335,6 +338,11 @@ class FaceFinder:
         """Predict landmarks from one box, in the photo's plane."""
         parts = self._predictor(np.asarray(view.image), box).parts()
         return view.to_photo(np.array([(part.x + 0.5, part.y + 0.5) for part in parts]))
+
+
+def brightness(photo: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
+    """Return what faces are found by."""
+    return Image.fromarray(photo).convert("L")
 
 
 def require_photo(photo: UInt8[np.ndarray, "..."]) -> None:

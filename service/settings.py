@@ -14,7 +14,6 @@ from model_core.checkpoints.layout import (
     DEFAULT_GENERATOR,
     cache_folder,
     encoder_path,
-    weight_path,
 )
 from service.logs import LogFormat
 
@@ -166,11 +165,6 @@ class Settings(BaseSettings):
     def first_refiner(self) -> Path | None:
         """Path of the head that refines first; None where the generator is not the default one."""
         return self.refine_head if self.generator == DEFAULT_GENERATOR else None
-
-    @property
-    def landmark_model(self) -> Path:
-        """Path of dlib's 68-point landmark predictor in the cache."""
-        return weight_path(self.cache, "shape_predictor_68_face_landmarks")
 
 
 class UnknownVariableError(ValueError):

@@ -71,8 +71,8 @@ class Assembly:
         self.perceptual = distance.bfloat16() if isinstance(distance, STLPIPS) else distance
         if team.leads:
             claim(run, config, weights)
-        report = tqdm.write if team.leads else None
-        self._folders = Photos.split_each(options.photos, options.persons, report)
+        self._report = tqdm.write if team.leads else None
+        self._folders = Photos.split_each(options.photos, options.persons, self._report)
 
     def training(self) -> Training:
         """Make the run.
@@ -87,7 +87,8 @@ class Assembly:
         rows = measure_row_weights(generator, render, config.influence_samples, config.seed)
         style = StyleLoss(generator, rows).to(device)
         held = Photos.drawn(photos for _, photos in self._folders)
-        validator = Validator(hold_out(generator, render, config, held), render, style, lpips)
+        held_out = hold_out(generator, render, config, held, self._report)
+        validator = Validator(held_out, render, style, lpips)
         objective = self._objective(style)
         return Training(
             config,
@@ -163,7 +164,9 @@ class Assembly:
         weights = config.photo_weights or tuple(float(len(photos)) for photos in folders)
         made = {}
         for k in self._team.shards(config.shards):
-            stream = PhotoStream(folders, weights, k, config.shards, config.seed, config.steps)
+            stream = PhotoStream(
+                folders, weights, k, config.shards, config.seed, config.steps, tqdm.write
+            )
             made[k] = PhotoShard(stream, self._teacher(objective, stream, k))
         return made
 

@@ -184,7 +184,9 @@ def test_a_grey_photograph_keeps_its_pixels():
     ids=["text", "zeros", "bm", "video", "jxl", "svg"],
 )
 def test_other_bytes_are_refused(data):
-    with pytest.raises(UnsupportedImageError, match="image must be JPEG, PNG, WebP, .* or BMP, got"):
+    with pytest.raises(
+        UnsupportedImageError, match=r"image must be JPEG, PNG, WebP, .* or BMP, got"
+    ):
         read(data)
 
 

@@ -61,7 +61,7 @@ SURE_TILT_DEG = 20.0  # the predictor is right to this at the first try
 SCORE_FACE_PX = 100
 LEAST_SCORE = -1.0
 BETTER_SCORE = 0.5  # how much more another turn must have to be the better one
-RETRY_DEG = (0.0, 25.0, -25.0, 50.0, -50.0)
+RETRY_DEG = (0.0, 25.0, -25.0, 50.0, -50.0, 180.0)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
@@ -208,7 +208,8 @@ class FaceFinder:
         glance = self._detect(_scaled(grey, GLANCE_PX))
         faces = self._faces(grey, _trusted(glance)) if _suffices(glance, grey) else []
         seen = self._look(grey, glance)
-        others = [s for s in _trusted(seen) if not any(s.shows(face) for face in faces)]
+        clear = [s for s in seen if s.score > CLEAR_SCORE]
+        others = [s for s in clear if not any(s.shows(face) for face in faces)]
         faces += self._faces(grey, others)
         if not faces:
             faces = self._faces(grey, self._look_further(grey, seen))

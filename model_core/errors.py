@@ -13,6 +13,26 @@ class NoFaceError(WplusError):
     """No face was found where one is needed."""
 
 
+class ImageRejectedError(WplusError):
+    """A photo cannot be taken in."""
+
+
+class UnsupportedImageError(ImageRejectedError):
+    """The bytes are no image, or one of a format that is not read."""
+
+
+class BrokenImageError(ImageRejectedError):
+    """The image is truncated or damaged."""
+
+
+class TooManyPixelsError(ImageRejectedError):
+    """The image has more pixels than it may."""
+
+
+class TooSmallError(ImageRejectedError):
+    """The image has fewer pixels on a side than it must."""
+
+
 class NoEmbedderError(WplusError):
     """A photo is to be embedded, and no network does that for the generator in use."""
 

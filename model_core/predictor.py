@@ -11,8 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.backends import Backend
-from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
+from model_core.checkpoints.files import read_sidecar
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, checked_digest
 from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
@@ -145,10 +145,9 @@ class Predictor:
         own = embedder.config.identity if isinstance(embedder, EmbeddingNetwork) else None
         judge = None if own else load_identity(cache)
         names = {generator_name, own or DEFAULT_IDENTITY}
-        packs = [weight_path(cache, name) for name in ("st-lpips-alex", LANDMARKS)]
-        files = [*(network_path(cache, name) for name in sorted(names)), *packs]
-        files += [file for file in (network, head) if file]
-        digests = {file.name: file_digest(file) for file in files}
+        packs = [checked_digest(cache, n) for n in (*sorted(names), "st-lpips-alex", LANDMARKS)]
+        own_files = [file for file in (network, head) if file]
+        digests = dict(packs) | {file.name: str(read_sidecar(file)["sha256"]) for file in own_files}
         return cls(
             generator,
             embedder,

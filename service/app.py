@@ -16,7 +16,9 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
+from model_core.checkpoints.layout import verified_path
 from model_core.errors import WplusError
+from model_core.loading import LANDMARKS
 from service import openapi, problems
 from service.admission import Gate
 from service.concurrency import together, within
@@ -51,8 +53,12 @@ logger = logging.getLogger("service.app")
 
 
 def load_aligner(settings: Settings) -> FaceAligner:
-    """Load the face aligner."""
-    return FaceAligner(settings.landmark_model)
+    """Load the face aligner.
+
+    Raises:
+        CheckpointError: If the landmark file is missing, or not the one that is pinned.
+    """
+    return FaceAligner(verified_path(settings.cache, LANDMARKS))
 
 
 def create_app(

@@ -77,7 +77,7 @@ class Runtime:
     def image_limits(self) -> ImageLimits:
         """What a photo may be."""
         settings = self.settings
-        return ImageLimits(settings.max_upload_bytes, settings.max_pixels, settings.min_side_px)
+        return ImageLimits(settings.max_pixels, settings.min_side_px, settings.max_upload_bytes)
 
     @property
     def generator(self) -> GeneratorId:

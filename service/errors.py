@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model_core.errors import (
+    BrokenImageError,
     CheckpointError,
+    ImageRejectedError,
     InvalidInputError,
     ModelMismatchError,
     NoEmbedderError,
     NoFaceError,
+    TooManyPixelsError,
+    TooSmallError,
+    UnsupportedImageError,
     WplusError,
 )
 from service.batcher import (
@@ -50,30 +55,6 @@ class UnsupportedMediaTypeError(WplusError):
 
 class NotAcceptableError(WplusError):
     """The request's Accept names nothing that the endpoint writes."""
-
-
-class ImageRejectedError(WplusError):
-    """A photo cannot be taken in."""
-
-
-class UnsupportedImageError(ImageRejectedError):
-    """The bytes are no image, or one of a format that is not read."""
-
-
-class BrokenImageError(ImageRejectedError):
-    """The image is truncated or damaged."""
-
-
-class TooManyPixelsError(ImageRejectedError):
-    """The image has more pixels than it may."""
-
-
-class TooSmallError(ImageRejectedError):
-    """The image has fewer pixels on a side than it must."""
-
-
-class AnimatedImageError(ImageRejectedError):
-    """The image moves."""
 
 
 class InvalidCodeError(InvalidInputError):
@@ -161,7 +142,6 @@ TABLE: tuple[Rule, ...] = (
     Rule(BrokenImageError, 422, "broken-image", "The image is truncated or damaged"),
     Rule(TooManyPixelsError, 413, "too-many-pixels", "The image has too many pixels"),
     Rule(TooSmallError, 422, "image-too-small", "The image has too few pixels"),
-    Rule(AnimatedImageError, 422, "animated-image", "The image is an animation"),
     Rule(ImageRejectedError, 422, "image-rejected", "The image cannot be taken in"),
     Rule(NoFaceError, 422, "no-face", "No face was found", "no_face"),
     Rule(NoEmbedderError, 422, "no-embedder", "No network embeds photos here"),

@@ -8,10 +8,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from model_core.errors import (
+    BrokenImageError,
     InvalidInputError,
     ModelMismatchError,
     NoEmbedderError,
     NoFaceError,
+    TooManyPixelsError,
+    TooSmallError,
+    UnsupportedImageError,
 )
 from service.batcher import DeadlineExceededError
 from service.bodies import (
@@ -24,8 +28,6 @@ from service.bodies import (
     RefineBody,
 )
 from service.errors import (
-    AnimatedImageError,
-    BrokenImageError,
     DrainingError,
     EmptyBodyError,
     EngineDownError,
@@ -37,11 +39,8 @@ from service.errors import (
     OverloadedError,
     RateLimitedError,
     TooLargeError,
-    TooManyPixelsError,
-    TooSmallError,
     UnauthorizedError,
     UnknownLatentError,
-    UnsupportedImageError,
     UnsupportedMediaTypeError,
 )
 from service.jobs.schemas import JobAnswer
@@ -59,7 +58,6 @@ PHOTO_ERRORS: tuple[type[Exception], ...] = (
     BrokenImageError,
     TooManyPixelsError,
     TooSmallError,
-    AnimatedImageError,
     NoFaceError,
     NoEmbedderError,
 )
@@ -85,6 +83,7 @@ DEVICE_ERRORS: tuple[type[Exception], ...] = (
     DeadlineExceededError,
     Exception,
 )
+PHOTOS = tuple(f"image/{form}" for form in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"))
 BINARY = {"type": "string", "format": "binary"}
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -121,7 +120,7 @@ def describe(
         JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
     }
     if raw:
-        files = ("image/jpeg", "image/png", "image/webp") if "image" in sources else ()
+        files = PHOTOS if "image" in sources else ()
         content |= {media: {"schema": BINARY} for media in files or (NPY, SAFETENSORS)}
     refs = [{"$ref": REF.format(model=model.__name__)} for model in answers]
     ok: dict[str, Any] = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}

@@ -15,7 +15,6 @@ from model_core.checkpoints.layout import (
     DEFAULT_GENERATOR,
     cache_folder,
     encoder_path,
-    weight_path,
 )
 from service.logs import LogFormat
 
@@ -106,7 +105,11 @@ class Settings(BaseSettings):
     )
 
     max_upload_bytes: int = Field(default=20_000_000, ge=1024, description="Largest photo or code.")
-    max_pixels: int = Field(default=40_000_000, ge=65_536, description="Most pixels of a photo.")
+    max_pixels: int = Field(
+        default=51_000_000,
+        ge=65_536,
+        description="Most pixels of a photo; four times as many of a JPEG as phones write it.",
+    )
     min_side_px: int = Field(default=64, ge=1, description="Shortest side of a photo.")
 
     max_inflight: int = Field(
@@ -178,11 +181,6 @@ class Settings(BaseSettings):
     def first_refiner(self) -> Path | None:
         """Path of the head that refines first; None where the generator is not the default one."""
         return self.refine_head if self.generator == DEFAULT_GENERATOR else None
-
-    @property
-    def landmark_model(self) -> Path:
-        """Path of dlib's 68-point landmark predictor in the cache."""
-        return weight_path(self.cache, "shape_predictor_68_face_landmarks")
 
 
 class UnknownVariableError(ValueError):

@@ -7,12 +7,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from model_core.alignment.ffhq import NO_FACE, AlignedFace, FaceAligner
-from model_core.errors import InvalidInputError, NoFaceError
+from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
+from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from service.codes import read_code
 from service.deps import Runtime
-from service.errors import ImageRejectedError, rule_of
-from service.images import ImageLimits, Photo, read_photo
+from service.errors import rule_of
+from service.images import ImageLimits, read_photo
 from service.options import FaceOptions
 from service.schemas import FaceObject
 from service.sources import CodeSource, LatentSource, PhotoSource, Source
@@ -30,12 +30,29 @@ class Portrait:
     Attributes:
         input: What the embedding network sees, 256 px.
         crop: The same at the size that was asked for; None if none was.
-        face: Where it was found; None if the photo was taken as aligned.
+        found: Where it was found; None if the photo was taken as aligned.
     """
 
     input: Square
     crop: Square | None
-    face: FaceObject | None
+    found: "Found | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a face was found.
+
+    Attributes:
+        aligned: The face.
+        index: Its rank.
+        scale: Pixels of the file per pixel of the photo.
+        grey: The photo's brightness, to count faces in; None where nobody asks for their number.
+    """
+
+    aligned: AlignedFace
+    index: int
+    scale: float
+    grey: Image.Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +98,10 @@ async def embed_photo(
     stages: Stages,
     options: FaceOptions,
     crop_px: int | None = None,
+    counted: bool = False,
 ) -> tuple[Ws, Portrait]:
-    """Read, align and embed a photo."""
-    portrait = await find_portrait(source, runtime, stages, options, crop_px)
+    """Read, align and embed a photo; `counted` faces can be described."""
+    portrait = await find_portrait(source, runtime, stages, options, crop_px, counted)
     answer = await runtime.engine.embed(portrait.input, stages.deadline_s)
     return stages.take("encode", answer), portrait
 
@@ -101,6 +119,7 @@ async def find_portrait(
     stages: Stages,
     options: FaceOptions,
     crop_px: int | None = None,
+    counted: bool = False,
 ) -> Portrait:
     """Decode a photo and cut the face out, on one worker thread, so that only the cut remains."""
     try:
@@ -112,6 +131,7 @@ async def find_portrait(
             stages,
             options,
             crop_px,
+            counted,
         )
     except (ImageRejectedError, NoFaceError) as err:
         runtime.telemetry.image_rejected.labels(reason=rule_of(type(err)).code).inc()
@@ -125,24 +145,43 @@ def _cut_out(
     stages: Stages,
     options: FaceOptions,
     crop_px: int | None,
+    counted: bool,
 ) -> Portrait:
     with stages.measure("decode"):
         photo = read_photo(data, limits)
     if options.align == "none":
         with stages.measure("align"):
             return _as_aligned(photo.pixels, crop_px)
-    with stages.measure("detect"):
-        faces = aligner.find(photo.pixels)
-    if not faces:
-        raise NoFaceError(f"{NO_FACE}; for a photo that is cropped already: align=none")
-    if options.face >= len(faces):
-        raise InvalidInputError(f"face must be under {len(faces)}, got {options.face}")
+    try:
+        with stages.measure("detect"):
+            face = aligner.choose(photo.pixels, options.face)
+    except NoFaceError as err:
+        raise NoFaceError(f"{err}; for a photo that is cropped already: align=none") from err
     with stages.measure("align"):
-        aligned = aligner.align(photo.pixels, faces[options.face], INPUT_PX)
+        aligned = aligner.align(photo.pixels, face, INPUT_PX)
         crop = None
         if crop_px is not None:
-            crop = aligner.align(photo.pixels, faces[options.face], crop_px).image
-    return Portrait(aligned.image, crop, _describe(aligned, photo, options.face, len(faces)))
+            crop = aligner.align(photo.pixels, face, crop_px).image
+    grey = brightness(photo.pixels) if counted else None
+    found = Found(aligned, options.face, photo.scale, grey)
+    return Portrait(aligned.image, crop, found)
+
+
+async def describe_face(portrait: Portrait, runtime: Runtime, stages: Stages) -> FaceObject | None:
+    """Say where a face was found, and how many there are; None if it was not to be counted.
+
+    Counting takes a closer look at the photo than finding the largest face did.
+    """
+    found = portrait.found
+    if found is None or found.grey is None:
+        return None
+    grey = found.grey
+
+    def count() -> int:
+        with stages.measure("count"):
+            return runtime.face_aligner().count(grey)
+
+    return _describe(found, await runtime.in_worker(count))
 
 
 def _as_aligned(pixels: Square, crop_px: int | None) -> Portrait:
@@ -158,13 +197,13 @@ def _resized(pixels: Square, side_px: int) -> Square:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _describe(aligned: AlignedFace, photo: Photo, index: int, count: int) -> FaceObject:
-    face, scale = aligned.face, photo.scale
+def _describe(found: Found, count: int) -> FaceObject:
+    aligned, scale = found.aligned, found.scale
     return FaceObject(
-        index=index,
+        index=found.index,
         count=count,
-        box=[round(side * scale, 2) for side in face.box],
-        landmarks=(face.landmarks * scale).round(2).tolist(),
-        score=face.score,
+        box=[round(side * scale, 2) for side in aligned.face.box],
+        landmarks=(aligned.face.landmarks * scale).round(2).tolist(),
+        score=aligned.face.score,
         quad=(aligned.quad * scale).round(2).tolist(),
     )

@@ -24,13 +24,13 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the crops, px")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    skipped: list[str] = []
+    skipped: list[bytes] = []
     with tqdm(unit="photo") as bar:
 
         def on_photo(photo: Path, reason: str) -> None:
             bar.update()
             if reason:
-                skipped.append(f"{photo.relative_to(options.source)}\t{reason}")
+                skipped.append(_row(photo.relative_to(options.source), reason))
 
         try:
             model = verified_path(cache, LANDMARKS)
@@ -44,9 +44,15 @@ def main(arguments: Sequence[str], cache: Path) -> int:
             print("stopped; the same command does the rest", file=sys.stderr)
             return INTERRUPTED
     options.target.mkdir(parents=True, exist_ok=True)
-    (options.target / "skipped.tsv").write_text("".join(f"{line}\n" for line in skipped))
+    (options.target / "skipped.tsv").write_bytes(b"".join(skipped))
     print(f"{bar.n - len(skipped)} of {bar.n} photos aligned; the others are in skipped.tsv")
     return 0
+
+
+def _row(photo: Path, reason: str) -> bytes:
+    """Write a line of skipped.tsv; a name's bytes are as the disk has them, but for tab and end."""
+    name = os.fsencode(photo).replace(b"\t", b"\\t").replace(b"\n", b"\\n")
+    return name + b"\t" + " ".join(reason.split()).encode("utf-8", "surrogateescape") + b"\n"
 
 
 if __name__ == "__main__":

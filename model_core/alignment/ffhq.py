@@ -18,9 +18,9 @@ from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageFilter
 
 from model_core.errors import InvalidInputError, NoFaceError
-from model_core.face_finder import Face, FaceFinder, require_photo
+from model_core.face_finder import Face, FaceFinder, brightness, require_photo
 
-__all__ = ["NO_FACE", "AlignedFace", "Face", "FaceAligner", "ffhq_quad"]
+__all__ = ["NO_FACE", "AlignedFace", "Face", "FaceAligner", "brightness", "ffhq_quad"]
 
 MAX_SIZE_PX = 1024
 OVERSAMPLING = 2  # transform at this many times the size at most, as far as WORK_PX
@@ -71,12 +71,36 @@ class FaceAligner:
         self._finder = FaceFinder(landmark_model)
 
     def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
-        """Return the faces of an RGB photo, the largest first, at most 16.
+        """Return all faces of an RGB photo, the largest first, at most 16.
 
         Raises:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.
         """
         return self._finder.find(photo)
+
+    def count(self, grey: Image.Image) -> int:
+        """Return the number of faces of a photo of which only the `brightness` is kept."""
+        return len(self._finder.find_in(grey))
+
+    def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> Face:
+        """Return the face of a photo with the given rank; 0, the largest, takes a quick look.
+
+        Raises:
+            NoFaceError: If the photo shows none.
+            InvalidInputError: If there are fewer faces, or as for `find`.
+        """
+        if index == 0:
+            largest = self._finder.find_largest(photo)
+            faces = [] if largest is None else [largest]
+        else:
+            faces = self.find(photo)
+        if not faces:
+            raise NoFaceError(NO_FACE)
+        if not 0 <= index < len(faces):
+            many = f"0 to {len(faces) - 1}, as {len(faces)} faces were found"
+            rule = many if len(faces) > 1 else "0, as 1 face was found"
+            raise InvalidInputError(f"face must be {rule}, got {index}")
+        return faces[index]
 
     def align(self, photo: UInt8[np.ndarray, "h w 3"], face: Face, size: int = 256) -> AlignedFace:
         """Cut one face of a photo at a size of 1 to 1024 px.
@@ -100,12 +124,7 @@ class FaceAligner:
             NoFaceError: If the photo shows none.
             InvalidInputError: If there are fewer faces, or as for `align`.
         """
-        faces = self.find(photo)
-        if not faces:
-            raise NoFaceError(NO_FACE)
-        if not 0 <= index < len(faces):
-            raise InvalidInputError(f"face must be 0 to {len(faces) - 1}, got {index}")
-        return self.align(photo, faces[index], size)
+        return self.align(photo, self.choose(photo, index), size)
 
 
 def ffhq_quad(landmarks: Float64[np.ndarray, "68 2"]) -> Float64[np.ndarray, "4 2"]:

@@ -1,18 +1,30 @@
 """Cut the faces of a whole folder of photos, in parallel; what is done is not done again."""
 
+import hashlib
+import json
 import multiprocessing
-from collections.abc import Callable
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from model_core.alignment.ffhq import FaceAligner
+from model_core.alignment.ffhq import MAX_SIZE_PX, FaceAligner
+from model_core.checkpoints.files import partial_file
 from model_core.errors import InvalidInputError, WplusError
+from model_core.photos.damage import DAMAGE
+from model_core.photos.reader import PhotoLimits, harden, read_photo
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"}
+SUFFIXES |= {".tif", ".tiff", ".heic", ".heif"}  # the last two to say that they are left out
+LIMITS = PhotoLimits(min_side_px=64)
+MAX_BYTES = 500_000_000
+CUT_FROM = "wplus-cut-from"
+"""PNG text of a crop: the photo's digest and the size, so that a changed photo is cut anew."""
 
 _aligner: FaceAligner | None = None
 
@@ -28,49 +40,101 @@ def align_folder(
     """Write the largest face of every photo of a folder and those below it, as PNG.
 
     A crop lies where its photo does, relative to the folders, and is written whole or not at all.
+    It has its photo's name; where photos differ in their suffix alone (ann.jpg, ann.png), the
+    suffix is kept in it (ann.jpg.png). The target may lie in the source: crops are not cut again.
 
     Args:
         source: Folder of photos.
         target: Folder of crops; made if there is none.
         landmark_model: dlib's 68 landmarks.
-        size_px: Side of the crops.
+        size_px: Side of the crops, 1 to 1024.
         workers: Processes.
         on_photo: Told of every photo and why it was left out, "" where it was not.
 
     Raises:
-        InvalidInputError: If the folder holds no photo.
+        InvalidInputError: If the folder holds no photo, or a number is out of range.
     """
-    photos = sorted(f for f in source.rglob("*") if f.suffix.lower() in SUFFIXES)
+    if not 1 <= size_px <= MAX_SIZE_PX:
+        raise InvalidInputError(f"size must be 1 to {MAX_SIZE_PX}, got {size_px}")
+    if workers < 1:
+        raise InvalidInputError(f"workers must be 1 or more, got {workers}")
+    if source.resolve() == target.resolve():
+        raise InvalidInputError(f"target must be another folder than the photos', got {target}")
+    photos = _find(source, target)
     if not photos:
         raise InvalidInputError(f"source must be a folder with photos, got {source}")
+    jobs = list(zip(photos, _outputs(photos, source, target), strict=True))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _load, (landmark_model,)) as pool:
-        cut = partial(_align, source=source, target=target, size_px=size_px)
-        for photo, reason in zip(photos, pool.map(cut, photos), strict=True):
+        reasons = pool.map(partial(_align, size_px=size_px), *zip(*jobs, strict=True))
+        for photo, reason in zip(photos, reasons, strict=True):
             on_photo(photo, reason)
+
+
+def _find(source: Path, target: Path) -> list[Path]:
+    """Return the photos of a folder and those below it, in order, but for those of the target."""
+    crops = target.resolve()
+    found = []
+    for folder, below, names in os.walk(source, followlinks=False):
+        here = Path(folder)
+        below[:] = [name for name in below if (here / name).resolve() != crops]
+        files = (here / name for name in names)
+        found += [f for f in files if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+    return sorted(found, key=os.fsencode)
+
+
+def _outputs(photos: Iterable[Path], source: Path, target: Path) -> list[Path]:
+    """Return where each crop lies: no two at one place, also where case does not count."""
+    places = [photo.relative_to(source) for photo in photos]
+    plain = [place.with_suffix(".png") for place in places]
+    often = Counter(os.fsencode(place).lower() for place in plain)
+    return [
+        target / (short if often[os.fsencode(short).lower()] == 1 else f"{place}.png")
+        for place, short in zip(places, plain, strict=True)
+    ]
 
 
 def _load(landmark_model: Path) -> None:
     """Give a worker its own aligner."""
     global _aligner
+    harden(LIMITS)
     _aligner = FaceAligner(landmark_model)
 
 
-def _align(photo: Path, source: Path, target: Path, size_px: int) -> str:
+def _align(photo: Path, out: Path, size_px: int) -> str:
     """Cut one photo's face; return why it was left out, or nothing."""
-    out = target / photo.relative_to(source).with_suffix(".png")
-    if out.exists():
-        return ""
     if _aligner is None:
         raise RuntimeError("_load must be called first")
     try:
-        with Image.open(photo) as opened:
-            rgb = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
-        crop = _aligner.crop(rgb, 0, size_px)
-    except (WplusError, OSError, Image.DecompressionBombError) as err:
+        if not photo.is_file():
+            return "image must be a file, got a broken link or something else"
+        if (size_bytes := photo.stat().st_size) > MAX_BYTES:
+            return f"image must have at most {MAX_BYTES} bytes, got {size_bytes}"
+        data = photo.read_bytes()
+        cut_from = json.dumps({"sha256": hashlib.sha256(data).hexdigest(), "size": size_px})
+        if out.exists():
+            known = _cut_from(out)
+            if known is None:
+                return f"{out.name} is there already, and this command did not cut it: remove it"
+            if known == cut_from:
+                return ""
+        crop = _aligner.crop(read_photo(data, LIMITS).pixels, 0, size_px)
+    except (WplusError, OSError) as err:
         return str(err)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = out.with_suffix(".partial")
-    Image.fromarray(crop.image).save(partial_file, "PNG")
-    partial_file.replace(out)
+    text = PngInfo()
+    text.add_text(CUT_FROM, cut_from)
+    with partial_file(out) as file:
+        Image.fromarray(crop.image).save(file, "PNG", pnginfo=text)
+        file.flush()
+        Path(file.name).replace(out)
     return ""
+
+
+def _cut_from(out: Path) -> str | None:
+    """Return what a crop says it was cut from; None if it is none of ours, or damaged."""
+    try:
+        with Image.open(out, formats=("PNG",)) as crop:
+            return crop.info.get(CUT_FROM)
+    except DAMAGE:
+        return None

@@ -114,6 +114,19 @@ def network_path(cache: Path, name: str) -> Path:
     return path
 
 
+def checked_digest(cache: Path, name: str) -> tuple[str, str]:
+    """Return a network's file and the SHA-256 that loading checks it against, without hashing it.
+
+    Raises:
+        CheckpointError: If there is no such network, or a converted one lacks its sidecar.
+    """
+    if is_packed(name):
+        path = weight_path(cache, name)
+        return path.name, next(o.sha256 for _, o in all_outputs() if o.file == path.name)
+    path = converted_path(cache, name)
+    return path.name, str(read_sidecar(path)["sha256"])
+
+
 def all_outputs() -> Iterator[tuple[Pack, Output]]:
     """Yield every output with its pack."""
     return ((pack, output) for pack in PACKS for output in pack.outputs)

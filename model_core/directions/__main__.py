@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model_core.backends import Backend
-from model_core.checkpoints.layout import cache_folder, weight_path
+from model_core.checkpoints.layout import cache_folder, verified_path
 from model_core.checkpoints.store import save_network
 from model_core.directions.attributes import smile, yaw
 from model_core.directions.effect import measure_effect
@@ -83,7 +83,7 @@ def _fit(options: argparse.Namespace, cache: Path) -> None:
     )
     synthesize = Synthesizer(generator, execution)
     execution.queue.run()
-    finder = FaceFinder(weight_path(cache, LANDMARKS))
+    finder = FaceFinder(verified_path(cache, LANDMARKS))
 
     def render(ws: Ws) -> UInt8[np.ndarray, "height width 3"]:
         return synthesize(ws[None])[0].numpy()

@@ -20,8 +20,8 @@ def find_landmarks(image: UInt8[np.ndarray, "height width 3"], finder: FaceFinde
     """Find the landmarks of an image's largest face, in pixels of a copy of 512 px; NaN if none."""
     size = (SAMPLE_PX, SAMPLE_PX)
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-    faces = finder.find(small)
-    return faces[0].landmarks if faces else np.full((68, 2), np.nan)
+    face = finder.find_largest(small)
+    return np.full((68, 2), np.nan) if face is None else face.landmarks
 
 
 def measure_samples(

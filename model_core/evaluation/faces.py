@@ -1,5 +1,6 @@
 """The faces that are measured: held-out photographs, or faces that anyone can make again."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,15 +20,18 @@ Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 
 
 
 def photographs(folders: Sequence[Path], persons: Path | None, count: int) -> Faces:
-    """Read the first held-out photos, held out as in training.
+    """Read the first held-out photos that can be read, held out as in training.
 
     Raises:
-        InvalidInputError: If none is held out or a file cannot be read.
+        InvalidInputError: If none is held out, or none of them can be read.
     """
     photos = Photos.split(folders, persons)[1]
     if not len(photos):
         raise InvalidInputError("photos must hold out at least one person, got none")
-    return photos.read(range(min(count, len(photos))))
+    faces = photos.read_first(count, lambda line: print(line, file=sys.stderr))
+    if not len(faces):
+        raise InvalidInputError(f"photos must be readable images, got {len(photos)} that are not")
+    return faces
 
 
 def public_faces(generator: Generator, render: Render, landmarks: Path, count: int) -> Faces:

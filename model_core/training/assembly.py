@@ -76,8 +76,8 @@ class Assembly:
         self.perceptual = fast
         if team.leads:
             claim(run, config, weights)
-        report = tqdm.write if team.leads else None
-        self._folders = Photos.split_each(options.photos, options.persons, report)
+        self._report = tqdm.write if team.leads else None
+        self._folders = Photos.split_each(options.photos, options.persons, self._report)
 
     def training(self) -> Training:
         """Make the run.
@@ -92,7 +92,7 @@ class Assembly:
         rows = measure_row_weights(generator, render, config.influence_samples, config.seed)
         style = StyleLoss(generator, rows).to(device)
         held = Photos.drawn(photos for _, photos in self._folders)
-        held_out = hold_out(generator, render, config, held)
+        held_out = hold_out(generator, render, config, held, self._report)
         validator = Validator(held_out, render, style, lpips, self._precision)
         objective = self._objective(style)
         return Training(
@@ -171,7 +171,9 @@ class Assembly:
         weights = config.photo_weights or tuple(float(len(photos)) for photos in folders)
         made = {}
         for k in self._team.shards(config.shards):
-            stream = PhotoStream(folders, weights, k, config.shards, config.seed, config.steps)
+            stream = PhotoStream(
+                folders, weights, k, config.shards, config.seed, config.steps, tqdm.write
+            )
             made[k] = PhotoShard(stream, self._teacher(objective, stream, k))
         return made
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,12 +11,15 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from model_core.errors import InvalidInputError
+from model_core.errors import ImageRejectedError, InvalidInputError
 from model_core.training.pairs import seeded
 from model_core.training.photos import Photos
 
 AHEAD = 8
 """Steps whose photos are read before they are asked for, so that a GPU need not wait."""
+
+TRIES = 100
+"""Photos drawn in place of one that cannot be read, until one can."""
 
 READERS = "photos"
 """What the names of the reading threads begin with."""
@@ -47,6 +50,7 @@ class PhotoStream:
         shards: How many there are.
         seed: Of the draws.
         steps: Of the run: nothing is read ahead for later ones.
+        report: Takes a line about each photo that cannot be read; others are drawn in its place.
 
     Raises:
         InvalidInputError: If folders and weights differ in number, or the shard has no photo.
@@ -60,12 +64,14 @@ class PhotoStream:
         shards: int,
         seed: int,
         steps: int,
+        report: Callable[[str], object] = lambda _line: None,
     ):
         if len(folders) != len(weights):
             raise InvalidInputError(
                 f"photo_weights must have one number a folder, {len(folders)}, got {len(weights)}"
             )
         self._shard, self._seed, self._steps = shard, seed, steps
+        self._report, self._unreadable = report, set[int]()
         self._files, odds = [], []
         digests: dict[str, None] = {}
         for photos, weight in zip(folders, weights, strict=True):
@@ -119,6 +125,24 @@ class PhotoStream:
         random = seeded(self._seed, f"photos-{self._shard}", step)
         index = torch.multinomial(self._odds, count, replacement=True, generator=random)
         flipped = torch.rand(count, generator=random) < 0.5
-        img = self._photos.read(index.tolist())
+        img = torch.stack([self._read(index, place, random) for place in range(count)])
         img = torch.where(flipped[:, None, None, None], img.flip(-1), img)
         return PhotoBatch(img, 2 * index + flipped.long())
+
+    def _read(
+        self, index: Int[Tensor, " batch"], place: int, random: torch.Generator
+    ) -> UInt8[Tensor, "3 size size"]:
+        """Read one photo of a batch; one that cannot be read is drawn anew, and told of once."""
+        for _ in range(TRIES):
+            chosen = int(index[place])
+            try:
+                return self._photos.read([chosen])[0]
+            except ImageRejectedError as err:
+                if chosen not in self._unreadable:
+                    self._unreadable.add(chosen)
+                    self._report(f"left out: {err}")
+                index[place] = torch.multinomial(self._odds, 1, generator=random)
+                failure = err
+        raise InvalidInputError(
+            f"photos must be readable, got {TRIES} in a row that are not, the last: {failure}"
+        )

@@ -11,11 +11,16 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from model_core.errors import InvalidInputError
+from model_core.errors import BrokenImageError, ImageRejectedError, InvalidInputError
+from model_core.photos.reader import PhotoLimits, read_photo
 from model_core.training.layouts import Layout, read_layout
 
 PHOTO_PX = 256
 HELD_OUT_ONE_IN = 5
+
+
+class NotAlignedError(ImageRejectedError):
+    """A photo is not cut as faces are."""
 
 
 class Photos:
@@ -117,17 +122,46 @@ class Photos:
         """Decode photos, one or more, to 256 px.
 
         Raises:
-            InvalidInputError: If a file is not a readable image.
+            ImageRejectedError: If a file is not a readable image, or not square.
         """
         return torch.stack([_read(self.files[i]) for i in indices])
+
+    def read_first(
+        self, count: int, report: Callable[[str], object] | None = None
+    ) -> UInt8[Tensor, "batch 3 size size"]:
+        """Decode the first photos that can be read, fewer than `count` where there are no more.
+
+        Args:
+            count: How many, 0 or more.
+            report: Takes a line about each photo that was left out.
+        """
+        read: list[Tensor] = []
+        for file in self.files:
+            if len(read) == count:
+                break
+            try:
+                read.append(_read(file))
+            except ImageRejectedError as err:
+                if report:
+                    report(f"left out: {err}")
+        none = torch.empty(0, 3, PHOTO_PX, PHOTO_PX, dtype=torch.uint8)
+        return torch.stack(read) if read else none
 
 
 def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
     try:
-        with Image.open(file) as photo:
-            rgb = photo.convert("RGB")
+        pixels = read_photo(file.read_bytes(), PhotoLimits()).pixels
     except OSError as err:
-        raise InvalidInputError(f"photos must be readable images, got {file.name}: {err}") from err
+        raise BrokenImageError(f"{file.name}: {err}") from err
+    except ImageRejectedError as err:
+        raise type(err)(f"{file.name}: {err}") from err
+    height, width, _ = pixels.shape
+    if height != width:
+        raise NotAlignedError(
+            f"{file.name}: photo must be square, got {width}x{height}; "
+            "`python -m model_core.alignment` cuts faces out"
+        )
+    rgb = Image.fromarray(pixels)
     if rgb.size != (PHOTO_PX, PHOTO_PX):
         rgb = rgb.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BOX)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)

@@ -1,5 +1,6 @@
 """Figures and pictures of a network on held-out generated pairs and photographs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,16 +39,22 @@ class HeldOut:
 
 
 def hold_out(
-    generator: Generator, render: Render, config: TrainConfig, photos: Photos | None
+    generator: Generator,
+    render: Render,
+    config: TrainConfig,
+    photos: Photos | None,
+    report: Callable[[str], object] | None = None,
 ) -> HeldOut:
-    """Generate the held-out pairs (a stream of their own) and read the first held-out photos."""
+    """Generate the held-out pairs (a stream of their own) and read the first held-out photos.
+
+    `report` takes a line about each photo that cannot be read and is left out.
+    """
     random = seeded(config.seed, "held-out", 0)
     with torch.no_grad():
         ws = sample_codes(generator, config, config.validation_pairs, random)
     img = render_all(render, ws)
-    count = min(config.validation_photos, len(photos)) if photos else 0
-    none = torch.empty(0, *img.shape[1:], dtype=torch.uint8)
-    return HeldOut(img, ws, photos.read(range(count)) if photos and count else none)
+    held = (photos or Photos([])).read_first(config.validation_photos, report)
+    return HeldOut(img, ws, held)
 
 
 def to_float(img: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:

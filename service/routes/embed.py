@@ -1,5 +1,7 @@
 """POST /embed: a photo in, its W+ code or its reconstruction out."""
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,6 +9,7 @@ from starlette.responses import Response
 from service.answers import Pixels, Result, Writer
 from service.bodies import EmbedBody
 from service.calls import missing, read_call
+from service.concurrency import together
 from service.deps import Runtime, Shared
 from service.negotiation import CODES, JSON, STILLS, negotiate
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
@@ -14,7 +17,7 @@ from service.options import EmbedOptions
 from service.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
 from service.sources import PhotoSource
 from service.stages import Stages
-from service.subjects import Portrait, embed_photo
+from service.subjects import Portrait, describe_face, embed_photo
 
 OFFERS = (JSON, *STILLS, *CODES)
 router = APIRouter(tags=["embed"])
@@ -35,7 +38,8 @@ async def embed(request: Request, runtime: Shared) -> Response:
     (source,) = call.only("image")
     if not isinstance(source, PhotoSource):
         raise missing("image", "image must be a photo, got a code: /generate renders codes")
-    ws, portrait = await embed_photo(source, runtime, stages, call.options)
+    counted = media == JSON  # no other answer says how many faces there are
+    ws, portrait = await embed_photo(source, runtime, stages, call.options, counted=counted)
     steps = 0
     if call.options.budget_ms:
         budget_s = call.options.budget_ms / 1000
@@ -52,8 +56,12 @@ async def embed(request: Request, runtime: Shared) -> Response:
     result = Result(ws, latent_id, pixels)
     if media != JSON:
         return await writer.write(result, media)
-    quality = await _judge(runtime, stages, portrait, pixels)
-    about = {"face": portrait.face, "quality": quality, "polish_steps": steps}
+    # Two kinds of work, on the device and on a worker thread: neither waits for the other.
+    face, quality = await together(
+        partial(describe_face, portrait, runtime, stages),
+        partial(_judge, runtime, stages, portrait, pixels),
+    )
+    about = {"face": face, "quality": quality, "polish_steps": steps}
     return await writer.write(result, media, EmbedAnswer, **about)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from model_core.errors import InvalidInputError, NoFaceError
 from model_core.polisher import Polished
 from model_core.precision import FLOAT32
 
@@ -128,6 +129,17 @@ class FakeAligner:
             return []
         height, width, _ = photo.shape
         return [FakeFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
+
+    def count(self, grey):
+        return 1 if grey.getbbox() else 0
+
+    def choose(self, photo, index):
+        faces = self.find(photo)
+        if not faces:
+            raise NoFaceError("no face was found")
+        if index:
+            raise InvalidInputError(f"face must be 0, as 1 face was found, got {index}")
+        return faces[0]
 
     def align(self, photo, face, size=256):
         mean = photo.mean((0, 1)).round().astype(np.uint8)

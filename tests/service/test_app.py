@@ -2,11 +2,14 @@
 
 import threading
 
+import dlib
 import pytest
 from starlette.testclient import TestClient
 
+from model_core.checkpoints.layout import weight_path
 from model_core.errors import CheckpointError
-from service.app import create_app
+from model_core.loading import LANDMARKS
+from service.app import create_app, load_aligner
 from service.engine import load_predictor
 from service.settings import Settings
 from tests.service.fakes import FakeAligner, FakePredictor, wait_until
@@ -62,3 +65,16 @@ def test_stopping_while_loading_does_not_wait(serve):
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"model_core\.checkpoints pull"):
         load_predictor(Settings(cache=tmp_path))
+
+
+def test_a_landmark_file_that_was_changed_never_reaches_its_reader(cache, tmp_path, monkeypatch):
+    path = weight_path(tmp_path, LANDMARKS)
+    path.parent.mkdir()
+    data = bytearray(weight_path(cache, LANDMARKS).read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    opened = []
+    monkeypatch.setattr(dlib, "shape_predictor", opened.append)
+    with pytest.raises(CheckpointError, match="must have SHA-256"):
+        load_aligner(Settings(cache=tmp_path))
+    assert opened == []

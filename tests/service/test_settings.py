@@ -12,8 +12,7 @@ def test_defaults_serve_a_bare_machine():
     settings = Settings()
     assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "cpu")
     assert settings.max_upload_bytes == 20_000_000
-    assert settings.max_pixels == 40_000_000
-    assert settings.landmark_model.parent == settings.cache / "weights"
+    assert settings.max_pixels == 51_000_000
 
 
 def test_every_field_is_the_variable_of_its_name(monkeypatch):

@@ -1,0 +1,1 @@
+"""Photos from files, untrusted ones too: upright sRGB pixels or a reason why not."""

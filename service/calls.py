@@ -156,8 +156,8 @@ def validate(options: type[Opts], fields: object) -> Opts:
     try:
         return options.model_validate(fields)
     except ValidationError as err:
-        errors = err.errors(include_url=False, include_context=False, include_input=False)
-        raise invalid_request(errors) from err
+        names = [field.alias or name for name, field in options.model_fields.items()]
+        raise invalid_request(err.errors(include_url=False), names) from err
 
 
 def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:

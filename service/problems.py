@@ -18,6 +18,7 @@ from starlette.types import Scope
 from model_core.errors import WplusError
 from service.errors import InvalidRequestError, rule_of
 from service.schemas import NUMBERS, OTHER
+from service.sentences import KNOWN_INSIDE, sentence_of
 
 MEDIA_TYPE = "application/problem+json"
 HTTP_CODES = {
@@ -120,17 +121,22 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def invalid_request(errors: Sequence[Any]) -> InvalidRequestError:
-    """Turn pydantic's errors, the first of them, into ours with the JSON pointers of the fields."""
-    rows = [
-        {
-            "pointer": pointer_of(*(part for part in error["loc"] if part not in TAGS)),
-            "detail": error["msg"].removeprefix("Value error, "),
-        }
-        for error in errors[:MAX_ERRORS]
-    ]
-    first = rows[0] if rows else {"pointer": "#", "detail": "invalid"}
-    return InvalidRequestError(f"{first['pointer'][2:] or 'body'}: {first['detail']}", rows)
+def invalid_request(errors: Sequence[Any], known: Sequence[str] = ()) -> InvalidRequestError:
+    """Turn pydantic's errors, the first of them, into ours with the JSON pointers of the fields.
+
+    Args:
+        errors: As pydantic lists them.
+        known: The fields that there are, for a hint where one is misspelt.
+    """
+    rows = []
+    for error in errors[:MAX_ERRORS]:
+        parts = [part for part in error["loc"] if part not in TAGS]
+        pointer = pointer_of(*parts)
+        name = pointer[2:].removeprefix("query/")
+        names = known if len(parts) == 1 else KNOWN_INSIDE
+        rows.append({"pointer": pointer, "detail": sentence_of(error, name, names)})
+    first = rows[0]["detail"] if rows else "request must be valid, got one that is not"
+    return InvalidRequestError(first, rows)
 
 
 def pointer_of(*parts: str | int) -> str:

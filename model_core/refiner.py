@@ -43,6 +43,16 @@ class Refiner:
     ):
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
         self._iterator = FastIterator(render, lpips.to(device), config, head)
+        renders = (render, head.render if head else None)
+        self._swaps = [each for each in renders if isinstance(each, Swap)]
+
+    @property
+    def compiling(self) -> bool:
+        """Whether what renders is still being compiled, so that steps are slower than they will be.
+
+        They stay so where it cannot be compiled; then this is false.
+        """
+        return not all(swap.settled for swap in self._swaps)
 
     @classmethod
     def load(

@@ -30,15 +30,21 @@ class Swap(Generic[P, R]):
 
     def __init__(self, now: Callable[P, R], make: Callable[[], Callable[P, R]], name: str):
         self._run, self._make, self._name = now, make, name
-        self.swapped = False
+        self.swapped = self._started = False
         self._before: threading.Thread | None = None
         self._thread = threading.Thread(target=self._prepare, name=f"make-{name}", daemon=True)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the faster function is there, or could not be made."""
+        return self._started and not self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to make the faster function; returns at once."""
         trace_ahead()
         self._before, Swap._last = Swap._last, self._thread
         self._thread.start()
+        self._started = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call whichever function there is."""

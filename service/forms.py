@@ -103,9 +103,8 @@ class _PartParser(MultiPartParser):
         for name in (b"content-transfer-encoding", b"content-encoding"):
             encoding = headers.get(name, b"").strip().lower()
             if encoding not in PLAIN_ENCODINGS:
-                raise MultiPartException(
-                    f"{name.decode()} of a part must be binary, got {encoding[:20].decode('latin-1')}."
-                )
+                shown = encoding[:20].decode("latin-1")
+                raise MultiPartException(f"{name.decode()} of a part must be binary, got {shown}.")
         disposition = part.content_disposition or b""
         _, options = parse_options_header(disposition)
         named = b"filename" in options

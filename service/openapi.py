@@ -1,11 +1,14 @@
 """The OpenAPI document: bodies that the handlers read themselves, answers, and problems."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
 from model_core.errors import (
     InvalidInputError,
@@ -43,6 +46,7 @@ from service.errors import (
     UnknownLatentError,
     UnsupportedImageError,
     UnsupportedMediaTypeError,
+    UploadTimeoutError,
 )
 from service.jobs.schemas import JobAnswer
 from service.middleware.auth import PUBLIC
@@ -72,6 +76,7 @@ CODE_ERRORS: tuple[type[Exception], ...] = (
 )
 DEVICE_ERRORS: tuple[type[Exception], ...] = (
     EmptyBodyError,
+    UploadTimeoutError,
     InvalidRequestError,
     InvalidInputError,
     NotAcceptableError,
@@ -85,6 +90,7 @@ DEVICE_ERRORS: tuple[type[Exception], ...] = (
     DeadlineExceededError,
     Exception,
 )
+PHOTOS = "x-max-photos"
 BINARY = {"type": "string", "format": "binary"}
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -99,6 +105,7 @@ def describe(
     answers: tuple[type[BaseModel], ...],
     errors: tuple[type[Exception], ...],
     *,
+    photos: int,
     raw: bool = False,
     twice: bool = False,
     status: int = 200,
@@ -111,6 +118,7 @@ def describe(
         offers: Media types of the answer.
         answers: Models, one or the other, of the JSON answer.
         errors: What it may raise.
+        photos: Most photos that a body holds, which bounds its size.
         raw: Whether the body may be the file itself.
         twice: Whether a form may have two of `image`.
         status: Of an answer that is none of the errors.
@@ -131,6 +139,7 @@ def describe(
         "status_code": status,
         "responses": {status: {"description": "By Accept.", "content": ok}} | responses(*errors),
         "openapi_extra": {
+            PHOTOS: photos,
             "requestBody": {"content": content},
             "parameters": [
                 {"name": name, "in": "query", "required": False, "schema": schema}
@@ -138,6 +147,12 @@ def describe(
             ],
         },
     }
+
+
+def photos_of(routes: Iterable[BaseRoute]) -> dict[str, int]:
+    """Collect how many photos a body may hold from the routes that read one, by path."""
+    described = (route for route in routes if isinstance(route, APIRoute) and route.openapi_extra)
+    return {route.path: route.openapi_extra[PHOTOS] for route in described}  # type: ignore[index]
 
 
 def describe_files(offers: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:

@@ -183,3 +183,9 @@ class RefineOptions(FaceOptions):
     target_lpips: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Stop at this perceptual distance."
     )
+
+
+class ListOptions(Options):
+    """Options of GET /jobs."""
+
+    limit: int = Field(default=20, ge=1, le=100, description="Most jobs that are listed.")

@@ -1,10 +1,13 @@
 """Errors as application/problem+json (RFC 9457): rendering, handlers, OpenAPI responses.
 
-A 5xx answer tells the client nothing but the request id under which the log names the cause.
+A 5xx answer tells the client what it can do, and the request id under which the log names the
+cause; nothing of the cause itself.
 """
 
+import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -63,15 +66,18 @@ def problem(
     *,
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    advice: str = "",
 ) -> Response:
-    """Render a problem as a response."""
+    """Render a problem as a response; of a 5xx the detail is the advice, and where to look."""
     state = scope.setdefault("state", {})
     request_id = state.get("request_id", "")
+    if status >= 500:
+        detail = f"{advice} The log has more under request id {request_id}.".lstrip()
     body = Problem(
         type=f"urn:wplus:problem:{code}",
         title=title,
         status=status,
-        detail=f"The log has more under request id {request_id}." if status >= 500 else detail,
+        detail=detail,
         instance=scope["path"],
         code=code,
         request_id=request_id,
@@ -80,6 +86,8 @@ def problem(
     extra = dict(headers or {})
     if status in RETRY_STATUSES:
         extra.setdefault("Retry-After", str(state.get("retry_after_s", 1)))
+    if status == 408:
+        extra.setdefault("Connection", "close")  # the rest of the body is still on its way
     if status == 401:
         extra.setdefault("WWW-Authenticate", 'Bearer realm="wplus"')
     content = body.model_dump_json(exclude_defaults=True)
@@ -96,7 +104,9 @@ def problem_of(scope: Scope, error: Exception) -> Response:
     elif rule.status > 500 and rule.outcome != "rejected":
         logger.warning("request refused: %s", error)
     errors = error.errors if isinstance(error, InvalidRequestError) else ()
-    return problem(scope, rule.status, rule.code, rule.title, str(error), errors=errors)
+    return problem(
+        scope, rule.status, rule.code, rule.title, str(error), errors=errors, advice=rule.advice
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -113,12 +123,27 @@ def install(app: FastAPI) -> None:
         refusal = cast(HTTPException, error)
         status = refusal.status_code
         code, title = HTTP_CODES.get(status, ("http-error", "The request failed"))
-        scope = request.scope
-        return problem(scope, status, code, title, refusal.detail, headers=refusal.headers)
+        detail = refusal.detail
+        if detail == HTTPStatus(status).phrase:  # the framework's own
+            detail = _explain(request, status, detail, refusal.headers or {})
+        return problem(request.scope, status, code, title, detail, headers=refusal.headers)
 
     app.add_exception_handler(WplusError, on_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+
+
+def _explain(request: Request, status: int, phrase: str, headers: Mapping[str, str]) -> str:
+    """Say what a status of the framework's own means here."""
+    path = request.scope["path"][:MAX_PART]
+    if status == 405:
+        return f"{path} takes {headers.get('Allow', 'another method')}, got {request.method}"
+    if status != 404:
+        return phrase
+    paths = [getattr(route, "path", "") for route in request.app.routes]
+    near = difflib.get_close_matches(path, paths, n=1)
+    hint = f"did you mean {near[0]}?" if near else "GET /openapi.json lists what there is"
+    return f"There is nothing at {path}: {hint}"
 
 
 def invalid_request(errors: Sequence[Any], known: Sequence[str] = ()) -> InvalidRequestError:

@@ -17,14 +17,14 @@ DIRECTION = {"direction": "smile"}
             EmbedOptions,
             {"no_stroe": "1"},
             "no_stroe is not a field of this request (did you mean no_store?)",
-        ),  # fmt: skip
+        ),
         (EmbedOptions, {"Face": "1"}, "Face is not a field of this request (did you mean face?)"),
         (EmbedOptions, {"xyzzy": "1"}, "xyzzy is not a field of this request"),
         (
             EmbedOptions,
             {"wanted": "code", "return": "image"},
             "wanted is not a field of this request",
-        ),  # fmt: skip
+        ),
         (EmbedOptions, {"align": "maybe"}, "align must be one of auto, none, got maybe"),
         (EmbedOptions, {"return": "all"}, "return must be one of code, image, both, got all"),
         (EmbedOptions, {"face": "x"}, "face must be a whole number, got x"),
@@ -41,7 +41,7 @@ DIRECTION = {"direction": "smile"}
             MorphOptions,
             {"steps": 3, "lam": 1},
             "lam must be left out where steps is given, got both",
-        ),  # fmt: skip
+        ),
         (MorphBody, {}, "sources must be given, got none"),
         (MorphBody, {"sources": []}, "sources must have at least 2 items, got 0"),
         (MorphBody, {"sources": [1, 2]}, "sources/0 must be an object, got 1"),
@@ -49,7 +49,7 @@ DIRECTION = {"direction": "smile"}
             MorphBody,
             {"sources": [{"latentid": "a"}, {}]},
             "sources/0/latentid is not a field of this request (did you mean latent_id?)",
-        ),  # fmt: skip
+        ),
         (EditOptions, {}, "direction must be given, got none"),
         (EditOptions, {"direction": None}, "direction must be given, got none"),
         (EditOptions, {"direction": 3}, "direction must be text, got 3"),

@@ -22,9 +22,13 @@ class Embedder:
     Args:
         network: Frozen, on its device.
         by_openvino: Whether OpenVINO runs it, which is for the CPU.
+
+    Attributes:
+        disentangled: Whether identity counts at all: the paper's ablation has attributes alone.
     """
 
     def __init__(self, network: EmbeddingNetwork, by_openvino: bool):
+        self.disentangled = network.config.disentangled
         self._merge: Run = _convert(network) if by_openvino else _Merge(network)
 
     @torch.inference_mode()

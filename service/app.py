@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from limits import parse_many
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
@@ -105,7 +106,7 @@ def create_app(
         middleware=_middleware(runtime, keys),
     )
     app.state.runtime = runtime
-    problems.install(app)
+    problems.install(app, [route.path for route in _routes()])
     openapi.install(app, secured=keys is not None)
     for routes in ROUTES:
         app.include_router(routes.router)
@@ -113,6 +114,11 @@ def create_app(
         app.include_router(metrics.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+def _routes() -> list[APIRoute]:
+    routes = (route for module in ROUTES for route in module.router.routes)
+    return [route for route in routes if isinstance(route, APIRoute)]
 
 
 def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded | None) -> Runtime:

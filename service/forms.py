@@ -68,7 +68,7 @@ async def _parse_parts(request: Request, body: _Counted, max_text_bytes: int) ->
     )
     form = await parser.parse()
     if body.size and not parser.whole:
-        await form.close()
+        parser.close()
         raise MultiPartException("it is cut off before its closing boundary.")
     return form
 
@@ -119,6 +119,11 @@ class _PartParser(MultiPartParser):
             self._unnamed_files += 1
             if self._unnamed_files > MAX_FIELDS:
                 raise MultiPartException(f"Too many files without a name: over {MAX_FIELDS}.")
+
+    def close(self) -> None:
+        """Close the files of all parts, those that have not ended among them."""
+        for file in self._files_to_close_on_error:
+            file.close()
 
     def on_end(self) -> None:
         """Note the closing boundary."""

@@ -8,7 +8,6 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.routing import BaseRoute
 
 from model_core.errors import (
     InvalidInputError,
@@ -149,10 +148,9 @@ def describe(
     }
 
 
-def photos_of(routes: Iterable[BaseRoute]) -> dict[str, int]:
+def photos_of(routes: Iterable[APIRoute]) -> dict[str, int]:
     """Collect how many photos a body may hold from the routes that read one, by path."""
-    described = (route for route in routes if isinstance(route, APIRoute) and route.openapi_extra)
-    return {route.path: route.openapi_extra[PHOTOS] for route in described}  # type: ignore[index]
+    return {route.path: route.openapi_extra[PHOTOS] for route in routes if route.openapi_extra}
 
 
 def describe_files(offers: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:

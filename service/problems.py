@@ -109,8 +109,13 @@ def problem_of(scope: Scope, error: Exception) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Let every error that reaches the application leave it as a problem."""
+def install(app: FastAPI, paths: Sequence[str] = ()) -> None:
+    """Let every error that reaches the application leave it as a problem.
+
+    Args:
+        app: The application.
+        paths: What it serves, for a hint where a path is misspelt.
+    """
 
     async def on_error(request: Request, error: Exception) -> Response:
         return problem_of(request.scope, error)
@@ -125,7 +130,7 @@ def install(app: FastAPI) -> None:
         code, title = HTTP_CODES.get(status, ("http-error", "The request failed"))
         detail = refusal.detail
         if detail == HTTPStatus(status).phrase:  # the framework's own
-            detail = _explain(request, status, detail, refusal.headers or {})
+            detail = _explain(request, status, detail, refusal.headers or {}, paths)
         return problem(request.scope, status, code, title, detail, headers=refusal.headers)
 
     app.add_exception_handler(WplusError, on_error)
@@ -133,14 +138,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def _explain(request: Request, status: int, phrase: str, headers: Mapping[str, str]) -> str:
+def _explain(
+    request: Request,
+    status: int,
+    phrase: str,
+    headers: Mapping[str, str],
+    paths: Sequence[str],
+) -> str:
     """Say what a status of the framework's own means here."""
     path = request.scope["path"][:MAX_PART]
     if status == 405:
         return f"{path} takes {headers.get('Allow', 'another method')}, got {request.method}"
     if status != 404:
         return phrase
-    paths = [getattr(route, "path", "") for route in request.app.routes]
     near = difflib.get_close_matches(path, paths, n=1)
     hint = f"did you mean {near[0]}?" if near else "GET /openapi.json lists what there is"
     return f"There is nothing at {path}: {hint}"

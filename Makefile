@@ -1,6 +1,7 @@
 # Every target does its own set-up; the second time it is quick.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
-HOST ?= $(or $(WPLUS_HOST),127.0.0.1)
+# HOST of the environment is not meant for us: some shells keep the machine's name in it.
+HOST := $(or $(WPLUS_HOST),127.0.0.1)
 PORT ?= $(or $(WPLUS_PORT),8000)
 ARGS ?=
 VENV := .venv

@@ -23,6 +23,10 @@ class BackgroundCompiled(Generic[P, R]):
 
     Made by `CompileQueue.defer`.
 
+    Attributes:
+        compiled: Whether the compiled form serves.
+        settled: Whether the form that serves stays.
+
     Args:
         name: What it computes, for the log and the verdict.
         fallback: Serves until then.
@@ -38,7 +42,7 @@ class BackgroundCompiled(Generic[P, R]):
         call: Callable[[Callable[P, R]], object],
     ):
         self.name = name
-        self.compiled = False
+        self.compiled = self.settled = False
         self._form = fallback
         self._make: Callable[[], Callable[P, R]] | None = make
         self._call = call
@@ -49,14 +53,19 @@ class BackgroundCompiled(Generic[P, R]):
 
     def keep_fallback(self) -> None:
         """Settle for the fallback."""
-        self._make = None
+        self._make, self.settled = None, True
 
-    def compile(self) -> Verdict | None:
-        """Compile, time both forms by turns and keep the faster; None if it was settled before."""
-        if self._make is None:
-            return None
-        fallback, made = self._form, self._make()
-        self._make = None  # with it goes what only the compilation needed
+    def compile(self) -> Verdict:
+        """Compile, time both forms in alternation and keep the faster one."""
+        make, self._make = self._make, None  # with it goes what only the compilation needs
+        if make is None:
+            raise RuntimeError(f"{self.name} must be compiled once, got a second time")
+        try:
+            return self._race(self._form, make())
+        finally:
+            self.settled = True
+
+    def _race(self, fallback: Callable[P, R], made: Callable[P, R]) -> Verdict:
         seconds: list[list[float]] = [[], []]
         while len(seconds[1]) < MIN_ROUNDS or (
             len(seconds[1]) < MAX_ROUNDS and sum(map(sum, seconds)) < ROUNDS_S
@@ -123,7 +132,7 @@ class CompileQueue:
                 import_compiler()
             except Exception:
                 _log.exception("the compiler cannot be imported: fallbacks serve")
-                self._waiting.clear()
+                self._give_up()
 
     def start(self) -> None:
         """Compile in a background thread; returns at once.
@@ -139,7 +148,7 @@ class CompileQueue:
             self._thread = thread
         except Exception:
             _log.exception("nothing can be compiled: fallbacks serve")
-            self._waiting.clear()
+            self._give_up()
 
     def run(self) -> None:
         """Compile what waits, in this thread."""
@@ -151,12 +160,14 @@ class CompileQueue:
         if self._thread:
             self._thread.join(timeout_s)
 
+    def _give_up(self) -> None:
+        while self._waiting:
+            self._waiting.pop().keep_fallback()
+
     def _settle(self, deferred: BackgroundCompiled[Any, Any]) -> None:
         name, started_s = deferred.name, time.monotonic()
         try:
             verdict = deferred.compile()
-            if verdict is None:
-                return
             _log.info(
                 "%s compiled in %.0f s: %.0f ms, the fallback %.0f ms; the %s form serves",
                 name,

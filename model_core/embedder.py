@@ -31,9 +31,13 @@ class Embedder:
     Args:
         network: Frozen, on the execution's device.
         execution: How it runs.
+
+    Attributes:
+        disentangled: Whether identity counts at all: the paper's ablation has attributes alone.
     """
 
     def __init__(self, network: EmbeddingNetwork, execution: Execution):
+        self.disentangled = network.config.disentangled
         merge = _Merge(network, execution.precision)
         self._merge: Run = merge
         if execution.by_openvino:

@@ -174,7 +174,7 @@ class Predictor:
     @property
     def merges(self) -> bool:
         """Whether that network keeps identity and attributes apart: converted encoders do not."""
-        return isinstance(self._network, Embedder)
+        return isinstance(self._network, Embedder) and self._network.disentangled
 
     @property
     def polishes(self) -> bool:
@@ -210,7 +210,8 @@ class Predictor:
         """
         network = self._embedder()
         if isinstance(network, Embedder):
-            return self.merge(faces, faces)
+            img = self._to_float(faces)
+            return network(img, img).cpu()
         ws: Tensor = network(self._to_float(faces))
         return ws.cpu()
 
@@ -219,8 +220,8 @@ class Predictor:
         """Embed the identity of one batch of faces with the attributes of another.
 
         Raises:
-            InvalidInputError: If the batches differ in size, or an encoder that somebody converted
-                is in use, which does not keep identity and attributes apart.
+            InvalidInputError: If the batches differ in size, or the network in use does not keep
+                identity and attributes apart, as converted encoders do not.
             NoEmbedderError: If there is no network for photos.
         Source: Guan et al. 2020, figure 9: the features are merged inside the network.
         """
@@ -232,6 +233,11 @@ class Predictor:
         if not isinstance(embedder, Embedder):
             raise InvalidInputError(
                 "merge must be asked of an embedding network, got a converted encoder"
+            )
+        if not embedder.disentangled:
+            raise InvalidInputError(
+                "merge must be asked of a network that keeps identity and attributes apart, "
+                "got one of `disentangled = false`"
             )
         return embedder(self._to_float(identity), self._to_float(attribute)).cpu()
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.backends import Backend
+from model_core.background import BackgroundCompiled
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
 from model_core.execution import Execution
 from model_core.fast_path import FastIterator, HeadRender
@@ -44,6 +45,16 @@ class Refiner:
     ):
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
         self._iterator = FastIterator(render, lpips.to(device), config, head)
+        renders = (render, head.render if head else None)
+        self._deferred = [each for each in renders if isinstance(each, BackgroundCompiled)]
+
+    @property
+    def compiling(self) -> bool:
+        """Whether what renders is still being compiled, so that steps are slower than they will be.
+
+        They stay so where it cannot be compiled; then this is false.
+        """
+        return not all(deferred.settled for deferred in self._deferred)
 
     @classmethod
     def load(

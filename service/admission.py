@@ -54,7 +54,7 @@ class Gate:
             NotReadyError, EngineDownError: As `check_ready`.
         """
         if self._draining:
-            raise DrainingError("service must be running, got a stopping one")
+            raise DrainingError("The service is shutting down.")
         self._check_ready()
 
     @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from limits import parse_many
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
@@ -35,12 +36,14 @@ from service.latents import LatentStore, MemoryLatentStore
 from service.middleware.admission import AdmissionMiddleware
 from service.middleware.auth import AuthMiddleware
 from service.middleware.body_limit import BodyLimitMiddleware
+from service.middleware.head import HeadMiddleware
 from service.middleware.last_handler import LastHandlerMiddleware
 from service.middleware.lifetime import LifetimeMiddleware
 from service.middleware.observe import ObserveMiddleware
 from service.middleware.rate_limit import RateLimitMiddleware
 from service.middleware.request_id import RequestIdMiddleware
 from service.middleware.safe_headers import SafeHeadersMiddleware
+from service.middleware.target import TargetMiddleware
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
 from service.settings import Settings
 from service.shared_latents import RedisLatentStore
@@ -48,6 +51,7 @@ from service.telemetry import OPERATIONS, OTHER, Telemetry
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
+ROUTES = (embed, edit, merge, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -109,14 +113,19 @@ def create_app(
         middleware=_middleware(runtime, keys),
     )
     app.state.runtime = runtime
-    problems.install(app)
+    problems.install(app, [route.path for route in _routes()])
     openapi.install(app, secured=keys is not None)
-    for routes in (embed, edit, merge, refine, jobs, health, pages):
+    for routes in ROUTES:
         app.include_router(routes.router)
     if settings.metrics_port is None:
         app.include_router(metrics.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+def _routes() -> list[APIRoute]:
+    routes = (route for module in ROUTES for route in module.router.routes)
+    return [route for route in routes if isinstance(route, APIRoute)]
 
 
 def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded | None) -> Runtime:
@@ -177,6 +186,7 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
     settings = runtime.settings
     limits = parse_many(settings.rate_limit) if settings.rate_limit else []
     return [
+        Middleware(TargetMiddleware),
         Middleware(RequestIdMiddleware, retry_after_s=settings.retry_after_s),
         Middleware(SafeHeadersMiddleware),
         Middleware(ObserveMiddleware, telemetry=runtime.telemetry),
@@ -184,12 +194,16 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
         Middleware(AuthMiddleware, keys=keys, telemetry=runtime.telemetry),
         Middleware(RateLimitMiddleware, limits=limits),
         Middleware(AdmissionMiddleware, gate=runtime.gate),
-        Middleware(LifetimeMiddleware, deadline_s=settings.deadline_s),
+        Middleware(LifetimeMiddleware, deadline_s=settings.deadline_s, upload_s=settings.upload_s),
         Middleware(
             BodyLimitMiddleware,
             max_upload_bytes=settings.max_upload_bytes,
             telemetry=runtime.telemetry,
+            photos=openapi.photos_of(
+                [route for module in ROUTES for route in module.router.routes]
+            ),
         ),
+        Middleware(HeadMiddleware),
     ]
 
 

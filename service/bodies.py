@@ -3,13 +3,12 @@
 Only their shape is judged here: photos are judged by `images`, codes by `codes`.
 """
 
-import base64
-import binascii
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from service.errors import InvalidRequestError
+from service.base64_text import read_base64
+from service.errors import EmptyBodyError, InvalidRequestError
 from service.options import (
     ColorizeOptions,
     EditOptions,
@@ -147,7 +146,10 @@ def _code_source(code: Code | None) -> CodeSource:
 
 def _from_base64(text: str, name: str = "image") -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as err:
-        detail = f"{name} must be base64, got other text"
+        data = read_base64(text)
+    except ValueError as err:
+        detail = f"{name} must be base64, got {err}"
         raise InvalidRequestError(detail, [{"pointer": f"#/{name}", "detail": detail}]) from err
+    if not data:
+        raise EmptyBodyError(f"{name} must not be empty, got 0 bytes")
+    return data

@@ -1,23 +1,26 @@
-"""Requests in their three dresses (form, raw body, JSON), read into options and sources."""
+"""Parse request bodies (multipart, raw, JSON) into options and inputs."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from service.deps import Runtime
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
+from service.forms import MAX_FIELDS, MULTIPART, URLENCODED, read_form
+from service.json_text import read_json
 from service.options import Options
 from service.problems import MAX_PART, invalid_request, pointer_of
 from service.sources import Source, source_of_file, source_of_text
 
-MAX_FILES = 2
-MAX_FIELDS = 24
 MAX_DEPTH = 5  # of a code: body, sources, source, code, rows
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+MAX_SHOWN = 40  # characters of a value in a message
+FORMS = (MULTIPART, URLENCODED)
+ENOUGH = "seed"  # the option that makes a body needless
 FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safetensors")
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
 
@@ -89,14 +92,17 @@ async def read_call(
         UnsupportedMediaTypeError: If the Content-Type is none that the endpoint reads.
         InvalidRequestError: If a field breaks its rule.
     """
-    query = dict(request.query_params)
+    _check_coding(request)
+    query = once(request.query_params.multi_items())
     owner: str = request.state.owner
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media in FORMS:
-        fields, sources = await _read_form(request, media, names)
-        return Call(validate(options, query | fields), sources, owner)
-    data = await request.body()
-    if not data and not media and "seed" in query:
+        form = await _read_form(request, runtime, media, names)
+        if form is not None:
+            fields, sources = form
+            return Call(validate(options, once([*query.items(), *fields])), sources, owner)
+    data = b"" if media in FORMS else await request.body()
+    if not data and query.get(ENOUGH):
         return Call(validate(options, query), [], owner)
     if not data:
         raise EmptyBodyError("body must not be empty, got 0 bytes")
@@ -104,8 +110,40 @@ async def read_call(
         return await runtime.in_worker(_read_json, data, query, body, owner)
     if raw is not None and (media.startswith("image/") or media in FILES):
         return Call(validate(options, query), [(raw, source_of_file(raw, data))], owner)
-    takes = "multipart/form-data, application/json" + (", image/*" if raw else "")
+    takes = f"{MULTIPART}, application/json" + (", image/*" if raw else "")
     raise UnsupportedMediaTypeError(f"Content-Type must be one of {takes}, got {media or 'none'}")
+
+
+def _check_coding(request: Request) -> None:
+    """Refuse a body that is compressed: what it unpacks to would have to be bounded, too."""
+    given = ",".join(request.headers.getlist("content-encoding")).split(",")
+    codings = [coding.strip().lower() for coding in given]
+    wrong = [coding for coding in codings if coding not in ("", "identity")]
+    if wrong:
+        raise UnsupportedMediaTypeError(
+            f"Content-Encoding must be identity, got {', '.join(wrong)[:MAX_SHOWN]}: "
+            "send the body uncompressed"
+        )
+
+
+def once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Collect options, each of which may be given once, or again with the same value.
+
+    Raises:
+        InvalidRequestError: If one has two values.
+    """
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        known = fields.get(name)
+        if known and value and known != value:
+            raise _twice(name, known, value)
+        fields[name] = value or known or ""
+    return fields
+
+
+def _twice(name: str, first: str, second: str) -> InvalidRequestError:
+    shown = f"{first[:MAX_SHOWN]} and {second[:MAX_SHOWN]}"
+    return missing(name, f"{name[:MAX_PART]} must be given once, got {shown}")
 
 
 def validate(options: type[Opts], fields: object) -> Opts:
@@ -118,8 +156,8 @@ def validate(options: type[Opts], fields: object) -> Opts:
     try:
         return options.model_validate(fields)
     except ValidationError as err:
-        errors = err.errors(include_url=False, include_context=False, include_input=False)
-        raise invalid_request(errors) from err
+        names = [field.alias or name for name, field in options.model_fields.items()]
+        raise invalid_request(err.errors(include_url=False), names) from err
 
 
 def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:
@@ -144,37 +182,53 @@ def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:
 
 def _read_json(data: bytes, query: dict[str, str], body: type[Body], owner: str) -> Call[Any]:
     try:
-        members = from_json(data)
+        members = read_json(data)
     except ValueError as err:
         raise InvalidRequestError(f"body must be JSON, got {err}") from err
     if not isinstance(members, dict):
         raise InvalidRequestError(f"body must be a JSON object, got {type(members).__name__}")
-    model = validate(cast(type[Options], body), query | members)
+    _check_sizes(members)
+    for name in sorted(query.keys() & members.keys()):
+        value = members[name]
+        text = value if isinstance(value, str) else json.dumps(value)
+        if query[name] and value not in (None, "") and text != query[name]:
+            raise _twice(name, query[name], text)
+    given = {n: v for n, v in members.items() if n not in query or v not in (None, "")}
+    model = validate(cast(type[Options], body), query | given)
     return Call(model, cast(Body, model).sources(), owner)
 
 
 async def _read_form(
-    request: Request, media: str, names: tuple[str, ...]
-) -> tuple[dict[str, str], Named]:
-    """Read a form: the fields called `names` are sources, all others are options."""
-    if media == FORMS[1] and (await request.body()).startswith(IMAGE_STARTS):
+    request: Request, runtime: Runtime, media: str, names: tuple[str, ...]
+) -> tuple[list[tuple[str, str]], Named] | None:
+    """Read a form: the fields called `names` are sources, all others options; None if it is empty.
+
+    A source without a value, as forms send it for what was not filled in, counts as absent.
+    """
+    if media == URLENCODED and (await request.body()).startswith(IMAGE_STARTS):
         raise UnsupportedMediaTypeError(
             "Content-Type must be image/*, got that of a form (with curl: "
             "-H 'Content-Type: image/jpeg' --data-binary @photo.jpg, or -F image=@photo.jpg)"
         )
-    fields: dict[str, str] = {}
+    form = await read_form(request, media, runtime.settings.max_upload_bytes * 3 // 2)
+    if form is None:
+        return None
+    fields: list[tuple[str, str]] = []
     sources: Named = []
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+    try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
+                data = await value.read()
+                if not data and not value.filename:
+                    continue
                 if name not in names:
                     rule = f"must be one of {', '.join(names)}, got a file"
                     raise missing(name, f"{name[:MAX_PART]} {rule}")
-                sources.append((name, source_of_file(name, await value.read())))
-            elif name in names:
+                sources.append((name, source_of_file(name, data)))
+            elif name not in names:
+                fields.append((name, value))
+            elif value.strip():
                 sources.append((name, source_of_text(name, value)))
-            else:
-                fields[name] = value
-    if not fields and not sources:
-        raise EmptyBodyError("form must have fields, got none")
+    finally:
+        await form.close()
     return fields, sources

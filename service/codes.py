@@ -1,4 +1,4 @@
-"""W+ codes on the wire: JSON numbers, base64 float32, .npy and safetensors, both ways.
+"""W+ codes on the wire: JSON numbers, base64 float32, .npy and safetensors, both ways; .npz in.
 
 Pickles are never read: a .npy of objects is refused by its header. A code may name the generator
 that it belongs to, by the SHA-256 of its weights; another one's is refused.
@@ -6,11 +6,13 @@ that it belongs to, by the SHA-256 of its weights; another one's is refused.
 
 import ast
 import base64
-import binascii
+import codecs
 import io
 import json
 import math
 import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,11 +25,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_core.errors import ModelMismatchError
+from service.base64_text import read_base64
 from service.errors import InvalidCodeError
+from service.json_text import read_json
 
 Encoding = Literal["base64", "numbers"]
 Ws = Float[Tensor, "num_ws w_dim"]
 NPY_MAGIC = b"\x93NUMPY"
+ZIP_MAGIC = b"PK\x03\x04"
+BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+NPZ_NAMES = ("w.npy", "ws.npy")  # NVIDIA's projector writes the first
+MAX_NPY_BYTES = 1_000_000  # a code of float64 has 74,000
+SAFETENSORS_HEADER_BYTES = 100_000  # ours has 200
 NPY_HEADER_BYTES = 1000  # that of a code has 118
 MAX_AXES = 3  # (1, num_ws, w_dim) is read too
 LIMIT = 100.0  # |w| of a mapped code is below 10 or so; more than this is garbage
@@ -53,18 +62,20 @@ def read_code(value: object, generator: GeneratorId) -> Ws:
     """Read a code from any of its forms.
 
     Args:
-        value: Bytes of a .npy or safetensors file; nested lists of numbers; a mapping as
-            `write_code` makes, of which only `data` is needed; or JSON text of these.
+        value: Bytes of a .npy, .npz, safetensors or JSON file; nested lists of numbers; a mapping
+            as `write_code` makes, of which only `data` is needed; an answer that holds one; or JSON
+            text of these.
         generator: The generator in use.
 
     Raises:
         InvalidCodeError: If layout, shape or values break a rule.
         ModelMismatchError: If the code names another generator.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) or (isinstance(value, bytes) and _is_json(value)):
         value = _json(value)
+    value = unwrap(value)
     if isinstance(value, bytes):
-        array = _from_npy(value) if value.startswith(NPY_MAGIC) else _from_file(value, generator)
+        array = _from_bytes(value, generator)
     elif isinstance(value, Mapping):
         _check_generator(value.get("fingerprint"), generator)
         array = _from_mapping(value, generator)
@@ -73,6 +84,27 @@ def read_code(value: object, generator: GeneratorId) -> Ws:
     else:
         raise InvalidCodeError(f"code must be numbers or an object, got {type(value).__name__}")
     return _checked(array, generator.shape)
+
+
+def is_code_file(data: bytes) -> bool:
+    """Tell by its first bytes whether a file may hold a code."""
+    return data.startswith((NPY_MAGIC, ZIP_MAGIC)) or _is_safetensors(data) or _is_json(data)
+
+
+def unwrap(value: Any) -> Any:
+    """Take a code out of an answer that holds it, and out of a batch of one."""
+    if isinstance(value, Mapping) and "code" in value and "data" not in value:
+        return value["code"]
+    while isinstance(value, list) and len(value) == 1 and _axes(value) == MAX_AXES:
+        value = value[0]
+    return value
+
+
+def _axes(rows: object) -> int:
+    axes = 0
+    while isinstance(rows, list) and rows and axes < MAX_AXES:
+        rows, axes = rows[0], axes + 1
+    return axes
 
 
 def write_code(ws: Ws, generator: GeneratorId, encoding: Encoding = "base64") -> dict[str, Any]:
@@ -110,11 +142,23 @@ def _array(ws: Ws) -> np.ndarray:
     return np.ascontiguousarray(ws.numpy(), "<f4")
 
 
-def _json(text: str) -> object:
+def _is_json(data: bytes) -> bool:
+    if _is_safetensors(data):
+        return False
+    begin = data[:64].removeprefix(codecs.BOM_UTF8).lstrip()
+    return begin[:1] in (b"{", b"[") or data.startswith(BYTE_ORDER_MARKS)
+
+
+def _is_safetensors(data: bytes) -> bool:
+    header_bytes = int.from_bytes(data[:8], "little")
+    return data[8:9] == b"{" and header_bytes <= SAFETENSORS_HEADER_BYTES
+
+
+def _json(text: str | bytes) -> object:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as err:
-        raise InvalidCodeError("code must be JSON numbers or an object, got other text") from err
+        return read_json(text)
+    except ValueError as err:
+        raise InvalidCodeError(f"code must be JSON numbers or an object, got {err}") from err
 
 
 def _check_generator(fingerprint: object, generator: GeneratorId) -> None:
@@ -140,9 +184,9 @@ def _from_mapping(value: Mapping[str, Any], generator: GeneratorId) -> np.ndarra
     if not isinstance(shape, list | tuple):
         raise InvalidCodeError(f"shape must be a list of numbers, got {type(shape).__name__}")
     try:
-        raw = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as err:
-        raise InvalidCodeError("data must be base64, got other text") from err
+        raw = read_base64(data)
+    except ValueError as err:
+        raise InvalidCodeError(f"data must be base64, got {err}") from err
     return _from_raw(raw, FLOATS[dtype], tuple(shape))
 
 
@@ -151,6 +195,35 @@ def _from_numbers(rows: list[Any]) -> np.ndarray:
         return np.asarray(rows, np.float64)
     except (ValueError, TypeError, OverflowError) as err:
         raise InvalidCodeError("code must be rows of numbers of equal length") from err
+
+
+def _from_bytes(data: bytes, generator: GeneratorId) -> np.ndarray:
+    if data.startswith(ZIP_MAGIC):
+        data = _unzip(data)
+    return _from_npy(data) if data.startswith(NPY_MAGIC) else _from_file(data, generator)
+
+
+def _unzip(data: bytes) -> bytes:
+    """Read the array of a .npz: `w`, `ws`, or the only one it holds."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            arrays = [name for name in names if name.endswith(".npy")]
+            if not arrays and any(name.endswith("/data.pkl") for name in names):
+                raise InvalidCodeError(
+                    "code must be JSON, .npz, .npy or safetensors, got a PyTorch file: "
+                    "`python -m model_core.checkpoints latents` converts it"
+                )
+            named = [name for name in NPZ_NAMES if name in arrays] or arrays
+            if len(named) != 1:
+                raise InvalidCodeError(f"npz must hold w, ws or one array, got {len(arrays)}")
+            with archive.open(named[0]) as member:
+                array = member.read(MAX_NPY_BYTES + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as err:
+        raise InvalidCodeError(f"npz must be whole, got {err}") from err
+    if len(array) > MAX_NPY_BYTES:
+        raise InvalidCodeError(f"array in npz must have at most {MAX_NPY_BYTES} bytes, got more")
+    return array
 
 
 def _from_npy(data: bytes) -> np.ndarray:
@@ -176,7 +249,9 @@ def _from_file(data: bytes, generator: GeneratorId) -> np.ndarray:
         header = json.loads(data[8 : 8 + length])
         tensors = safetensors.numpy.load(data)
     except (ValueError, KeyError, TypeError, RecursionError, struct.error) as err:
-        raise InvalidCodeError("code must be .npy or safetensors, got another file") from err
+        raise InvalidCodeError(
+            "code must be JSON, .npz, .npy or safetensors, got another file"
+        ) from err
     except safetensors.SafetensorError as err:
         raise InvalidCodeError(f"safetensors must be whole, got {err}") from err
     metadata = header.get("__metadata__") or {}

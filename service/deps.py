@@ -71,7 +71,7 @@ class Runtime:
         """
         self.engine.check_alive()
         if not self.ready:
-            raise NotReadyError("service must be ready, got one that is loading")
+            raise NotReadyError("The service is loading its weights.")
 
     @property
     def image_limits(self) -> ImageLimits:
@@ -94,7 +94,7 @@ class Runtime:
             NotReadyError: If it is not loaded.
         """
         if self.aligner is None:
-            raise NotReadyError("aligner must be loaded, got none")
+            raise NotReadyError("The face aligner is not loaded yet.")
         return self.aligner
 
     def known_directions(self) -> dict[str, Step]:
@@ -104,7 +104,7 @@ class Runtime:
             NotReadyError: If they are not loaded.
         """
         if self.directions is None:
-            raise NotReadyError("directions must be loaded, got none")
+            raise NotReadyError("The directions are not loaded yet.")
         return self.directions
 
     def stages(self, request: Request, op: str) -> Stages:

@@ -160,7 +160,7 @@ class Engine:
             EngineDownError: If it is not loaded.
         """
         if self._predictor is None:
-            raise EngineDownError("predictor must be loaded, got none")
+            raise EngineDownError("The networks are not loaded.")
         return self._predictor
 
     @property
@@ -179,7 +179,7 @@ class Engine:
             EngineDownError: If it is not `alive`.
         """
         if not self.alive:
-            raise EngineDownError("engine must be alive, got a dead one")
+            raise EngineDownError("The engine has failed or hangs.")
 
     @property
     def busy_s(self) -> float:

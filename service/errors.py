@@ -49,6 +49,10 @@ class TooLargeError(WplusError):
     """The body, or one upload in it, has more bytes than it may."""
 
 
+class UploadTimeoutError(WplusError):
+    """The request's body has not come in within its time."""
+
+
 class UnsupportedMediaTypeError(WplusError):
     """The request's Content-Type is none that the endpoint reads."""
 
@@ -123,6 +127,7 @@ class Rule:
         code: Stable name for programs; part of the problem's type.
         title: One sentence for people, the same each time.
         outcome: Value of the metric label.
+        advice: What the client can do; where the status is 500 or more it is all that is answered.
     """
 
     error: type[Exception]
@@ -130,12 +135,16 @@ class Rule:
     code: str
     title: str
     outcome: Outcome = "invalid"
+    advice: str = ""
 
 
+AGAIN = "Try again in a moment."
+STOPPING = "The service is shutting down. Try again in a moment: it may be restarting."
 TABLE: tuple[Rule, ...] = (
     Rule(InvalidRequestError, 422, "invalid-request", "A field of the request breaks its rule"),
     Rule(EmptyBodyError, 400, "empty-body", "The request has no body"),
     Rule(TooLargeError, 413, "too-large", "The upload has too many bytes"),
+    Rule(UploadTimeoutError, 408, "upload-timeout", "The upload took too long"),
     Rule(UnsupportedMediaTypeError, 415, "unsupported-media-type", "Unknown Content-Type"),
     Rule(NotAcceptableError, 406, "not-acceptable", "No such representation"),
     Rule(UnsupportedImageError, 415, "unsupported-image", "Not an image of a format read here"),
@@ -153,17 +162,53 @@ TABLE: tuple[Rule, ...] = (
     Rule(NoResultError, 409, "no-result", "The job has nothing to show"),
     Rule(IdempotencyError, 422, "idempotency-mismatch", "The key stands for another request"),
     Rule(JobQueueFullError, 429, "job-queue-full", "Too many jobs wait", "rejected"),
-    Rule(JobsUnavailableError, 503, "jobs-unavailable", "Jobs cannot be reached", "rejected"),
-    Rule(LatentsUnavailableError, 503, "latents-unavailable", "Latents cannot be reached", "error"),
+    Rule(
+        JobsUnavailableError,
+        503,
+        "jobs-unavailable",
+        "Jobs cannot be reached",
+        "rejected",
+        f"The store of the jobs does not answer, or there is none here. {AGAIN}",
+    ),
+    Rule(
+        LatentsUnavailableError,
+        503,
+        "latents-unavailable",
+        "Latents cannot be reached",
+        "error",
+        f"The store of the latent ids does not answer. {AGAIN}",
+    ),
     Rule(UnauthorizedError, 401, "unauthorized", "An API key is needed", "rejected"),
     Rule(RateLimitedError, 429, "rate-limited", "Too many requests of this caller", "rejected"),
     Rule(OverloadedError, 429, "overloaded", "Too many requests are being served", "rejected"),
     Rule(QueueFullError, 429, "overloaded", "Too many requests are being served", "rejected"),
-    Rule(NotReadyError, 503, "not-ready", "The service is getting ready", "rejected"),
-    Rule(DrainingError, 503, "draining", "The service is stopping", "rejected"),
-    Rule(BatcherClosedError, 503, "draining", "The service is stopping", "rejected"),
-    Rule(EngineDownError, 503, "engine-down", "The engine does not answer", "error"),
-    Rule(DeadlineExceededError, 504, "deadline", "The answer took too long", "timeout"),
+    Rule(
+        NotReadyError,
+        503,
+        "not-ready",
+        "The service is getting ready",
+        "rejected",
+        f"The service is loading its weights. {AGAIN}",
+    ),
+    Rule(DrainingError, 503, "draining", "The service is stopping", "rejected", STOPPING),
+    Rule(BatcherClosedError, 503, "draining", "The service is stopping", "rejected", STOPPING),
+    Rule(
+        EngineDownError,
+        503,
+        "engine-down",
+        "The engine does not answer",
+        "error",
+        "The networks do not answer: the service has to be restarted. Try again in a few minutes.",
+    ),
+    Rule(
+        DeadlineExceededError,
+        504,
+        "deadline",
+        "The answer took too long",
+        "timeout",
+        "The service is busy, or this is too much for one request. Try again in a moment, or ask "
+        "for less (fewer steps, a smaller budget_ms).",
+    ),
     Rule(BatchContractError, 500, "internal", "The service failed", "error"),
     Rule(CheckpointError, 500, "internal", "The service failed", "error"),
     Rule(Exception, 500, "internal", "The service failed", "error"),

@@ -1,9 +1,11 @@
 """The OpenAPI document: bodies that the handlers read themselves, answers, and problems."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -42,6 +44,7 @@ from service.errors import (
     UnauthorizedError,
     UnknownLatentError,
     UnsupportedMediaTypeError,
+    UploadTimeoutError,
 )
 from service.jobs.schemas import JobAnswer
 from service.middleware.auth import PUBLIC
@@ -70,6 +73,7 @@ CODE_ERRORS: tuple[type[Exception], ...] = (
 )
 DEVICE_ERRORS: tuple[type[Exception], ...] = (
     EmptyBodyError,
+    UploadTimeoutError,
     InvalidRequestError,
     InvalidInputError,
     NotAcceptableError,
@@ -83,7 +87,10 @@ DEVICE_ERRORS: tuple[type[Exception], ...] = (
     DeadlineExceededError,
     Exception,
 )
-PHOTOS = tuple(f"image/{form}" for form in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"))
+PHOTO_TYPES = tuple(
+    f"image/{form}" for form in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp")
+)
+PHOTOS = "x-max-photos"
 BINARY = {"type": "string", "format": "binary"}
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -98,6 +105,7 @@ def describe(
     answers: tuple[type[BaseModel], ...],
     errors: tuple[type[Exception], ...],
     *,
+    photos: int,
     raw: bool = False,
     twice: bool = False,
     status: int = 200,
@@ -110,6 +118,7 @@ def describe(
         offers: Media types of the answer.
         answers: Models, one or the other, of the JSON answer.
         errors: What it may raise.
+        photos: Most photos that a body holds, which bounds its size.
         raw: Whether the body may be the file itself.
         twice: Whether a form may have two of `image`.
         status: Of an answer that is none of the errors.
@@ -120,7 +129,7 @@ def describe(
         JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
     }
     if raw:
-        files = PHOTOS if "image" in sources else ()
+        files = PHOTO_TYPES if "image" in sources else ()
         content |= {media: {"schema": BINARY} for media in files or (NPY, SAFETENSORS)}
     refs = [{"$ref": REF.format(model=model.__name__)} for model in answers]
     ok: dict[str, Any] = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
@@ -130,6 +139,7 @@ def describe(
         "status_code": status,
         "responses": {status: {"description": "By Accept.", "content": ok}} | responses(*errors),
         "openapi_extra": {
+            PHOTOS: photos,
             "requestBody": {"content": content},
             "parameters": [
                 {"name": name, "in": "query", "required": False, "schema": schema}
@@ -137,6 +147,11 @@ def describe(
             ],
         },
     }
+
+
+def photos_of(routes: Iterable[APIRoute]) -> dict[str, int]:
+    """Collect how many photos a body may hold from the routes that read one, by path."""
+    return {route.path: route.openapi_extra[PHOTOS] for route in routes if route.openapi_extra}
 
 
 def describe_files(offers: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 An unknown option is an error, so that a misspelt one never passes in silence.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,20 @@ class Options(BaseModel):
     """Rules that all options share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, members: Any) -> Any:
+        """Count what is null, or empty and not required, as absent: forms and clients send it."""
+        if not isinstance(members, dict):
+            return members
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        return {
+            name: value
+            for name, value in members.items()
+            if name not in fields
+            or (value is not None and (value != "" or fields[name].is_required()))
+        }
 
 
 class OutputOptions(Options):
@@ -170,3 +184,9 @@ class RefineOptions(FaceOptions):
     target_lpips: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Stop at this perceptual distance."
     )
+
+
+class ListOptions(Options):
+    """Options of GET /jobs."""
+
+    limit: int = Field(default=20, ge=1, le=100, description="Most jobs that are listed.")

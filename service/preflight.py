@@ -15,6 +15,7 @@ from service.settings import PREFIX, Settings
 BACKLOG = 2048  # uvicorn's
 MIN_FREE_BYTES = 64_000_000  # the default generator's compiled code has 30 MB
 NEAREST_PORTS = 50
+LANDMARKS = "shape_predictor_68_face_landmarks"  # model_core.loading imports torch
 PULL = "`python -m model_core.checkpoints pull`"
 
 
@@ -132,7 +133,7 @@ def _check_weights(settings: Settings) -> None:
         raise StartError(
             f"{PREFIX}CACHE must be a folder with the weights, got none at {cache}: {PULL} fills it"
         )
-    needed = [weight_path(cache, "st-lpips-alex"), settings.landmark_model]
+    needed = [weight_path(cache, name) for name in ("st-lpips-alex", LANDMARKS)]
     if is_packed(settings.generator):
         needed.append(weight_path(cache, settings.generator))
     else:

@@ -1,10 +1,13 @@
 """Errors as application/problem+json (RFC 9457): rendering, handlers, OpenAPI responses.
 
-A 5xx answer tells the client nothing but the request id under which the log names the cause.
+A 5xx answer tells the client what it can do, and the request id under which the log names the
+cause; nothing of the cause itself.
 """
 
+import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -18,6 +21,7 @@ from starlette.types import Scope
 from model_core.errors import WplusError
 from service.errors import InvalidRequestError, rule_of
 from service.schemas import NUMBERS, OTHER
+from service.sentences import KNOWN_INSIDE, sentence_of
 
 MEDIA_TYPE = "application/problem+json"
 HTTP_CODES = {
@@ -62,15 +66,18 @@ def problem(
     *,
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    advice: str = "",
 ) -> Response:
-    """Render a problem as a response."""
+    """Render a problem as a response; of a 5xx the detail is the advice, and where to look."""
     state = scope.setdefault("state", {})
     request_id = state.get("request_id", "")
+    if status >= 500:
+        detail = f"{advice} The log has more under request id {request_id}.".lstrip()
     body = Problem(
         type=f"urn:wplus:problem:{code}",
         title=title,
         status=status,
-        detail=f"The log has more under request id {request_id}." if status >= 500 else detail,
+        detail=detail,
         instance=scope["path"],
         code=code,
         request_id=request_id,
@@ -79,6 +86,8 @@ def problem(
     extra = dict(headers or {})
     if status in RETRY_STATUSES:
         extra.setdefault("Retry-After", str(state.get("retry_after_s", 1)))
+    if status == 408:
+        extra.setdefault("Connection", "close")  # the rest of the body is still on its way
     if status == 401:
         extra.setdefault("WWW-Authenticate", 'Bearer realm="wplus"')
     content = body.model_dump_json(exclude_defaults=True)
@@ -95,11 +104,18 @@ def problem_of(scope: Scope, error: Exception) -> Response:
     elif rule.status > 500 and rule.outcome != "rejected":
         logger.warning("request refused: %s", error)
     errors = error.errors if isinstance(error, InvalidRequestError) else ()
-    return problem(scope, rule.status, rule.code, rule.title, str(error), errors=errors)
+    return problem(
+        scope, rule.status, rule.code, rule.title, str(error), errors=errors, advice=rule.advice
+    )
 
 
-def install(app: FastAPI) -> None:
-    """Let every error that reaches the application leave it as a problem."""
+def install(app: FastAPI, paths: Sequence[str] = ()) -> None:
+    """Let every error that reaches the application leave it as a problem.
+
+    Args:
+        app: The application.
+        paths: What it serves, for a hint where a path is misspelt.
+    """
 
     async def on_error(request: Request, error: Exception) -> Response:
         return problem_of(request.scope, error)
@@ -112,25 +128,50 @@ def install(app: FastAPI) -> None:
         refusal = cast(HTTPException, error)
         status = refusal.status_code
         code, title = HTTP_CODES.get(status, ("http-error", "The request failed"))
-        scope = request.scope
-        return problem(scope, status, code, title, refusal.detail, headers=refusal.headers)
+        detail = refusal.detail
+        if detail == HTTPStatus(status).phrase:  # the framework's own
+            detail = _explain(request, status, detail, refusal.headers or {}, paths)
+        return problem(request.scope, status, code, title, detail, headers=refusal.headers)
 
     app.add_exception_handler(WplusError, on_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
 
 
-def invalid_request(errors: Sequence[Any]) -> InvalidRequestError:
-    """Turn pydantic's errors, the first of them, into ours with the JSON pointers of the fields."""
-    rows = [
-        {
-            "pointer": pointer_of(*(part for part in error["loc"] if part not in TAGS)),
-            "detail": error["msg"].removeprefix("Value error, "),
-        }
-        for error in errors[:MAX_ERRORS]
-    ]
-    first = rows[0] if rows else {"pointer": "#", "detail": "invalid"}
-    return InvalidRequestError(f"{first['pointer'][2:] or 'body'}: {first['detail']}", rows)
+def _explain(
+    request: Request,
+    status: int,
+    phrase: str,
+    headers: Mapping[str, str],
+    paths: Sequence[str],
+) -> str:
+    """Say what a status of the framework's own means here."""
+    path = request.scope["path"][:MAX_PART]
+    if status == 405:
+        return f"{path} takes {headers.get('Allow', 'another method')}, got {request.method}"
+    if status != 404:
+        return phrase
+    near = difflib.get_close_matches(path, paths, n=1)
+    hint = f"did you mean {near[0]}?" if near else "GET /openapi.json lists what there is"
+    return f"There is nothing at {path}: {hint}"
+
+
+def invalid_request(errors: Sequence[Any], known: Sequence[str] = ()) -> InvalidRequestError:
+    """Turn pydantic's errors, the first of them, into ours with the JSON pointers of the fields.
+
+    Args:
+        errors: As pydantic lists them.
+        known: The fields that there are, for a hint where one is misspelt.
+    """
+    rows = []
+    for error in errors[:MAX_ERRORS]:
+        parts = [part for part in error["loc"] if part not in TAGS]
+        pointer = pointer_of(*parts)
+        name = pointer[2:].removeprefix("query/")
+        names = known if len(parts) == 1 else KNOWN_INSIDE
+        rows.append({"pointer": pointer, "detail": sentence_of(error, name, names)})
+    first = rows[0]["detail"] if rows else "request must be valid, got one that is not"
+    return InvalidRequestError(first, rows)
 
 
 def pointer_of(*parts: str | int) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from service.codes import MAX_AXES, Encoding
+from service.codes import MAX_AXES, Encoding, unwrap
 
 REFINE_ABOVE_LPIPS = 0.21  # half of 200 held-out photographs are above it after one pass
 
@@ -43,7 +43,9 @@ class CodeObject(BaseModel):
     )
 
 
-Code = Annotated[Annotated[CodeObject, Tag(OTHER)] | Rows, Discriminator(_branch)]
+Code = Annotated[
+    Annotated[CodeObject, Tag(OTHER)] | Rows, Discriminator(_branch), BeforeValidator(unwrap)
+]
 
 
 class ImageObject(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from limits import parse_many
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_core.checkpoints.layout import (
@@ -101,10 +101,16 @@ class Settings(BaseSettings):
         default=False, description="Listen beyond this machine without API keys."
     )
     rate_limit: RateLimit | None = Field(
-        default=None, description="POST requests of one caller, as 10/second;300/minute."
+        default=None,
+        description="Requests for work of one caller, as 10/second;300/minute; without keys all "
+        "callers are one.",
     )
 
-    max_upload_bytes: int = Field(default=20_000_000, ge=1024, description="Largest photo or code.")
+    max_upload_bytes: ByteSize = Field(
+        default=ByteSize(20_000_000),
+        ge=1024,
+        description="Largest photo or code, as 20000000, 20MB or 20MiB.",
+    )
     max_pixels: int = Field(
         default=51_000_000,
         ge=65_536,
@@ -125,7 +131,10 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         default=2, ge=1, description="Threads that decode, align and encode."
     )
-    deadline_s: float = Field(default=30.0, gt=0, description="Time a request may take; then 504.")
+    deadline_s: float = Field(
+        default=30.0, gt=0, description="Time an answer may take once the upload is in; then 504."
+    )
+    upload_s: float = Field(default=60.0, gt=0, description="Time an upload may take; then 408.")
     retry_after_s: int = Field(default=1, ge=1, description="Retry-After of 429 and 503 answers.")
     stall_s: float = Field(
         default=120.0, gt=0, description="A device call longer than this is a hang."

@@ -3,11 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from service.codes import NPY_MAGIC
-from service.errors import EmptyBodyError, InvalidRequestError
+from service.base64_text import DATA_URL, URL, read_base64
+from service.codes import is_code_file
+from service.errors import EmptyBodyError, InvalidCodeError, InvalidRequestError
+from service.json_text import BYTE_ORDER_MARK
 
 LATENT_ID = re.compile(r"[A-Za-z0-9_-]{22}")
-SAFETENSORS_HEADER_BYTES = 100_000  # ours has 200
+IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +41,35 @@ def source_of_file(name: str, data: bytes) -> Source:
 
     Raises:
         EmptyBodyError: If there are none.
+        InvalidCodeError: If it is to be a code, and is neither that nor a photo.
     """
     if not data:
         raise EmptyBodyError(f"{name} must not be empty, got 0 bytes")
-    header_bytes = int.from_bytes(data[:8], "little")
-    is_safetensors = data[8:9] == b"{" and header_bytes <= SAFETENSORS_HEADER_BYTES
-    if data.startswith(NPY_MAGIC) or is_safetensors:
+    if is_code_file(data):
         return CodeSource(data)
+    if name == "code" and not data.startswith(IMAGE_STARTS) and data[4:8] != b"ftyp":
+        raise InvalidCodeError("code must be JSON, .npz, .npy or safetensors, got another file")
     return PhotoSource(data)
 
 
 def source_of_text(name: str, text: str) -> Source:
-    """Tell a JSON code from a latent id in a form's text field.
+    """Tell a JSON code, a latent id and a photo in a data: URL apart in a form's text field.
 
     Raises:
-        InvalidRequestError: If it is neither, as when curl's @ before a file name was forgotten.
+        InvalidRequestError: If it is none, as when curl's @ before a file name was forgotten.
     """
-    if text.lstrip()[:1] in ("{", "["):
+    if text.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in ("{", "["):
         return CodeSource(text)
+    text = text.strip()
     if name == "latent_id" or LATENT_ID.fullmatch(text):
         return LatentSource(text)
-    detail = (
-        f"{name} must be a file, a JSON code or a latent id, got other text "
-        f"(with curl a file needs an @: -F {name}=@photo.jpg)"
-    )
+    got = f"other text (with curl a file needs an @: -F {name}=@photo.jpg)"
+    try:
+        if DATA_URL.match(text):
+            return PhotoSource(read_base64(text))
+        if URL.match(text):
+            got = "a URL: nothing is fetched here, send the file itself"
+    except ValueError as err:
+        got = str(err)
+    detail = f"{name} must be a file, a JSON code or a latent id, got {got}"
     raise InvalidRequestError(detail, [{"pointer": f"#/{name}", "detail": detail}])

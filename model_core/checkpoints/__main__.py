@@ -71,6 +71,11 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     command.add_argument("file", type=Path, help=".pt, .npy, .npz or .safetensors")
     command.add_argument("-o", "--out", type=Path, required=True, help=".safetensors, .npy or .npz")
     command.add_argument("--generator", help="name of the generator that they belong to")
+    command.add_argument(
+        "--space",
+        choices=("w", "w+"),
+        help="what an array of two axes is: codes of W, or one of W+",
+    )
     command.set_defaults(run=_latents)
     command = commands.add_parser("same-w", help="tell whether a converted generator shares W")
     command.add_argument("name", help="of the converted generator")
@@ -99,8 +104,11 @@ def _latents(options: argparse.Namespace) -> int:
     from model_core.checkpoints.latents import read_latents, write_latents
     from model_core.loading import load_generator
 
-    codes = read_latents(options.file)
-    fingerprint = load_generator(options.cache, options.generator)[1] if options.generator else None
+    fingerprint, shape = None, None
+    if options.generator:
+        generator, fingerprint = load_generator(options.cache, options.generator)
+        shape = (generator.num_ws, generator.w_dim)
+    codes = read_latents(options.file, options.space, shape)
     write_latents(options.out, codes, fingerprint)
     rows, width = next(iter(codes.values())).shape
     print(f"{options.out}: {len(codes)} codes of {rows} x {width}")

@@ -9,7 +9,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,22 +32,38 @@ NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000
 MAX_FILE_BYTES = 1 << 33
 MAX_ROWS = 64
+MIN_WIDTH = 32  # of a row; less is another axis
+USUAL_ROWS = frozenset({8, 10, 12, 14, 16, 18})  # of W+ for 32 to 1024 px
 NUMBERED = "{:06d}"
 
+Space = Literal["w", "w+"]
 
-def read_latents(path: Path) -> dict[str, Code]:
+
+def read_latents(
+    path: Path, space: Space | None = None, shape: tuple[int, int] | None = None
+) -> dict[str, Code]:
     """Read the codes of a file, float32.
 
     These are understood: .pt with a tensor (e4e) or a dict of images with `latent` (rosinality);
     .npy with an array (pbaylies, idinvert) or a dict of a list for each image, of which the last
-    counts (ReStyle, HyperStyle); .npz with `w` (NVIDIA); .safetensors. A single row is a code of W.
+    counts (ReStyle, HyperStyle); .npz with `w` (NVIDIA) or one array; .safetensors. A single row is
+    a code of W.
+
+    An array of two axes is one code of W+ or many of W. Unless `space` or `shape` tells, it is one
+    code where it has as many rows as the usual generators want.
+
+    Args:
+        path: The file.
+        space: What each array of two axes holds.
+        shape: Shape of a W+ code of the generator that they belong to, (num_ws, w_dim).
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or holds no codes.
+        CheckpointError: If the file is missing, damaged, holds no codes, or may be read either way.
     """
     try:
         codes, left = {}, 8 * path.stat().st_size + (1 << 20)
-        for name, code in _named(_read(path)):
+        for name, code in _named(_read(path), space, shape):
+            _check_width(code, shape)
             codes[name] = code
             left -= 4 * code.numel()
             if left < 0:
@@ -101,9 +117,11 @@ def _read(path: Path) -> Any:
     if path.suffix == ".npy":
         return _read_npy(memoryview(path.read_bytes()))
     with zipfile.ZipFile(path) as archive:
-        name = next((n for n in ("w.npy", "ws.npy") if n in archive.namelist()), None)
-        if name is None:
-            raise CheckpointError(f"npz must hold w or ws, got {archive.namelist()[:4]}")
+        names = archive.namelist()
+        known = [name for name in ("w.npy", "ws.npy") if name in names] or names
+        if (len(known) > 1 and known is names) or not known:
+            raise CheckpointError(f"npz must hold w, ws or one array, got {names[:4]}")
+        name = known[0]
         limit = 4 * path.stat().st_size + (1 << 20)
         with archive.open(name) as member:
             data = member.read(limit + 1)
@@ -132,35 +150,90 @@ def _read_npy(data: memoryview) -> Any:
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 
-def _named(content: Any) -> Iterator[tuple[str, Code]]:
+def _named(
+    content: Any, space: Space | None, shape: tuple[int, int] | None
+) -> Iterator[tuple[str, Code]]:
     """Yield the codes of a content by name."""
     if isinstance(content, dict):
         yield from ((str(name), _one(value)) for name, value in content.items())
-    elif isinstance(content, list | tuple):
-        yield from ((NUMBERED.format(i), _one(value)) for i, value in enumerate(content))
-    else:
-        array = _array(content)
-        many = array[None] if array.ndim == 2 and 1 < len(array) <= MAX_ROWS else array
-        many = many[:, None] if many.ndim == 2 else many
-        yield from ((NUMBERED.format(i), code) for i, code in enumerate(many))
+        return
+    if isinstance(content, list | tuple):
+        if not content or _axes(content[0]) != 1:
+            yield from ((NUMBERED.format(i), _one(value)) for i, value in enumerate(content))
+            return
+        content = torch.stack([_array(row) for row in content])
+    array = _without_ones(_array(content, most_axes=4))
+    if array.ndim > 3:
+        raise CheckpointError(f"codes must have one to three axes, got {tuple(array.shape)}")
+    if array.ndim == 1:
+        array = array[None, None]
+    elif array.ndim == 2:
+        array = array[None] if _is_one_code(array, space, shape) else array[:, None]
+    yield from ((NUMBERED.format(i), code) for i, code in enumerate(array))
+
+
+def _is_one_code(array: Tensor, space: Space | None, shape: tuple[int, int] | None) -> bool:
+    """Whether rows are those of one code of W+; else each is a code of W."""
+    rows = len(array)
+    if space:
+        return space == "w+"
+    if shape:
+        return rows == shape[0]
+    if rows == 1 or rows > MAX_ROWS:
+        return False
+    if rows not in USUAL_ROWS:
+        raise CheckpointError(
+            f"an array of {rows} x {array.shape[1]} may be one code of W+ or {rows} codes of W: "
+            "say which by --space w+ or --space w, or name the generator"
+        )
+    return True
+
+
+def _check_width(code: Code, shape: tuple[int, int] | None) -> None:
+    """Refuse a code whose axes are others than rows and w_dim."""
+    rows, width = code.shape
+    if shape and (width != shape[1] or rows not in (1, shape[0])):
+        raise CheckpointError(
+            f"a code of this generator must be {shape[0]} x {shape[1]}, or 1 x {shape[1]} in W, "
+            f"got {rows} x {width}"
+        )
+    if rows > MAX_ROWS or width < MIN_WIDTH:
+        raise CheckpointError(
+            f"a code must be at most {MAX_ROWS} rows of {MIN_WIDTH} numbers or more, "
+            f"got {rows} x {width}: are its axes in another order?"
+        )
+
+
+def _without_ones(array: Tensor) -> Tensor:
+    """Drop axes of length 1 before rows and w_dim, as of batches of one, beyond three."""
+    while array.ndim == 4 and 1 in array.shape[:2]:
+        array = array.squeeze(0) if array.shape[0] == 1 else array.squeeze(1)
+    return array
 
 
 def _one(value: Any) -> Code:
-    """Return one code: of a list the last, of a dict what is called latent."""
+    """Return one code: of a list of them the last, of a dict what is called latent."""
     if isinstance(value, dict):
         value = value["latent"]
-    if isinstance(value, list):
-        value = value[-1]
+    if isinstance(value, list | tuple):
+        if value and _axes(value[-1]) == 1:  # the rows of one code
+            value = torch.stack([_array(row) for row in value])
+        else:
+            value = value[-1]
     array = _array(value)
     array = array[0] if array.ndim == 3 and len(array) == 1 else array
     array = array[None] if array.ndim == 1 else array
-    if array.ndim != 2 or len(array) > MAX_ROWS:
+    if array.ndim != 2:
         raise CheckpointError(f"a code must be rows of numbers, got shape {tuple(array.shape)}")
     return array
 
 
-def _array(value: Any) -> Tensor:
+def _axes(value: Any) -> int:
+    return value.ndim if isinstance(value, Tensor | np.ndarray) else 0
+
+
+def _array(value: Any, most_axes: int = 3) -> Tensor:
     array = Tensors({"codes": value}).take("codes")
-    if not 1 <= array.ndim <= 3:
+    if not 1 <= array.ndim <= most_axes:
         raise CheckpointError(f"codes must have one to three axes, got {tuple(array.shape)}")
     return array

@@ -25,6 +25,16 @@ async def job_response(
         headers["Retry-After"] = str(runtime.settings.retry_after_s)
     if status == 202:
         headers["Location"] = f"/jobs/{fields['id']}"
-    elif request.headers.get("if-none-match") == headers["ETag"]:
+    elif request.method == "GET" and _is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(content, status, headers, media_type=JSON)
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether If-None-Match names a tag, by weak comparison (RFC 9110, section 13.1.2).
+
+    Tags of ours hold no commas; gateways that compress mark them as weak.
+    """
+    given = ",".join(request.headers.getlist("if-none-match")).split(",")
+    tags = [each.strip().removeprefix("W/") for each in given]
+    return tag in tags or "*" in tags

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from service.jobs.store import Fields
 from service.schemas import CodeAnswer
 
+FIGURES = ("loss", "psnr", "lpips", "eta_s")
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
@@ -22,7 +23,14 @@ class JobProgress(BaseModel):
     loss: float | None = Field(description="Of the present code: MSE plus perceptual distance.")
     psnr: float | None = Field(description="Of the present image, in dB, at 256 px.")
     lpips: float | None = Field(description="Perceptual distance of the present image, at 256 px.")
-    eta_s: float | None = Field(description="Seconds that are left, at the present pace.")
+    eta_s: float | None = Field(
+        description="Seconds that are left, at the present pace; null where that is not known yet."
+    )
+    warming_up: bool = Field(
+        default=False,
+        description="Whether it runs and its pace is not known yet: the networks are still being "
+        "compiled, or too few steps are done.",
+    )
 
 
 class JobError(BaseModel):
@@ -104,8 +112,17 @@ def job_answer(fields: Fields, position: int | None = None) -> JobAnswer:
 
 def job_progress(fields: Fields) -> JobProgress:
     """Describe how far a job is by the fields of its hash or of an event."""
-    names = JobProgress.model_fields
-    return JobProgress.model_validate({name: fields.get(name) for name in names})
+    figures = {name: fields.get(name) or None for name in FIGURES}
+    if fields["state"] != "running":  # left by a worker that has handed the job back
+        figures["eta_s"] = None
+    return JobProgress.model_validate(
+        figures
+        | {
+            "step": fields.get("step"),
+            "steps": fields.get("steps"),
+            "warming_up": fields["state"] == "running" and figures["eta_s"] is None,
+        }
+    )
 
 
 def _time(text: str | None) -> datetime | None:

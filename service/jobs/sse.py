@@ -3,9 +3,13 @@
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
-from service.errors import JobsUnavailableError
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from service.errors import JobsUnavailableError, OverloadedError
 from service.jobs.layout import TERMINAL
 from service.jobs.schemas import job_progress
 from service.jobs.store import Fields, JobStore
@@ -18,10 +22,74 @@ RETRY_MS = 2000
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def resume_point(last_event_id: str | None) -> str:
-    """Read Last-Event-ID; the beginning where it is none of ours."""
-    given = last_event_id or ""
-    return given if EVENT_ID.fullmatch(given) else BEGINNING
+async def resume_point(store: JobStore, job_id: str, last_event_id: str | None) -> str | None:
+    """Find out after which event to go on.
+
+    Args:
+        store: The jobs.
+        job_id: Which.
+        last_event_id: What the client says that it has; the beginning is answered where that is
+            none of this job's.
+
+    Returns:
+        The event's id; None if the client has the last one of a job that has ended.
+    """
+    given = (last_event_id or "").strip()
+    if not EVENT_ID.fullmatch(given):
+        return BEGINNING
+    is_over = await store.is_over(job_id)  # first: an event may come between the two
+    last = await store.last_event(job_id)
+    if _order(given) > _order(last):
+        return BEGINNING
+    return None if is_over and _order(given) == _order(last) else given
+
+
+def _order(event_id: str) -> tuple[int, ...]:
+    return tuple(map(int, event_id.split("-")))
+
+
+class Streams:
+    """Places of open streams, of which there are only so many: each holds a connection to Redis.
+
+    Args:
+        limit: Most streams at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._taken = limit, 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Hold a place.
+
+        Raises:
+            OverloadedError: If all are taken.
+        """
+        if self._taken >= self._limit:
+            raise OverloadedError(f"open event streams must be under {self._limit}, got more")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
+class EventStream(StreamingResponse):
+    """A stream that takes its place before its first byte, when it still can be refused.
+
+    Args:
+        events: What is sent.
+        streams: The places.
+    """
+
+    def __init__(self, events: AsyncIterator[str], streams: Streams) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=HEADERS)
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._streams.enter():
+            await super().__call__(scope, receive, send)
 
 
 async def stream(

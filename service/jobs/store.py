@@ -194,6 +194,12 @@ class JobStore:
         rows = found[0][1] if found else []
         return [(event_id.decode(), _text(fields)) for event_id, fields in rows]
 
+    async def last_event(self, job_id: str) -> str:
+        """Name a job's last event; `0-0` if there is none."""
+        call = self._client.xrevrange(f"{job_key(job_id)}:ev", count=1)
+        rows = await self._answer("events", call)
+        return rows[0][0].decode() if rows else "0-0"
+
     async def is_over(self, job_id: str) -> bool:
         """Whether a job has ended, or is gone."""
         state = await self._answer("get", self._client.hget(job_key(job_id), "state"))

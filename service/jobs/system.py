@@ -14,6 +14,7 @@ from service.errors import JobsUnavailableError
 from service.jobs.busy import show_busy
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
 from service.jobs.layout import connect_async
+from service.jobs.sse import Streams
 from service.jobs.store import JobStore
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -49,7 +50,7 @@ class JobSystem:
         self._url = ""
         self._store: JobStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.streams = asyncio.Semaphore(MAX_STREAMS)
+        self.streams = Streams(MAX_STREAMS)
 
     @property
     def store(self) -> JobStore:
@@ -59,7 +60,7 @@ class JobSystem:
             JobsUnavailableError: If there are none here.
         """
         if self._store is None:
-            raise JobsUnavailableError("jobs must have a Redis, got none")
+            raise JobsUnavailableError("There are no refine jobs here: no Redis is known.")
         return self._store
 
     async def start(self) -> None:

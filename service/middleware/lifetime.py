@@ -1,6 +1,7 @@
-"""Ends a request early: at its deadline, or when its client has left."""
+"""Ends a request early: when its upload or its answer takes too long, or its client has left."""
 
 import asyncio
+from collections.abc import Callable
 
 import anyio
 from starlette.requests import ClientDisconnect
@@ -8,37 +9,49 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.admission import is_work
 from service.batcher import DeadlineExceededError
+from service.errors import UploadTimeoutError
 
 
 class LifetimeMiddleware:
-    """Cancel what a request for work has under way when nobody can use its answer any more.
+    """Cancel a request's work at its deadline or when the client disconnects.
 
-    The deadline, in event-loop time, stands in the request's state as `deadline_s`. Worker threads
-    are waited for, so that their number stays bounded.
+    The deadline counts from the end of the upload, as how fast a body comes in is up to its
+    sender; the upload has a limit of its own. The deadline, in event-loop time, is in the request's
+    state as `deadline_s` once the body has been read. Worker threads are waited for, so that their
+    number stays bounded.
 
     Args:
         app: The application inside.
-        deadline_s: Seconds that a request may take, its upload included.
+        deadline_s: Seconds that an answer may take.
+        upload_s: Seconds that an upload may take.
     """
 
-    def __init__(self, app: ASGIApp, deadline_s: float) -> None:
+    def __init__(self, app: ASGIApp, deadline_s: float, upload_s: float = 60.0) -> None:
         self.app = app
         self.deadline_s = deadline_s
+        self.upload_s = upload_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http" or not is_work(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
-        deadline_s = anyio.current_time() + self.deadline_s
-        scope.setdefault("state", {})["deadline_s"] = deadline_s
-        lifetime = _Lifetime(receive, send)
-        if scope["method"] != "POST":  # nobody reads its body
-            lifetime.body_read.set()
-        with anyio.CancelScope(deadline=deadline_s) as cancel:
+        with anyio.CancelScope(deadline=anyio.current_time() + self.upload_s) as cancel:
+
+            def begin() -> None:
+                cancel.deadline = anyio.current_time() + self.deadline_s
+                scope.setdefault("state", {})["deadline_s"] = cancel.deadline
+
+            lifetime = _Lifetime(receive, send, begin)
+            if scope["method"] != "POST":  # nobody reads its body
+                lifetime.end_upload()
             await lifetime.run(self.app, scope, cancel)
         if lifetime.left:
             raise ClientDisconnect
+        if cancel.cancelled_caught and not lifetime.body_read.is_set():
+            raise UploadTimeoutError(
+                f"body must be sent within {self.upload_s:g} s, got {lifetime.received} bytes of it"
+            )
         if cancel.cancelled_caught:
             raise DeadlineExceededError(f"request must be answered within {self.deadline_s:g} s")
 
@@ -46,10 +59,12 @@ class LifetimeMiddleware:
 class _Lifetime:
     """One request, watched for the departure of its client once its body has come in."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, begin: Callable[[], None]) -> None:
         self._receive = receive
         self._send = send
+        self._begin = begin
         self.body_read = asyncio.Event()
+        self.received = 0
         self._answered = False
         self.left = False
 
@@ -65,9 +80,17 @@ class _Lifetime:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.left = not self._answered
-        elif not message.get("more_body", False):
-            self.body_read.set()
+            return message
+        self.received += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            self.end_upload()
         return message
+
+    def end_upload(self) -> None:
+        """Begin to count towards the answer's deadline, and to watch for the client's departure."""
+        if not self.body_read.is_set():
+            self._begin()
+            self.body_read.set()
 
     async def _send_noting(self, message: Message) -> None:
         await self._send(message)

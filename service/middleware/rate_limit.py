@@ -8,13 +8,14 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.admission import is_work
 from service.errors import RateLimitedError
 
 
 class RateLimitMiddleware:
-    """Refuse POST requests beyond what a caller may make in a time.
+    """Refuse requests for work beyond what a caller may make in a time.
 
-    Each process counts on its own: behind several, a caller may make as many times more.
+    Limits are per process: N replicas allow N times the rate.
 
     Args:
         app: The application inside.
@@ -28,7 +29,7 @@ class RateLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["type"] == "http" and is_work(scope["method"], scope["path"]):
             state = scope["state"]
             for limit in self.limits:
                 if not await self.limiter.hit(limit, state["owner"]):

@@ -41,6 +41,7 @@ router = APIRouter(tags=["edit"])
         (*STILL_OFFERS, "image/gif"),
         (CodeAnswer, FramesAnswer),
         ERRORS,
+        photos=2,
         twice=True,
     ),
 )
@@ -49,9 +50,9 @@ async def morph(request: Request, runtime: Shared) -> Response:
 
     In a form the two are the fields `image`, `code` and `latent_id`, in the order of their coming.
     """
-    stages = runtime.stages(request, "morph")
     negotiate(request, (*STILL_OFFERS, "image/gif"))
     call = await read_call(request, runtime, MorphOptions, MorphBody, SOURCES)
+    stages = runtime.stages(request, "morph")
     if len(call.sources) != 2:
         raise missing("image", f"sources must be two, got {len(call.sources)}")
     media = negotiate(request, STILL_OFFERS if call.options.steps is None else FRAME_OFFERS)
@@ -70,13 +71,13 @@ async def morph(request: Request, runtime: Shared) -> Response:
 @router.post(
     "/colorize",
     summary="Give one face the colours of another",
-    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, (CodeAnswer,), ERRORS),
+    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, (CodeAnswer,), ERRORS, photos=2),
 )
 async def colorize(request: Request, runtime: Shared) -> Response:
     """Replace the fine rows of the grey photo's code by those of the colour photo's."""
-    stages = runtime.stages(request, "colorize")
     media = negotiate(request, STILL_OFFERS)
     call = await read_call(request, runtime, ColorizeOptions, ColorizeBody, ("gray", "color"))
+    stages = runtime.stages(request, "colorize")
     options = call.options
     grey_source, color_source = call.only("gray", "color")
     crop_px = runtime.engine.predictor.img_resolution if options.keep_luminance else None
@@ -92,13 +93,13 @@ async def colorize(request: Request, runtime: Shared) -> Response:
 @router.post(
     "/edit",
     summary="Change one attribute of a face",
-    **describe(EditBody, SOURCES, STILL_OFFERS, (CodeAnswer,), ERRORS, raw=True),
+    **describe(EditBody, SOURCES, STILL_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
     """Move a photo's code, a code or a latent id along a direction, by `strength` units."""
-    stages = runtime.stages(request, "edit")
     media = negotiate(request, STILL_OFFERS)
     call = await read_call(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
+    stages = runtime.stages(request, "edit")
     if len(call.sources) != 1:
         raise InvalidRequestError(
             f"request must have exactly one of {', '.join(SOURCES)}, got {len(call.sources)}"
@@ -122,15 +123,16 @@ async def edit(request: Request, runtime: Shared) -> Response:
         STILL_OFFERS,
         (CodeAnswer,),
         CODE_ERRORS + DEVICE_ERRORS,
+        photos=0,
         raw=True,
     ),
 )
 async def generate(request: Request, runtime: Shared) -> Response:
     """Render a code or a latent id, or a face drawn by `seed` and `psi`."""
-    stages = runtime.stages(request, "generate")
     media = negotiate(request, STILL_OFFERS)
     fields = ("code", "latent_id")
     call = await read_call(request, runtime, GenerateOptions, GenerateBody, fields, raw="code")
+    stages = runtime.stages(request, "generate")
     seed = call.options.seed
     if len(call.sources) + (seed is not None) != 1:
         raise InvalidRequestError("request must have exactly one of seed, code, latent_id")

@@ -27,14 +27,20 @@ router = APIRouter(tags=["embed"])
     "/embed",
     summary="Embed a photo",
     **describe(
-        EmbedBody, ("image",), OFFERS, (EmbedAnswer,), PHOTO_ERRORS + DEVICE_ERRORS, raw=True
+        EmbedBody,
+        ("image",),
+        OFFERS,
+        (EmbedAnswer,),
+        PHOTO_ERRORS + DEVICE_ERRORS,
+        photos=1,
+        raw=True,
     ),
 )
 async def embed(request: Request, runtime: Shared) -> Response:
     """Find the face, compute its W+ code, render it and say how near the rendering comes."""
-    stages = runtime.stages(request, "embed")
     media = negotiate(request, OFFERS)
     call = await read_call(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
+    stages = runtime.stages(request, "embed")
     (source,) = call.only("image")
     if not isinstance(source, PhotoSource):
         raise missing("image", "image must be a photo, got a code: /generate renders codes")

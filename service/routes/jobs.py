@@ -1,6 +1,5 @@
 """GET and DELETE /jobs: how refine jobs go, and what came of them."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from model_core.errors import ModelMismatchError
 from service.answers import Pixels, Result, Writer
 from service.batcher import DeadlineExceededError
-from service.calls import validate
+from service.calls import once, validate
 from service.deps import Runtime, Shared
 from service.errors import (
     DrainingError,
@@ -38,7 +37,7 @@ from service.jobs.schemas import (
 from service.jobs.store import Fields
 from service.negotiation import CODES, JSON, STILLS, negotiate
 from service.openapi import describe_files
-from service.options import OutputOptions
+from service.options import ListOptions, OutputOptions
 from service.problems import responses
 from service.stages import Stages
 from service.subjects import Ws
@@ -66,10 +65,11 @@ router = APIRouter(tags=["jobs"])
     responses=responses(UnauthorizedError, JobsUnavailableError, InvalidRequestError),
 )
 async def list_jobs(
-    request: Request, runtime: Shared, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    request: Request, runtime: Shared, options: Annotated[ListOptions, Query()]
 ) -> JobsAnswer:
     """List the caller's jobs that are still kept, the newest first."""
-    rows = await runtime.jobs.store.list_of(request.state.owner, limit)
+    once(request.query_params.multi_items())
+    rows = await runtime.jobs.store.list_of(request.state.owner, options.limit)
     return JobsAnswer(jobs=[job_answer(row) for row in rows])
 
 
@@ -104,22 +104,21 @@ async def cancel_job(job_id: str, request: Request, runtime: Shared) -> Response
     summary="Watch it",
     response_class=StreamingResponse,
     responses=describe_files(("text/event-stream",))
+    | {204: {"description": "The client has the last event."}}
     | responses(*LOOKUP_ERRORS, OverloadedError, DrainingError),
 )
 async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
-    """Stream `progress` events, and `end` as the last; from the first, or past Last-Event-ID."""
+    """Stream `progress` events, and `end` as the last; from the first, or past Last-Event-ID.
+
+    Whoever has the last event of a job that has ended gets 204, on which browsers stop asking.
+    """
     jobs = runtime.jobs
     await jobs.store.get(job_id, request.state.owner)
-    if jobs.streams.locked():
-        raise OverloadedError("event streams must be under their limit, got as many as may be")
-    after = sse.resume_point(request.headers.get("last-event-id"))
-
-    async def events() -> AsyncIterator[str]:
-        async with jobs.streams:
-            async for event in sse.stream(jobs.store, job_id, after, lambda: runtime.gate.draining):
-                yield event
-
-    return StreamingResponse(events(), media_type="text/event-stream", headers=sse.HEADERS)
+    after = await sse.resume_point(jobs.store, job_id, request.headers.get("last-event-id"))
+    if after is None:
+        return Response(status_code=204)
+    events = sse.stream(jobs.store, job_id, after, lambda: runtime.gate.draining)
+    return sse.EventStream(events, jobs.streams)
 
 
 @router.get(
@@ -131,7 +130,7 @@ async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     """Render the best code up to the last checkpoint; before the first, the code it started at."""
     media = negotiate(request, STILLS)
-    options = validate(OutputOptions, dict(request.query_params))
+    options = validate(OutputOptions, once(request.query_params.multi_items()))
     store = runtime.jobs.store
     fields = await store.get(job_id, request.state.owner)
     outcome = await store.outcome(job_id)
@@ -156,7 +155,7 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     A job that was cancelled or failed has a result, too, if it had done any steps.
     """
     media = negotiate(request, RESULT_OFFERS)
-    options = validate(OutputOptions, dict(request.query_params))
+    options = validate(OutputOptions, once(request.query_params.multi_items()))
     store, owner = runtime.jobs.store, request.state.owner
     fields = await store.get(job_id, owner)
     outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None

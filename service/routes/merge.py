@@ -26,13 +26,13 @@ router = APIRouter(tags=["edit"])
 @router.post(
     "/merge",
     summary="Give one face's identity to another",
-    **describe(MergeBody, FIELDS, OFFERS, (CodeAnswer,), PHOTO_ERRORS + DEVICE_ERRORS),
+    **describe(MergeBody, FIELDS, OFFERS, (CodeAnswer,), PHOTO_ERRORS + DEVICE_ERRORS, photos=2),
 )
 async def merge(request: Request, runtime: Shared) -> Response:
     """Embed the face of `identity` with the pose, hair and light of `attribute`: two photos."""
-    stages = runtime.stages(request, "merge")
     media = negotiate(request, OFFERS)
     call = await read_call(request, runtime, PhotoOptions, MergeBody, FIELDS)
+    stages = runtime.stages(request, "merge")
     photos = []
     for name, source in zip(FIELDS, call.only(*FIELDS), strict=True):
         if not isinstance(source, PhotoSource):

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from service.bodies import RefineBody
 from service.calls import Call, missing, read_call
+from service.codes import GeneratorId, read_code
 from service.deps import Runtime, Shared
 from service.errors import (
     IdempotencyError,
@@ -48,6 +49,7 @@ router = APIRouter(tags=["jobs"])
             JobQueueFullError,
             JobsUnavailableError,
         ),
+        photos=1,
         raw=True,
         status=202,
     ),
@@ -57,19 +59,20 @@ async def refine(request: Request, runtime: Shared) -> Response:
 
     A request that is sent again with the same `Idempotency-Key` answers the same job.
     """
-    stages = runtime.stages(request, "refine")
     negotiate(request, (JSON,))
     store = runtime.jobs.store
     key = _idempotency_key(request)
     call = await read_call(request, runtime, RefineOptions, RefineBody, FIELDS, raw="image")
+    stages = runtime.stages(request, "refine")
     photo, known = _sources(call)
-    fingerprint = await runtime.in_worker(_fingerprint, call)
+    start = "code" if known else call.options.start or "embedding"
+    fingerprint = await runtime.in_worker(_fingerprint, call, start, runtime.generator)
     job_id = await store.find(call.owner, key, fingerprint)
     if job_id is None:
         job = Submission(
             call.owner,
             await _input(call, photo, known, runtime, stages),
-            _fields(call.options, "code" if known else call.options.start or "embedding", runtime),
+            _fields(call.options, start, runtime),
             key,
             fingerprint,
         )
@@ -140,18 +143,22 @@ def _idempotency_key(request: Request) -> str:
     return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
-def _fingerprint(call: Call[RefineOptions]) -> str:
-    """Digest what is asked for, however it was written."""
-    digest = hashlib.sha256(call.options.model_dump_json().encode())
-    for name, source in call.sources:
-        digest.update(name.encode())
+def _fingerprint(call: Call[RefineOptions], start: str, generator: GeneratorId) -> str:
+    """Digest what is asked for, however it was written: as a form or JSON, base64 or numbers.
+
+    A latent id counts by its name, as it may be forgotten when the request is sent again.
+    """
+    asked = call.options.model_dump(include=set(RefineOptions.model_fields)) | {"start": start}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
+    for name, source in sorted(call.sources, key=lambda pair: pair[0]):
         match source:
             case PhotoSource(data):
-                digest.update(data)
+                content = data
             case LatentSource(latent_id):
-                digest.update(latent_id.encode())
-            case CodeSource(bytes() as data):
-                digest.update(data)
+                content = latent_id.encode()
             case CodeSource(value):
-                digest.update(json.dumps(value).encode())
+                content = read_code(value, generator).numpy().tobytes()
+        kind = type(source).__name__
+        digest.update(f"{'' if kind == 'CodeSource' else name} {kind} {len(content)} ".encode())
+        digest.update(content)
     return digest.hexdigest()

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
         ({}, ("127.0.0.1", "8000")),
         ({"WPLUS_HOST": "::1", "WPLUS_PORT": "8123"}, ("::1", "8123")),
         ({"WPLUS_PORT": "8123", "PORT": "9000"}, ("127.0.0.1", "9000")),
+        ({"HOST": "my-machine"}, ("127.0.0.1", "8000")),
     ],
-    ids=["neither", "settings", "short form first"],
+    ids=["neither", "settings", "short form first", "a shell's own HOST"],
 )
 def test_serve_listens_where_it_is_told(given, address):
     ours = ("HOST", "PORT", "WPLUS_HOST", "WPLUS_PORT", "MAKEFLAGS", "MAKEOVERRIDES")
@@ -53,3 +54,15 @@ def test_a_disk_without_room_for_the_packages_is_told_before_they_are_fetched(tm
     assert "The packages need 5.5 GB on this disk, got 0.1 GB: make room" in ended.stderr
     assert "Installing" not in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+def test_a_host_on_the_command_line_comes_first():
+    said = subprocess.run(
+        ["make", "--dry-run", "serve", "HOST=::1"],
+        cwd=ROOT,
+        env=os.environ | {"HOST": "my-machine", "WPLUS_HOST": "127.0.0.2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "WPLUS_HOST=::1 " in said

@@ -22,6 +22,7 @@ STABLE = {
     "invalid-request": 422,
     "empty-body": 400,
     "too-large": 413,
+    "upload-timeout": 408,
     "unsupported-media-type": 415,
     "not-acceptable": 406,
     "unsupported-image": 415,

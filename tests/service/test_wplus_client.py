@@ -1,15 +1,20 @@
 """The Python client, against the application on stand-ins."""
 
+import email.utils
 import io
+import json
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2 as httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from service.wplus_client import Client, ServiceError
+from service.wplus_client import Client, Face, ServiceError, UnreachableError
 from tests.service import photos
 
 PHOTO = photos.plain((102, 102, 102), form="PNG")
@@ -66,9 +71,201 @@ def test_a_busy_service_is_asked_again_when_it_says_so(serve, connect):
         assert (refusal.value.code, refusal.value.status) == ("rate-limited", 429)
 
 
-def test_a_service_that_is_away_is_an_error_of_transport():
-    with Client("http://127.0.0.1:1", tries=1) as wplus, pytest.raises(httpx.TransportError):
+def test_a_service_that_is_away_is_an_error_that_says_what_to_do():
+    with (
+        Client("http://127.0.0.1:1", tries=1) as wplus,
+        pytest.raises(
+            UnreachableError, match=r"nothing answers at http://127\.0\.0\.1:1: is `make"
+        ),
+    ):
         wplus.embed(PHOTO)
+    assert issubclass(UnreachableError, httpx.TransportError)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", ""])
+def test_a_url_of_another_scheme_is_refused_at_once(url):
+    with pytest.raises(ValueError, match="url must begin with http:// or https://, got"):
+        Client(url)
+
+
+def test_a_face_is_short_in_print_and_shown_by_notebooks(client, connect):
+    with connect(client) as wplus:
+        faces = {form: wplus.embed(PHOTO, format=form) for form in ("jpeg", "png", "webp")}
+    for form, face in faces.items():
+        assert len(repr(face)) < 150
+        assert f"bytes of image/{form}" in repr(face)
+        assert face.pil().size == (64, 64)
+    assert faces["jpeg"]._repr_jpeg_() == faces["jpeg"].image
+    assert faces["png"]._repr_png_() == faces["png"].image
+    assert faces["jpeg"]._repr_png_() is faces["webp"]._repr_jpeg_() is None
+    assert Image.open(io.BytesIO(faces["webp"]._repr_png_())).format == "PNG"
+
+
+def test_a_face_is_saved_in_its_own_format(client, connect, tmp_path):
+    with connect(client) as wplus:
+        face = wplus.embed(PHOTO)
+    assert face.save(tmp_path / "face.JPG").read_bytes() == face.image
+    assert np.array_equal(np.load(face.save(str(tmp_path / "face.npy"))), face.code)
+    with pytest.raises(ValueError, match=r"path must end in \.jpg or \.jpeg or \.npy"):
+        face.save(tmp_path / "face.png")
+    assert not (tmp_path / "face.png").exists()
+
+
+def test_pictures_are_sources_however_they_are_held(client, connect):
+    opened = Image.open(io.BytesIO(PHOTO))
+    pictures = [
+        opened,
+        opened.convert("L"),
+        opened.convert("RGBA"),
+        opened.convert("P"),
+        np.asarray(opened),
+        np.asarray(opened)[..., 0],
+        io.BytesIO(PHOTO),
+        bytearray(PHOTO),
+        memoryview(PHOTO),
+    ]
+    with connect(client) as wplus:
+        for picture in pictures:
+            assert np.abs(wplus.embed(picture).code - 0.4).max() < 0.01
+
+
+def test_a_pillow_image_stays_upright(client, connect):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.open(io.BytesIO(photos.plain(size=(300, 200), exif=exif)))
+    with connect(client) as wplus:
+        assert wplus.embed(turned).details["face"]["box"] == [0, 0, 200, 300]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.zeros((20, 20, 3), np.float32), "array must be a picture of uint8"),
+        (np.zeros((18, 512), np.int64), "got int64 of \\(18, 512\\)"),
+        ("https://example.org/ann.jpg", "got a URL: download"),
+    ],
+)
+def test_what_is_no_source_is_refused_before_it_is_sent(source, message):
+    with Client() as wplus, pytest.raises(ValueError, match=message):
+        wplus.embed(source)
+
+
+def test_every_operation_has_a_method(client, connect):
+    with connect(client) as wplus:
+        light = wplus.embed(photos.plain((204, 204, 204), form="PNG"))
+        frames = wplus.morph(light, DARK, steps=3)
+        assert [round(float(frame.code.mean()), 1) for frame in frames] == [0.8, 0.5, 0.2]
+        assert all(frame.pil().size == (64, 64) for frame in frames)
+        merged = wplus.merge(PHOTO, DARK, no_store=True)
+        assert merged.latent_id is None
+        assert merged.code[0, 0] > merged.code[0, 1]
+        drawn = wplus.generate(seed=7)
+        assert np.array_equal(wplus.generate(drawn).code, drawn.code)
+        assert np.array_equal(wplus.generate(drawn.code).code, drawn.code)
+        with pytest.raises(ServiceError, match="direction must be one of"):
+            wplus.edit(light, "xyzzy")
+        assert wplus.version()["generator"] == "fake"
+        with pytest.raises(ServiceError, match="jobs-unavailable"):
+            wplus.jobs()
+
+
+def test_codes_are_read_in_both_encodings(client, connect):
+    with connect(client) as wplus:
+        numbers, packed = (wplus.generate(seed=7, encoding=e) for e in ("numbers", "base64"))
+    assert numbers.code.dtype == packed.code.dtype == np.float32
+    assert np.array_equal(numbers.code, packed.code)
+
+
+@pytest.fixture
+def gateway():
+    """Make a server that answers one thing to the first request, and `{}` to those after it."""
+    servers = []
+
+    def start(status, headers, body):
+        class Gateway(BaseHTTPRequestHandler):
+            asked = 0
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                Gateway.asked += 1
+                first = Gateway.asked == 1
+                self.send_response(status if first else 200)
+                for name, value in headers.items() if first else ():
+                    self.send_header(name, value)
+                answer = body if first else b"{}"
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+        threading.Thread(target=server.serve_forever).start()
+        servers.append(server)
+        return Client(f"http://127.0.0.1:{server.server_port}")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (lambda: email.utils.formatdate(time.time() + 2, usegmt=True), (0.5, 3)),
+        (lambda: email.utils.formatdate(time.time() - 60, usegmt=True), (0, 0.5)),
+        (lambda: "0.2", (0.2, 1)),
+        (lambda: "-3", (0, 0.5)),
+        (lambda: "soon", (1, 2)),
+        (lambda: "nan", (1, 2)),
+    ],
+    ids=["date", "past", "fraction", "negative", "word", "nan"],
+)
+def test_the_wait_may_be_told_in_any_way(gateway, retry_after, seconds):
+    with gateway(503, {"Retry-After": retry_after()}, b"") as wplus:
+        started_s = time.monotonic()
+        assert wplus.send("POST", "/embed", content=b"x").status_code == 200
+        assert seconds[0] <= time.monotonic() - started_s < seconds[1]
+
+
+PROBLEM = json.dumps({"code": "no-face", "detail": "no face was found"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "media", "body", "message"),
+    [
+        (422, "application/problem+json; charset=utf-8", PROBLEM, "no-face: no face was found"),
+        (422, "Application/JSON", PROBLEM, "no-face: no face was found"),
+        (413, "text/html", b"<html>too large</html>", "http-error: Request Entity Too Large"),
+        (502, "application/problem+json", b"{", "http-error: Bad Gateway"),
+        (403, "application/json", b'["no"]', "http-error: Forbidden"),
+        (422, "application/json", b'{"detail": [{"msg": "x"}]}', "http-error: Unprocessable"),
+    ],
+)
+def test_a_refusal_is_read_whoever_wrote_it(gateway, status, media, body, message):
+    with gateway(status, {"Content-Type": media}, body) as wplus:
+        with pytest.raises(ServiceError, match=message) as refusal:
+            wplus.generate(seed=1)
+        assert refusal.value.status == status
+
+
+def test_a_redirect_names_the_new_address(gateway):
+    client = gateway(301, {"Location": "https://elsewhere/"}, b"")
+    with client as wplus, pytest.raises(ServiceError, match="moved to https://elsewhere/"):
+        wplus.generate(seed=1)
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]", b"{}", b'{"code": null}'])
+def test_an_answer_that_is_not_wplus_own_is_told(gateway, body):
+    client = gateway(200, {"Content-Type": "text/html"}, body)
+    with client as wplus, pytest.raises(ServiceError, match="http-error: the answer must"):
+        wplus.generate(seed=1)
+
+
+def test_a_face_needs_no_details():
+    assert Face(np.zeros((18, 512), np.float32), b"", None).media_type == "application/octet-stream"
 
 
 def test_it_brings_no_torch():

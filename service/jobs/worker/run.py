@@ -5,7 +5,9 @@ Nothing beats but the step loop itself, so that a hung device lets the lease run
 
 import logging
 import math
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -24,6 +26,8 @@ from service.jobs.worker.telemetry import WorkerTelemetry
 
 PAUSE_S = 0.02  # between looks at the busy sign
 MAX_RETRY_S = 4.0
+PACE_STEPS = 3  # whose time is known before it is told how long the rest will take
+PACE_WINDOW = 9
 
 T = TypeVar("T")
 Stop = Literal["target_lpips", "time_budget", "cancelled", "stopping"]
@@ -83,6 +87,9 @@ class Run:
         self._state: IteratorState | None = None
         self._ran_before_s = 0.0
         self._step_s = 0.0
+        self._paces_s: deque[float] = deque(maxlen=PACE_WINDOW)
+        self._paced: tuple[bool, bool] | None = None
+        self._reported_s = math.nan
         self._started_s = self._stepped_s = self._held_s = time.monotonic()
         self._next_beat_s = self._next_checkpoint_s = 0.0
         self._retry_s = rhythm.beat_s
@@ -148,6 +155,7 @@ class Run:
         self._telemetry.steps.inc()
         self._telemetry.step.observe(self._step_s)
         self._note(report)
+        self._measure_pace(report, now_s)
         self._stop = self._stop or self._reason_to_stop(report)
         if self._stop is None and now_s >= self._next_beat_s:
             self._beat()
@@ -161,6 +169,23 @@ class Run:
         psnr = 10 * math.log10(PEAK_TO_PEAK**2 / mse) if mse > 0 else math.inf
         del self._rows[report.step :]
         self._rows.append((report.step, report.loss.item(), psnr, report.lpips.item()))
+
+    def _measure_pace(self, report: StepReport, now_s: float) -> None:
+        """Note the time from step to step, anew where the way steps are computed has changed."""
+        way = (report.by_head, self._refiner.compiling)
+        if way == self._paced:
+            self._paces_s.append(now_s - self._reported_s)
+        else:
+            self._paces_s.clear()
+        self._paced, self._reported_s = way, now_s
+
+    @property
+    def _eta_s(self) -> float | None:
+        """Seconds that are left; None while that cannot be told."""
+        if self._paced is None or self._refiner.compiling or len(self._paces_s) < PACE_STEPS:
+            return None
+        left_s = (self._steps - self._rows[-1][0]) * statistics.median(self._paces_s)
+        return min(left_s, max(self._time_budget_s - self._ran_s, 0.0))
 
     def _reason_to_stop(self, report: StepReport) -> Stop | None:
         if self._stopping():
@@ -231,14 +256,14 @@ class Run:
         if not self._rows:
             return {}
         step, loss, psnr, lpips = self._rows[-1]
-        left = min((self._steps - step) * self._step_s, max(self._time_budget_s - self._ran_s, 0.0))
+        eta_s = self._eta_s
         return {
             "lpips_net": self._refiner.lpips_name,
             "step": int(step),
             "loss": round(loss, 6),
             "psnr": round(psnr, 4),
             "lpips": round(lpips, 6),
-            "eta_s": round(left, 1),
+            "eta_s": "" if eta_s is None else round(eta_s, 1),
             "ran_s": round(self._ran_s, 3),
         }
 
@@ -260,7 +285,10 @@ class Run:
     def _finish(self, state: str, error_type: str = "", error: str = "") -> None:
         result = b""
         if self._state is not None and self._rows:
-            result = Outcome(self._state.best_ws[0].cpu(), self._curve()).pack()
+            # The best by its loss may be above the target, which the last ones judged have reached.
+            reached = self._stop == "target_lpips"
+            ws = self._state.ws if reached else self._state.best_ws
+            result = Outcome(ws[0].cpu(), self._curve()).pack()
         progress = self._progress()
         if error_type:
             progress |= {"error_type": error_type, "error": error}

@@ -321,7 +321,7 @@ def test_floods_of_numbers_are_refused(client):
     headers = {"Content-Type": "application/json"}
     refusal(client.post("/generate", content=flood, headers=headers), 413, "too-large")
     answer = client.post("/generate", json={"code": [[0.0]] * 100})
-    assert "code: List should have at most 64" in refusal(answer, 422, "invalid-request")
+    assert "code must have at most 64 items, got 100" in refusal(answer, 422, "invalid-request")
     answer = client.post("/generate", json={"code": {"data": 3}})
     assert answer.json()["errors"][0]["pointer"] == "#/code/data"
 

@@ -101,7 +101,8 @@ def _transformed(img: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.I
 def _ramp(profile: ImageCms.ImageCmsProfile, mode: str) -> Ramp:
     """Return what becomes of each grey level."""
     levels = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
-    return np.asarray(_transformed(levels, profile))[0]
+    ramp: Ramp = np.asarray(_transformed(levels, profile))[0]
+    return ramp
 
 
 def _by_ramp(img: Image.Image, ramp: Ramp) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class PhotoStream:
                 f"photo_weights must have one number a folder, {len(folders)}, got {len(weights)}"
             )
         self._shard, self._seed, self._steps = shard, seed, steps
-        self._report, self._unreadable = report, set[int]()
+        self._report, self._unreadable, self._lock = report, set[int](), threading.Lock()
         self._files, odds = [], []
         digests: dict[str, None] = {}
         for photos, weight in zip(folders, weights, strict=True):
@@ -138,9 +139,10 @@ class PhotoStream:
             try:
                 return self._photos.read([chosen])[0]
             except ImageRejectedError as err:
-                if chosen not in self._unreadable:
-                    self._unreadable.add(chosen)
-                    self._report(f"left out: {err}")
+                with self._lock:
+                    if chosen not in self._unreadable:
+                        self._unreadable.add(chosen)
+                        self._report(f"left out: {err}")
                 index[place] = torch.multinomial(self._odds, 1, generator=random)
                 failure = err
         raise InvalidInputError(

@@ -59,7 +59,7 @@ def test_colour_says_nothing(finder):
     assert (grey.box, grey.score) == (face.box, face.score)
 
 
-@pytest.mark.parametrize("degrees", [30, 75, 90, 180, 270])
+@pytest.mark.parametrize("degrees", [30, 40, 50, 75, 90, 100, 120, 135, 150, 180, 215, 240, 270])
 def test_turned_faces_are_found_with_their_eyes_in_order(finder, degrees):
     (face,) = finder.find(pixels(portrait()))
     turned = finder.find(pixels(portrait().rotate(degrees, Image.Resampling.BICUBIC)))[0]
@@ -77,6 +77,47 @@ def test_small_faces_in_a_large_photo_are_found_largest_first(finder):
     assert len(faces) == 3
     assert widths == sorted(widths, reverse=True)
     assert eyes(faces[0])[0] == pytest.approx(np.array([1700, 405]), abs=8)
+
+
+def scene(size, *tiles):
+    """Portraits on a wall: their side and place. A face is about a sixth of its tile."""
+    wall = Image.new("RGB", size, (120, 130, 125))
+    for side, corner in tiles:
+        tile = portrait().crop((130, 20, 330, 220))
+        wall.paste(tile.resize((side, side), Image.Resampling.BICUBIC), corner)
+    return pixels(wall)
+
+
+@pytest.mark.parametrize(
+    "tiles",
+    [
+        [(1200, (400, 300)), (400, (20, 40)), (400, (1560, 40))],
+        [(900, (100, 500)), (500, (1400, 100)), (350, (1500, 1000)), (300, (1100, 40))],
+        [(400, (20, 40)), (400, (1500, 40))],
+        [(300, (20 + 330 * (i % 6), 40 + 400 * (i // 6))) for i in range(12)],
+    ],
+    ids=["two behind", "four sizes", "two alone", "crowd"],
+)
+def test_all_faces_are_found_the_largest_first(finder, tiles):
+    photo = scene((2000, 1500), *tiles)
+    faces = finder.find(photo)
+    assert len(faces) == len(tiles)
+    widths = [face.width for face in faces]
+    assert widths == sorted(widths, reverse=True)
+    middles = [np.array(corner) + side / 2 for side, corner in tiles]
+    for face in faces:
+        assert min(np.linalg.norm(face.landmarks.mean(0) - m) for m in middles) < 100
+    largest = finder.find_largest(photo)
+    assert np.array_equal(largest.landmarks, faces[0].landmarks)
+
+
+def test_landmarks_that_do_not_fit_are_given_up(finder, monkeypatch):
+    wrong = np.random.default_rng(0).uniform(60, 200, (68, 2))
+    monkeypatch.setattr(
+        finder, "_predict", lambda *_: wrong + np.random.default_rng().normal(0, 9, 2)
+    )
+    assert finder.find(pixels(portrait())) == []
+    assert finder.find_largest(pixels(portrait())) is None
 
 
 def test_faces_beyond_the_limit_are_left_out(finder):

@@ -138,7 +138,9 @@ def test_index_picks_the_face(aligner):
     assert aligner.crop(photo, index=0).face.landmarks[30, 0] < 400
     assert aligner.crop(photo, index=1).face.landmarks[30, 0] > 560
     for index in (2, -1):
-        with pytest.raises(InvalidInputError, match=f"face must be 0 to 1, got {index}"):
+        with pytest.raises(
+            InvalidInputError, match=f"face must be 0 to 1, as 2 faces were found, got {index}"
+        ):
             aligner.crop(photo, index=index)
 
 

@@ -54,6 +54,29 @@ def test_draws_depend_on_the_step_alone(folders):
     assert not torch.equal(a.draw(1, 8).slots, a.draw(2, 8).slots)
 
 
+def test_photos_that_cannot_be_read_are_drawn_anew_and_told_of_once(folders):
+    damaged = folders[0].files[:2]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:100])
+    told = []
+    stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5, report=told.append)
+    again = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
+    files = [file for photos in folders for file in photos.files]
+    for step in range(5):
+        batch = stream.draw(step, 16)
+        assert torch.equal(batch.slots, again.draw(step, 16).slots)
+        assert not {files[slot // 2] for slot in batch.slots.tolist()} & set(damaged)
+    assert len(told) == 2
+
+
+def test_photos_none_of_which_can_be_read_end_the_run(folders):
+    for file in folders[0].files:
+        file.write_bytes(file.read_bytes()[:100] + file.name.encode())
+    stream = PhotoStream(folders[:1], [1.0], 0, 1, seed=0, steps=1)
+    with pytest.raises(InvalidInputError, match="100 in a row"):
+        stream.draw(0, 2)
+
+
 def test_folders_are_drawn_by_their_weights(folders):
     stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     assert (stream.draw(0, 64).slots // 2).max() < 6

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_core.errors import InvalidInputError
+from model_core.errors import ImageRejectedError, InvalidInputError
 from model_core.training.photos import Photos
 
 
@@ -71,8 +71,25 @@ def test_photos_of_which_none_is_held_out_are_refused(folder):
 
 def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
-    with pytest.raises(InvalidInputError, match=r"readable images, got text\.jpg"):
+    with pytest.raises(ImageRejectedError, match=r"text\.jpg: image must be"):
         Photos([tmp_path / "text.jpg"]).read([0])
+
+
+def test_a_photo_that_is_not_square_is_not_squashed(tmp_path):
+    Image.new("RGB", (300, 200)).save(tmp_path / "wide.png")
+    with pytest.raises(ImageRejectedError, match=r"wide.png.*square, got 300x200.*alignment"):
+        Photos([tmp_path / "wide.png"]).read([0])
+
+
+def test_of_the_first_photos_those_that_cannot_be_read_are_left_out(folder):
+    files = sorted(folder.iterdir())
+    files[1].write_bytes(files[1].read_bytes()[:200])
+    Image.new("RGB", (300, 200)).save(files[2])
+    left_out = []
+    img = Photos(files).read_first(3, left_out.append)
+    assert img[:, 0, 0, 0].tolist() == [0, 3, 4]
+    assert [line.split(":")[1].strip() for line in left_out] == ["01.png", "02.png"]
+    assert len(Photos(files[1:3]).read_first(3)) == 0
 
 
 def test_grey_photos_become_rgb(tmp_path):

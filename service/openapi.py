@@ -123,7 +123,7 @@ def describe(
         twice: Whether a form may have two of `image`.
         status: Of an answer that is none of the errors.
     """
-    options = _options(body)
+    options = _properties(cast(type[BaseModel], body.__base__))  # what the body's model inherits
     content: dict[str, Any] = {
         "multipart/form-data": {"schema": _form(sources, options, twice)},
         JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
@@ -141,17 +141,23 @@ def describe(
         "openapi_extra": {
             PHOTOS: photos,
             "requestBody": {"content": content},
-            "parameters": [
-                {"name": name, "in": "query", "required": False, "schema": schema}
-                for name, schema in options.items()
-            ],
+            "parameters": query_of(cast(type[BaseModel], body.__base__)),
         },
     }
 
 
 def photos_of(routes: Iterable[APIRoute]) -> dict[str, int]:
     """Collect how many photos a body may hold from the routes that read one, by path."""
-    return {route.path: route.openapi_extra[PHOTOS] for route in routes if route.openapi_extra}
+    extras = ((route.path, route.openapi_extra or {}) for route in routes)
+    return {path: extra[PHOTOS] for path, extra in extras if PHOTOS in extra}
+
+
+def query_of(options: type[BaseModel]) -> list[dict[str, Any]]:
+    """Describe options that stand in the query and that the handler reads itself."""
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in _properties(options).items()
+    ]
 
 
 def describe_files(offers: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
@@ -195,9 +201,8 @@ def install(app: FastAPI, *, secured: bool) -> None:
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _options(body: type[BaseModel]) -> dict[str, Any]:
-    """Schemas of the options by name: they are what the body's model inherits."""
-    options = cast(type[BaseModel], body.__base__)
+def _properties(options: type[BaseModel]) -> dict[str, Any]:
+    """Schemas of the options by name."""
     properties = options.model_json_schema()["properties"]
     return {
         name: {key: value for key, value in schema.items() if key != "title"}

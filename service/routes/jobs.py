@@ -1,8 +1,6 @@
 """GET and DELETE /jobs: how refine jobs go, and what came of them."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -36,7 +34,7 @@ from service.jobs.schemas import (
 )
 from service.jobs.store import Fields
 from service.negotiation import CODES, JSON, STILLS, negotiate
-from service.openapi import describe_files
+from service.openapi import describe_files, query_of
 from service.options import ListOptions, OutputOptions
 from service.problems import responses
 from service.stages import Stages
@@ -63,12 +61,11 @@ router = APIRouter(tags=["jobs"])
     "/jobs",
     summary="Your jobs",
     responses=responses(UnauthorizedError, JobsUnavailableError, InvalidRequestError),
+    openapi_extra={"parameters": query_of(ListOptions)},
 )
-async def list_jobs(
-    request: Request, runtime: Shared, options: Annotated[ListOptions, Query()]
-) -> JobsAnswer:
+async def list_jobs(request: Request, runtime: Shared) -> JobsAnswer:
     """List the caller's jobs that are still kept, the newest first."""
-    once(request.query_params.multi_items())
+    options = validate(ListOptions, once(request.query_params.multi_items()))
     rows = await runtime.jobs.store.list_of(request.state.owner, options.limit)
     return JobsAnswer(jobs=[job_answer(row) for row in rows])
 

@@ -120,6 +120,14 @@ def test_unknown_failures_tell_the_client_only_the_request_id(raising, caplog):
     assert "Traceback" in caplog.text
 
 
+@pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.error.__name__)
+def test_a_failure_for_a_while_says_what_the_caller_can_do(raising, rule):
+    raising.error[0] = rule.error("the detail")
+    detail = raising.get("/raise", headers={"X-Request-ID": "mine"}).json()["detail"]
+    assert ("again in a" in detail) == (rule.status > 500)
+    assert ("under request id mine." in detail) == (rule.status >= 500)
+
+
 def test_frameworks_own_errors_are_problems_too(raising):
     answer = raising.get("/raise?number=x")
     assert answer.json()["code"] == "invalid-request"

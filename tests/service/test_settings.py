@@ -53,3 +53,19 @@ def test_what_embeds_photos_follows_the_generator(tmp_path):
     encoder.touch()
     assert settings.embedder == encoder
     assert Settings(cache=tmp_path, generator="mine", network="other").embedder == Path("other")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("20000000", 20_000_000), ("20MB", 20_000_000), ("1.5 mb", 1_500_000), ("20MiB", 20 << 20)],
+)
+def test_sizes_may_have_a_unit(monkeypatch, text, size):
+    monkeypatch.setenv("WPLUS_MAX_UPLOAD_BYTES", text)
+    assert Settings().max_upload_bytes == size
+
+
+@pytest.mark.parametrize("text", ["20 apples", "1kb", "-5", "MB"])
+def test_sizes_that_are_none_are_refused(monkeypatch, text):
+    monkeypatch.setenv("WPLUS_MAX_UPLOAD_BYTES", text)
+    with pytest.raises(ValidationError):
+        Settings()

@@ -58,6 +58,76 @@ def test_codes_of_other_tools_are_read(tmp_path, write, suffix, names, want):
     assert torch.equal(torch.stack(list(codes.values())), want)
 
 
+ROWS = torch.randn(20, 512, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("array", "how", "shape"),
+    [
+        (ROWS[0], {}, (1, 1, 512)),
+        (ROWS[:1], {}, (1, 1, 512)),
+        (ROWS[:1], {"space": "w+"}, (1, 1, 512)),
+        (ROWS[:18], {}, (1, 18, 512)),
+        (ROWS[:18], {"space": "w"}, (18, 1, 512)),
+        (ROWS[:18], {"shape": (16, 512)}, (18, 1, 512)),
+        (ROWS[:16], {"shape": (16, 512)}, (1, 16, 512)),
+        (ROWS, {"space": "w"}, (20, 1, 512)),
+        (ROWS, {"space": "w+"}, (1, 20, 512)),
+        (ROWS, {"shape": (18, 512)}, (20, 1, 512)),
+        (ROWS.repeat(50, 1), {}, (1000, 1, 512)),
+        (ROWS[:, None], {}, (20, 1, 512)),
+        (CODES[:, None], {}, (3, 18, 512)),
+        (CODES[None], {}, (3, 18, 512)),
+        (CODES[None, :1], {}, (1, 18, 512)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt"])
+def test_axes_are_told_or_asked_for(tmp_path, array, how, shape, suffix):
+    path = tmp_path / f"codes{suffix}"
+    if suffix == ".pt":
+        torch.save(array.clone(), path)
+    else:
+        (np.savez if suffix == ".npz" else np.save)(path, array.numpy())
+    codes = torch.stack(list(read_latents(path, **how).values()))
+    assert codes.shape == shape
+    assert torch.equal(codes.flatten(), array.flatten())
+
+
+def test_the_rows_of_one_code_may_be_a_list(tmp_path):
+    torch.save({"a": list(ROWS[:18])}, tmp_path / "named.pt")
+    torch.save(list(ROWS[:18]), tmp_path / "rows.pt")
+    for name in ("named.pt", "rows.pt"):
+        (code,) = read_latents(tmp_path / name).values()
+        assert torch.equal(code, ROWS[:18])
+
+
+@pytest.mark.parametrize(
+    ("array", "how", "message"),
+    [
+        (ROWS, {}, "may be one code of W\\+ or 20 codes of W: say which"),
+        (ROWS[:3], {}, "may be one code"),
+        (ROWS[:18].T, {}, "got 1 x 18: are its axes in another order"),
+        (CODES.transpose(1, 2), {}, "got 512 x 18: are its axes in another order"),
+        (CODES, {"shape": (14, 512)}, "must be 14 x 512, or 1 x 512 in W, got 18 x 512"),
+        (CODES[..., :256], {"shape": (18, 512)}, "got 18 x 256"),
+        (ROWS.reshape(2, 2, 5, 512), {}, "one to three axes"),
+        (ROWS[0, 0], {}, "one to three axes"),
+    ],
+)
+def test_axes_that_fit_no_code_are_refused(tmp_path, array, how, message):
+    np.save(tmp_path / "codes.npy", array.numpy())
+    with pytest.raises(CheckpointError, match=message):
+        read_latents(tmp_path / "codes.npy", **how)
+
+
+def test_a_npz_may_name_its_only_array_as_it_likes(tmp_path):
+    np.savez(tmp_path / "codes.npz", dlatents=CODES.numpy())
+    assert len(read_latents(tmp_path / "codes.npz")) == 3
+    np.savez(tmp_path / "codes.npz", a=CODES.numpy(), b=CODES.numpy())
+    with pytest.raises(CheckpointError, match="npz must hold w, ws or one array"):
+        read_latents(tmp_path / "codes.npz")
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".npy", ".npz"])
 def test_what_is_written_is_read_again(tmp_path, suffix):
     path = tmp_path / f"codes{suffix}"

@@ -1,5 +1,6 @@
 """The endpoints of jobs, on a real Valkey and a real worker of the tiny generator."""
 
+import base64
 import hashlib
 import io
 import json
@@ -8,13 +9,18 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from model_core.iterator import IteratorConfig
+from model_core.perceptual import Perceptual
+from model_core.refiner import Refiner
 from service.jobs.lease import Leases
+from service.jobs.sse import Streams
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.run import Rhythm
 from service.jobs.worker.telemetry import WorkerTelemetry
-from tests.model_core.tiny import black_head, tiny_refiner
+from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
 from tests.service.jobs.conftest import wait_for
@@ -31,11 +37,11 @@ def client(serve, valkey):
 
 
 @contextmanager
-def working(valkey, step_s=0.0, head=None):
+def working(valkey, step_s=0.0, head=None, refiner=None):
     """Let a worker work while the block runs; its metrics are given."""
     stop, telemetry = threading.Event(), WorkerTelemetry()
     leases = Leases(valkey.connect(), 30, "cpu0")
-    refiner = tiny_refiner(step_s, head)
+    refiner = refiner or tiny_refiner(step_s, head)
     worker = Worker(leases, refiner, Rhythm(0.05, 0.1), telemetry, stop.is_set)
     thread = threading.Thread(target=worker.run)
     thread.start()
@@ -125,7 +131,67 @@ def test_events_tell_of_every_change_and_can_be_resumed(client, valkey):
         row["id"] for row in rows[2:]
     ]
     none = client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": rows[-1]["id"]})
-    assert "data:" not in none.text
+    assert (none.status_code, none.content) == (204, b"")
+    later = f"{int(rows[-1]['id'].split('-')[0]) + 5}-0"
+    for foreign in (later, "99999999999999999999-0", "nonsense"):
+        again = client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": foreign})
+        assert again.text == answer.text
+    head = client.head(f"/jobs/{job_id}/events")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == answer.headers["content-type"]
+
+
+def test_the_head_of_a_stream_that_goes_on_is_answered(client):
+    job_id = refine(client).json()["id"]
+    thread, answers = in_background(lambda: client.head(f"/jobs/{job_id}/events"))
+    thread.join(20)
+    assert not thread.is_alive()
+    assert answers[0].status_code == 200
+
+
+def test_of_two_late_comers_to_the_last_place_one_is_refused_at_once(client):
+    job_id = refine(client).json()["id"]
+    streams = client.runtime.jobs.streams = Streams(1)
+    calls = [in_background(lambda: client.get(f"/jobs/{job_id}/events")) for _ in range(3)]
+    wait_until(lambda: sum(bool(answers) for _, answers in calls) == 2)
+    for answer in (answers[0] for _, answers in calls if answers):
+        refusal(answer, 429, "overloaded")
+    client.delete(f"/jobs/{job_id}")
+    for thread, _ in calls:
+        thread.join(20)
+    assert sum(answers[0].status_code == 200 for _, answers in calls) == 1
+    with streams.enter():  # the place is free again
+        assert client.get(f"/jobs/{job_id}/events").status_code == 429
+
+
+def test_renderings_of_jobs_count_towards_the_rate_limit(serve, valkey):
+    with serve(redis_url=valkey.url, rate_limit="3/minute") as client:
+        path = f"/jobs/{refine(client).json()['id']}"
+        assert [client.get(f"{path}/preview").status_code for _ in range(2)] == [200, 200]
+        for name in ("preview", "result"):
+            refusal(client.get(f"{path}/{name}"), 429, "rate-limited")
+        assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [("{}", 304), ("W/{}", 304), ('"other", W/{}', 304), ("*", 304), ('"other"', 200), ("", 200)],
+)
+def test_a_tag_is_known_in_every_form_that_gateways_make_of_it(client, known, status):
+    path = f"/jobs/{refine(client).json()['id']}"
+    tag = client.get(path).headers["etag"]
+    for method in ("GET", "HEAD"):
+        answer = client.request(method, path, headers={"If-None-Match": known.format(tag)})
+        assert answer.status_code == status
+    client.delete(path)
+    gone = client.get(path).headers["etag"]
+    assert client.delete(path, headers={"If-None-Match": gone}).status_code == 200
+
+
+def test_what_lists_jobs_knows_its_options(client):
+    assert "did you mean limit?" in refusal(client.get("/jobs?limt=1"), 422, "invalid-request")
+    assert "got 1 and 2" in refusal(client.get("/jobs?limit=1&limit=2"), 422, "invalid-request")
+    assert client.get("/jobs?limit=").json()["jobs"] == []
 
 
 def test_a_preview_shows_the_start_then_the_best(client, valkey):
@@ -221,6 +287,80 @@ def test_an_idempotency_key_makes_one_job(client):
     refusal(refine(client, headers=headers, steps="6"), 422, "idempotency-mismatch")
     refusal(refine(client, headers={"Idempotency-Key": "x" * 201}), 422, "invalid-request")
     assert len(client.get("/jobs").json()["jobs"]) == 1
+
+
+def test_an_idempotency_key_is_of_what_is_asked_for_not_of_how_it_is_written(client):
+    headers = {"Idempotency-Key": "mine"}
+    code = client.post("/generate", json={"code": CODE}).json()["code"]
+    npy = client.post("/generate", json={"code": CODE}, headers={"Accept": "application/x-npy"})
+    photo = base64.b64encode(JPEG).decode()
+    ways = [
+        {"files": [("image", JPEG), ("code", (None, json.dumps(CODE)))], "data": {"steps": "5"}},
+        {"files": [("code", ("c.npy", npy.content)), ("image", JPEG)], "data": {"steps": "5"}},
+        {"json": {"image": photo, "code": code, "steps": 5, "start": None}},
+        {"json": {"code": CODE, "image": photo, "steps": 5, "start": "code", "align": "auto"}},
+    ]
+    answers = [client.post("/refine", headers=headers, **way) for way in ways]
+    assert [answer.status_code for answer in answers] == [202] * 4
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    other = {"image": photo, "code": [[0.5] * 512] * 18, "steps": 5}
+    answer = client.post("/refine", headers=headers, json=other)
+    refusal(answer, 422, "idempotency-mismatch")
+
+
+def test_the_time_that_is_left_is_not_told_before_it_is_known(client, valkey):
+    job_id = refine(client, steps="400").json()["id"]
+
+    def look():
+        return client.get(f"/jobs/{job_id}").json()["progress"]
+
+    assert (look()["eta_s"], look()["warming_up"]) == (None, False)
+    with working(valkey, step_s=0.2):
+        progress = wait_for(lambda: (found := look())["warming_up"] and found)
+        assert progress["eta_s"] is None
+        progress = wait_for(lambda: (found := look())["eta_s"] and found)
+        assert progress["step"] >= 3
+        assert not progress["warming_up"]
+        assert 0.2 * 300 < progress["eta_s"] < 0.2 * 400 * 5
+        client.delete(f"/jobs/{job_id}")
+        finished(client, job_id)
+    assert (look()["eta_s"], look()["warming_up"]) == (None, False)
+
+
+class RightHalf(Perceptual):
+    """Sees the right half alone, so that it wants another grey than the loss, which sees both."""
+
+    name = "right-half"
+
+    def features(self, img):
+        return [img[..., img.shape[-1] // 2 :]]
+
+
+def grey(ws):
+    """The first number of a code as a grey square."""
+    return ws[:, 0, 0].reshape(-1, 1, 1, 1).expand(-1, 3, 256, 256)
+
+
+def test_the_result_of_a_target_is_a_code_that_reached_it(client, valkey):
+    """The steps swing past the best loss, of step 7, and reach the target in step 8."""
+    refiner = Refiner(grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2))
+    pixels = np.full((256, 256, 3), 64, np.uint8)
+    pixels[:, 128:] = 191
+    files = {
+        "image": photos.encode(Image.fromarray(pixels), "PNG"),
+        "code": (None, json.dumps([[-1.0] * 512] * 18)),
+    }
+    fields = {"steps": "20", "target_lpips": "0.01", "align": "none"}
+    job_id = client.post("/refine", files=files, data=fields).json()["id"]
+    with working(valkey, refiner=refiner):
+        job = finished(client, job_id)
+    assert (job["ended_by"], job["progress"]["step"]) == ("target_lpips", 8)
+    curve = client.get(f"/jobs/{job_id}/result?encoding=numbers").json()
+    assert min(curve["curve"], key=lambda point: point["loss"])["step"] == 7
+    reports = []
+    ws = torch.tensor(curve["code"]["data"])
+    refiner.run(refiner.start(ws), pixels, 0, lambda report: reports.append(report))
+    assert reports[0].lpips.item() <= 0.01
 
 
 def test_a_full_queue_refuses(client):

@@ -120,11 +120,11 @@ OTHERS = {
 @pytest.mark.parametrize("suffix", [".pt", ".pkl", ".safetensors"])
 @pytest.mark.parametrize("kind", sorted(OTHERS))
 def test_files_that_are_no_checkpoints_are_told(tmp_path, kind, suffix):
-    if kind in ("json", "text") and suffix == ".safetensors":
-        pytest.skip("safetensors say themselves what is wrong with their header")
     data, message = OTHERS[kind]
+    if kind in ("json", "text") and suffix == ".safetensors":
+        message = ""  # the library says itself what is wrong with the header
     (tmp_path / f"file{suffix}").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"file{suffix}: .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"file{suffix}.*{message}"):
         read_checkpoint(tmp_path / f"file{suffix}")
 
 

@@ -19,7 +19,11 @@ from model_core.checkpoints.foreign.contents import (
     spread_remark,
 )
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
-from model_core.checkpoints.foreign.stylegan_weights import fused_from_128, stylegan_of
+from model_core.checkpoints.foreign.stylegan_weights import (
+    FUSED_FROM_PX,
+    fused_from_128,
+    stylegan_of,
+)
 
 MAPPING_LR = 0.01
 """What the projects' generators are made with unless told otherwise; the files do not say."""
@@ -79,6 +83,11 @@ def read_genforce(found: Found) -> Foreign:
         int(hit[1])
         for name in names
         if (hit := re.fullmatch(r"synthesis\.layer(\d+)\.weight", name)) and old
+    }
+    fused |= {  # where a kernel is missing, its name is that of the default
+        i
+        for i in range(10, 18, 2)
+        if old and f"synthesis.layer{i}.conv.weight" not in names and 4 << i // 2 >= FUSED_FROM_PX
     }
     source = Tensors(found.state, _speller(old, fused), _turner(fused))
     source.drop(r"truncation\.truncation")  # strengths that the projects apply by themselves

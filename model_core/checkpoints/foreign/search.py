@@ -163,7 +163,7 @@ def _account(content: Any, layout: Layout, found: Found, others: set[tuple[str, 
         if not isinstance(at, dict):
             break
     else:
-        if isinstance(at, dict) and found.module is None:
+        if isinstance(at, dict) and found.module is None and "_modules" not in at:
             unknown += [
                 ".".join((*found.path, str(name)))
                 for name, each in at.items()

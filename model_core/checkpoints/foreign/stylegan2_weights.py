@@ -87,7 +87,8 @@ def stylegan2_of(
     state["const"] = source.take("synthesis.b4.const")
     noise = _noise(source, convolutions, use_noise, remarks)
     for i, name in enumerate(convolutions):
-        _note(foreign, source, f"layers.{i}", name, *STYLED)
+        _note(foreign, source, f"layers.{i}", name, *STYLED, "noise_strength")
+        foreign.origins[f"layers.{i}.noise"] = source.spelling(f"{name}.noise_const")
         weight = _convolution(state, f"layers.{i}", source, name)
         state[f"layers.{i}.weight"] = weight * weight[0].numel() ** -0.5
         state[f"layers.{i}.bias"] = source.take(f"{name}.bias")

@@ -12,7 +12,12 @@ from torch import Tensor
 
 from model_core.backends import Backend, can_compile, import_compiler
 from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, network_path, weight_path
+from model_core.checkpoints.layout import (
+    DEFAULT_GENERATOR,
+    DEFAULT_IDENTITY,
+    network_path,
+    weight_path,
+)
 from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
@@ -20,7 +25,6 @@ from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.loading import (
-    DEFAULT_IDENTITY,
     LANDMARKS,
     Identity,
     load_embedder,

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from model_core.checkpoints.files import read_sidecar
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, is_packed, network_path, verified_path
+from model_core.checkpoints.layout import (
+    DEFAULT_GENERATOR,
+    DEFAULT_IDENTITY,
+    is_packed,
+    network_path,
+    verified_path,
+)
 from model_core.checkpoints.store import load_network, save_network
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
@@ -30,7 +36,6 @@ RECOGNISERS: dict[str, Callable[[dict[str, Any]], Identity]] = {
 }
 """Config, as a sidecar holds it, to an untrained identity encoder, by family."""
 
-DEFAULT_IDENTITY = "dlib-resnet29"
 LANDMARKS = "shape_predictor_68_face_landmarks"
 IDENTITY_PREFIX = "identity."
 

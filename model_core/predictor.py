@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model_core.backends import Backend
 from model_core.checkpoints.files import read_sidecar
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, checked_digest
+from model_core.checkpoints.layout import DEFAULT_GENERATOR, DEFAULT_IDENTITY, checked_digest
 from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
@@ -21,7 +21,6 @@ from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.loading import (
-    DEFAULT_IDENTITY,
     LANDMARKS,
     Identity,
     load_embedder,

@@ -5,7 +5,6 @@ from jaxtyping import Float64
 
 from model_core.face_finder import LEFT_EYE, RIGHT_EYE
 
-JAW = slice(0, 17)
 NOSE = slice(30, 36)
 MOUTH_CORNERS = (48, 54)
 LIP_MIDDLES = (51, 57, 62, 66)

@@ -17,7 +17,12 @@ import torch
 
 from model_core.backends import can_compile
 from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder, verified_path
+from model_core.checkpoints.layout import (
+    DEFAULT_GENERATOR,
+    DEFAULT_IDENTITY,
+    cache_folder,
+    verified_path,
+)
 from model_core.errors import WplusError
 from model_core.evaluation.bench import Bench
 from model_core.evaluation.faces import Faces, photographs, public_faces
@@ -28,7 +33,6 @@ from model_core.evaluation.workshop import Backend, Workshop
 from model_core.execution import Execution
 from model_core.heap import keep_freed_memory
 from model_core.loading import (
-    DEFAULT_IDENTITY,
     LANDMARKS,
     load_embedding_network,
     load_generator,

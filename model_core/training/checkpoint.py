@@ -1,6 +1,5 @@
 """Training checkpoints: one safetensors file with everything that a resumed run needs."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from model_core.errors import CheckpointError
+from model_core.training.durable import publish
 
 KEPT = 2
 # What a file that is damaged or of another run makes the reading below raise.
@@ -41,9 +41,7 @@ def save_checkpoint(
     path = folder / f"{step:08d}.safetensors"
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, {"step": str(step)})
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)
+    publish(partial, path)
     for old in sorted(folder.glob("*.safetensors"))[:-KEPT]:
         old.unlink()
     return path

@@ -12,8 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from model_core.errors import CheckpointError
+from model_core.training.durable import publish
 
 KEYS = "keys.json"
 CODES = "codes.npy"
@@ -80,7 +84,10 @@ class CodeCache:
         return loss < before
 
     def prepare(self, step: int) -> None:
-        """Write what is pending to a journal, before the checkpoint of that step is written."""
+        """Write what is pending to a journal, before the checkpoint of that step is written.
+
+        The journal is on the disk when this returns, so no power cut leaves the checkpoint alone.
+        """
         if not self._pending:
             return
         slots = sorted(self._pending)
@@ -91,23 +98,37 @@ class CodeCache:
         }
         partial = self._journal(step).with_suffix(".partial")
         save_file(tensors, partial)
-        partial.replace(self._journal(step))
+        publish(partial, self._journal(step))
 
     def apply(self, step: int) -> None:
-        """Move the journal of that step into the files, after its checkpoint was written."""
+        """Move the journal of that step into the files, after its checkpoint was written.
+
+        Raises:
+            CheckpointError: If the journal is damaged.
+        """
         journal = self._journal(step)
         if journal.exists():
-            tensors = load_file(journal)
-            slots = tensors["slots"].numpy()
-            self._codes[slots] = tensors["ws"].numpy()
-            self._losses[slots] = tensors["loss"].numpy()
+            try:
+                tensors = load_file(journal)
+                slots, ws, loss = (tensors[name].numpy() for name in ("slots", "ws", "loss"))
+                self._codes[slots] = ws
+                self._losses[slots] = loss
+            except (SafetensorError, OSError, LookupError, ValueError) as err:
+                raise CheckpointError(
+                    f"{journal} is damaged and its codes are lost: {err}; delete it to go on, the "
+                    "iterator finds codes anew where the cache has none or worse ones"
+                ) from err
             self._codes.flush()
             self._losses.flush()
             journal.unlink()
         self._pending.clear()
 
     def recover(self, step: int) -> None:
-        """Bring the files to where they stood at the checkpoint that a run goes on from."""
+        """Bring the files to where they stood at the checkpoint that a run goes on from.
+
+        Raises:
+            CheckpointError: If the journal of that checkpoint is damaged.
+        """
         self.apply(step)
         for journal in self._folder.glob("journal-*"):
             journal.unlink()
@@ -146,5 +167,5 @@ def _rebuild(folder: Path, keys: list[str], code_shape: tuple[int, int]) -> None
         (fresh / name).replace(folder / name)
     partial = folder / "keys.partial"
     partial.write_text(json.dumps(keys))
-    partial.replace(folder / KEYS)
+    publish(partial, folder / KEYS)
     fresh.rmdir()

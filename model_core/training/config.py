@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from model_core.checkpoints.layout import DEFAULT_IDENTITY
 from model_core.errors import InvalidInputError
-from model_core.loading import DEFAULT_IDENTITY
 
 FROM_ONE = (
     "steps",
@@ -27,6 +27,7 @@ FROM_ONE = (
 )
 SUPERVISION = ("iterator", "photo", "both")
 CHANGES = ("jitter", "degrade_share", "photo_light", "photo_warp")
+OF_CODES = ("style_weight", "sensitivity_weight", "latent_weight")
 FROM_ZERO = ("warmup_steps", "validation_photos", "seed")
 
 
@@ -191,6 +192,20 @@ class TrainConfig:
                 "(head false, supervision photo, generated_share below 1, mse_weight or "
                 "lpips_weight above 0), got true"
             )
+        if self.pairs_per_shard and not (self._compares_codes or self.pair_images):
+            raise InvalidInputError(
+                f"one of {', '.join(OF_CODES)} must be above 0, or pair_images true, where "
+                f"generated pairs are trained on, got generated_share {self.generated_share} "
+                "and nothing that compares them"
+            )
+        compared = self._compares_images or (self._iterator_teaches and self._compares_codes)
+        if self.photos_per_shard and not compared:
+            raise InvalidInputError(
+                "mse_weight or lpips_weight must be above 0 where photographs are trained on with "
+                f"supervision {self.supervision}"
+                + (f", or one of {', '.join(OF_CODES)}" if self._iterator_teaches else "")
+                + ", got 0 for all"
+            )
 
     @property
     def _iterator_teaches(self) -> bool:
@@ -201,6 +216,10 @@ class TrainConfig:
         """Whether the image losses of photographs are a function of the generator's weights."""
         compared = self.photos_per_shard > 0 and self._compares_images
         return compared and not self.head and self.supervision == "photo"
+
+    @property
+    def _compares_codes(self) -> bool:
+        return any(getattr(self, name) > 0 for name in OF_CODES)
 
     @property
     def _compares_images(self) -> bool:

@@ -262,27 +262,28 @@ class Training:
         config = self.config
         pairs = len(batch.ws)
         first_seen = 0 if config.pair_images else pairs
-        seen = F.adaptive_avg_pool2d(batch.img[first_seen:], config.loss_px)
-        target, taught = seen[pairs - first_seen :], predicted[pairs:]
-        codes = [batch.ws.to(self.device)]
+        small = F.adaptive_avg_pool2d(batch.img[first_seen:], config.loss_px)
+        of_pairs, of_photos = small.tensor_split([pairs - first_seen])
+        taught = predicted[pairs:]
+        codes, seen = [batch.ws.to(self.device)], [of_pairs]
         lessons: list[Lesson] = []
         first = 0
         for k, photos in batch.photos.items():
             mine = slice(first, first + len(photos.slots))
             first = mine.stop
-            teacher = self.photos[k].teacher
-            if teacher is None:
-                continue
-            lesson = teacher.teach(target[mine], photos.slots, taught[mine])
-            lessons.append(lesson)
-            codes.append(lesson.ws)
-            if config.supervision == "iterator":
-                with torch.no_grad():
-                    target[mine] = self.objective.render(lesson.ws)
-        known = torch.cat(codes)
+            target = of_photos[mine]
+            if teacher := self.photos[k].teacher:
+                lesson = teacher.teach(target, photos.slots, taught[mine])
+                lessons.append(lesson)
+                codes.append(lesson.ws)
+                if config.supervision == "iterator":
+                    with torch.no_grad():
+                        target = self.objective.render(lesson.ws).to(target.dtype)
+            seen.append(target)
+        known, targets = torch.cat(codes), torch.cat(seen)
         terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
-        if len(seen):
-            terms |= self.objective.images(predicted[first_seen:], seen)
+        if len(targets):
+            terms |= self.objective.images(predicted[first_seen:], targets)
         figures = average_lessons(lessons)
         if caches := self._caches:
             figures["cache_filled"] = sum(cache.filled for cache in caches) / len(caches)

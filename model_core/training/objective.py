@@ -67,16 +67,20 @@ class Objective(nn.Module):
         """Compare what codes render with images in [-1, 1] at the size of the loss."""
         if not (self._weights["mse"] or self._weights["lpips"]):
             return {}
-        mse, lpips = self._images(predicted, target)
-        return {"mse": mse.mean(), "lpips": lpips.mean()}
+        return self._images(predicted, target)
 
     def total(self, terms: Terms) -> Float[Tensor, ""]:
         """Return the weighted sum."""
         return torch.stack([self._weights[name] * term for name, term in terms.items()]).sum()
 
-    def _compare(self, ws: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _compare(self, ws: Tensor, target: Tensor) -> Terms:
         img = self.render(ws)
-        with torch.no_grad():
-            wanted = self.perceptual.features(target)
-        lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
-        return (img - target).square().mean(dim=(1, 2, 3)), lpips
+        terms: Terms = {}
+        if self._weights["mse"]:
+            terms["mse"] = (img - target).square().mean(dim=(1, 2, 3)).mean()
+        if self._weights["lpips"]:
+            with torch.no_grad():
+                wanted = self.perceptual.features(target)
+            lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
+            terms["lpips"] = lpips.mean()
+        return terms

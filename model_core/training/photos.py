@@ -3,6 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ class Photos:
 
     def __init__(self, files: Sequence[Path]):
         self.files = list(files)
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """SHA-256 of each file; all are read, once."""
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
 
     @classmethod
     def split_each(

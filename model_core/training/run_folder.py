@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model_core.errors import InvalidInputError, ModelMismatchError
 from model_core.training.config import TrainConfig
+from model_core.training.durable import publish
 
 CHANGEABLE = frozenset(
     {
@@ -88,7 +89,7 @@ def _read_weights(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one."""
+    """Write a file so that a kill or a power cut leaves the old one or the new one."""
     partial = path.with_suffix(".partial")
     partial.write_text(text)
-    partial.replace(path)
+    publish(partial, path)

@@ -1,5 +1,10 @@
+import os
+from pathlib import Path
+
+import pytest
 import torch
 
+from model_core.errors import CheckpointError
 from model_core.training.code_cache import CodeCache
 
 KEYS = ["a", "b", "c"]
@@ -101,3 +106,41 @@ def test_codes_of_known_keys_are_kept_where_photos_come_and_go(tmp_path):
     assert stored(changed, 0)[1] == float("inf")
     assert stored(changed, 1) == (3.0, 0.25)
     assert stored(changed, 2) == (1.0, 0.5)
+
+
+def test_a_journal_is_on_the_disk_before_the_checkpoint_is_written(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    cache = open_cache(tmp_path / "cache")
+    synced.clear()
+    offer(cache, 1, 5.0, 0.5)
+    cache.prepare(7)
+    assert synced == ["journal-00000007.partial", "cache"]  # its bytes, then its name
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\0" * 600])
+def test_a_damaged_journal_is_told_with_what_to_do(tmp_path, content):
+    cache = open_cache(tmp_path)
+    offer(cache, 1, 5.0, 0.5)
+    cache.prepare(7)
+    (journal,) = tmp_path.glob("journal-*")
+    journal.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"journal-00000007\.safetensors .* delete it to go"):
+        open_cache(tmp_path).recover(7)
+    journal.unlink()
+    open_cache(tmp_path).recover(7)
+
+
+def test_a_journal_of_another_cache_is_refused(tmp_path):
+    other = CodeCache(tmp_path / "other", KEYS, (4, 4))
+    other.offer(torch.tensor([1]), torch.zeros(1, 4, 4), torch.tensor([0.5]))
+    other.prepare(7)
+    cache = open_cache(tmp_path / "cache")
+    (journal,) = (tmp_path / "other").glob("journal-*")
+    journal.rename(tmp_path / "cache" / journal.name)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        cache.recover(7)

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -97,6 +99,41 @@ def test_images_of_pairs_that_nothing_would_compare_are_refused(change):
     assert photos.pair_images
     with pytest.raises(InvalidInputError, match="pair_images must be false without"):
         dataclasses.replace(photos, **change)
+
+
+NOTHING = {"mse_weight": 0.0, "lpips_weight": 0.0}
+NO_CODES = {"style_weight": 0.0, "sensitivity_weight": 0.0, "latent_weight": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("preset", "change", "message"),
+    [
+        ("photos", NOTHING, "mse_weight or lpips_weight must be above 0 .* supervision photo"),
+        ("default", NOTHING | NO_CODES | {"generated_share": 0.0}, "or one of style_weight"),
+        ("pretrain", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),
+        ("photos", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),
+    ],
+)
+def test_images_that_would_teach_nothing_are_refused(preset, change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainConfig.load(preset, change)
+
+
+@pytest.mark.parametrize(
+    ("preset", "change"),
+    [
+        ("default", NOTHING),  # the iterator's codes teach
+        ("photos", NO_CODES | {"pair_images": True}),
+        ("photos", NO_CODES | {"generated_share": 0.0, "mse_weight": 0.0}),
+    ],
+)
+def test_one_weight_for_all_images_of_a_run_will_do(preset, change):
+    assert TrainConfig.load(preset, change)
+
+
+def test_settings_are_read_without_the_networks():
+    program = "import sys, model_core.training.config; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_stored_config_without_newer_fields_has_their_defaults(tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 
 from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
-from model_core.training.loop import rate_share
+from model_core.training.loop import Training, rate_share
+from model_core.training.objective import Objective
 from model_core.training.photo_stream import READERS
-from model_core.training.teacher import Lesson
+from model_core.training.teacher import Lesson, Teacher
 from model_core.training.team import Team
 from model_core.training.validation import to_float
 from tests.model_core.training import tiny
@@ -25,16 +27,49 @@ from tests.model_core.training import tiny
 ROOT = Path(__file__).parents[3]
 
 
-def interrupt_after(training, last):
-    """Make a run stop as by Ctrl-C when it has done a number of steps."""
-    step = training.step
+def interrupt_after(steps):
+    """What a run asks after each step, and is interrupted by as by Ctrl-C after some."""
+    asked = itertools.count(1)
 
-    def interrupted(index):
-        if index == last:
+    def told_to_stop():
+        if next(asked) == steps:
             raise KeyboardInterrupt
-        return step(index)
+        return False
 
-    training.step = interrupted
+    return told_to_stop
+
+
+class NotedTraining(Training):
+    """Keeps what each step gave."""
+
+    def step(self, step):
+        scalars = super().step(step)
+        self.done = getattr(self, "done", {}) | {step + 1: scalars}
+        return scalars
+
+
+class NotedObjective(Objective):
+    """Keeps what the last step compared: predicted codes with codes, and with images."""
+
+    def codes(self, predicted, ws):
+        self.compared_codes = (predicted.detach(), ws.clone())
+        return super().codes(predicted, ws)
+
+    def images(self, predicted, target):
+        self.compared_images = (predicted.detach(), target.clone())
+        return super().images(predicted, target)
+
+
+class Told(Teacher):
+    """Teaches that all is well with the same loss for every photo."""
+
+    def __init__(self, cache, loss, hit):
+        self.cache = cache
+        self._loss, self._hit = loss, hit
+
+    def teach(self, target, slots, ws):
+        losses = torch.full((len(slots),), self._loss)
+        return Lesson(ws.detach(), losses, losses + 1, torch.full((len(slots),), self._hit))
 
 
 def codes(training):
@@ -96,10 +131,9 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
     monkeypatch.setattr(loop, "BOARD_EVERY", 2)
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, steps=3)
-    training = tiny.make_training(config, tmp_path / "run", photos, Team())
-    done, step = {}, training.step
-    training.step = lambda index: done.setdefault(index + 1, step(index))
+    training = tiny.make_training(config, tmp_path / "run", photos, Team(), NotedTraining)
     training.run(report=str)
+    done = training.done
 
     curves = points(tmp_path / "run")
     network = {"style", "sensitivity", "latent", "mse", "lpips", "grad_norm"}
@@ -123,34 +157,22 @@ def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, su
         config = dataclasses.replace(
             tiny.COLLABORATIVE, supervision=supervision, pair_images=pair_images, amp=False
         )
-        training = tiny.make_training(config, tmp_path / str(pair_images), photos, Team())
-        objective, seen = training.objective, {}
-
-        def watch(name):
-            compare = getattr(objective, name)
-
-            def watched(predicted, known):
-                seen[name] = (predicted.detach(), known.clone())
-                return compare(predicted, known)
-
-            setattr(objective, name, watched)
-
-        watch("codes")
-        watch("images")
+        run = tmp_path / str(pair_images)
+        training = tiny.make_training(config, run, photos, Team(), objective_kind=NotedObjective)
         with training.producer as producer:
             training.step(0)
             drawn = producer.ring.read(range(producer.ring.count))
-        return seen, drawn
+        objective = training.objective
+        return objective.compared_codes, objective.compared_images, drawn
 
-    seen, _ = compared(pair_images=False)
-    more, (drawn_img, drawn_ws) = compared(pair_images=True)
+    _, (ws, img), _ = compared(pair_images=False)
+    more_codes, (more_ws, more_img), (drawn_img, drawn_ws) = compared(pair_images=True)
     pairs = tiny.COLLABORATIVE.pairs_per_shard
-    (ws, img), (more_ws, more_img) = seen["images"], more["images"]
     assert len(more_img) == pairs + len(img) == tiny.COLLABORATIVE.batch
     assert torch.equal(more_ws[pairs:], ws)
     assert torch.equal(more_img[pairs:], img)
 
-    predicted, known = (codes[:pairs] for codes in more["codes"])
+    predicted, known = (codes[:pairs] for codes in more_codes)
     assert torch.equal(more_ws[:pairs], predicted)
     index = [int((drawn_ws == code).all(dim=(1, 2)).nonzero()[0]) for code in known]
     expected = F.adaptive_avg_pool2d(to_float(drawn_img[index]), tiny.COLLABORATIVE.loss_px)
@@ -166,26 +188,20 @@ def test_no_reader_of_photos_outlives_a_run(tmp_path, told_to_stop):
     if told_to_stop:
         assert not training.run(report=str, told_to_stop=lambda: True)
     else:
-        interrupt_after(training, 1)
         with pytest.raises(KeyboardInterrupt):
-            training.run(report=str)
+            training.run(report=str, told_to_stop=interrupt_after(1))
     left = set(threading.enumerate()) - before
     assert not [thread for thread in left if thread.name.startswith(READERS)]
 
 
 def test_a_step_reports_the_lessons_of_all_its_shards(tmp_path):
-    def teach_with(loss, hit):
-        def teach(target, slots, ws):
-            losses = torch.full((len(slots),), loss)
-            return Lesson(ws.detach(), losses, losses + 1, torch.full((len(slots),), hit))
-
-        return teach
-
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, shards=2)
     training = tiny.make_training(config, tmp_path / "run", photos, Team())
-    training.photos[0].teacher.teach = teach_with(0.5, True)
-    training.photos[1].teacher.teach = teach_with(1.5, False)
+    for k, (loss, hit) in enumerate([(0.5, True), (1.5, False)]):
+        shard = training.photos[k]
+        told = Told(shard.teacher.cache, loss, hit)
+        training.photos[k] = dataclasses.replace(shard, teacher=told)
     scalars = training.step(0)
     named = ("iterator", "iterator_start", "cache_hits")
     assert [scalars[name] for name in named] == [1.0, 2.0, 0.5]
@@ -204,9 +220,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
 
     parts = tmp_path / "parts"
     first = tiny.make_training(config, parts, photos, Team())
-    interrupt_after(first, 3)  # one step after the checkpoint at 2: that step is done again
-    with pytest.raises(KeyboardInterrupt):
-        first.run(report=str)
+    with pytest.raises(KeyboardInterrupt):  # one step after the checkpoint at 2: it is done again
+        first.run(report=str, told_to_stop=interrupt_after(3))
     second = tiny.make_training(config, parts, photos, Team())
     second.run(report=str)
 

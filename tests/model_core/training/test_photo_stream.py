@@ -36,6 +36,14 @@ def test_every_photo_belongs_to_one_shard_and_counts_once(folders):
     assert len(keys[0] | keys[1]) == 24
 
 
+def test_shards_of_one_process_read_each_file_for_its_digest_once(folders):
+    expected = PhotoStream(folders, [1.0, 1.0], 1, 2, seed=0, steps=5).keys
+    for photos in folders:
+        for file in photos.files:
+            file.unlink()
+    assert PhotoStream(folders, [1.0, 1.0], 1, 2, seed=0, steps=5).keys == expected
+
+
 def test_slots_tell_photo_and_orientation(folders):
     stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     batch = stream.draw(0, 32)

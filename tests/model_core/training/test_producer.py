@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 
@@ -14,8 +15,9 @@ CONFIG = TrainConfig(window=8, batch=2, checkpoint_every=1, compile=False)
 
 def test_a_dead_child_is_an_error(generator, tmp_path):
     with PairProducer(CONFIG, tmp_path, generator, torch.device("cpu")) as producer:
-        producer._process.kill()
-        producer._process.join()
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        child.join()
         with pytest.raises(WplusError, match="pair producer must be alive, got exit code -9"):
             producer.wait_for(1)
 
@@ -24,8 +26,9 @@ def test_a_dead_child_is_an_error(generator, tmp_path):
 def test_an_interrupt_leaves_the_child_to_its_parent(generator, tmp_path):
     with PairProducer(CONFIG, tmp_path, generator, torch.device("cpu")) as producer:
         producer.wait_for(1)
-        os.kill(producer._process.pid, signal.SIGINT)
+        (child,) = multiprocessing.active_children()
+        os.kill(child.pid, signal.SIGINT)
         wanted = producer.ring.count + 3 * RENDER_CHUNK
         producer.wait_for(wanted)
         assert producer.ring.count >= wanted
-        assert producer._process.is_alive()
+        assert child.is_alive()

@@ -126,8 +126,8 @@ def make_photos(folder):
     return Photos(sorted(folder.iterdir()))
 
 
-def make_training(config, folder, photos, team):
-    """A run in a folder, always from the same start."""
+def make_training(config, folder, photos, team, kind=Training, objective_kind=Objective):
+    """A run in a folder, always from the same start; of other kinds where a test looks on."""
     generator = make_generator()
     network = make_network(generator, config.disentangled)
     device, lpips = torch.device("cpu"), PixelDistance()
@@ -139,7 +139,7 @@ def make_training(config, folder, photos, team):
         generator, config.loss_px, dtype=torch.float32, folded=not config.tune_generator
     )
     sensitivity = SensitivityLoss(gradients)
-    objective = Objective(config, style, sensitivity, generator.w_std, images, lpips)
+    objective = objective_kind(config, style, sensitivity, generator.w_std, images, lpips)
     shards = {}
     for k in team.shards(config.shards) if config.photos_per_shard else []:
         stream = PhotoStream([photos], [1.0], k, config.shards, 0, config.steps)
@@ -151,7 +151,7 @@ def make_training(config, folder, photos, team):
             teacher = Teacher(iterator, cache, config.iterator_steps, config.from_cache)
         shards[k] = PhotoShard(stream, teacher)
     validator = Validator(hold_out(generator, render, config, None), render, style, lpips)
-    return Training(config, folder, generator, network, objective, shards, validator, team, device)
+    return kind(config, folder, generator, network, objective, shards, validator, team, device)
 
 
 def main(name: str, folder: Path, photos: Path) -> None:

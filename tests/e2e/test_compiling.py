@@ -33,7 +33,8 @@ def test_what_is_compiled_draws_the_same_face_as_what_served_before(cache):
             before, first = client.get("/version").json()["backend"], draw(client)
             service.wait_for(lambda: re.search(DECIDED, service.log), patience(600))
             after, then = client.get("/version").json()["backend"], draw(client)
-            assert {before, after} <= {"openvino", "compile", "eager"}
+            served_by = re.search(DECIDED, service.log)[1]  # None where nothing was compiled
+            assert after == ("compile" if served_by == "compiled" else before)
             assert np.abs(first - then).mean() < 1  # of 255 levels: precisions differ
     finally:
         assert service.stop(signal.SIGTERM) == 0
@@ -44,7 +45,7 @@ def test_what_is_compiled_draws_the_same_face_as_what_served_before(cache):
 def test_ctrl_c_while_networks_are_compiled_ends_cleanly(cache, tmp_path, monkeypatch):
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     (tmp_path / "weights").symlink_to(cache / "weights")
-    service = Service(tmp_path, backend="compile", jobs=False)
+    service = Service(tmp_path, jobs=False)
     try:
         service.wait_for(lambda: any((tmp_path / "compiled").rglob("*.cpp")), patience(600))
     finally:

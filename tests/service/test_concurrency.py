@@ -1,11 +1,13 @@
-"""Awaiting several things at once."""
+"""Awaiting several things at once, and ending what may not want to end."""
 
+import asyncio
+import contextlib
 from functools import partial
 
 import anyio
 import pytest
 
-from service.concurrency import together
+from service.concurrency import cancel_all, is_cancelled, together, within
 
 pytestmark = pytest.mark.anyio
 
@@ -33,3 +35,56 @@ async def test_the_first_failure_cancels_the_rest_and_is_raised_bare():
     with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
         await together(slow, broken)
     assert not finished
+
+
+async def deaf(over):
+    while not over.is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await over.wait()
+
+
+async def test_a_swallowed_cancellation_is_seen():
+    async def swallow():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return is_cancelled()
+
+    task = asyncio.ensure_future(swallow())
+    await asyncio.sleep(0)
+    assert not is_cancelled()
+    task.cancel()
+    assert await task
+
+
+async def test_tasks_are_cancelled_and_the_deaf_ones_left(caplog):
+    over = asyncio.Event()
+
+    async def fail():
+        raise ZeroDivisionError
+
+    tasks = [asyncio.ensure_future(each) for each in (deaf(over), asyncio.sleep(10), fail())]
+    await asyncio.sleep(0)
+    with anyio.fail_after(5):
+        await cancel_all(tasks, 0.1)
+        await cancel_all([], 0.1)
+    assert [task.done() for task in tasks] == [False, True, True]
+    assert "ignores its cancellation" in caplog.text
+    assert "failed: ZeroDivisionError()" in caplog.text
+    over.set()
+    await tasks[0]
+
+
+async def test_a_part_of_stopping_is_awaited_for_so_long_at_the_most(caplog):
+    over = asyncio.Event()
+    with anyio.fail_after(5):
+        await within(5, asyncio.sleep(0), "nothing")
+        assert caplog.text == ""
+        await within(0.1, deaf(over), "closing")
+    assert "closing takes more than 0.1 s" in caplog.text
+    over.set()
+
+    async def fail():
+        raise ZeroDivisionError
+
+    await within(5, fail(), "ending")
+    assert "ending failed: ZeroDivisionError()" in caplog.text

@@ -47,7 +47,10 @@ def test_a_batch_is_its_items(generator):
     ws = ws[:, None].repeat(1, 18, 1)
     both = generator.synthesis(ws)
     singly = torch.cat([generator.synthesis(ws[:1]), generator.synthesis(ws[1:])])
-    assert (both - singly).abs().max() < 1e-4
+    # Convolutions of two add up in another order than those of one: on processors with AVX2 alone
+    # pixels differ by 4e-7 on average and by 1e-4 at the most. A level of 8 bits is 8e-3.
+    assert (both - singly).abs().mean() < 1e-5
+    assert (both - singly).abs().max() < 1e-3
 
 
 def test_statistics_of_w_are_those_of_mapped_codes(generator):

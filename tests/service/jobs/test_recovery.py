@@ -106,6 +106,18 @@ async def test_a_worker_told_to_stop_hands_its_job_to_another(make_store, valkey
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
+async def test_a_second_signal_ends_a_worker_in_the_midst_of_a_step(
+    make_store, valkey, start_worker
+):
+    job_id, _ = await make_store().submit(submission(5))
+    worker = start_worker(step_s=600)
+    wait_for(lambda: job(valkey, job_id)["state"] == "running")
+    worker.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert worker.process.poll() is None
+    assert worker.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
 async def test_a_poisoned_job_fails_and_the_queue_moves_on(make_store, valkey, tmp_path):
     store = make_store()
     bad, _ = await store.submit(poisoned())

@@ -112,7 +112,8 @@ def read_photo(data: bytes, limits: PhotoLimits) -> Photo:
     img = _load(img, form, contents.data, limits)
     exif = _read_exif(img, contents)
     rgb = to_srgb(img, contents.profiles or _other_profiles(img, exif))
-    turn = TURNS.get(_tag(exif, ORIENTATION))
+    orientation = _tag(exif, ORIENTATION)
+    turn = TURNS.get(orientation) if isinstance(orientation, int) else None
     return Photo(np.asarray(rgb.transpose(turn) if turn is not None else rgb), scale)
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.errors import CheckpointError, ModelMismatchError
-from model_core.loading import load_identity, load_stlpips
+from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
+from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
+from model_core.loading import RECOGNISERS, load_generator, load_identity, load_stlpips
 from model_core.metrics import identity_similarity
 from model_core.predictor import Predictor
 
@@ -82,6 +83,23 @@ def test_merging_a_face_with_itself_is_embedding_it(predictor, faces):
     assert torch.equal(predictor.merge(faces, faces), predictor.embed(faces))
     swapped = predictor.merge(faces[[1, 2, 0]], faces)
     assert not torch.equal(swapped, predictor.embed(faces))
+
+
+def test_a_network_without_identity_embeds_and_does_not_merge(cache, faces):
+    torch.manual_seed(0)
+    generator, fingerprint = load_generator(cache)
+    recogniser = RECOGNISERS["dlib-resnet29"]({})
+    sizes = EmbeddingNetworkConfig(attribute_px=64, identity_dim=256, disentangled=False)
+    network = EmbeddingNetwork(sizes, recogniser, torch.zeros(512), torch.ones(512))
+    network.eval().requires_grad_(False)
+    predictor = Predictor(
+        generator, network, load_stlpips(cache), fingerprint, weight_digests={}, backend="eager"
+    )
+    assert predictor.embeds
+    assert not predictor.merges
+    assert predictor.embed(faces[:1]).shape == (1, 18, 512)
+    with pytest.raises(InvalidInputError, match="keeps identity and attributes apart"):
+        predictor.merge(faces[:1], faces[1:2])
 
 
 def test_quality_of_the_face_itself_is_perfect(predictor, faces, images):

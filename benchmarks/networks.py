@@ -11,7 +11,7 @@ from model_core.loading import (
     load_image_head,
     load_stlpips,
 )
-from model_core.perceptual import STLPIPS
+from model_core.perceptual.stlpips import STLPIPS
 from model_core.precision import choose_precision
 from model_core.rendering import SmallImages
 

@@ -27,7 +27,7 @@ from model_core.evaluation.worth import worth
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Render
 from model_core.loading import LANDMARKS, load_generator
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
 from model_core.training.validation import to_float
 

@@ -21,7 +21,7 @@ from model_core.checkpoints.layout import cache_folder
 from model_core.generators.contract import Generator
 from model_core.heap import keep_freed_memory
 from model_core.loading import load_generator, load_image_head, load_stlpips
-from model_core.perceptual import STLPIPS
+from model_core.perceptual.stlpips import STLPIPS
 from model_core.rendering import SmallImages
 from model_core.synthesizer import Synthesizer
 

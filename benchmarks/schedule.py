@@ -18,7 +18,7 @@ from model_core.fast_path import EARLY_STEPS
 from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render
 from model_core.loading import load_stlpips
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 
 WAYS = {
     "lr .05": (0.05, 0.0),

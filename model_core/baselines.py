@@ -16,7 +16,7 @@ from model_core.distances import NoDistance
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.generators.contract import Generator
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 
 Face = Float[Tensor, "1 3 height width"]
 Code = Float[Tensor, "1 num_ws w_dim"]

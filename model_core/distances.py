@@ -8,9 +8,9 @@ from torch import Tensor
 
 from model_core.errors import CheckpointError, InvalidInputError
 from model_core.loading import load_stlpips
-from model_core.perceptual import Perceptual
-from model_core.trunks import find_trunk
-from model_core.vgg_features import VggFeatures
+from model_core.perceptual.stlpips import Perceptual
+from model_core.perceptual.trunks import find_trunk
+from model_core.perceptual.vgg_features import VggFeatures
 
 
 class NoDistance(Perceptual):
@@ -33,7 +33,7 @@ def _lpips(trunk: str, trunks: Path | None) -> Perceptual:
     file = find_trunk(trunk, trunks)
     try:
         # Where networks are trained, the package may be missing.
-        from model_core.lpips_package import PackageLPIPS
+        from model_core.perceptual.lpips import PackageLPIPS
     except ImportError as err:
         raise CheckpointError(
             f"lpips-{trunk} must have the package lpips, got none ({err}): pip install lpips"

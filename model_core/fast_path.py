@@ -15,7 +15,7 @@ from model_core.iterator import (
     Render,
     StepReport,
 )
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 
 EARLY_STEPS = 20
 """Updates through the head, of a run of twice as many or more; a shorter one does half of its own.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 
 Codes = Float[Tensor, "batch num_ws w_dim"]
 Images = Float[Tensor, "batch 3 height width"]

@@ -25,7 +25,7 @@ from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
 from model_core.generators.image_head import ImageHead, ImageHeadConfig
-from model_core.perceptual import STLPIPS
+from model_core.perceptual.stlpips import STLPIPS
 
 Identity = DlibIdentity | ArcFaceIdentity
 

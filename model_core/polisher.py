@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from model_core.background import CompileQueue
 from model_core.clock import read_clock
 from model_core.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.rendering import SmallImages, defer_images
 
 MAX_STEPS = 100

@@ -29,7 +29,7 @@ from model_core.loading import (
     load_image_head,
     load_stlpips,
 )
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.polisher import Polished, Polisher, Polishing
 from model_core.precision import DtypeName, Precision
 from model_core.quality import Comparison, Quality

@@ -11,7 +11,7 @@ from model_core.compiled import Run, defer_network
 from model_core.execution import Execution
 from model_core.loading import Identity
 from model_core.metrics import identity_similarity, psnr, ssim
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.precision import Precision
 
 FACE_PX = 256

@@ -15,7 +15,7 @@ from model_core.execution import Execution
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.loading import load_generator, load_image_head, load_stlpips
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.precision import DtypeName
 from model_core.rendering import SmallImages, defer_images
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from model_core.checkpoints.foreign_file import read_foreign
 from model_core.errors import CheckpointError
-from model_core.perceptual import STLPIPS
+from model_core.perceptual.stlpips import STLPIPS
 
 # The larger of the published files, VGG's, has 58,907,298 bytes.
 _MAX_FILE_BYTES = 120_000_000

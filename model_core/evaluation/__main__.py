@@ -40,8 +40,8 @@ from model_core.loading import (
     load_image_head,
     load_tuned_generator,
 )
+from model_core.perceptual.trunks import TRUNKS
 from model_core.precision import DtypeName
-from model_core.trunks import TRUNKS
 
 ALL = "all"
 

@@ -19,7 +19,7 @@ from model_core.fast_path import HeadRender
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.iterator import Render
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.precision import FLOAT32, Precision
 from model_core.rendering import SmallImages
 

@@ -19,7 +19,7 @@ from model_core.loading import (
     load_stlpips,
     new_embedding_network,
 )
-from model_core.perceptual import STLPIPS
+from model_core.perceptual.stlpips import STLPIPS
 from model_core.precision import FLOAT32, Precision
 from model_core.rendering import SmallImages
 from model_core.training.code_cache import CodeCache

@@ -106,7 +106,7 @@ def test_a_missing_trunk_is_told_with_the_way_to_it(name, cache, tmp_path):
 
 def test_a_missing_package_is_told_with_the_way_to_it(cache, trunks, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
-    monkeypatch.delitem(sys.modules, "model_core.lpips_package", raising=False)
+    monkeypatch.delitem(sys.modules, "model_core.perceptual.lpips", raising=False)
     with pytest.raises(CheckpointError, match=r"package lpips, got none .*: pip install lpips$"):
         load_distance("lpips-alex", cache, trunks)
 

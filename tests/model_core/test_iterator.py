@@ -3,7 +3,7 @@ import torch
 
 from model_core.errors import InvalidInputError
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 
 
 class Edges(Perceptual):

@@ -12,7 +12,7 @@ import torch
 from model_core.fast_path import HeadRender
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.iterator import IteratorConfig
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.refiner import Refiner
 from model_core.rendering import SmallImages
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.training.losses import StyleLoss
 from model_core.training.pairs import make_render
 from model_core.training.validation import HeldOut, Validator, draw_sheet

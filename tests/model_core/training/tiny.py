@@ -13,7 +13,7 @@ from torch import nn
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.iterator import Iterator
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.rendering import SmallImages
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig

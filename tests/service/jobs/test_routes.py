@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from model_core.iterator import IteratorConfig
-from model_core.perceptual import Perceptual
+from model_core.perceptual.stlpips import Perceptual
 from model_core.refiner import Refiner
 from service.jobs.lease import Leases
 from service.jobs.sse import Streams

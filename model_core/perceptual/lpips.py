@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.perceptual import Perceptual
-from model_core.trunks import read_trunk
+from model_core.perceptual.stlpips import Perceptual
+from model_core.perceptual.trunks import read_trunk
 
 
 class PackageLPIPS(Perceptual):

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
-from model_core.perceptual import STLPIPS, Perceptual
-from model_core.trunks import read_trunk
+from model_core.perceptual.stlpips import STLPIPS, Perceptual
+from model_core.perceptual.trunks import read_trunk
 
 # The rectified outputs of conv1_1, conv1_2, conv3_2 and conv4_2, counted from 1.
 _TAKEN = (1, 2, 6, 9)

@@ -1,0 +1,1 @@
+"""Perceptual distances: ST-LPIPS, the lpips package, VGG features."""

@@ -15,13 +15,13 @@ from interleave import interleave, report
 
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.packs import original_file
-from model_core.execution import Execution
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from model_core.heap import keep_freed_memory
 from model_core.loading import load_generator
-from model_core.openvino_run import PRECISION_HINTS
-from model_core.precision import choose_precision
-from model_core.synthesizer import Synthesizer
+from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.execution import Execution
+from model_core.runtime.openvino import PRECISION_HINTS
+from model_core.runtime.precision import choose_precision
+from model_core.runtime.synthesizer import Synthesizer
 
 CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
 

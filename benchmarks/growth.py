@@ -25,8 +25,8 @@ from photos import astronaut, crowd, drawn
 from running import Service
 
 from model_core.checkpoints.layout import cache_folder
-from model_core.heap import keep_freed_memory
 from model_core.predictor import Predictor
+from model_core.runtime.allocator import keep_freed_memory
 from service.jobs.blobs import JobInput
 from service.jobs.embedded import Embedded
 from service.jobs.layout import connect, connect_async

@@ -12,8 +12,8 @@ from model_core.loading import (
     load_stlpips,
 )
 from model_core.perceptual.stlpips import STLPIPS
-from model_core.precision import choose_precision
 from model_core.rendering import SmallImages
+from model_core.runtime.precision import choose_precision
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 FACE_PX = 256

@@ -14,7 +14,6 @@ import torch
 from tables import show
 from torch import Tensor
 
-from model_core.backends import can_compile
 from model_core.baselines import CodeSearch
 from model_core.checkpoints.layout import cache_folder, verified_path
 from model_core.distances import NoDistance, load_distance
@@ -24,11 +23,12 @@ from model_core.evaluation.systems import YARDSTICK, System, make_system
 from model_core.evaluation.watch import Watch
 from model_core.evaluation.workshop import Workshop
 from model_core.evaluation.worth import worth
-from model_core.heap import keep_freed_memory
 from model_core.iterator import Render
 from model_core.loading import LANDMARKS, load_generator
 from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
+from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import can_compile
 from model_core.training.validation import to_float
 
 MEASURE = "st-lpips-vgg"

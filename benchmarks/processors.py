@@ -22,18 +22,18 @@ from networks import WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 
-from model_core.background import CompileQueue
 from model_core.checkpoints.layout import cache_folder
-from model_core.embedder import Embedder
-from model_core.execution import Execution
-from model_core.heap import keep_freed_memory
 from model_core.iterator import Iterator, IteratorState
 from model_core.loading import load_generator, load_stlpips
 from model_core.polisher import POLISHING
-from model_core.precision import BFLOAT16, FLOAT32, Precision, choose_precision
 from model_core.quality import Comparison
 from model_core.rendering import SmallImages
-from model_core.synthesizer import Synthesizer, folded_render
+from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.background import CompileQueue
+from model_core.runtime.embedder import Embedder
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import BFLOAT16, FLOAT32, Precision, choose_precision
+from model_core.runtime.synthesizer import Synthesizer, folded_render
 
 FACE_PX = 256
 STEPS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from model_core.verdicts import processor_name
+from model_core.runtime.verdicts import processor_name
 
 RESULTS = Path(__file__).parent / "results"
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")

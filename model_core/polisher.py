@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.background import CompileQueue
-from model_core.clock import read_clock
 from model_core.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
 from model_core.perceptual.stlpips import Perceptual
 from model_core.rendering import SmallImages, defer_images
+from model_core.runtime.background import CompileQueue
+from model_core.runtime.clock import read_clock
 
 MAX_STEPS = 100
 POLISHING = IteratorConfig(lr=0.02, betas=(0.5, 0.999))

@@ -10,14 +10,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.backends import Backend
 from model_core.checkpoints.files import read_sidecar
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, DEFAULT_IDENTITY, checked_digest
-from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
-from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.loading import (
@@ -31,11 +28,14 @@ from model_core.loading import (
 )
 from model_core.perceptual.stlpips import Perceptual
 from model_core.polisher import Polished, Polisher, Polishing
-from model_core.precision import DtypeName, Precision
 from model_core.quality import Comparison, Quality
 from model_core.rendering import SmallImages
+from model_core.runtime.backends import Backend
+from model_core.runtime.embedder import Embedder
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import DtypeName, Precision
+from model_core.runtime.synthesizer import Synthesizer
 from model_core.sampling import sample_w, spread_along
-from model_core.synthesizer import Synthesizer
 
 FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]
@@ -128,11 +128,11 @@ class Predictor:
             network: The .safetensors file of an embedding network, or of a converted encoder;
                 without one no photos are embedded.
             device: "cpu" or a CUDA device.
-            backend: How networks run: model_core.execution.
+            backend: How networks run: model_core.runtime.execution.
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which nothing is
                 polished.
-            dtype: What networks compute in: model_core.precision.
+            dtype: What networks compute in: model_core.runtime.precision.
             defer_compile: As for the constructor.
         Raises:
             CheckpointError: If a weight file is missing or damaged.

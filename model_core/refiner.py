@@ -8,16 +8,16 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.backends import Backend
-from model_core.background import BackgroundCompiled
 from model_core.checkpoints.layout import DEFAULT_GENERATOR
-from model_core.execution import Execution
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual.stlpips import Perceptual
-from model_core.precision import DtypeName
 from model_core.rendering import SmallImages, defer_images
+from model_core.runtime.backends import Backend
+from model_core.runtime.background import BackgroundCompiled
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import DtypeName
 
 FACE_PX = 256
 
@@ -76,7 +76,7 @@ class Refiner:
             generator_name: The default's name, or one given to `checkpoints convert`.
             head: The .safetensors file of the generator's image head, without which all steps go
                 through true output.
-            dtype: What networks compute in: model_core.precision.
+            dtype: What networks compute in: model_core.runtime.precision.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
             InvalidInputError: If the backend cannot run on the device.

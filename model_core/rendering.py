@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.background import BackgroundCompiled, CompileQueue
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.image_head import HeadedGenerator, ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.runtime.background import BackgroundCompiled, CompileQueue
 
 
 class SmallImages(nn.Module):

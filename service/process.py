@@ -13,7 +13,7 @@ from typing import NoReturn
 from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import ValidationError
 
-from model_core.heap import keep_freed_memory
+from model_core.runtime.allocator import keep_freed_memory
 from service.settings import PREFIX, Settings, UnknownVariableError, check_names
 
 KILL_ROUNDS = 3  # a compiler's threads may start another child meanwhile

@@ -22,7 +22,6 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from model_core.backends import Backend
 from model_core.checkpoints.layout import cache_folder, verified_path
 from model_core.checkpoints.store import save_network
 from model_core.directions.attributes import smile, yaw
@@ -32,12 +31,13 @@ from model_core.directions.library import FAMILY, in_units
 from model_core.directions.samples import Landmarks, find_landmarks, measure_samples
 from model_core.editing import COLOUR_ROW, move
 from model_core.errors import WplusError
-from model_core.execution import Execution
 from model_core.face_finder import FaceFinder
 from model_core.loading import LANDMARKS, load_generator
-from model_core.precision import DtypeName
+from model_core.runtime.backends import Backend
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import DtypeName
+from model_core.runtime.synthesizer import Synthesizer
 from model_core.sampling import sample_w, spread_along
-from model_core.synthesizer import Synthesizer
 
 PSI = 0.7  # InterFaceGAN's; nearer to 1 too many faces are spoilt
 JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are judged

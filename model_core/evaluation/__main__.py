@@ -15,7 +15,6 @@ from typing import get_args
 
 import torch
 
-from model_core.backends import can_compile
 from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.layout import (
     DEFAULT_GENERATOR,
@@ -30,8 +29,6 @@ from model_core.evaluation.judge import Describe, Judge
 from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
 from model_core.evaluation.workshop import Backend, Workshop
-from model_core.execution import Execution
-from model_core.heap import keep_freed_memory
 from model_core.loading import (
     LANDMARKS,
     load_embedding_network,
@@ -41,7 +38,10 @@ from model_core.loading import (
     load_tuned_generator,
 )
 from model_core.perceptual.trunks import TRUNKS
-from model_core.precision import DtypeName
+from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import can_compile
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import DtypeName
 
 ALL = "all"
 

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.clock import read_clock
 from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.records import Record
 from model_core.iterator import StepReport
+from model_core.runtime.clock import read_clock
 
 Image = Float[Tensor, "1 3 height width"]
 

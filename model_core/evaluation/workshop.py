@@ -20,8 +20,8 @@ from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.iterator import Render
 from model_core.perceptual.stlpips import Perceptual
-from model_core.precision import FLOAT32, Precision
 from model_core.rendering import SmallImages
+from model_core.runtime.precision import FLOAT32, Precision
 
 FACE_PX = 256
 Backend = Literal["eager", "compile"]

@@ -15,9 +15,9 @@ import torch
 
 from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder
 from model_core.errors import InvalidInputError, WplusError
-from model_core.heap import keep_freed_memory
 from model_core.loading import save_embedding_network, save_tuned_generator
-from model_core.precision import DtypeName, choose_precision
+from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.precision import DtypeName, choose_precision
 from model_core.training.assembly import Assembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets

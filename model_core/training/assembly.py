@@ -20,8 +20,8 @@ from model_core.loading import (
     new_embedding_network,
 )
 from model_core.perceptual.stlpips import STLPIPS
-from model_core.precision import FLOAT32, Precision
 from model_core.rendering import SmallImages
+from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.loop import PhotoShard, Training

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from model_core.backends import frozen_weights
 from model_core.checkpoints.layout import cache_folder
 from model_core.checkpoints.store import save_network
 from model_core.errors import InvalidInputError, WplusError
@@ -25,7 +24,8 @@ from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.loading import load_generator, load_image_head
 from model_core.metrics import psnr
-from model_core.precision import FLOAT32, DtypeName, Precision, choose_precision
+from model_core.runtime.backends import frozen_weights
+from model_core.runtime.precision import FLOAT32, DtypeName, Precision, choose_precision
 from model_core.training.pairs import PairRing, seeded
 from model_core.training.validation import to_float
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
-from model_core.precision import FLOAT32, Precision
+from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.augmentation import augment, vary
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.code_cache import CodeCache

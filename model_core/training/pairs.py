@@ -11,9 +11,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.backends import frozen_weights
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
+from model_core.runtime.backends import frozen_weights
 from model_core.training.config import TrainConfig
 
 PAIR_PX = 256

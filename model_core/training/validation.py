@@ -14,7 +14,7 @@ from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.metrics import mse, psnr
 from model_core.perceptual.stlpips import Perceptual
-from model_core.precision import FLOAT32, Precision
+from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.config import TrainConfig
 from model_core.training.losses import StyleLoss
 from model_core.training.pairs import RENDER_CHUNK, Render, render_all, sample_codes, seeded

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_core.backends import can_compile
+from model_core.runtime.backends import can_compile
 from tests.e2e.running import Service, patience
 
 pytestmark = pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")

@@ -58,7 +58,7 @@ class Clock:
 def clock(images, face, monkeypatch):
     """Time that passes by a second with each rendering, and otherwise stands still."""
     clock = Clock()
-    monkeypatch.setattr("model_core.clock.time.monotonic", lambda: clock.now_s)
+    monkeypatch.setattr("model_core.runtime.clock.time.monotonic", lambda: clock.now_s)
 
     def tick(*_):
         clock.now_s += 1

@@ -10,7 +10,7 @@ COMPILED = """
 import sys, numpy, torch
 from pathlib import Path
 from model_core.loading import load_identity, load_stlpips
-from model_core.execution import Execution
+from model_core.runtime.execution import Execution
 from model_core.quality import Comparison
 cache, pictures, figures = map(Path, sys.argv[1:])
 faces, images = (torch.from_numpy(stored) for stored in numpy.load(pictures).values())

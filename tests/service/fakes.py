@@ -9,7 +9,7 @@ import torch
 
 from model_core.errors import InvalidInputError, NoFaceError
 from model_core.polisher import Polished
-from model_core.precision import FLOAT32
+from model_core.runtime.precision import FLOAT32
 
 
 @dataclass(frozen=True)

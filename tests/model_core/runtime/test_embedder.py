@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from model_core.embedder import Embedder
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
-from model_core.execution import Execution
 from model_core.loading import RECOGNISERS, load_embedding_network, load_generator
+from model_core.runtime.embedder import Embedder
+from model_core.runtime.execution import Execution
 
 IRSE = {"layers": 50, "excited": True, "affine": True}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch._inductor.loop_body import InterpreterShim
 
-from model_core import background
-from model_core.background import CompileQueue
-from model_core.verdicts import Verdict, Verdicts
+from model_core.runtime import background
+from model_core.runtime.background import CompileQueue
+from model_core.runtime.verdicts import Verdict, Verdicts
 
 
 def fallback(x):

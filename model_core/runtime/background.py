@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from model_core.backends import import_compiler, trace_ahead
-from model_core.verdicts import Verdict, Verdicts
+from model_core.runtime.backends import import_compiler, trace_ahead
+from model_core.runtime.verdicts import Verdict, Verdicts
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,8 +5,8 @@ import pytest
 
 COMPILED = """
 import time, torch
-from model_core.background import CompileQueue
-from model_core.compiled import defer_network
+from model_core.runtime.background import CompileQueue
+from model_core.runtime.compiled import defer_network
 
 class Differences(torch.nn.Module):
     def __init__(self):

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from model_core.openvino_run import run_by_openvino
-from model_core.precision import FLOAT32
+from model_core.runtime.openvino import run_by_openvino
+from model_core.runtime.precision import FLOAT32
 
 
 class Weighted(torch.nn.Module):

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model_core.backends import frozen_weights
-from model_core.background import BackgroundCompiled, CompileQueue
+from model_core.runtime.backends import frozen_weights
+from model_core.runtime.background import BackgroundCompiled, CompileQueue
 
 Run = Callable[..., Tensor]
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model_core.backends import Backend, can_compile
-from model_core.background import CompileQueue
 from model_core.errors import InvalidInputError
-from model_core.precision import FLOAT32, Precision, choose_precision
-from model_core.verdicts import Verdicts
+from model_core.runtime.backends import Backend, can_compile
+from model_core.runtime.background import CompileQueue
+from model_core.runtime.precision import FLOAT32, Precision, choose_precision
+from model_core.runtime.verdicts import Verdicts
 
 EAGER_FLOAT32 = Precision(FLOAT32.dtype, "the eager backend is plain float32")
 

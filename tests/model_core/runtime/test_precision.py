@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from model_core import precision
 from model_core.errors import InvalidInputError
-from model_core.execution import Execution
-from model_core.precision import choose_precision
+from model_core.runtime import precision
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import choose_precision
 
 
 @pytest.fixture(autouse=True)

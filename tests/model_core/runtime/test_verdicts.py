@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from model_core.verdicts import Verdict, Verdicts
+from model_core.runtime.verdicts import Verdict, Verdicts
 
 WEIGHTS = {"generator.safetensors": "12ab"}
 
@@ -33,7 +33,7 @@ def test_a_verdict_is_read_back_and_says_what_it_is_about(verdicts, tmp_path):
             folder, "cpu", "float32", {"generator.safetensors": "34cd"}
         ),
         lambda folder, patch: (
-            patch.setattr("model_core.verdicts.processor_name", lambda _device: "another"),
+            patch.setattr("model_core.runtime.verdicts.processor_name", lambda _device: "another"),
             Verdicts(folder, "cpu", "float32", WEIGHTS),
         )[1],
         lambda folder, patch: (

@@ -5,7 +5,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, resource, sys, threading
-from model_core.heap import keep_freed_memory
+from model_core.runtime.allocator import keep_freed_memory
 
 PR_SET_THP_DISABLE = 41
 ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)  # a huge page would be one fault for 512

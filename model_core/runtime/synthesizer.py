@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from model_core.backends import Backend, frozen_weights
-from model_core.background import BackgroundCompiled
-from model_core.execution import Execution
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN
-from model_core.openvino_run import run_by_openvino
+from model_core.runtime.backends import Backend, frozen_weights
+from model_core.runtime.background import BackgroundCompiled
+from model_core.runtime.execution import Execution
+from model_core.runtime.openvino import run_by_openvino
 
 _log = logging.getLogger(__name__)
 

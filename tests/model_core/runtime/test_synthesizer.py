@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.execution import Execution
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.loading import load_generator
-from model_core.synthesizer import Synthesizer
+from model_core.runtime.execution import Execution
+from model_core.runtime.synthesizer import Synthesizer
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ import sys, numpy, torch
 from pathlib import Path
 from torch._inductor import freezing
 from model_core.loading import load_generator
-from model_core.execution import Execution
-from model_core.synthesizer import Synthesizer
-from model_core.verdicts import Verdicts
+from model_core.runtime.execution import Execution
+from model_core.runtime.synthesizer import Synthesizer
+from model_core.runtime.verdicts import Verdicts
 frozen, freeze = [], freezing.freeze
 freezing.freeze = lambda *args: frozen.append(args) or freeze(*args)
 generator, _ = load_generator(Path(sys.argv[1]))
@@ -127,7 +127,7 @@ def test_plain_torch_serves_where_openvino_cannot(tiny, codes, monkeypatch, capl
     def fail(*_args):
         raise RuntimeError("object is not initialized")
 
-    monkeypatch.setattr("model_core.synthesizer.run_by_openvino", fail)
+    monkeypatch.setattr("model_core.runtime.synthesizer.run_by_openvino", fail)
     synthesizer = Synthesizer(tiny, Execution())
     assert synthesizer.backend == "eager"
     assert (synthesizer(codes) - reference(tiny, codes)).abs().max() <= 0.51

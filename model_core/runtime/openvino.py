@@ -10,7 +10,7 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
-from model_core.precision import Precision
+from model_core.runtime.precision import Precision
 
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 

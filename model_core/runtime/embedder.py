@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_core.compiled import defer_network
 from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.execution import Execution
-from model_core.openvino_run import run_by_openvino
-from model_core.precision import Precision
+from model_core.runtime.compiled import defer_network
+from model_core.runtime.execution import Execution
+from model_core.runtime.openvino import run_by_openvino
+from model_core.runtime.precision import Precision
 
 FACE_PX = 256
 

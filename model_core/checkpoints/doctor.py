@@ -15,8 +15,8 @@ from model_core.checkpoints.foreign.psp import PSP, new_encoder
 from model_core.checkpoints.foreign.recognisers import IRESNET, IRSE
 from model_core.checkpoints.foreign.rosinality import ROSINALITY
 from model_core.checkpoints.foreign.search import find_network, path_remark
-from model_core.checkpoints.foreign_file import read_foreign
-from model_core.checkpoints.restricted_pickle import DAMAGE
+from model_core.containers.restricted_pickle import DAMAGE
+from model_core.containers.torch_file import read_foreign
 from model_core.encoders.arcface import IResNetFace, IRSEFace
 from model_core.errors import CheckpointError
 from model_core.generators.families import FAMILIES

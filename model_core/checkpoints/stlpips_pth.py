@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign_file import read_foreign
+from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError
 from model_core.perceptual.stlpips import STLPIPS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign_file import read_foreign
+from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError
 
 # Trunk: file name without its digest, the file as torchvision publishes it.

@@ -18,7 +18,7 @@ from model_core.checkpoints.latents import read_latents
 from model_core.encoders.arcface import IResNetFace
 from model_core.errors import CheckpointError
 from tests.model_core.checkpoints.foreign.seeded import rosinality_content
-from tests.model_core.checkpoints.test_restricted_pickle import BOMBS, Call, calls
+from tests.model_core.containers.test_restricted_pickle import BOMBS, Call, calls
 
 SECONDS, KIB = 20, 300_000
 MANY = 2_000

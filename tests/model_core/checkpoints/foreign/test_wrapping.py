@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model_core.checkpoints.doctor import read_checkpoint
-from model_core.checkpoints.foreign_file import read_foreign
+from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError
 
 ORIGINALS = Path(__file__).parent / "originals"

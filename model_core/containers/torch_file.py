@@ -15,17 +15,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from model_core.checkpoints import pickle_names
-from model_core.checkpoints.file_kinds import (
+from model_core.containers import pickle_names
+from model_core.containers.file_kinds import (
     AGAIN,
     HEAD_BYTES,
     is_safetensors,
     other_kind,
     text_kind,
 )
-from model_core.checkpoints.pickle_machine import Budget, Construct, Name
-from model_core.checkpoints.pickle_names import STORAGES, Storage
-from model_core.checkpoints.restricted_pickle import DAMAGE, load_pickle
+from model_core.containers.pickle_machine import Budget, Construct, Name
+from model_core.containers.pickle_names import STORAGES, Storage
+from model_core.containers.restricted_pickle import DAMAGE, load_pickle
 from model_core.errors import CheckpointError
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model_core.checkpoints.foreign_file import read_foreign
+from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError
 
 CONTENT = {

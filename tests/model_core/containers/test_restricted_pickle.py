@@ -19,9 +19,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_core.checkpoints import pickle_names
-from model_core.checkpoints.pickle_machine import Budget
-from model_core.checkpoints.restricted_pickle import load_pickle
+from model_core.containers import pickle_names
+from model_core.containers.pickle_machine import Budget
+from model_core.containers.restricted_pickle import load_pickle
 from model_core.errors import CheckpointError
 
 SECONDS = 20

@@ -13,13 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from model_core.checkpoints.pickle_machine import (
-    MARK,
-    MAX_INSTRUCTIONS,
-    Budget,
-    Find,
-    PickleMachine,
-)
+from model_core.containers.pickle_machine import MARK, MAX_INSTRUCTIONS, Budget, Find, PickleMachine
 from model_core.errors import CheckpointError
 
 MAX_INTEGER_BYTES = 64

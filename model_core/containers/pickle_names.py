@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.pickle_machine import Budget, Construct, Name, Record
-from model_core.checkpoints.restricted_pickle import plain_key
+from model_core.containers.pickle_machine import Budget, Construct, Name, Record
+from model_core.containers.restricted_pickle import plain_key
 from model_core.errors import CheckpointError
 
 MAX_AXES, MAX_LAYOUT = 8, 40

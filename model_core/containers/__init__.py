@@ -1,0 +1,1 @@
+"""Containers of tensors: PyTorch's archives and restricted pickles."""

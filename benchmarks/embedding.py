@@ -16,7 +16,6 @@ import torch
 from interleave import interleave, report
 from torch import Tensor
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.predictor import FACE_PX, Predictor
@@ -24,6 +23,7 @@ from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import choose_precision
 from model_core.runtime.synthesizer import Synthesizer
+from model_core.weights.cache import cache_folder
 
 CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
 NETWORK = Path(__file__).parents[1] / "weights" / "embedding.safetensors"

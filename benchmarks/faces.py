@@ -6,12 +6,12 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.checkpoints.layout import verified_path
 from model_core.evaluation.faces import photographs, public_faces
 from model_core.generators.contract import Generator
 from model_core.iterator import Render
 from model_core.loading import LANDMARKS
 from model_core.training.validation import to_float
+from model_core.weights.cache import verified_path
 
 
 def add_options(parser: argparse.ArgumentParser, count: int) -> None:

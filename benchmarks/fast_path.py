@@ -15,12 +15,12 @@ from tables import show
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.evaluation.systems import YARDSTICK
 from model_core.iterator import Iterator, IteratorState
 from model_core.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import choose_precision
+from model_core.weights.cache import cache_folder
 
 LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))
 

@@ -13,8 +13,6 @@ import openvino
 import torch
 from interleave import interleave, report
 
-from model_core.checkpoints.layout import cache_folder
-from model_core.checkpoints.packs import original_file
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.loading import load_generator
 from model_core.runtime.allocator import keep_freed_memory
@@ -22,6 +20,8 @@ from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import PRECISION_HINTS
 from model_core.runtime.precision import choose_precision
 from model_core.runtime.synthesizer import Synthesizer
+from model_core.weights.cache import cache_folder
+from model_core.weights.packs import original_file
 
 CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
 

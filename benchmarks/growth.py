@@ -24,9 +24,9 @@ from interleave import interleave, report
 from photos import astronaut, crowd, drawn
 from running import Service
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.weights.cache import cache_folder
 from service.jobs.blobs import JobInput
 from service.jobs.embedded import Embedded
 from service.jobs.layout import connect, connect_async

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from interleave import interleave, report
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.iterator import Iterator, IteratorState, Render
 from model_core.loading import load_generator, load_image_head, load_stlpips
 from model_core.rendering import SmallImages
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.weights.cache import cache_folder
 
 STEPS = 4
 HEADS = Path(__file__).parent.parent / "weights"

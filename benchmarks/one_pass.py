@@ -15,7 +15,6 @@ from tables import show
 from torch import Tensor
 
 from model_core.baselines import CodeSearch
-from model_core.checkpoints.layout import cache_folder, verified_path
 from model_core.distances import NoDistance, load_distance
 from model_core.evaluation.faces import public_faces, to_bytes
 from model_core.evaluation.records import Record
@@ -30,6 +29,7 @@ from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
 from model_core.training.validation import to_float
+from model_core.weights.cache import cache_folder, verified_path
 
 MEASURE = "st-lpips-vgg"
 NETWORK = Path(__file__).parents[1] / "weights" / "embedding.safetensors"

@@ -12,11 +12,11 @@ from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch.nn import functional as F
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
 from model_core.loading import load_stlpips
 from model_core.polisher import POLISHING
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.weights.cache import cache_folder
 
 MARKS = (2, 5, 10, 20)
 WAYS = {

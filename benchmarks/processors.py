@@ -22,7 +22,6 @@ from networks import WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.iterator import Iterator, IteratorState
 from model_core.loading import load_generator, load_stlpips
 from model_core.polisher import POLISHING
@@ -34,6 +33,7 @@ from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import BFLOAT16, FLOAT32, Precision, choose_precision
 from model_core.runtime.synthesizer import Synthesizer, folded_render
+from model_core.weights.cache import cache_folder
 
 FACE_PX = 256
 STEPS = 3

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from model_core.checkpoints.layout import cache_folder
 from model_core.runtime.backends import can_compile
+from model_core.weights.cache import cache_folder
 
 ROOT = Path(__file__).parents[1]
 START_S, STOP_S = 900, 60

@@ -8,15 +8,6 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from model_core.checkpoints.files import read_sidecar
-from model_core.checkpoints.layout import (
-    DEFAULT_GENERATOR,
-    DEFAULT_IDENTITY,
-    is_packed,
-    network_path,
-    verified_path,
-)
-from model_core.checkpoints.store import load_network, save_network
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.encoders.identity import DlibIdentity
@@ -26,6 +17,15 @@ from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
 from model_core.generators.image_head import ImageHead, ImageHeadConfig
 from model_core.perceptual.stlpips import STLPIPS
+from model_core.weights.cache import (
+    DEFAULT_GENERATOR,
+    DEFAULT_IDENTITY,
+    is_packed,
+    network_path,
+    verified_path,
+)
+from model_core.weights.files import read_sidecar
+from model_core.weights.store import load_network, save_network
 
 Identity = DlibIdentity | ArcFaceIdentity
 

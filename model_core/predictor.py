@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.checkpoints.files import read_sidecar
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, DEFAULT_IDENTITY, checked_digest
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
@@ -36,6 +34,8 @@ from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.sampling import sample_w, spread_along
+from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, checked_digest
+from model_core.weights.files import read_sidecar
 
 FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.loading import load_generator, load_image_head, load_stlpips
@@ -18,6 +17,7 @@ from model_core.runtime.backends import Backend
 from model_core.runtime.background import BackgroundCompiled
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
+from model_core.weights.cache import DEFAULT_GENERATOR
 
 FACE_PX = 256
 

@@ -17,9 +17,9 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.checkpoints.layout import verified_path
 from model_core.errors import WplusError
 from model_core.loading import LANDMARKS
+from model_core.weights.cache import verified_path
 from service import openapi, problems
 from service.admission import Gate
 from service.concurrency import together, within

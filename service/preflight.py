@@ -7,8 +7,8 @@ import socket
 import warnings
 from pathlib import Path
 
-from model_core.checkpoints.layout import is_packed, network_path, weight_path
 from model_core.errors import CheckpointError, WplusError
+from model_core.weights.cache import is_packed, network_path, weight_path
 from service.keys import read_keys
 from service.settings import PREFIX, Settings
 

@@ -11,11 +11,7 @@ from limits import parse_many
 from pydantic import AfterValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model_core.checkpoints.layout import (
-    DEFAULT_GENERATOR,
-    cache_folder,
-    encoder_path,
-)
+from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder, encoder_path
 from service.logs import LogFormat
 
 PREFIX = "WPLUS_"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from model_core.checkpoints.layout import cache_folder
-from model_core.checkpoints.packs import pull
-from model_core.checkpoints.progress import ConsoleProgress
+from model_core.weights.cache import cache_folder
+from model_core.weights.packs import pull
+from model_core.weights.progress import ConsoleProgress
 
 
 @pytest.fixture(scope="session")

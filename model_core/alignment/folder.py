@@ -14,10 +14,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from model_core.alignment.ffhq import MAX_SIZE_PX, FaceAligner
-from model_core.checkpoints.files import partial_file
 from model_core.errors import InvalidInputError, WplusError
 from model_core.photos.damage import DAMAGE
 from model_core.photos.reader import PhotoLimits, harden, read_photo
+from model_core.weights.files import partial_file
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"}
 SUFFIXES |= {".tif", ".tiff", ".heic", ".heif"}  # the last two to say that they are left out

@@ -1,1 +1,1 @@
-"""Pretrained weights: wheel packs, readers of foreign layouts, safetensors with sidecars."""
+"""Checkpoints of other projects: layouts, inspection, and the import into the cache."""

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder
-from model_core.checkpoints.packs import list_outputs, original_file, pull, verify
-from model_core.checkpoints.progress import ConsoleProgress, megabytes
-from model_core.checkpoints.registry import PACKS
 from model_core.errors import WplusError
+from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
+from model_core.weights.packs import list_outputs, original_file, pull, verify
+from model_core.weights.progress import ConsoleProgress, megabytes
+from model_core.weights.registry import PACKS
 
 FAILED = 1
 INTERRUPTED = 130

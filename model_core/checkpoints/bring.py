@@ -10,15 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from model_core.checkpoints.doctor import check_fits, read_checkpoint
-from model_core.checkpoints.files import file_digest
 from model_core.checkpoints.foreign.contents import Foreign
-from model_core.checkpoints.layout import converted_path, encoder_path
-from model_core.checkpoints.store import save_network
-from model_core.checkpoints.w_statistics import w_statistics
 from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
+from model_core.weights.cache import converted_path, encoder_path
+from model_core.weights.files import file_digest
+from model_core.weights.readers.w_statistics import w_statistics
+from model_core.weights.store import save_network
 
 LICENCE_NOTE = (
     "Brought by the user: the licence of the original file holds. NVIDIA's StyleGAN and StyleGAN2 "

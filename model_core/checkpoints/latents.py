@@ -17,7 +17,6 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model_core.checkpoints.files import partial_file, publish
 from model_core.checkpoints.foreign.contents import Tensors
 from model_core.containers import pickle_names
 from model_core.containers.pickle_machine import Budget
@@ -25,6 +24,7 @@ from model_core.containers.pickle_names import MAX_AXES
 from model_core.containers.restricted_pickle import DAMAGE, load_pickle
 from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError, InvalidInputError
+from model_core.weights.files import partial_file, publish
 
 Code = Float[Tensor, "num_ws w_dim"]
 

@@ -22,8 +22,6 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from model_core.checkpoints.layout import cache_folder, verified_path
-from model_core.checkpoints.store import save_network
 from model_core.directions.attributes import smile, yaw
 from model_core.directions.effect import measure_effect
 from model_core.directions.fitting import condition, fit_normal
@@ -38,6 +36,8 @@ from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.sampling import sample_w, spread_along
+from model_core.weights.cache import cache_folder, verified_path
+from model_core.weights.store import save_network
 
 PSI = 0.7  # InterFaceGAN's; nearer to 1 too many faces are spoilt
 JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are judged

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_core.checkpoints.files import read_sidecar, sidecar_path
 from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.weights.files import read_sidecar, sidecar_path
 
 FAMILY = "direction"
 SUFFIXES = (".npy", ".safetensors")

@@ -15,13 +15,6 @@ from typing import get_args
 
 import torch
 
-from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.layout import (
-    DEFAULT_GENERATOR,
-    DEFAULT_IDENTITY,
-    cache_folder,
-    verified_path,
-)
 from model_core.errors import WplusError
 from model_core.evaluation.bench import Bench
 from model_core.evaluation.faces import Faces, photographs, public_faces
@@ -42,6 +35,13 @@ from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
+from model_core.weights.cache import (
+    DEFAULT_GENERATOR,
+    DEFAULT_IDENTITY,
+    cache_folder,
+    verified_path,
+)
+from model_core.weights.files import file_digest
 
 ALL = "all"
 

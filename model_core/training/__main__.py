@@ -13,7 +13,6 @@ from typing import get_args
 
 import torch
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, cache_folder
 from model_core.errors import InvalidInputError, WplusError
 from model_core.loading import save_embedding_network, save_tuned_generator
 from model_core.runtime.allocator import keep_freed_memory
@@ -24,6 +23,7 @@ from model_core.training.config import TrainConfig, presets
 from model_core.training.loop import CHECKPOINTS
 from model_core.training.run_folder import require_config
 from model_core.training.team import Team, own_device
+from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
 
 INTERRUPTED = 130
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from model_core.checkpoints.files import read_sidecar
 from model_core.distances import load_distance
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
@@ -35,6 +34,7 @@ from model_core.training.sensitivity import load_or_sample
 from model_core.training.teacher import Teacher
 from model_core.training.team import Team
 from model_core.training.validation import Validator, hold_out
+from model_core.weights.files import read_sidecar
 
 
 class Assembly:

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from model_core.checkpoints.layout import DEFAULT_IDENTITY
 from model_core.errors import InvalidInputError
+from model_core.weights.cache import DEFAULT_IDENTITY
 
 FROM_ONE = (
     "steps",

@@ -17,8 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from model_core.checkpoints.layout import cache_folder
-from model_core.checkpoints.store import save_network
 from model_core.errors import InvalidInputError, WplusError
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
@@ -28,6 +26,8 @@ from model_core.runtime.backends import frozen_weights
 from model_core.runtime.precision import FLOAT32, DtypeName, Precision, choose_precision
 from model_core.training.pairs import PairRing, seeded
 from model_core.training.validation import to_float
+from model_core.weights.cache import cache_folder
+from model_core.weights.store import save_network
 
 VALIDATION_PAIRS = 64
 REPORT_EVERY = 100

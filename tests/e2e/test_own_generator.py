@@ -12,8 +12,6 @@ import skimage.data
 import torch
 from PIL import Image
 
-from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.layout import converted_path, encoder_path
 from model_core.editing import move
 from model_core.encoders.style_encoder import StyleEncoderConfig
 from model_core.loading import (
@@ -25,6 +23,8 @@ from model_core.loading import (
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.sampling import sample_w, spread_along
+from model_core.weights.cache import converted_path, encoder_path
+from model_core.weights.files import file_digest
 from service.settings import WEIGHTS
 from tests.e2e.running import Service, jpeg, patience, start_s
 from tests.model_core.checkpoints.foreign.seeded import psp_content, rosinality_content

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.checkpoints.layout import converted_path
-from model_core.checkpoints.store import save_network
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import InvalidInputError, ModelMismatchError, NoEmbedderError
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.loading import load_generator
 from model_core.predictor import Operation, Predictor
+from model_core.weights.cache import converted_path
+from model_core.weights.store import save_network
 from tests.model_core.tiny import Edges
 
 FACES = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)

@@ -4,7 +4,6 @@ import json
 import pytest
 import torch
 
-from model_core.checkpoints.layout import verified_path
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.loading import (
@@ -15,6 +14,7 @@ from model_core.loading import (
     save_embedding_network,
     save_tuned_generator,
 )
+from model_core.weights.cache import verified_path
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import dlib
 import pytest
 from starlette.testclient import TestClient
 
-from model_core.checkpoints.layout import weight_path
 from model_core.errors import CheckpointError
 from model_core.loading import LANDMARKS
+from model_core.weights.cache import weight_path
 from service.app import create_app, load_aligner
 from service.engine import load_predictor
 from service.settings import Settings

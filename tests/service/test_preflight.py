@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR, weight_path
 from model_core.errors import WplusError
+from model_core.weights.cache import DEFAULT_GENERATOR, weight_path
 from service.__main__ import check
 from service.preflight import StartError, check_device, listen
 from service.settings import Settings

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from model_core.checkpoints import packs
 from model_core.checkpoints.__main__ import main
-from model_core.checkpoints.layout import weight_path
+from model_core.weights import packs
+from model_core.weights.cache import weight_path
 from tests.disks import on_small_disk
 
 ROOT = Path(packs.__file__).parents[2]

@@ -9,9 +9,9 @@ import torch
 from skimage.data import astronaut
 from torch import Tensor
 
-from model_core.checkpoints.packs import original_file
-from model_core.checkpoints.store import load_network
 from model_core.encoders.identity import CHIP_SIZE, CROP_BOX, DlibIdentity, DlibResNet29
+from model_core.weights.packs import original_file
+from model_core.weights.store import load_network
 
 # Measured: 5e-7 on chips of photos.
 PARITY_TOLERANCE = 1e-5

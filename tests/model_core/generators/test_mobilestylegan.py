@@ -3,10 +3,10 @@ import openvino
 import pytest
 import torch
 
-from model_core.checkpoints.packs import original_file
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.generators.ops import inverse_haar
 from model_core.loading import load_generator
+from model_core.weights.packs import original_file
 
 
 @pytest.fixture(scope="module")

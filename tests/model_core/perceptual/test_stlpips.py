@@ -9,9 +9,9 @@ import torch
 from skimage.data import astronaut
 from torch import Tensor
 
-from model_core.checkpoints.store import load_network
 from model_core.errors import InvalidInputError
 from model_core.perceptual.stlpips import MIN_SIZE_PX, STLPIPS, BlurredConv2d
+from model_core.weights.store import load_network
 
 TRUNKS = ("alex", "vgg")
 # Computed by stlpips-pytorch 0.0.2 (variant shift_tolerant) in float32 on `pairs()`.

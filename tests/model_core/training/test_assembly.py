@@ -8,13 +8,13 @@ import torch
 import torchvision
 from PIL import Image
 
-from model_core.checkpoints.layout import DEFAULT_GENERATOR
-from model_core.checkpoints.store import load_network, save_network
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.loading import load_embedding_network, save_embedding_network
 from model_core.training.assembly import Assembly
 from model_core.training.config import TrainConfig
 from model_core.training.team import Team
+from model_core.weights.cache import DEFAULT_GENERATOR
+from model_core.weights.store import load_network, save_network
 
 HEADS = Path(__file__).parents[3] / "weights"
 SINGLE = TrainConfig(attribute_px=64, disentangled=False)

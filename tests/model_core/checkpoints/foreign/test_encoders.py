@@ -15,12 +15,12 @@ from torchvision.models import resnet34
 from model_core.checkpoints.bring import bring
 from model_core.checkpoints.doctor import read_content
 from model_core.checkpoints.foreign.psp import new_encoder
-from model_core.checkpoints.layout import encoder_path
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, InvalidInputError
 from model_core.generators.families import FAMILIES
 from model_core.loading import load_embedder, load_generator
+from model_core.weights.cache import encoder_path
 from tests.model_core.checkpoints.foreign.seeded import (
     psp_content,
     rosinality_shapes,

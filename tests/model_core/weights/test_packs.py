@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from model_core.checkpoints import convert
-from model_core.checkpoints.files import file_digest, read_sidecar
-from model_core.checkpoints.layout import cache_folder, weight_path
-from model_core.checkpoints.packs import list_outputs, original_file, pull, verify
-from model_core.checkpoints.progress import Progress
-from model_core.checkpoints.registry import PACKS
-from model_core.checkpoints.store import load_network
 from model_core.errors import CheckpointError
+from model_core.weights.cache import cache_folder, weight_path
+from model_core.weights.files import file_digest, read_sidecar
+from model_core.weights.packs import list_outputs, original_file, pull, verify
+from model_core.weights.progress import Progress
+from model_core.weights.readers import by_name
+from model_core.weights.registry import PACKS
+from model_core.weights.store import load_network
 
-ROOT = Path(convert.__file__).parents[2]
+ROOT = Path(by_name.__file__).parents[3]
 NAMES = [output.name for pack in PACKS for output in pack.outputs]
 
 
@@ -139,7 +139,7 @@ def test_a_full_cache_needs_nothing(
 
 
 def test_looking_at_a_cache_does_not_import_torch() -> None:
-    script = "import sys, model_core.checkpoints.packs; sys.exit('torch' in sys.modules)"
+    script = "import sys, model_core.weights.packs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
@@ -164,7 +164,7 @@ def test_a_conversion_with_other_bytes_is_refused(
     def read_other(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         return {"weight": torch.zeros(3, 4)}, {}
 
-    monkeypatch.setitem(convert.CONVERTERS, "tiny-net", read_other)
+    monkeypatch.setitem(by_name.CONVERTERS, "tiny-net", read_other)
     tiny.change_network(converter=2)
     before = files(filled)
     with pytest.raises(CheckpointError, match=r"tiny-net\.safetensors must get SHA-256 .*, got"):
@@ -248,7 +248,7 @@ def test_a_killed_pull_leaves_nothing_that_matters(
 ) -> None:
     borrow_wheels(cache, empty_cache)
     script = (
-        "import os, pathlib, sys; from model_core.checkpoints.packs import pull\n"
+        "import os, pathlib, sys; from model_core.weights.packs import pull\n"
         "os.fsync = lambda handle: os.kill(os.getpid(), 9)\n"
         "pull(pathlib.Path(sys.argv[1]), ['shape_predictor_68_face_landmarks'])"
     )

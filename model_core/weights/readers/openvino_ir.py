@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.w_statistics import w_statistics
 from model_core.errors import CheckpointError
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from model_core.weights.readers.w_statistics import w_statistics
 
 
 class IrGraph:

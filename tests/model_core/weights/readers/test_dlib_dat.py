@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.dlib_dat import read_dlib_resnet
-from model_core.checkpoints.packs import original_file
-from model_core.checkpoints.store import load_network
 from model_core.encoders.identity import DlibResNet29
 from model_core.errors import CheckpointError
+from model_core.weights.packs import original_file
+from model_core.weights.readers.dlib_dat import read_dlib_resnet
+from model_core.weights.store import load_network
 
 EMPTY_TENSOR = b"\x01\x02" + 4 * b"\x01\x00"
 

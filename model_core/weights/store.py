@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_core.checkpoints.files import (
+from model_core.errors import CheckpointError, InvalidInputError
+from model_core.weights.files import (
     encode_sidecar,
     file_digest,
     partial_file,
@@ -22,7 +23,6 @@ from model_core.checkpoints.files import (
     sidecar_path,
     sync_folder,
 )
-from model_core.errors import CheckpointError, InvalidInputError
 
 HEADER_ALIGNMENT_BYTES = 64
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from model_core.checkpoints.progress import ConsoleProgress, Progress, megabytes
+from model_core.weights.progress import ConsoleProgress, Progress, megabytes
 
 
 def transfer(progress: Progress) -> None:

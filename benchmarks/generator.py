@@ -14,7 +14,7 @@ import torch
 from interleave import interleave, report
 
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import PRECISION_HINTS

@@ -5,7 +5,7 @@ from pathlib import Path
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
-from model_core.loading import (
+from model_core.networks.loading import (
     load_embedding_network,
     load_generator,
     load_image_head,

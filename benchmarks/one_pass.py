@@ -15,7 +15,6 @@ from tables import show
 from torch import Tensor
 
 from model_core.baselines import CodeSearch
-from model_core.distances import NoDistance, load_distance
 from model_core.evaluation.faces import public_faces, to_bytes
 from model_core.evaluation.records import Record
 from model_core.evaluation.systems import YARDSTICK, System, make_system
@@ -23,7 +22,8 @@ from model_core.evaluation.watch import Watch
 from model_core.evaluation.workshop import Workshop
 from model_core.evaluation.worth import worth
 from model_core.iterator import Render
-from model_core.loading import LANDMARKS, load_generator
+from model_core.networks.distances import NoDistance, load_distance
+from model_core.networks.loading import LANDMARKS, load_generator
 from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory

@@ -13,7 +13,7 @@ from tables import show
 from torch.nn import functional as F
 
 from model_core.iterator import Iterator, IteratorConfig, IteratorState
-from model_core.loading import load_stlpips
+from model_core.networks.loading import load_stlpips
 from model_core.polisher import POLISHING
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder

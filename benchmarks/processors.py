@@ -23,7 +23,7 @@ from tables import show
 from torch import Tensor
 
 from model_core.iterator import Iterator, IteratorState
-from model_core.loading import load_generator, load_stlpips
+from model_core.networks.loading import load_generator, load_stlpips
 from model_core.polisher import POLISHING
 from model_core.quality import Comparison
 from model_core.rendering import SmallImages

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model_core.fast_path import EARLY_STEPS
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render
-from model_core.loading import load_stlpips
+from model_core.networks.loading import load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.distances import NoDistance
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.generators.contract import Generator
 from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
+from model_core.networks.distances import NoDistance
 from model_core.perceptual.stlpips import Perceptual
 
 Face = Float[Tensor, "1 3 height width"]

@@ -15,7 +15,7 @@ from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
-from model_core.loading import (
+from model_core.networks.loading import (
     LANDMARKS,
     Identity,
     load_embedder,

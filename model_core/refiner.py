@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model_core.fast_path import FastIterator, HeadRender
 from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
-from model_core.loading import load_generator, load_image_head, load_stlpips
+from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.rendering import SmallImages, defer_images
 from model_core.runtime.backends import Backend

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
-from model_core.loading import LANDMARKS
+from model_core.networks.loading import LANDMARKS
 from model_core.weights.cache import verified_path
 from service import openapi, problems
 from service.admission import Gate

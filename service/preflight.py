@@ -15,7 +15,7 @@ from service.settings import PREFIX, Settings
 BACKLOG = 2048  # uvicorn's
 MIN_FREE_BYTES = 64_000_000  # the default generator's compiled code has 30 MB
 NEAREST_PORTS = 50
-LANDMARKS = "shape_predictor_68_face_landmarks"  # model_core.loading imports torch
+LANDMARKS = "shape_predictor_68_face_landmarks"  # model_core.networks.loading imports torch
 PULL = "`python -m model_core.checkpoints pull`"
 
 

@@ -102,7 +102,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _latents(options: argparse.Namespace) -> int:
     from model_core.checkpoints.latents import read_latents, write_latents
-    from model_core.loading import load_generator
+    from model_core.networks.loading import load_generator
 
     fingerprint, shape = None, None
     if options.generator:

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
-from model_core.loading import load_generator, load_identity
 from model_core.metrics import identity_similarity
+from model_core.networks.loading import load_generator, load_identity
 
 CODES = 100
 FACES = 4

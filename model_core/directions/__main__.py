@@ -30,7 +30,7 @@ from model_core.directions.samples import Landmarks, find_landmarks, measure_sam
 from model_core.editing import COLOUR_ROW, move
 from model_core.errors import WplusError
 from model_core.face_finder import FaceFinder
-from model_core.loading import LANDMARKS, load_generator
+from model_core.networks.loading import LANDMARKS, load_generator
 from model_core.runtime.backends import Backend
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName

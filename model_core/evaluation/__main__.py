@@ -22,7 +22,7 @@ from model_core.evaluation.judge import Describe, Judge
 from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
 from model_core.evaluation.workshop import Backend, Workshop
-from model_core.loading import (
+from model_core.networks.loading import (
     LANDMARKS,
     load_embedding_network,
     load_generator,

@@ -14,7 +14,7 @@ from typing import get_args
 import torch
 
 from model_core.errors import InvalidInputError, WplusError
-from model_core.loading import save_embedding_network, save_tuned_generator
+from model_core.networks.loading import save_embedding_network, save_tuned_generator
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import DtypeName, choose_precision
 from model_core.training.assembly import Assembly

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from model_core.distances import load_distance
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
 from model_core.generators.image_head import ImageHead
 from model_core.iterator import Iterator, IteratorConfig
-from model_core.loading import (
+from model_core.networks.distances import load_distance
+from model_core.networks.loading import (
     load_embedding_network,
     load_generator,
     load_image_head,

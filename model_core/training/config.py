@@ -70,7 +70,7 @@ class TrainConfig:
         mse_weight: Weight of the images' MSE, lambda 1 of the paper.
         lpips_weight: Weight of the images' perceptual distance, lambda 2 of the paper.
         perceptual: Which distance that is, for the network and in equation 1; a name of
-            model_core.distances.
+            model_core.networks.distances.
         supervision: What teaches photographs: iterator (its code and the image of that, the
             paper's), photo (the photo itself, no iterator) or both (its code, and the photo).
         iterator_steps: Iterator steps a visit.

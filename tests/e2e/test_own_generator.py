@@ -14,7 +14,7 @@ from PIL import Image
 
 from model_core.editing import move
 from model_core.encoders.style_encoder import StyleEncoderConfig
-from model_core.loading import (
+from model_core.networks.loading import (
     load_embedder,
     load_generator,
     new_embedding_network,

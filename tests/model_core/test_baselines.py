@@ -10,9 +10,9 @@ from model_core.baselines import (
     noise_maps,
     random_code,
 )
-from model_core.distances import NoDistance
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.generators.stylegan import StyleGAN, StyleGANConfig
+from model_core.networks.distances import NoDistance
 from model_core.rendering import SmallImages
 
 

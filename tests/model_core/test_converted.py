@@ -10,7 +10,7 @@ import torch
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import InvalidInputError, ModelMismatchError, NoEmbedderError
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.predictor import Operation, Predictor
 from model_core.weights.cache import converted_path
 from model_core.weights.store import save_network

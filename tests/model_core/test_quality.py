@@ -9,7 +9,7 @@ from torch.nn import functional as F
 COMPILED = """
 import sys, numpy, torch
 from pathlib import Path
-from model_core.loading import load_identity, load_stlpips
+from model_core.networks.loading import load_identity, load_stlpips
 from model_core.runtime.execution import Execution
 from model_core.quality import Comparison
 cache, pictures, figures = map(Path, sys.argv[1:])

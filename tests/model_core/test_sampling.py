@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.sampling import sample_w, spread_along
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_core.directions.__main__ import fit_both, main
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.sampling import sample_w
 from model_core.weights.store import load_network
 from tests.model_core.directions.landmarks import face

@@ -8,7 +8,7 @@ from model_core.evaluation.judge import Judge
 from model_core.evaluation.workshop import Workshop
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.loading import load_stlpips
+from model_core.networks.loading import load_stlpips
 
 
 class MeanColour(nn.Module):

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ import torch
 
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.generators.ops import inverse_haar
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.weights.packs import original_file
 
 

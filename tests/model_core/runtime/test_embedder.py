@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
-from model_core.loading import RECOGNISERS, load_embedding_network, load_generator
+from model_core.networks.loading import RECOGNISERS, load_embedding_network, load_generator
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 

@@ -8,7 +8,7 @@ import torch
 
 from model_core.errors import InvalidInputError
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 
@@ -64,7 +64,7 @@ COMPILED = """
 import sys, numpy, torch
 from pathlib import Path
 from torch._inductor import freezing
-from model_core.loading import load_generator
+from model_core.networks.loading import load_generator
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.runtime.verdicts import Verdicts

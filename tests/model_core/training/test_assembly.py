@@ -9,7 +9,7 @@ import torchvision
 from PIL import Image
 
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
-from model_core.loading import load_embedding_network, save_embedding_network
+from model_core.networks.loading import load_embedding_network, save_embedding_network
 from model_core.training.assembly import Assembly
 from model_core.training.config import TrainConfig
 from model_core.training.team import Team

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from torch import nn
 
-from model_core.loading import load_tuned_generator, save_tuned_generator
+from model_core.networks.loading import load_tuned_generator, save_tuned_generator
 from model_core.training.part import Part, unfreeze_synthesis
 from model_core.training.team import Team
 from tests.model_core.training import tiny

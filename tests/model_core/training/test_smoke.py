@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_core.loading import load_embedding_network, load_generator
+from model_core.networks.loading import load_embedding_network, load_generator
 from model_core.training.checkpoint import newest_checkpoint
 from tests.model_core.training import tiny
 

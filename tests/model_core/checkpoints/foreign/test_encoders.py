@@ -19,7 +19,7 @@ from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, InvalidInputError
 from model_core.generators.families import FAMILIES
-from model_core.loading import load_embedder, load_generator
+from model_core.networks.loading import load_embedder, load_generator
 from model_core.weights.cache import encoder_path
 from tests.model_core.checkpoints.foreign.seeded import (
     psp_content,

@@ -9,8 +9,8 @@ import torch
 import torchvision
 from torch import nn
 
-from model_core.distances import DISTANCES, load_distance
 from model_core.errors import CheckpointError, InvalidInputError
+from model_core.networks.distances import DISTANCES, load_distance
 
 FILES = {"alex": "alexnet-owt-00000000.pth", "vgg": "vgg16-00000000.pth"}
 

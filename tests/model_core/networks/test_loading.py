@@ -6,7 +6,7 @@ import torch
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import CheckpointError, ModelMismatchError
-from model_core.loading import (
+from model_core.networks.loading import (
     load_embedding_network,
     load_generator,
     load_tuned_generator,

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_core.errors import CheckpointError, InvalidInputError
-from model_core.loading import load_stlpips
+from model_core.networks.loading import load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.perceptual.trunks import find_trunk
 from model_core.perceptual.vgg_features import VggFeatures

@@ -1,0 +1,1 @@
+"""Ready networks: loaded by name from the weights cache or from a file."""

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
-from model_core.metrics import identity_similarity
+from model_core.metrics.pixels import identity_similarity
 from model_core.networks.loading import load_generator, load_identity
 
 CODES = 100

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.metrics import identity_distance, identity_similarity, mse, psnr, ssim
+from model_core.metrics.pixels import identity_distance, identity_similarity, mse, psnr, ssim
 from model_core.perceptual.stlpips import Perceptual
 
 Face = Float[Tensor, "1 3 height width"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
-from model_core.metrics import mse, psnr
+from model_core.metrics.pixels import mse, psnr
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.config import TrainConfig

@@ -7,7 +7,7 @@ import torch
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
-from model_core.metrics import identity_similarity
+from model_core.metrics.pixels import identity_similarity
 from model_core.networks.loading import RECOGNISERS, load_generator, load_identity, load_stlpips
 from model_core.predictor import Predictor
 

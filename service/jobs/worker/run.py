@@ -17,7 +17,7 @@ import redis
 
 from model_core.errors import CheckpointError, WplusError
 from model_core.iterator import IteratorState, StepReport
-from model_core.metrics import PEAK_TO_PEAK
+from model_core.metrics.pixels import PEAK_TO_PEAK
 from model_core.refiner import Refiner
 from service.jobs.blobs import Curve, JobInput, Outcome
 from service.jobs.lease import Claim, Leases

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.metrics import identity_similarity, psnr, ssim
+from model_core.metrics.pixels import identity_similarity, psnr, ssim
 from model_core.networks.loading import Identity
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.compiled import Run, defer_network

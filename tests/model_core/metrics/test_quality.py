@@ -11,7 +11,7 @@ import sys, numpy, torch
 from pathlib import Path
 from model_core.networks.loading import load_identity, load_stlpips
 from model_core.runtime.execution import Execution
-from model_core.quality import Comparison
+from model_core.metrics.quality import Comparison
 cache, pictures, figures = map(Path, sys.argv[1:])
 faces, images = (torch.from_numpy(stored) for stored in numpy.load(pictures).values())
 lpips, identity = load_stlpips(cache), load_identity(cache)

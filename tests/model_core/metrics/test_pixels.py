@@ -11,12 +11,12 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from model_core import metrics
 from model_core.errors import InvalidInputError
+from model_core.metrics import pixels
 
 Metric = Callable[[Tensor, Tensor], Tensor]
-IMAGE_METRICS = (metrics.mse, metrics.psnr, metrics.ssim)
-DESCRIPTOR_METRICS = (metrics.identity_distance, metrics.identity_similarity)
+IMAGE_METRICS = (pixels.mse, pixels.psnr, pixels.ssim)
+DESCRIPTOR_METRICS = (pixels.identity_distance, pixels.identity_similarity)
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def photos() -> tuple[Tensor, Tensor]:
 def test_mse_of_black_and_white_is_4() -> None:
     black, white = -torch.ones(2, 3, 16, 16), torch.ones(2, 3, 16, 16)
     white[1] = 0  # grey
-    assert metrics.mse(black, white).tolist() == [4, 1]
+    assert pixels.mse(black, white).tolist() == [4, 1]
 
 
 def test_psnr_has_a_peak_of_2() -> None:
     black, grey = -torch.ones(1, 3, 16, 16), torch.full((1, 3, 16, 16), -0.8)
-    assert metrics.psnr(black, grey).item() == pytest.approx(10 * math.log10(4 / 0.04))
+    assert pixels.psnr(black, grey).item() == pytest.approx(10 * math.log10(4 / 0.04))
 
 
 def test_psnr_of_bytes_is_the_same(photos: tuple[Tensor, Tensor]) -> None:
@@ -44,11 +44,11 @@ def test_psnr_of_bytes_is_the_same(photos: tuple[Tensor, Tensor]) -> None:
     expected = [
         10 * math.log10(255**2 / (x - y).square().mean()) for x, y in zip(a, b, strict=True)
     ]
-    assert metrics.psnr(*photos).tolist() == pytest.approx(expected, rel=1e-5)
+    assert pixels.psnr(*photos).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_psnr_of_equal_images_is_infinite(photos: tuple[Tensor, Tensor]) -> None:
-    assert metrics.psnr(photos[0], photos[0]).tolist() == [math.inf, math.inf]
+    assert pixels.psnr(photos[0], photos[0]).tolist() == [math.inf, math.inf]
 
 
 def test_ssim_agrees_with_scikit_image(photos: tuple[Tensor, Tensor]) -> None:
@@ -65,30 +65,30 @@ def test_ssim_agrees_with_scikit_image(photos: tuple[Tensor, Tensor]) -> None:
         )
         for x, y in zip(a, b, strict=True)
     ]
-    assert metrics.ssim(*photos).tolist() == pytest.approx(expected, abs=1e-5)
+    assert pixels.ssim(*photos).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_ssim_of_equal_images_is_1(photos: tuple[Tensor, Tensor]) -> None:
-    assert metrics.ssim(photos[0], photos[0]).tolist() == pytest.approx([1, 1], abs=1e-6)
+    assert pixels.ssim(photos[0], photos[0]).tolist() == pytest.approx([1, 1], abs=1e-6)
 
 
 def test_ssim_is_exact_under_autocast(photos: tuple[Tensor, Tensor]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        under = metrics.ssim(*photos)
-    torch.testing.assert_close(under, metrics.ssim(*photos), rtol=0, atol=0)
+        under = pixels.ssim(*photos)
+    torch.testing.assert_close(under, pixels.ssim(*photos), rtol=0, atol=0)
 
 
 def test_ssim_needs_a_window() -> None:
     img = torch.zeros(1, 3, 11, 10)
     with pytest.raises(InvalidInputError, match=r"sides of a must be at least 11 px, got \(11, 10"):
-        metrics.ssim(img, img)
-    assert metrics.ssim(torch.zeros(1, 3, 11, 11), torch.zeros(1, 3, 11, 11)).tolist() == [1]
+        pixels.ssim(img, img)
+    assert pixels.ssim(torch.zeros(1, 3, 11, 11), torch.zeros(1, 3, 11, 11)).tolist() == [1]
 
 
 def test_identity_distance_is_euclidean() -> None:
     a, b = torch.zeros(2, 128), torch.zeros(2, 128)
     b[0, :2] = torch.tensor([0.3, 0.4])
-    assert metrics.identity_distance(a, b).tolist() == pytest.approx([0.5, 0])
+    assert pixels.identity_distance(a, b).tolist() == pytest.approx([0.5, 0])
 
 
 def test_identity_similarity_is_the_cosine() -> None:
@@ -96,7 +96,7 @@ def test_identity_similarity_is_the_cosine() -> None:
     a[:, 0] = 2
     b[0, 0], b[1, 1] = 5, 5
     b[2, :2] = 1
-    assert metrics.identity_similarity(a, b).tolist() == pytest.approx([1, 0, math.sqrt(0.5)])
+    assert pixels.identity_similarity(a, b).tolist() == pytest.approx([1, 0, math.sqrt(0.5)])
 
 
 @pytest.mark.parametrize("metric", IMAGE_METRICS)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model_core.evaluation.systems import YARDSTICK
-from model_core.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorState
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import choose_precision

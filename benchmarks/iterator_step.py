@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from interleave import interleave, report
 
-from model_core.iterator import Iterator, IteratorState, Render
+from model_core.inversion.iterator import Iterator, IteratorState, Render
+from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
-from model_core.rendering import SmallImages
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder
 

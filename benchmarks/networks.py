@@ -5,6 +5,7 @@ from pathlib import Path
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
+from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import (
     load_embedding_network,
     load_generator,
@@ -12,7 +13,6 @@ from model_core.networks.loading import (
     load_stlpips,
 )
 from model_core.perceptual.stlpips import STLPIPS
-from model_core.rendering import SmallImages
 from model_core.runtime.precision import choose_precision
 
 WEIGHTS = Path(__file__).parents[1] / "weights"

@@ -21,7 +21,7 @@ from model_core.evaluation.systems import YARDSTICK, System, make_system
 from model_core.evaluation.watch import Watch
 from model_core.evaluation.workshop import Workshop
 from model_core.evaluation.worth import worth
-from model_core.iterator import Render
+from model_core.inversion.iterator import Render
 from model_core.networks.distances import NoDistance, load_distance
 from model_core.networks.loading import LANDMARKS, load_generator
 from model_core.perceptual.stlpips import Perceptual

@@ -12,9 +12,9 @@ from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch.nn import functional as F
 
-from model_core.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.polisher import POLISHING
 from model_core.networks.loading import load_stlpips
-from model_core.polisher import POLISHING
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder
 

@@ -22,11 +22,11 @@ from networks import WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 
-from model_core.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.polisher import POLISHING
+from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison
 from model_core.networks.loading import load_generator, load_stlpips
-from model_core.polisher import POLISHING
-from model_core.rendering import SmallImages
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.background import CompileQueue
 from model_core.runtime.embedder import Embedder

@@ -18,9 +18,9 @@ from tables import show
 from torch import Tensor, nn
 
 from model_core.generators.contract import Generator
+from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual.stlpips import STLPIPS
-from model_core.rendering import SmallImages
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import cache_folder

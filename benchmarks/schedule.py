@@ -13,8 +13,8 @@ from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch import Tensor
 
-from model_core.fast_path import EARLY_STEPS
-from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render
+from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState, Render
+from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.networks.loading import load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.allocator import keep_freed_memory

@@ -12,9 +12,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.fast_path import FastIterator, HeadRender
 from model_core.generators.contract import Generator
-from model_core.iterator import Iterator, IteratorConfig, IteratorState, Render, StepReport
+from model_core.inversion.iterator import (
+    Iterator,
+    IteratorConfig,
+    IteratorState,
+    Render,
+    StepReport,
+)
+from model_core.inversion.two_stage import FastIterator, HeadRender
 from model_core.networks.distances import NoDistance
 from model_core.perceptual.stlpips import Perceptual
 

@@ -15,6 +15,8 @@ from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
+from model_core.inversion.polisher import Polished, Polisher, Polishing
+from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison, Quality
 from model_core.networks.loading import (
     LANDMARKS,
@@ -26,8 +28,6 @@ from model_core.networks.loading import (
     load_stlpips,
 )
 from model_core.perceptual.stlpips import Perceptual
-from model_core.polisher import Polished, Polisher, Polishing
-from model_core.rendering import SmallImages
 from model_core.runtime.backends import Backend
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from model_core.inversion.polisher import Polished, Polishing
 from model_core.metrics.quality import Quality
-from model_core.polisher import Polished, Polishing
 from model_core.predictor import Operation, Predictor
 from service.batcher import Answer, Batcher
 from service.errors import EngineDownError

@@ -20,8 +20,8 @@ from model_core.baselines import (
 from model_core.evaluation.records import Record
 from model_core.evaluation.watch import Watch
 from model_core.evaluation.workshop import Workshop
-from model_core.fast_path import EARLY_STEPS
-from model_core.iterator import IteratorConfig
+from model_core.inversion.iterator import IteratorConfig
+from model_core.inversion.two_stage import EARLY_STEPS
 
 Face = Float[Tensor, "1 3 height width"]
 Code = Float[Tensor, "1 num_ws w_dim"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.records import Record
-from model_core.iterator import StepReport
+from model_core.inversion.iterator import StepReport
 from model_core.runtime.clock import read_clock
 
 Image = Float[Tensor, "1 3 height width"]

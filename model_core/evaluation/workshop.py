@@ -14,13 +14,13 @@ from torch import Tensor
 from model_core.baselines import NoisyImages
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
-from model_core.fast_path import HeadRender
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
-from model_core.iterator import Render
+from model_core.inversion.iterator import Render
+from model_core.inversion.rendering import SmallImages
+from model_core.inversion.two_stage import HeadRender
 from model_core.networks.distances import load_distance
 from model_core.perceptual.stlpips import Perceptual
-from model_core.rendering import SmallImages
 from model_core.runtime.precision import FLOAT32, Precision
 
 FACE_PX = 256

@@ -9,7 +9,8 @@ from tqdm import tqdm
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
 from model_core.generators.image_head import ImageHead
-from model_core.iterator import Iterator, IteratorConfig
+from model_core.inversion.iterator import Iterator, IteratorConfig
+from model_core.inversion.rendering import SmallImages
 from model_core.networks.distances import load_distance
 from model_core.networks.loading import (
     load_embedding_network,
@@ -19,7 +20,6 @@ from model_core.networks.loading import (
     new_embedding_network,
 )
 from model_core.perceptual.stlpips import STLPIPS
-from model_core.rendering import SmallImages
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
-from model_core.rendering import SmallImages
 from model_core.training.config import TrainConfig
 from model_core.training.losses import SensitivityLoss, StyleLoss
 

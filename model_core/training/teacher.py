@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from model_core.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorState
 from model_core.training.code_cache import CodeCache
 
 

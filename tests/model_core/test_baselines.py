@@ -12,8 +12,8 @@ from model_core.baselines import (
 )
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.generators.stylegan import StyleGAN, StyleGANConfig
+from model_core.inversion.rendering import SmallImages
 from model_core.networks.distances import NoDistance
-from model_core.rendering import SmallImages
 
 
 def mobile():

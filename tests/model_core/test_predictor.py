@@ -66,7 +66,7 @@ def test_a_batch_is_its_items(predictor, faces):
 
 @pytest.mark.slow
 def test_a_face_is_embedded_and_polished_in_one_call(cache, network_file, faces, monkeypatch):
-    monkeypatch.setattr("model_core.polisher.MAX_STEPS", 3)
+    monkeypatch.setattr("model_core.inversion.polisher.MAX_STEPS", 3)
     head = network_file.with_name("image_head_128.safetensors")
     predictor = Predictor.load(cache, network_file, backend="eager", head=head)
     polished = predictor.polish(faces[:1], None, budget_s=600.0)

@@ -9,12 +9,12 @@ import time
 
 import torch
 
-from model_core.fast_path import HeadRender
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.iterator import IteratorConfig
+from model_core.inversion.iterator import IteratorConfig
+from model_core.inversion.refiner import Refiner
+from model_core.inversion.rendering import SmallImages
+from model_core.inversion.two_stage import HeadRender
 from model_core.perceptual.stlpips import Perceptual
-from model_core.refiner import Refiner
-from model_core.rendering import SmallImages
 
 FINGERPRINT = "f" * 64
 SHAPE = (18, 512)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model_core.errors import InvalidInputError, NoFaceError
-from model_core.polisher import Polished
+from model_core.inversion.polisher import Polished
 from model_core.runtime.precision import FLOAT32
 
 

@@ -26,7 +26,7 @@ from service.process import (
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from model_core.refiner import Refiner
+    from model_core.inversion.refiner import Refiner
 
 NICENESS = 10  # beside synchronous requests on the same processors
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("service.jobs.worker")
 
 def load_refiner(settings: Settings) -> "Refiner":
     """Load the refiner that the settings ask for."""
-    from model_core.refiner import Refiner  # torch takes seconds to import
+    from model_core.inversion.refiner import Refiner  # torch takes seconds to import
 
     return Refiner.load(
         settings.cache,

@@ -6,7 +6,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from model_core.iterator import IteratorState
+from model_core.inversion.iterator import IteratorState
 from service.jobs.blobs import Curve, load
 
 TENSORS = tuple(field.name for field in fields(IteratorState) if field.name != "step")

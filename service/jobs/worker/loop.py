@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import redis
 
-from model_core.refiner import Refiner
+from model_core.inversion.refiner import Refiner
 from service import logs
 from service.jobs.lease import Claim, Leases
 from service.jobs.worker.run import MAX_RETRY_S, Rhythm, Run

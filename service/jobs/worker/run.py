@@ -16,9 +16,9 @@ import numpy as np
 import redis
 
 from model_core.errors import CheckpointError, WplusError
-from model_core.iterator import IteratorState, StepReport
+from model_core.inversion.iterator import IteratorState, StepReport
+from model_core.inversion.refiner import Refiner
 from model_core.metrics.pixels import PEAK_TO_PEAK
-from model_core.refiner import Refiner
 from service.jobs.blobs import Curve, JobInput, Outcome
 from service.jobs.lease import Claim, Leases
 from service.jobs.worker.checkpoint import Checkpoint

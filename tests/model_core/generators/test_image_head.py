@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from model_core.generators import mobilestylegan
 from model_core.generators.image_head import ImageHead, shrink_kernels
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.rendering import SmallImages
+from model_core.inversion.rendering import SmallImages
 
 CONFIG = MobileStyleGANConfig(w_dim=8, mapping_layers=1, widths=(8, 8, 4, 4))
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from model_core.iterator import Iterator, IteratorConfig
+from model_core.inversion.iterator import Iterator, IteratorConfig
 from model_core.training.code_cache import CodeCache
 from model_core.training.teacher import Lesson, Teacher, average_lessons
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.iterator import Iterator
+from model_core.inversion.iterator import Iterator
+from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
-from model_core.rendering import SmallImages
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.loop import PhotoShard, Training

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from model_core.iterator import IteratorConfig
+from model_core.inversion.iterator import IteratorConfig
+from model_core.inversion.refiner import Refiner
 from model_core.perceptual.stlpips import Perceptual
-from model_core.refiner import Refiner
 from service.jobs.lease import Leases
 from service.jobs.sse import Streams
 from service.jobs.worker.loop import Worker

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState
 from model_core.perceptual.stlpips import Perceptual
 
 

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.fast_path import FastIterator, HeadRender
-from model_core.iterator import IteratorConfig, IteratorState, Render, StepReport
+from model_core.inversion.iterator import IteratorConfig, IteratorState, Render, StepReport
+from model_core.inversion.rendering import SmallImages, defer_images
+from model_core.inversion.two_stage import FastIterator, HeadRender
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual.stlpips import Perceptual
-from model_core.rendering import SmallImages, defer_images
 from model_core.runtime.backends import Backend
 from model_core.runtime.background import BackgroundCompiled
 from model_core.runtime.execution import Execution

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorState
 from tests.model_core.tiny import CONFIG, SHAPE, Edges, black_head, tiny_generator, tiny_refiner
 
 TARGET = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from model_core.iterator import (
+from model_core.inversion.iterator import (
     Images,
     Iterator,
     IteratorConfig,

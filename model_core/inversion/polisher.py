@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
+from model_core.inversion.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
+from model_core.inversion.rendering import SmallImages, defer_images
 from model_core.perceptual.stlpips import Perceptual
-from model_core.rendering import SmallImages, defer_images
 from model_core.runtime.background import CompileQueue
 from model_core.runtime.clock import read_clock
 

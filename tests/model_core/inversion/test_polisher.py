@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.iterator import Iterator, IteratorState
-from model_core.polisher import Polisher, Polishing
-from model_core.rendering import SmallImages
+from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.polisher import Polisher, Polishing
+from model_core.inversion.rendering import SmallImages
 from tests.model_core.training.tiny import PixelDistance
 
 CONFIG = MobileStyleGANConfig(w_dim=8, mapping_layers=1, widths=(8, 8, 4, 4))
@@ -36,7 +36,7 @@ def face(images):
 
 
 def test_a_budget_brings_the_code_nearer(polisher, images, face, monkeypatch):
-    monkeypatch.setattr("model_core.polisher.MAX_STEPS", 10)
+    monkeypatch.setattr("model_core.inversion.polisher.MAX_STEPS", 10)
     polished = polisher(face, ZEROS, budget_s=600.0)
     assert polished.steps == 10
     losses = Iterator(images, PixelDistance()).losses
@@ -74,7 +74,7 @@ def test_it_ends_before_a_step_that_would_pass_the_budget(polisher, clock, face,
 
 
 def test_it_pauses_after_any_step_and_goes_on_as_if_it_had_not(polisher, face, monkeypatch):
-    monkeypatch.setattr("model_core.polisher.MAX_STEPS", 5)
+    monkeypatch.setattr("model_core.inversion.polisher.MAX_STEPS", 5)
     polishing = polisher.begin(face, ZEROS)
     pauses = 0
     while not polishing.go_on(math.inf, pause=lambda: True):

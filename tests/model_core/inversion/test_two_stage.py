@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model_core.fast_path import EARLY_STEPS, FastIterator, HeadRender
-from model_core.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.two_stage import EARLY_STEPS, FastIterator, HeadRender
 from tests.model_core.tiny import Edges
 
 CONFIG = IteratorConfig(lr=0.05)

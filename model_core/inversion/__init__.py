@@ -1,0 +1,1 @@
+"""Codes optimised until their images match: the iterator and its users."""

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageFilter
 
+from model_core.alignment.face_finder import Face, FaceFinder, brightness, require_photo
 from model_core.errors import InvalidInputError, NoFaceError
-from model_core.face_finder import Face, FaceFinder, brightness, require_photo
 
 __all__ = ["NO_FACE", "AlignedFace", "Face", "FaceAligner", "brightness", "ffhq_quad"]
 

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from model_core.alignment.face_finder import FaceFinder
 from model_core.directions.attributes import smile, yaw
 from model_core.directions.effect import measure_effect
 from model_core.directions.fitting import condition, fit_normal
@@ -29,7 +30,6 @@ from model_core.directions.library import FAMILY, in_units
 from model_core.directions.samples import Landmarks, find_landmarks, measure_samples
 from model_core.editing import COLOUR_ROW, move
 from model_core.errors import WplusError
-from model_core.face_finder import FaceFinder
 from model_core.networks.loading import LANDMARKS, load_generator
 from model_core.runtime.backends import Backend
 from model_core.runtime.execution import Execution

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
+from model_core.alignment.face_finder import FaceFinder
 from model_core.errors import InvalidInputError
-from model_core.face_finder import FaceFinder
 
 SAMPLE_PX = 512
 SAVE_EVERY = 20

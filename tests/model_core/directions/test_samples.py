@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from model_core.alignment.face_finder import FaceFinder
 from model_core.directions.samples import find_landmarks, measure_samples
 from model_core.errors import InvalidInputError
-from model_core.face_finder import FaceFinder
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
 

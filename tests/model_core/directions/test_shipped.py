@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from model_core.alignment.face_finder import FaceFinder
 from model_core.directions.effect import measure_effect
 from model_core.directions.library import load_directions
 from model_core.directions.samples import find_landmarks
-from model_core.face_finder import FaceFinder
 from tests.model_core.faces import LANDMARK_MODEL
 
 SHIPPED = Path(__file__).parents[3] / "weights" / "directions"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from model_core.alignment.face_finder import MAX_FACES, FaceFinder
 from model_core.errors import CheckpointError, InvalidInputError
-from model_core.face_finder import MAX_FACES, FaceFinder
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
 

@@ -15,6 +15,7 @@ from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
+from model_core.generators.sampling import sample_w, spread_along
 from model_core.inversion.polisher import Polished, Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison, Quality
@@ -33,7 +34,6 @@ from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.sampling import sample_w, spread_along
 from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, checked_digest
 from model_core.weights.files import read_sidecar
 

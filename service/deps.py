@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.directions.library import Step
+from model_core.latents.directions.library import Step
 from service.admission import Gate
 from service.codes import GeneratorId
 from service.engine import Engine

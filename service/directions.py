@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from model_core.directions.library import Space, Step, load_directions
 from model_core.errors import ModelMismatchError
+from model_core.latents.directions.library import Space, Step, load_directions
 from service.settings import WEIGHTS
 
 SHIPPED = WEIGHTS / "directions"

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model_core.editing import COLOUR_ROW
+from model_core.latents.editing import COLOUR_ROW
 from service.codes import Encoding
 from service.outputs import Format
 

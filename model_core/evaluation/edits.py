@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_core.editing import colorize, interpolate
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.evaluation.faces import Faces, to_bytes
 from model_core.evaluation.sheets import draw_grid
 from model_core.inversion.iterator import Render
+from model_core.latents.editing import colorize, interpolate
 from model_core.training.validation import to_float
 
 MORPH_STEPS = 6

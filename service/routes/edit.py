@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_core.editing import colorize as colorize_ws
-from model_core.editing import interpolate, move
-from model_core.editing import morph as morph_ws
+from model_core.latents.editing import colorize as colorize_ws
+from model_core.latents.editing import interpolate, move
+from model_core.latents.editing import morph as morph_ws
 from service.answers import Pixels, Writer, Ws
 from service.bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
 from service.calls import Call, missing, read_call

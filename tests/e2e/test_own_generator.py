@@ -12,8 +12,9 @@ import skimage.data
 import torch
 from PIL import Image
 
-from model_core.editing import move
 from model_core.encoders.style_encoder import StyleEncoderConfig
+from model_core.generators.sampling import sample_w, spread_along
+from model_core.latents.editing import move
 from model_core.networks.loading import (
     load_embedder,
     load_generator,
@@ -22,7 +23,6 @@ from model_core.networks.loading import (
 )
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.sampling import sample_w, spread_along
 from model_core.weights.cache import converted_path, encoder_path
 from model_core.weights.files import file_digest
 from service.settings import WEIGHTS

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from model_core.alignment.face_finder import FaceFinder
-from model_core.directions.effect import measure_effect
-from model_core.directions.library import load_directions
-from model_core.directions.samples import find_landmarks
+from model_core.latents.directions.effect import measure_effect
+from model_core.latents.directions.library import load_directions
+from model_core.latents.directions.samples import find_landmarks
 from tests.model_core.faces import LANDMARK_MODEL
 
-SHIPPED = Path(__file__).parents[3] / "weights" / "directions"
+SHIPPED = Path(__file__).parents[4] / "weights" / "directions"
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@ import jaxtyping
 import pytest
 import torch
 
-from model_core.editing import colorize, interpolate, morph, move
 from model_core.errors import InvalidInputError
+from model_core.latents.editing import colorize, interpolate, morph, move
 
 
 @pytest.fixture

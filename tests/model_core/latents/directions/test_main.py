@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.directions.__main__ import fit_both, main
+from model_core.generators.sampling import sample_w
+from model_core.latents.directions.__main__ import fit_both, main
 from model_core.networks.loading import load_generator
-from model_core.sampling import sample_w
 from model_core.weights.store import load_network
-from tests.model_core.directions.landmarks import face
+from tests.model_core.latents.directions.landmarks import face
 
 COUNT = 60
 

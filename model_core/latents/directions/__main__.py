@@ -1,4 +1,4 @@
-"""Fit directions to generated faces: python -m model_core.directions fit --out DIR.
+"""Fit directions to generated faces: python -m model_core.latents.directions fit --out DIR.
 
 Faces of seeds 0, 1, 2 ... are drawn from the default generator, yaw and smile are measured from
 their landmarks, and a direction is fitted to each: `pose`, and `smile` conditioned on it. Both
@@ -23,19 +23,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model_core.alignment.face_finder import FaceFinder
-from model_core.directions.attributes import smile, yaw
-from model_core.directions.effect import measure_effect
-from model_core.directions.fitting import condition, fit_normal
-from model_core.directions.library import FAMILY, in_units
-from model_core.directions.samples import Landmarks, find_landmarks, measure_samples
-from model_core.editing import COLOUR_ROW, move
 from model_core.errors import WplusError
+from model_core.generators.sampling import sample_w, spread_along
+from model_core.latents.directions.attributes import smile, yaw
+from model_core.latents.directions.effect import measure_effect
+from model_core.latents.directions.fitting import condition, fit_normal
+from model_core.latents.directions.library import FAMILY, in_units
+from model_core.latents.directions.samples import Landmarks, find_landmarks, measure_samples
+from model_core.latents.editing import COLOUR_ROW, move
 from model_core.networks.loading import LANDMARKS, load_generator
 from model_core.runtime.backends import Backend
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.sampling import sample_w, spread_along
 from model_core.weights.cache import cache_folder, verified_path
 from model_core.weights.store import save_network
 
@@ -58,7 +58,9 @@ class Fit:
 
 def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
     """Fit from the command line and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model_core.directions", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m model_core.latents.directions", description=__doc__
+    )
     fit = parser.add_subparsers(required=True).add_parser("fit", help="fit pose and smile")
     fit.add_argument("--out", type=Path, required=True, help="folder for both directions")
     fit.add_argument("--count", type=int, default=600, help="faces to fit to")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from model_core.directions.attributes import smile, yaw
-from tests.model_core.directions.landmarks import face
+from model_core.latents.directions.attributes import smile, yaw
+from tests.model_core.latents.directions.landmarks import face
 
 
 def one(measure, points):

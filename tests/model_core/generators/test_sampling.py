@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from model_core.generators.sampling import sample_w, spread_along
 from model_core.networks.loading import load_generator
-from model_core.sampling import sample_w, spread_along
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from model_core.directions.fitting import condition, fit_normal
 from model_core.errors import InvalidInputError
+from model_core.latents.directions.fitting import condition, fit_normal
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from model_core.directions.attributes import smile, yaw
-from model_core.directions.samples import Landmarks
-from model_core.editing import move
+from model_core.latents.directions.attributes import smile, yaw
+from model_core.latents.directions.samples import Landmarks
+from model_core.latents.editing import move
 
 REACH = 2.0  # faces are measured at this strength either way
 

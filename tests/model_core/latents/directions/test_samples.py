@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from model_core.alignment.face_finder import FaceFinder
-from model_core.directions.samples import find_landmarks, measure_samples
 from model_core.errors import InvalidInputError
+from model_core.latents.directions.samples import find_landmarks, measure_samples
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
 

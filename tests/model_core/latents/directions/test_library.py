@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model_core.directions.library import load_directions
 from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.latents.directions.library import load_directions
 
 SPREAD = 0.25
 

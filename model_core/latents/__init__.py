@@ -1,0 +1,1 @@
+"""Edits of W+ codes: pure functions, and directions of attributes."""

@@ -85,14 +85,14 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
 
 def _inspect(options: argparse.Namespace) -> int:
     # Here, as in the next ones: what they need imports torch, which the other commands do without.
-    from model_core.checkpoints.doctor import describe, read_checkpoint
+    from model_core.checkpoints.inspection import describe, read_checkpoint
 
     print("\n".join(describe(read_checkpoint(options.file))))
     return 0
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from model_core.checkpoints.bring import bring
+    from model_core.checkpoints.importer import bring
 
     progress = ConsoleProgress()
     for path in bring(options.file, options.cache, options.name, options.licence, progress.say):
@@ -101,7 +101,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _latents(options: argparse.Namespace) -> int:
-    from model_core.checkpoints.latents import read_latents, write_latents
+    from model_core.checkpoints.latent_files import read_latents, write_latents
     from model_core.networks.loading import load_generator
 
     fingerprint, shape = None, None

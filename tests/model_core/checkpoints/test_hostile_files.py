@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.checkpoints.doctor import read_checkpoint
-from model_core.checkpoints.latents import read_latents
+from model_core.checkpoints.inspection import read_checkpoint
+from model_core.checkpoints.latent_files import read_latents
 from model_core.encoders.arcface import IResNetFace
 from model_core.errors import CheckpointError
 from tests.model_core.checkpoints.foreign.seeded import rosinality_content

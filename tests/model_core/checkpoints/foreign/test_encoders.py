@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional as F
 from torchvision.models import resnet34
 
-from model_core.checkpoints.bring import bring
-from model_core.checkpoints.doctor import read_content
 from model_core.checkpoints.foreign.psp import new_encoder
+from model_core.checkpoints.importer import bring
+from model_core.checkpoints.inspection import read_content
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, InvalidInputError

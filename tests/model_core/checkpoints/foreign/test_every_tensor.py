@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core.checkpoints.doctor import read_content
 from model_core.checkpoints.foreign.genforce import spell_genforce_stylegan2
 from model_core.checkpoints.foreign.rosinality import spell_rosinality
+from model_core.checkpoints.inspection import read_content
 from model_core.containers.torch_file import read_foreign
 from model_core.encoders.arcface import IResNetFace, IRSEFace
 from model_core.errors import CheckpointError

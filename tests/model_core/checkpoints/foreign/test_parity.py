@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model_core.checkpoints.doctor import read_checkpoint, read_content
+from model_core.checkpoints.inspection import read_checkpoint, read_content
 from model_core.generators.families import FAMILIES
 from tests.model_core.checkpoints.foreign.seeded import seeded_normals
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core.checkpoints.doctor import read_checkpoint, read_content
+from model_core.checkpoints.inspection import read_checkpoint, read_content
 from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError
 from tests.model_core.checkpoints.foreign.seeded import rosinality_content

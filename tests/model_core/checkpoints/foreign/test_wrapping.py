@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from model_core.checkpoints.doctor import read_checkpoint
+from model_core.checkpoints.inspection import read_checkpoint
 from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from model_core.checkpoints.doctor import check_fits, read_checkpoint
 from model_core.checkpoints.foreign.contents import Foreign
+from model_core.checkpoints.inspection import check_fits, read_checkpoint
 from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
 from model_core.runtime.execution import Execution

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from model_core.checkpoints.latents import read_latents, write_latents
+from model_core.checkpoints.latent_files import read_latents, write_latents
 from model_core.errors import CheckpointError, InvalidInputError
 
 CODES = torch.randn(3, 18, 512, generator=torch.Generator().manual_seed(0))

@@ -12,8 +12,8 @@ from torch import Tensor
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.training.config import TrainConfig
-from model_core.training.pairs import sample_codes, seeded
-from model_core.training.photos import PHOTO_PX, Photos
+from model_core.training.data.pairs import sample_codes, seeded
+from model_core.training.data.photos import PHOTO_PX, Photos
 
 Faces = UInt8[Tensor, "batch 3 height width"]
 Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 height width"]]

@@ -17,12 +17,12 @@ from model_core.errors import InvalidInputError, WplusError
 from model_core.networks.loading import save_embedding_network, save_tuned_generator
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import DtypeName, choose_precision
-from model_core.training.assembly import Assembly
+from model_core.training.build import Assembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
+from model_core.training.distributed import Team, own_device
 from model_core.training.loop import CHECKPOINTS
 from model_core.training.run_folder import require_config
-from model_core.training.team import Team, own_device
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
 
 INTERRUPTED = 130

@@ -21,17 +21,17 @@ from tqdm import tqdm
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.runtime.precision import FLOAT32, Precision
-from model_core.training.augmentation import augment, vary
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
-from model_core.training.objective import Objective
-from model_core.training.pairs import make_render, seeded
-from model_core.training.part import Part, unfreeze_synthesis
-from model_core.training.photo_stream import PhotoBatch, PhotoStream
-from model_core.training.producer import PairProducer
-from model_core.training.teacher import Lesson, Teacher, average_lessons
-from model_core.training.team import Team
+from model_core.training.data.augmentation import augment, vary
+from model_core.training.data.pairs import make_render, seeded
+from model_core.training.data.photo_stream import PhotoBatch, PhotoStream
+from model_core.training.data.producer import PairProducer
+from model_core.training.distributed import Team
+from model_core.training.ema import Part, unfreeze_synthesis
+from model_core.training.iterator_supervision import Lesson, Teacher, average_lessons
+from model_core.training.losses.objective import Objective
 from model_core.training.validation import Validator, to_float
 
 FIRST_PAIRS = 256

@@ -16,9 +16,9 @@ from model_core.metrics.pixels import mse, psnr
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.config import TrainConfig
-from model_core.training.losses import StyleLoss
-from model_core.training.pairs import RENDER_CHUNK, Render, render_all, sample_codes, seeded
-from model_core.training.photos import Photos
+from model_core.training.data.pairs import RENDER_CHUNK, Render, render_all, sample_codes, seeded
+from model_core.training.data.photos import Photos
+from model_core.training.losses.code_losses import StyleLoss
 
 SHEET_COLUMNS = 8
 

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
+from model_core.training.data.photo_stream import READERS
+from model_core.training.distributed import Team
+from model_core.training.iterator_supervision import Lesson, Teacher
 from model_core.training.loop import Training, rate_share
-from model_core.training.objective import Objective
-from model_core.training.photo_stream import READERS
-from model_core.training.teacher import Lesson, Teacher
-from model_core.training.team import Team
+from model_core.training.losses.objective import Objective
 from model_core.training.validation import to_float
 from tests.model_core.training import tiny
 

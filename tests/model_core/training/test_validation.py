@@ -3,8 +3,8 @@ import torch
 from PIL import Image
 
 from model_core.perceptual.stlpips import Perceptual
-from model_core.training.losses import StyleLoss
-from model_core.training.pairs import make_render
+from model_core.training.data.pairs import make_render
+from model_core.training.losses.code_losses import StyleLoss
 from model_core.training.validation import HeldOut, Validator, draw_sheet
 
 

@@ -17,14 +17,14 @@ from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
+from model_core.training.data.pairs import make_render
+from model_core.training.data.photo_stream import PhotoStream
+from model_core.training.data.photos import Photos
+from model_core.training.distributed import Team
+from model_core.training.iterator_supervision import Teacher
 from model_core.training.loop import PhotoShard, Training
-from model_core.training.losses import SensitivityLoss, StyleLoss
-from model_core.training.objective import Objective
-from model_core.training.pairs import make_render
-from model_core.training.photo_stream import PhotoStream
-from model_core.training.photos import Photos
-from model_core.training.teacher import Teacher
-from model_core.training.team import Team
+from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
+from model_core.training.losses.objective import Objective
 from model_core.training.validation import Validator, hold_out
 
 CONFIG = TrainConfig(

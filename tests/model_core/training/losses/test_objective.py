@@ -5,8 +5,8 @@ import torch
 
 from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
-from model_core.training.losses import SensitivityLoss, StyleLoss
-from model_core.training.objective import Objective
+from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
+from model_core.training.losses.objective import Objective
 from tests.model_core.training import tiny
 
 

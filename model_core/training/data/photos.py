@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model_core.errors import BrokenImageError, ImageRejectedError, InvalidInputError
 from model_core.photos.reader import PhotoLimits, read_photo
-from model_core.training.layouts import Layout, read_layout
+from model_core.training.data.datasets import Layout, read_layout
 
 PHOTO_PX = 256
 HELD_OUT_ONE_IN = 5
@@ -92,8 +92,8 @@ class Photos:
         All photos of a person fall on one side; those without a person are for training.
 
         Args:
-            folders: Folders of aligned photos, in a layout of model_core.training.layouts or in
-                none. In none, and without persons, each file is a person of its own.
+            folders: Folders of aligned photos, in a layout of model_core.training.data.datasets or
+                in none. In none, and without persons, each file is a person of its own.
             persons: TSV with the columns `file` (relative to the TSV) and `person`. It stands over
                 what the layout says; a file of no layout that it lacks has no person.
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.networks.loading import load_embedding_network, save_embedding_network
-from model_core.training.assembly import Assembly
+from model_core.training.build import Assembly
 from model_core.training.config import TrainConfig
-from model_core.training.team import Team
+from model_core.training.distributed import Team
 from model_core.weights.cache import DEFAULT_GENERATOR
 from model_core.weights.store import load_network, save_network
 

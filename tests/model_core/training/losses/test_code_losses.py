@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError, ModelMismatchError
-from model_core.training import sensitivity
 from model_core.training.config import TrainConfig
-from model_core.training.losses import SensitivityLoss, StyleLoss, measure_row_weights
-from model_core.training.pairs import make_render
-from model_core.training.sensitivity import load_or_sample, sample_gradients
+from model_core.training.data.pairs import make_render
+from model_core.training.losses import sensitivity
+from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss, measure_row_weights
+from model_core.training.losses.sensitivity import load_or_sample, sample_gradients
 from model_core.weights.store import load_network, save_network
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ import torch
 
 from model_core.inversion.iterator import Iterator, IteratorConfig
 from model_core.training.code_cache import CodeCache
-from model_core.training.teacher import Lesson, Teacher, average_lessons
+from model_core.training.iterator_supervision import Lesson, Teacher, average_lessons
 
 SLOTS = torch.tensor([0, 1])
 

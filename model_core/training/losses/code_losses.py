@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_core.generators.contract import Generator
-from model_core.training.pairs import Render, render_all
+from model_core.training.data.pairs import Render, render_all
 
 
 class StyleLoss(nn.Module):
@@ -50,7 +50,7 @@ class SensitivityLoss(nn.Module):
     Unlike styles compared one by one it sees which changes of different rows cancel in the image.
 
     Args:
-        gradients: From model_core.training.sensitivity.
+        gradients: From model_core.training.losses.sensitivity.
     """
 
     gradients: Tensor

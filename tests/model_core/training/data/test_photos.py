@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from model_core.errors import ImageRejectedError, InvalidInputError
-from model_core.training.photos import Photos
+from model_core.training.data.photos import Photos
 
 
 @pytest.fixture

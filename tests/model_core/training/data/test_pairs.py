@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_core.training.config import TrainConfig
-from model_core.training.pairs import (
+from model_core.training.data.pairs import (
     RENDER_CHUNK,
     PairRing,
     make_render,

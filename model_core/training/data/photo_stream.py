@@ -12,8 +12,8 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from model_core.errors import ImageRejectedError, InvalidInputError
-from model_core.training.pairs import seeded
-from model_core.training.photos import Photos
+from model_core.training.data.pairs import seeded
+from model_core.training.data.photos import Photos
 
 AHEAD = 8
 """Steps whose photos are read before they are asked for, so that a GPU need not wait."""

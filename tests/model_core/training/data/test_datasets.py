@@ -4,8 +4,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from model_core.errors import InvalidInputError
-from model_core.training.layouts import read_layout
-from model_core.training.photos import Photos
+from model_core.training.data.datasets import read_layout
+from model_core.training.data.photos import Photos
 
 CACD = [f"{20 + year}_{name}_{year:04}" for name in "ABCDEFGHIJ" for year in (1, 2, 3)]
 CACD[0] = "53_Zoë_de_la_Ray_0001"

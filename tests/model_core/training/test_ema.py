@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from model_core.networks.loading import load_tuned_generator, save_tuned_generator
-from model_core.training.part import Part, unfreeze_synthesis
-from model_core.training.team import Team
+from model_core.training.distributed import Team
+from model_core.training.ema import Part, unfreeze_synthesis
 from tests.model_core.training import tiny
 
 

@@ -7,8 +7,8 @@ import torch
 
 from model_core.errors import WplusError
 from model_core.training.config import TrainConfig
-from model_core.training.pairs import RENDER_CHUNK
-from model_core.training.producer import PairProducer
+from model_core.training.data.pairs import RENDER_CHUNK
+from model_core.training.data.producer import PairProducer
 
 CONFIG = TrainConfig(window=8, batch=2, checkpoint_every=1, compile=False)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.training.team import Team, own_device
+from model_core.training.distributed import Team, own_device
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from model_core.errors import InvalidInputError
-from model_core.training.photo_stream import AHEAD, READERS, PhotoStream
-from model_core.training.photos import Photos
+from model_core.training.data.photo_stream import AHEAD, READERS, PhotoStream
+from model_core.training.data.photos import Photos
 
 
 @pytest.fixture

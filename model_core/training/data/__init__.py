@@ -1,0 +1,1 @@
+"""What a training step reads: photographs and generated pairs."""

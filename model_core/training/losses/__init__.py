@@ -1,0 +1,1 @@
+"""What a training step minimises: errors of codes and of images."""

@@ -15,7 +15,7 @@ from tables import show
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.evaluation.systems import YARDSTICK
+from model_core.evaluation.methods import YARDSTICK
 from model_core.inversion.iterator import Iterator, IteratorState
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory

@@ -14,13 +14,13 @@ import torch
 from tables import show
 from torch import Tensor
 
-from model_core.baselines import CodeSearch
+from model_core.evaluation.baselines import CodeSearch
+from model_core.evaluation.equivalent_steps import worth
 from model_core.evaluation.faces import public_faces, to_bytes
+from model_core.evaluation.methods import YARDSTICK, System, make_system
+from model_core.evaluation.networks import Workshop
+from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record
-from model_core.evaluation.systems import YARDSTICK, System, make_system
-from model_core.evaluation.watch import Watch
-from model_core.evaluation.workshop import Workshop
-from model_core.evaluation.worth import worth
 from model_core.inversion.iterator import Render
 from model_core.networks.distances import NoDistance, load_distance
 from model_core.networks.loading import LANDMARKS, load_generator

@@ -16,12 +16,12 @@ from typing import get_args
 import torch
 
 from model_core.errors import WplusError
-from model_core.evaluation.bench import Bench
 from model_core.evaluation.faces import Faces, photographs, public_faces
-from model_core.evaluation.judge import Describe, Judge
+from model_core.evaluation.methods import METHODS, RECIPES, TUNED, VARIANTS, make_system
+from model_core.evaluation.networks import Backend, Workshop
 from model_core.evaluation.report import Findings, write_report
-from model_core.evaluation.systems import METHODS, RECIPES, TUNED, VARIANTS, make_system
-from model_core.evaluation.workshop import Backend, Workshop
+from model_core.evaluation.runner import Bench
+from model_core.evaluation.scoring import Describe, Judge
 from model_core.networks.loading import (
     LANDMARKS,
     load_embedding_network,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from model_core.evaluation.bench import Records
-from model_core.evaluation.judge import higher_is_better
 from model_core.evaluation.paper import CURVE_STEPS, STARTS
+from model_core.evaluation.runner import Records
+from model_core.evaluation.scoring import higher_is_better
 from model_core.evaluation.sheets import after
 from model_core.evaluation.summary import Summary
 from model_core.evaluation.tables import summarize

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model_core.evaluation.bench import Records
 from model_core.evaluation.edits import draw_colorizations, draw_merges, draw_morphs
+from model_core.evaluation.equivalent_steps import Worth, worth
 from model_core.evaluation.faces import Faces
+from model_core.evaluation.networks import Workshop
 from model_core.evaluation.paper import REMARK, RUNTIME, TABLES
 from model_core.evaluation.plots import plot_runtimes, plot_starts
+from model_core.evaluation.runner import Records
 from model_core.evaluation.sheets import SHEETS, draw_starts, draw_systems
 from model_core.evaluation.tables import (
     all_figures,
@@ -19,8 +21,6 @@ from model_core.evaluation.tables import (
     runtime_table,
     worth_table,
 )
-from model_core.evaluation.workshop import Workshop
-from model_core.evaluation.worth import Worth, worth
 
 DEFINITIONS = {
     "images": "256 px RGB in [-1, 1]: the generator's true output by area, clamped, against the "

@@ -8,10 +8,10 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from model_core.evaluation.bench import Records
 from model_core.evaluation.faces import Faces
 from model_core.evaluation.paper import CURVE_STEPS, STARTS
 from model_core.evaluation.records import Record
+from model_core.evaluation.runner import Records
 
 TITLE_PX = 22
 LABEL_PX = 72

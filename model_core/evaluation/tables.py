@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from model_core.evaluation.bench import Records
+from model_core.evaluation.equivalent_steps import Worth
 from model_core.evaluation.paper import TABLES, Cell
 from model_core.evaluation.records import Record
+from model_core.evaluation.runner import Records
 from model_core.evaluation.summary import Summary
-from model_core.evaluation.worth import Worth
 
 UNEQUAL = (
     "Here the network of the command line stands for the method. It was not trained on the budget "

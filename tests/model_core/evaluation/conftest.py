@@ -4,8 +4,8 @@ from torch import nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.evaluation.faces import to_bytes
-from model_core.evaluation.judge import Judge
-from model_core.evaluation.workshop import Workshop
+from model_core.evaluation.networks import Workshop
+from model_core.evaluation.scoring import Judge
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.networks.loading import load_stlpips

@@ -5,9 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from model_core.evaluation.bench import Bench
+from model_core.evaluation.methods import System, make_system
 from model_core.evaluation.report import Findings, write_report
-from model_core.evaluation.systems import System, make_system
+from model_core.evaluation.runner import Bench
 
 NAMES = (
     "mean",

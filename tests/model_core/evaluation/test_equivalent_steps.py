@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from model_core.evaluation.equivalent_steps import worth
 from model_core.evaluation.records import Record
-from model_core.evaluation.worth import worth
 
 MEASURES = ["mse", "st-lpips-vgg", "identity_similarity"]
 

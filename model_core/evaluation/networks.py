@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.baselines import NoisyImages
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
+from model_core.evaluation.baselines import NoisyImages
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.inversion.iterator import Render

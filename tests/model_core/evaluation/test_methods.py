@@ -6,9 +6,9 @@ import torch
 
 from model_core.errors import InvalidInputError
 from model_core.evaluation.faces import to_bytes
-from model_core.evaluation.systems import METHODS, VARIANTS, make_system
-from model_core.evaluation.watch import Watch, read_clock
-from model_core.evaluation.workshop import Workshop
+from model_core.evaluation.methods import METHODS, VARIANTS, make_system
+from model_core.evaluation.networks import Workshop
+from model_core.evaluation.recorder import Watch, read_clock
 from model_core.training.validation import to_float
 
 STEPS = 2
@@ -59,7 +59,7 @@ def test_noise_is_searched_after_the_code(workshop, judge, faces):
 
 def test_the_last_evaluation_of_a_leg_is_no_step_and_not_timed(workshop, judge, faces, monkeypatch):
     clock = itertools.count(0.0)
-    monkeypatch.setattr("model_core.evaluation.watch.read_clock", lambda _device: next(clock))
+    monkeypatch.setattr("model_core.evaluation.recorder.read_clock", lambda _device: next(clock))
     for name in ("image2stylegan", "image2stylegan++"):
         system = make_system(name, workshop, 5)
         found = run(system, judge, to_float(faces[:1]))

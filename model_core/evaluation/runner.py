@@ -7,10 +7,10 @@ import torch
 from tqdm import tqdm
 
 from model_core.evaluation.faces import Faces
-from model_core.evaluation.judge import Judge
+from model_core.evaluation.methods import System
+from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record, digest, load_record, save_record
-from model_core.evaluation.systems import System
-from model_core.evaluation.watch import Watch
+from model_core.evaluation.scoring import Judge
 from model_core.training.validation import to_float
 
 MARKS = (5, 10, 20, 40, 50, 100, 200, 500, 1000, 2000)

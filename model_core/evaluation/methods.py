@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.baselines import (
+from model_core.evaluation.baselines import (
     IMAGE2STYLEGAN,
     NOISE,
     NOISE_SHARE,
@@ -17,9 +17,9 @@ from model_core.baselines import (
     mean_code,
     random_code,
 )
+from model_core.evaluation.networks import Workshop
+from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record
-from model_core.evaluation.watch import Watch
-from model_core.evaluation.workshop import Workshop
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.two_stage import EARLY_STEPS
 

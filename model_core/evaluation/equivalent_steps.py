@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from model_core.evaluation.judge import higher_is_better
 from model_core.evaluation.records import Record
+from model_core.evaluation.scoring import higher_is_better
 from model_core.evaluation.summary import Summary
 
 WORTH_MEASURES = ("mse", "st-lpips-vgg", "identity_similarity")

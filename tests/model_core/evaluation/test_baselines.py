@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_core.baselines import (
+from model_core.evaluation.baselines import (
     IMAGE2STYLEGAN,
     CodeSearch,
     NoiseSearch,

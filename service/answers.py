@@ -11,14 +11,20 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from torch import Tensor
 
-from service.codes import write_code, write_npy, write_safetensors
 from service.deps import Runtime
-from service.negotiation import JSON, NPY, SAFETENSORS
-from service.options import OutputOptions
-from service.outputs import MEDIA_TYPES, Format, encode_gif, encode_image, encode_webp_animation
-from service.provenance import GENERATED, xmp_packet
-from service.schemas import CodeAnswer, CodeObject, ImageObject
 from service.stages import Stages
+from service.wire.codes import write_code, write_npy, write_safetensors
+from service.wire.image_encoding import (
+    MEDIA_TYPES,
+    Format,
+    encode_gif,
+    encode_image,
+    encode_webp_animation,
+)
+from service.wire.negotiation import JSON, NPY, SAFETENSORS
+from service.wire.options import OutputOptions
+from service.wire.provenance import GENERATED, xmp_packet
+from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
 Ws = Float[Tensor, "num_ws w_dim"]
 Pixels = UInt8[np.ndarray, "height width 3"]

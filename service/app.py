@@ -20,14 +20,13 @@ from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
 from model_core.networks.loading import LANDMARKS
 from model_core.weights.cache import verified_path
-from service import openapi, problems
+from service import openapi
 from service.admission import Gate
 from service.concurrency import together, within
 from service.deps import Runtime
 from service.directions import read_directions
 from service.engine import Engine, PredictorLoader, load_predictor
 from service.films import Films
-from service.images import harden
 from service.jobs.embedded import Embedded
 from service.jobs.layout import connect_async
 from service.jobs.system import JobSystem
@@ -48,6 +47,8 @@ from service.routes import edit, embed, health, jobs, merge, metrics, pages, ref
 from service.settings import Settings
 from service.shared_latents import RedisLatentStore
 from service.telemetry import OPERATIONS, OTHER, Telemetry
+from service.wire import problems
+from service.wire.images import harden
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"

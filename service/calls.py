@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from service.deps import Runtime
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
-from service.forms import MAX_FIELDS, MULTIPART, URLENCODED, read_form
-from service.json_text import read_json
-from service.options import Options
-from service.problems import MAX_PART, invalid_request, pointer_of
-from service.sources import Source, source_of_file, source_of_text
+from service.wire.forms import MAX_FIELDS, MULTIPART, URLENCODED, read_form
+from service.wire.json_text import read_json
+from service.wire.options import Options
+from service.wire.problems import MAX_PART, invalid_request, pointer_of
+from service.wire.sources import Source, source_of_file, source_of_text
 
 MAX_DEPTH = 5  # of a code: body, sources, source, code, rows
 MAX_SHOWN = 40  # characters of a value in a message

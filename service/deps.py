@@ -12,16 +12,16 @@ from fastapi import Depends, Request
 from model_core.alignment.ffhq import FaceAligner
 from model_core.latents.directions.library import Step
 from service.admission import Gate
-from service.codes import GeneratorId
 from service.engine import Engine
 from service.errors import NotReadyError
 from service.films import Films
-from service.images import ImageLimits
 from service.jobs.system import JobSystem
 from service.latents import LatentStore
 from service.settings import Settings
 from service.stages import Stages
 from service.telemetry import Telemetry
+from service.wire.codes import GeneratorId
+from service.wire.images import ImageLimits
 
 T = TypeVar("T")
 

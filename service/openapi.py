@@ -20,15 +20,6 @@ from model_core.errors import (
     UnsupportedImageError,
 )
 from service.batcher import DeadlineExceededError
-from service.bodies import (
-    ColorizeBody,
-    EditBody,
-    EmbedBody,
-    GenerateBody,
-    MergeBody,
-    MorphBody,
-    RefineBody,
-)
 from service.errors import (
     DrainingError,
     EmptyBodyError,
@@ -48,9 +39,18 @@ from service.errors import (
 )
 from service.jobs.schemas import JobAnswer
 from service.middleware.auth import PUBLIC
-from service.negotiation import JSON, NPY, SAFETENSORS
-from service.problems import Problem, responses
-from service.schemas import CodeAnswer, EmbedAnswer, FramesAnswer
+from service.wire.json_bodies import (
+    ColorizeBody,
+    EditBody,
+    EmbedBody,
+    GenerateBody,
+    MergeBody,
+    MorphBody,
+    RefineBody,
+)
+from service.wire.negotiation import JSON, NPY, SAFETENSORS
+from service.wire.problems import Problem, responses
+from service.wire.schemas import CodeAnswer, EmbedAnswer, FramesAnswer
 
 REF = "#/components/schemas/{model}"
 MODELS = (EmbedBody, MorphBody, ColorizeBody, MergeBody, EditBody, GenerateBody, RefineBody)

@@ -15,10 +15,10 @@ from jaxtyping import Float
 from prometheus_client import Counter
 from torch import Tensor
 
-from service.codes import GeneratorId, read_code, write_safetensors
 from service.errors import LatentsUnavailableError, UnknownLatentError
 from service.jobs.layout import TAG, latent_key
 from service.latents import LatentStore
+from service.wire.codes import GeneratorId, read_code, write_safetensors
 
 Ws = Float[Tensor, "num_ws w_dim"]
 INDEX = f"{TAG}:latents"

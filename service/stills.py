@@ -7,11 +7,11 @@ from starlette.responses import Response
 from service.answers import Pixels, Result, Writer, Ws
 from service.calls import Call
 from service.deps import Runtime
-from service.options import OutputOptions
-from service.outputs import with_luminance
-from service.provenance import COMPOSITE, GENERATED
 from service.stages import Stages
 from service.subjects import Subject
+from service.wire.image_encoding import with_luminance
+from service.wire.options import OutputOptions
+from service.wire.provenance import COMPOSITE, GENERATED
 
 Opts = TypeVar("Opts", bound=OutputOptions)
 

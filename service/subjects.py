@@ -9,14 +9,14 @@ from torch import Tensor
 
 from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
-from service.codes import read_code
 from service.deps import Runtime
 from service.errors import rule_of
-from service.images import ImageLimits, read_photo
-from service.options import FaceOptions
-from service.schemas import FaceObject
-from service.sources import CodeSource, LatentSource, PhotoSource, Source
 from service.stages import Stages
+from service.wire.codes import read_code
+from service.wire.images import ImageLimits, read_photo
+from service.wire.options import FaceOptions
+from service.wire.schemas import FaceObject
+from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 INPUT_PX = 256
 Ws = Float[Tensor, "num_ws w_dim"]

@@ -9,7 +9,7 @@ from service.deps import Runtime
 from service.jobs.layout import TERMINAL
 from service.jobs.schemas import job_answer
 from service.jobs.store import Fields
-from service.negotiation import JSON
+from service.wire.negotiation import JSON
 
 
 async def job_response(

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from service.jobs.store import Fields
-from service.schemas import CodeAnswer
+from service.wire.schemas import CodeAnswer
 
 FIGURES = ("loss", "psnr", "lpips", "eta_s")
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]

@@ -5,7 +5,7 @@ import logging
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import problem_of
+from service.wire.problems import problem_of
 
 logger = logging.getLogger("service.last_handler")
 

@@ -10,20 +10,20 @@ from model_core.latents.editing import colorize as colorize_ws
 from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
 from service.answers import Pixels, Writer, Ws
-from service.bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
 from service.calls import Call, missing, read_call
 from service.concurrency import together
 from service.deps import Runtime, Shared
 from service.errors import InvalidRequestError
-from service.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.options import PSI, ColorizeOptions, EditOptions, GenerateOptions, MorphOptions
-from service.provenance import GENERATED
-from service.schemas import CodeAnswer, Frame, FramesAnswer
-from service.sources import PhotoSource
 from service.stages import Stages
 from service.stills import render, write_still
 from service.subjects import find_known, find_subject
+from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
+from service.wire.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
+from service.wire.options import PSI, ColorizeOptions, EditOptions, GenerateOptions, MorphOptions
+from service.wire.provenance import GENERATED
+from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
+from service.wire.sources import PhotoSource
 
 STILL_OFFERS = (JSON, *STILLS, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)

@@ -7,17 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.answers import Pixels, Result, Writer
-from service.bodies import EmbedBody
 from service.calls import missing, read_call
 from service.concurrency import together
 from service.deps import Runtime, Shared
-from service.negotiation import CODES, JSON, STILLS, negotiate
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.options import EmbedOptions
-from service.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
-from service.sources import PhotoSource
 from service.stages import Stages
 from service.subjects import Portrait, describe_face, embed_photo
+from service.wire.json_bodies import EmbedBody
+from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.options import EmbedOptions
+from service.wire.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
+from service.wire.sources import PhotoSource
 
 OFFERS = (JSON, *STILLS, *CODES)
 router = APIRouter(tags=["embed"])

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 
 from service.deps import Shared
 from service.errors import DrainingError, EngineDownError, NotReadyError, UnauthorizedError
-from service.problems import responses
-from service.schemas import Health, Version
+from service.wire.problems import responses
+from service.wire.schemas import Health, Version
 
 router = APIRouter(tags=["health"])
 

@@ -33,12 +33,12 @@ from service.jobs.schemas import (
     job_answer,
 )
 from service.jobs.store import Fields
-from service.negotiation import CODES, JSON, STILLS, negotiate
 from service.openapi import describe_files, query_of
-from service.options import ListOptions, OutputOptions
-from service.problems import responses
 from service.stages import Stages
 from service.subjects import Ws
+from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.options import ListOptions, OutputOptions
+from service.wire.problems import responses
 
 RESULT_OFFERS = (JSON, *STILLS, *CODES)
 LOOKUP_ERRORS = (UnknownJobError, UnauthorizedError, JobsUnavailableError)

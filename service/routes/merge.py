@@ -6,17 +6,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.bodies import MergeBody
 from service.calls import missing, read_call
 from service.concurrency import together
 from service.deps import Shared
-from service.negotiation import CODES, JSON, STILLS, negotiate
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.options import PhotoOptions
-from service.schemas import CodeAnswer
-from service.sources import PhotoSource
 from service.stills import write_still
 from service.subjects import find_portrait
+from service.wire.json_bodies import MergeBody
+from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.options import PhotoOptions
+from service.wire.schemas import CodeAnswer
+from service.wire.sources import PhotoSource
 
 OFFERS = (JSON, *STILLS, *CODES)
 FIELDS = ("identity", "attribute")

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from service.deps import Shared
 from service.errors import UnauthorizedError
-from service.problems import responses
+from service.wire.problems import responses
 
 router = APIRouter(tags=["health"])
 

@@ -7,9 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.bodies import RefineBody
 from service.calls import Call, missing, read_call
-from service.codes import GeneratorId, read_code
 from service.deps import Runtime, Shared
 from service.errors import (
     IdempotencyError,
@@ -21,12 +19,14 @@ from service.jobs.blobs import JobInput
 from service.jobs.responses import job_response
 from service.jobs.schemas import JobAnswer
 from service.jobs.store import Submission
-from service.negotiation import JSON, negotiate
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.options import RefineOptions
-from service.sources import CodeSource, LatentSource, PhotoSource, Source
 from service.stages import Stages
 from service.subjects import find_known, find_portrait
+from service.wire.codes import GeneratorId, read_code
+from service.wire.json_bodies import RefineBody
+from service.wire.negotiation import JSON, negotiate
+from service.wire.options import RefineOptions
+from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 FIELDS = ("image", "code", "latent_id")
 MAX_KEY = 200

@@ -12,11 +12,11 @@ import model_core.errors
 import service.batcher
 import service.errors
 from model_core.errors import WplusError
-from service import problems
 from service.errors import TABLE, InvalidRequestError, rule_of
 from service.middleware.last_handler import LastHandlerMiddleware
 from service.middleware.request_id import RequestIdMiddleware
 from service.telemetry import OUTCOMES
+from service.wire import problems
 
 STABLE = {
     "invalid-request": 422,

@@ -5,7 +5,7 @@ import torch
 
 from service.errors import UnknownLatentError
 from service.latents import MemoryLatentStore
-from service.sources import LATENT_ID
+from service.wire.sources import LATENT_ID
 
 pytestmark = pytest.mark.anyio
 

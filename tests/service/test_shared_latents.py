@@ -7,12 +7,12 @@ import torch
 from prometheus_client import CollectorRegistry, Counter
 
 from model_core.errors import ModelMismatchError
-from service.codes import GeneratorId
 from service.errors import LatentsUnavailableError, UnknownLatentError
 from service.jobs.layout import connect_async
 from service.latents import MemoryLatentStore
 from service.shared_latents import RedisLatentStore
-from service.sources import LATENT_ID
+from service.wire.codes import GeneratorId
+from service.wire.sources import LATENT_ID
 from tests.service.jobs.conftest import valkey  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from service.codes import write_npy
+from service.wire.codes import write_npy
 from tests.service.routes.test_edit import (
     DARK,
     LIGHT,

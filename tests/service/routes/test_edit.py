@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from service.codes import GeneratorId, write_code, write_npy, write_safetensors
+from service.wire.codes import GeneratorId, write_code, write_npy, write_safetensors
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
 

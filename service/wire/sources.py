@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from service.base64_text import DATA_URL, URL, read_base64
-from service.codes import is_code_file
 from service.errors import EmptyBodyError, InvalidCodeError, InvalidRequestError
-from service.json_text import BYTE_ORDER_MARK
+from service.wire.base64_text import DATA_URL, URL, read_base64
+from service.wire.codes import is_code_file
+from service.wire.json_text import BYTE_ORDER_MARK
 
 LATENT_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.json_text import read_json
+from service.wire.json_text import read_json
 
 VALUE = {"name": "Zoë", "rows": [1, 2.5, None]}
 TEXT = json.dumps(VALUE, ensure_ascii=False)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from service.outputs import (
+from service.wire.image_encoding import (
     encode_gif,
     encode_image,
     encode_webp_animation,
     with_luminance,
 )
-from service.provenance import COMPOSITE, GENERATED, xmp_packet
+from service.wire.provenance import COMPOSITE, GENERATED, xmp_packet
 from tests.service import photos
 
 XMP = xmp_packet(GENERATED, 'wplus 1 <"fake">')

@@ -20,8 +20,8 @@ from starlette.types import Scope
 
 from model_core.errors import WplusError
 from service.errors import InvalidRequestError, rule_of
-from service.schemas import NUMBERS, OTHER
-from service.sentences import KNOWN_INSIDE, sentence_of
+from service.wire.schemas import NUMBERS, OTHER
+from service.wire.sentences import KNOWN_INSIDE, sentence_of
 
 MEDIA_TYPE = "application/problem+json"
 HTTP_CODES = {
@@ -34,7 +34,7 @@ MAX_ERRORS = 20  # listed in an answer
 MAX_PART = 64  # characters of a part of a pointer: it may be a key that the client made up
 TAGS = (NUMBERS, OTHER)  # branches of a union, which pydantic lists among the fields
 
-logger = logging.getLogger("service.problems")
+logger = logging.getLogger("service.wire.problems")
 
 
 class FieldError(BaseModel):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from service.provenance import mark_gif, png_info
+from service.wire.provenance import mark_gif, png_info
 
 Format = Literal["jpeg", "png", "webp"]
 Pixels = UInt8[np.ndarray, "height width 3"]

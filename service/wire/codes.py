@@ -25,9 +25,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_core.errors import ModelMismatchError
-from service.base64_text import read_base64
 from service.errors import InvalidCodeError
-from service.json_text import read_json
+from service.wire.base64_text import read_base64
+from service.wire.json_text import read_json
 
 Encoding = Literal["base64", "numbers"]
 Ws = Float[Tensor, "num_ws w_dim"]

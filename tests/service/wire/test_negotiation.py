@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 
 from service.errors import NotAcceptableError
-from service.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, JSON, STILLS, negotiate
 
 OFFERS = (JSON, *STILLS, *CODES)
 

@@ -12,8 +12,8 @@ import safetensors.numpy
 import torch
 
 from model_core.errors import ModelMismatchError
-from service.codes import GeneratorId, read_code, write_code, write_npy, write_safetensors
 from service.errors import InvalidCodeError
+from service.wire.codes import GeneratorId, read_code, write_code, write_npy, write_safetensors
 
 GENERATOR = GeneratorId("fake", "f" * 64, (18, 512))
 

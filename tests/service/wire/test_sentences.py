@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.bodies import EditBody, MorphBody
 from service.calls import validate
 from service.errors import InvalidRequestError
-from service.options import ColorizeOptions, EditOptions, EmbedOptions, MorphOptions
+from service.wire.json_bodies import EditBody, MorphBody
+from service.wire.options import ColorizeOptions, EditOptions, EmbedOptions, MorphOptions
 
 DIRECTION = {"direction": "smile"}
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from service.codes import GeneratorId, write_npy, write_safetensors
 from service.errors import EmptyBodyError, InvalidRequestError
-from service.sources import (
+from service.wire.codes import GeneratorId, write_npy, write_safetensors
+from service.wire.sources import (
     CodeSource,
     LatentSource,
     PhotoSource,

@@ -20,7 +20,7 @@ from model_core.errors import (
     UnsupportedImageError,
 )
 from service.errors import TooLargeError
-from service.images import ImageLimits, harden, read_photo
+from service.wire.images import ImageLimits, harden, read_photo
 from tests.service import photos
 
 LIMITS = ImageLimits(max_bytes=5_000_000, max_pixels=1_000_000, min_side_px=64)

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_core.latents.editing import COLOUR_ROW
-from service.codes import Encoding
-from service.outputs import Format
+from service.wire.codes import Encoding
+from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
 MAX_BUDGET_MS = 10_000

@@ -7,9 +7,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from service.base64_text import read_base64
 from service.errors import EmptyBodyError, InvalidRequestError
-from service.options import (
+from service.wire.base64_text import read_base64
+from service.wire.options import (
     ColorizeOptions,
     EditOptions,
     EmbedOptions,
@@ -19,8 +19,8 @@ from service.options import (
     PhotoOptions,
     RefineOptions,
 )
-from service.schemas import Base64, Code, CodeObject
-from service.sources import CodeSource, LatentSource, PhotoSource, Source
+from service.wire.schemas import Base64, Code, CodeObject
+from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 
 class SourceObject(Options):

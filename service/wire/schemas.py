@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from service.codes import MAX_AXES, Encoding, unwrap
+from service.wire.codes import MAX_AXES, Encoding, unwrap
 
 REFINE_ABOVE_LPIPS = 0.21  # half of 200 held-out photographs are above it after one pass
 

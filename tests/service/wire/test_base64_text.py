@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from service.base64_text import read_base64
+from service.wire.base64_text import read_base64
 
 DATA = bytes(range(256)) * 3 + b"?"  # with + and / among its letters, and padding
 TEXT = base64.b64encode(DATA).decode()

@@ -1,0 +1,1 @@
+"""Formats of requests and answers: pure functions and data, no device."""

@@ -32,8 +32,8 @@ from service.jobs.embedded import Embedded
 from service.jobs.layout import connect, connect_async
 from service.jobs.lease import Leases
 from service.jobs.store import JobStore, Submission
+from service.observability.metrics import Telemetry
 from service.settings import WEIGHTS, Settings
-from service.telemetry import Telemetry
 
 MEGAPIXELS = (0.1, 0.5, 1, 4, 12, 25)
 FACES = (1, 2, 4, 8, 16)

@@ -43,10 +43,10 @@ from service.middleware.rate_limit import RateLimitMiddleware
 from service.middleware.request_id import RequestIdMiddleware
 from service.middleware.safe_headers import SafeHeadersMiddleware
 from service.middleware.target import TargetMiddleware
+from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
 from service.settings import Settings
 from service.shared_latents import RedisLatentStore
-from service.telemetry import OPERATIONS, OTHER, Telemetry
 from service.wire import problems
 from service.wire.images import harden
 

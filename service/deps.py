@@ -17,9 +17,9 @@ from service.errors import NotReadyError
 from service.films import Films
 from service.jobs.system import JobSystem
 from service.latents import LatentStore
+from service.observability.metrics import Telemetry
 from service.settings import Settings
 from service.stages import Stages
-from service.telemetry import Telemetry
 from service.wire.codes import GeneratorId
 from service.wire.images import ImageLimits
 

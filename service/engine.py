@@ -22,8 +22,8 @@ from model_core.metrics.quality import Quality
 from model_core.predictor import Operation, Predictor
 from service.batcher import Answer, Batcher
 from service.errors import EngineDownError
+from service.observability.metrics import Telemetry
 from service.settings import Settings
-from service.telemetry import Telemetry
 
 T = TypeVar("T")
 Face = UInt8[np.ndarray, "256 256 3"]

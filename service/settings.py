@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder, encoder_path
-from service.logs import LogFormat
+from service.observability.logs import LogFormat
 
 PREFIX = "WPLUS_"
 WEIGHTS = Path(__file__).parents[1] / "weights"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from service.batcher import Answer, Out
-from service.telemetry import Telemetry
+from service.observability.metrics import Telemetry
 
 QUEUE = "queue"
 Span = tuple[float, float]

@@ -16,8 +16,8 @@ from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
 from service.jobs.layout import connect_async
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore
+from service.observability.metrics import Telemetry
 from service.settings import Settings
-from service.telemetry import Telemetry
 
 FIGURES_S = 5.0
 STOP_S = 2.0

@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.admission import Gate, is_work
-from service.telemetry import operation_of
+from service.observability.metrics import operation_of
 
 
 class AdmissionMiddleware:

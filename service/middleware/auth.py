@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import UnauthorizedError
 from service.keys import ANONYMOUS, KeyRing
-from service.telemetry import Telemetry
+from service.observability.metrics import Telemetry
 
 PUBLIC = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
 PUBLIC_FOLDER = "/static/"

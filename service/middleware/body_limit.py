@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import TooLargeError
-from service.telemetry import Telemetry, operation_of
+from service.observability.metrics import Telemetry, operation_of
 
 ENVELOPE_BYTES = 1_000_000  # form boundaries, fields, a code in JSON numbers
 FILES = ("multipart/form-data", "image/", "application/octet-stream")

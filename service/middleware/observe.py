@@ -4,7 +4,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.telemetry import OPERATIONS, Telemetry
+from service.observability.metrics import OPERATIONS, Telemetry
 
 UNMATCHED = "__unmatched__"
 CLIENT_CLOSED = 499  # nginx's status for a client that left; no answer carries it

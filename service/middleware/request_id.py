@@ -6,7 +6,7 @@ import secrets
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import logs
+from service.observability import logs
 
 ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

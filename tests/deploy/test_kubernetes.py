@@ -5,7 +5,7 @@ import re
 import kubernetes_validate
 import pytest
 
-from service.telemetry import Telemetry
+from service.observability.metrics import Telemetry
 from tests.deploy.manifests import OVERLAYS, container, of_kind, pods, rendered
 
 NO_SCHEMA = {"ScaledObject", "TriggerAuthentication"}  # KEDA's own

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from service.jobs.worker.telemetry import WorkerTelemetry
-from service.telemetry import Telemetry
+from service.observability.metrics import Telemetry
 
 DOCKER = Path(__file__).parents[2] / "docker"
 RULES = DOCKER / "prometheus" / "rules.yml"

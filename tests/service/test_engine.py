@@ -12,7 +12,7 @@ from model_core.errors import CheckpointError
 from service.batcher import BatcherClosedError
 from service.engine import Engine
 from service.errors import EngineDownError
-from service.telemetry import Telemetry
+from service.observability.metrics import Telemetry
 from tests.service.fakes import FakePredictor, Held, wait_until
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from model_core.errors import WplusError
 from service.errors import TABLE, InvalidRequestError, rule_of
 from service.middleware.last_handler import LastHandlerMiddleware
 from service.middleware.request_id import RequestIdMiddleware
-from service.telemetry import OUTCOMES
+from service.observability.metrics import OUTCOMES
 from service.wire import problems
 
 STABLE = {

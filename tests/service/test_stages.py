@@ -5,8 +5,8 @@ import time
 import pytest
 
 from service.batcher import Answer
+from service.observability.metrics import Telemetry
 from service.stages import Stages
-from service.telemetry import Telemetry
 
 
 def answer(began_s, ended_s, queued_s=0.0, batch_size=1):

@@ -11,9 +11,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from model_core.errors import WplusError
-from service import logs
 from service.jobs.layout import connect
 from service.jobs.lease import Leases
+from service.observability import logs
 from service.preflight import check_device, check_metrics_port, check_worker_files
 from service.process import (
     compiled_folder,

@@ -1,6 +1,6 @@
 """Prometheus metrics of a worker, in a registry of their own; seconds."""
 
-from service.registry import Registry
+from service.observability.registry import Registry
 
 STEP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 JOB_BUCKETS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)

@@ -11,8 +11,8 @@ from service.jobs.busy import show_busy
 from service.jobs.embedded import Embedded
 from service.jobs.layout import connect_async
 from service.jobs.system import JobSystem
+from service.observability.metrics import Telemetry
 from service.settings import Settings
-from service.telemetry import Telemetry
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import sys
 
 import torch
 
-from service import logs
 from service.jobs.worker.__main__ import work
+from service.observability import logs
 from service.settings import Settings
 from tests.model_core.tiny import tiny_refiner
 

@@ -2,7 +2,7 @@
 
 import re
 
-from service.telemetry import Telemetry
+from service.observability.metrics import Telemetry
 
 EXPOSED = {
     "wplus_inference_requests_total",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from prometheus_client import generate_latest
 
-from service.registry import Registry
+from service.observability.registry import Registry
 
 REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

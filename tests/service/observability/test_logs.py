@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from service import logs
+from service.observability import logs
 
 
 def record(message="number %d", *args, exc_info=None):

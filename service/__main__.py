@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from model_core.errors import WplusError
-from service.admission import Gate
 from service.keys import KeyFileError
 from service.observability import logs
 from service.preflight import check_device, check_files, check_metrics_port, listen
@@ -26,6 +25,7 @@ from service.process import (
     read_settings,
     serve_metrics,
 )
+from service.serving.gate import Gate
 from service.settings import PREFIX, ExposedError, Settings, check_exposure
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from torch import Tensor
 
 from service.deps import Runtime
-from service.stages import Stages
+from service.serving.timings import Stages
 from service.wire.codes import write_code, write_npy, write_safetensors
 from service.wire.image_encoding import (
     MEDIA_TYPES,

@@ -21,12 +21,8 @@ from model_core.errors import WplusError
 from model_core.networks.loading import LANDMARKS
 from model_core.weights.cache import verified_path
 from service import openapi
-from service.admission import Gate
-from service.concurrency import together, within
 from service.deps import Runtime
 from service.directions import read_directions
-from service.engine import Engine, PredictorLoader, load_predictor
-from service.films import Films
 from service.jobs.embedded import Embedded
 from service.jobs.layout import connect_async
 from service.jobs.system import JobSystem
@@ -45,6 +41,10 @@ from service.middleware.safe_headers import SafeHeadersMiddleware
 from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
+from service.serving.animation_limit import Films
+from service.serving.concurrency import together, within
+from service.serving.engine import Engine, PredictorLoader, load_predictor
+from service.serving.gate import Gate
 from service.settings import Settings
 from service.shared_latents import RedisLatentStore
 from service.wire import problems

@@ -11,15 +11,15 @@ from fastapi import Depends, Request
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.latents.directions.library import Step
-from service.admission import Gate
-from service.engine import Engine
 from service.errors import NotReadyError
-from service.films import Films
 from service.jobs.system import JobSystem
 from service.latents import LatentStore
 from service.observability.metrics import Telemetry
+from service.serving.animation_limit import Films
+from service.serving.engine import Engine
+from service.serving.gate import Gate
+from service.serving.timings import Stages
 from service.settings import Settings
-from service.stages import Stages
 from service.wire.codes import GeneratorId
 from service.wire.images import ImageLimits
 

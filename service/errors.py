@@ -19,7 +19,7 @@ from model_core.errors import (
     UnsupportedImageError,
     WplusError,
 )
-from service.batcher import (
+from service.serving.batcher import (
     BatchContractError,
     BatcherClosedError,
     DeadlineExceededError,

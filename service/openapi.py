@@ -19,7 +19,6 @@ from model_core.errors import (
     TooSmallError,
     UnsupportedImageError,
 )
-from service.batcher import DeadlineExceededError
 from service.errors import (
     DrainingError,
     EmptyBodyError,
@@ -39,6 +38,7 @@ from service.errors import (
 )
 from service.jobs.schemas import JobAnswer
 from service.middleware.auth import PUBLIC
+from service.serving.batcher import DeadlineExceededError
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,

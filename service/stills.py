@@ -7,7 +7,7 @@ from starlette.responses import Response
 from service.answers import Pixels, Result, Writer, Ws
 from service.calls import Call
 from service.deps import Runtime
-from service.stages import Stages
+from service.serving.timings import Stages
 from service.subjects import Subject
 from service.wire.image_encoding import with_luminance
 from service.wire.options import OutputOptions

@@ -11,7 +11,7 @@ from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from service.deps import Runtime
 from service.errors import rule_of
-from service.stages import Stages
+from service.serving.timings import Stages
 from service.wire.codes import read_code
 from service.wire.images import ImageLimits, read_photo
 from service.wire.options import FaceOptions

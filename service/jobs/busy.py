@@ -7,8 +7,8 @@ from collections.abc import Callable
 import redis
 import redis.asyncio
 
-from service.concurrency import is_cancelled
 from service.jobs.layout import busy_key
+from service.serving.concurrency import is_cancelled
 
 LOOK_S = 0.05
 LIFE_S = 1.0  # the sign goes by itself if this process does

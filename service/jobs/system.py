@@ -8,8 +8,6 @@ from typing import Any
 
 import redis.asyncio
 
-from service.admission import Gate
-from service.concurrency import cancel_all, is_cancelled, within
 from service.errors import JobsUnavailableError
 from service.jobs.busy import show_busy
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
@@ -17,6 +15,8 @@ from service.jobs.layout import connect_async
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore
 from service.observability.metrics import Telemetry
+from service.serving.concurrency import cancel_all, is_cancelled, within
+from service.serving.gate import Gate
 from service.settings import Settings
 
 FIGURES_S = 5.0

@@ -2,8 +2,8 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.admission import Gate, is_work
 from service.observability.metrics import operation_of
+from service.serving.gate import Gate, is_work
 
 
 class AdmissionMiddleware:

@@ -7,9 +7,9 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.admission import is_work
-from service.batcher import DeadlineExceededError
 from service.errors import UploadTimeoutError
+from service.serving.batcher import DeadlineExceededError
+from service.serving.gate import is_work
 
 
 class LifetimeMiddleware:

@@ -8,8 +8,8 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.admission import is_work
 from service.errors import RateLimitedError
+from service.serving.gate import is_work
 
 
 class RateLimitMiddleware:

@@ -11,11 +11,11 @@ from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
 from service.answers import Pixels, Writer, Ws
 from service.calls import Call, missing, read_call
-from service.concurrency import together
 from service.deps import Runtime, Shared
 from service.errors import InvalidRequestError
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.stages import Stages
+from service.serving.concurrency import together
+from service.serving.timings import Stages
 from service.stills import render, write_still
 from service.subjects import find_known, find_subject
 from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody

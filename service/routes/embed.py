@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from service.answers import Pixels, Result, Writer
 from service.calls import missing, read_call
-from service.concurrency import together
 from service.deps import Runtime, Shared
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.stages import Stages
+from service.serving.concurrency import together
+from service.serving.timings import Stages
 from service.subjects import Portrait, describe_face, embed_photo
 from service.wire.json_bodies import EmbedBody
 from service.wire.negotiation import CODES, JSON, STILLS, negotiate

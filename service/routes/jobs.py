@@ -6,7 +6,6 @@ from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
 from service.answers import Pixels, Result, Writer
-from service.batcher import DeadlineExceededError
 from service.calls import once, validate
 from service.deps import Runtime, Shared
 from service.errors import (
@@ -34,7 +33,8 @@ from service.jobs.schemas import (
 )
 from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
-from service.stages import Stages
+from service.serving.batcher import DeadlineExceededError
+from service.serving.timings import Stages
 from service.subjects import Ws
 from service.wire.negotiation import CODES, JSON, STILLS, negotiate
 from service.wire.options import ListOptions, OutputOptions

@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.calls import missing, read_call
-from service.concurrency import together
 from service.deps import Shared
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.serving.concurrency import together
 from service.stills import write_still
 from service.subjects import find_portrait
 from service.wire.json_bodies import MergeBody

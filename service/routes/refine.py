@@ -20,7 +20,7 @@ from service.jobs.responses import job_response
 from service.jobs.schemas import JobAnswer
 from service.jobs.store import Submission
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.stages import Stages
+from service.serving.timings import Stages
 from service.subjects import find_known, find_portrait
 from service.wire.codes import GeneratorId, read_code
 from service.wire.json_bodies import RefineBody

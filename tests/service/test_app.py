@@ -10,7 +10,7 @@ from model_core.errors import CheckpointError
 from model_core.networks.loading import LANDMARKS
 from model_core.weights.cache import weight_path
 from service.app import create_app, load_aligner
-from service.engine import load_predictor
+from service.serving.engine import load_predictor
 from service.settings import Settings
 from tests.service.fakes import FakeAligner, FakePredictor, wait_until
 

@@ -9,8 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 import model_core.errors
-import service.batcher
 import service.errors
+import service.serving.batcher
 from model_core.errors import WplusError
 from service.errors import TABLE, InvalidRequestError, rule_of
 from service.middleware.last_handler import LastHandlerMiddleware
@@ -61,7 +61,7 @@ def test_codes_and_statuses_are_those_that_clients_know():
 
 def test_every_error_of_the_project_has_a_row_of_its_own():
     listed = {rule.error for rule in TABLE}
-    for module in (model_core.errors, service.batcher, service.errors):
+    for module in (model_core.errors, service.serving.batcher, service.errors):
         for _, error in inspect.getmembers(module, inspect.isclass):
             if issubclass(error, WplusError) and error is not WplusError:
                 assert error in listed, error

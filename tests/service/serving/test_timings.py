@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from service.batcher import Answer
 from service.observability.metrics import Telemetry
-from service.stages import Stages
+from service.serving.batcher import Answer
+from service.serving.timings import Stages
 
 
 def answer(began_s, ended_s, queued_s=0.0, batch_size=1):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.admission import Gate
 from service.errors import DrainingError, EngineDownError, NotReadyError, OverloadedError
+from service.serving.gate import Gate
 
 
 def test_it_holds_as_many_as_it_may_and_no_more():

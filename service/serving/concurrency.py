@@ -9,7 +9,7 @@ import anyio
 
 T = TypeVar("T")
 
-logger = logging.getLogger("service.concurrency")
+logger = logging.getLogger("service.serving.concurrency")
 
 
 async def together(*calls: Callable[[], Awaitable[T]]) -> list[T]:

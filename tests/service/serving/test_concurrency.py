@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 import pytest
 
-from service.concurrency import cancel_all, is_cancelled, together, within
+from service.serving.concurrency import cancel_all, is_cancelled, together, within
 
 pytestmark = pytest.mark.anyio
 

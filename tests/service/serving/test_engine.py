@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError
-from service.batcher import BatcherClosedError
-from service.engine import Engine
 from service.errors import EngineDownError
 from service.observability.metrics import Telemetry
+from service.serving.batcher import BatcherClosedError
+from service.serving.engine import Engine
 from tests.service.fakes import FakePredictor, Held, wait_until
 
 pytestmark = pytest.mark.anyio

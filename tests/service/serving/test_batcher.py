@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from service.batcher import (
+from service.serving.batcher import (
     BatchContractError,
     Batcher,
     BatcherClosedError,

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from service.batcher import Answer, Out
 from service.observability.metrics import Telemetry
+from service.serving.batcher import Answer, Out
 
 QUEUE = "queue"
 Span = tuple[float, float]

@@ -27,7 +27,7 @@ from model_core.errors import WplusError
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-logger = logging.getLogger("service.batcher")
+logger = logging.getLogger("service.serving.batcher")
 
 
 class QueueFullError(WplusError):

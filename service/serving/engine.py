@@ -20,9 +20,9 @@ from torch import Tensor
 from model_core.inversion.polisher import Polished, Polishing
 from model_core.metrics.quality import Quality
 from model_core.predictor import Operation, Predictor
-from service.batcher import Answer, Batcher
 from service.errors import EngineDownError
 from service.observability.metrics import Telemetry
+from service.serving.batcher import Answer, Batcher
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ Code = Float[Tensor, "num_ws w_dim"]
 POLISH_SLICE_S = 0.25
 """How long a polishing holds the device while others wait for it: 4 to 6 of its steps on a CPU."""
 
-logger = logging.getLogger("service.engine")
+logger = logging.getLogger("service.serving.engine")
 
 
 PredictorLoader = Callable[[Settings], Predictor]

@@ -1,0 +1,1 @@
+"""Access to the device: admission, limits, batches, the engine's thread."""

@@ -29,10 +29,10 @@ from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder
 from service.jobs.blobs import JobInput
 from service.jobs.embedded import Embedded
-from service.jobs.layout import connect, connect_async
 from service.jobs.lease import Leases
 from service.jobs.store import JobStore, Submission
 from service.observability.metrics import Telemetry
+from service.redis_keys import connect, connect_async
 from service.settings import WEIGHTS, Settings
 
 MEGAPIXELS = (0.1, 0.5, 1, 4, 12, 25)

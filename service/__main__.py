@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from model_core.errors import WplusError
-from service.keys import KeyFileError
+from service.api_keys import KeyFileError
 from service.observability import logs
 from service.preflight import check_device, check_files, check_metrics_port, listen
 from service.process import (

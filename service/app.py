@@ -21,12 +21,11 @@ from model_core.errors import WplusError
 from model_core.networks.loading import LANDMARKS
 from model_core.weights.cache import verified_path
 from service import openapi
+from service.api_keys import KeyRing, read_keys
 from service.deps import Runtime
 from service.directions import read_directions
 from service.jobs.embedded import Embedded
-from service.jobs.layout import connect_async
 from service.jobs.system import JobSystem
-from service.keys import KeyRing, read_keys
 from service.latents import LatentStore, MemoryLatentStore
 from service.middleware.admission import AdmissionMiddleware
 from service.middleware.auth import AuthMiddleware
@@ -40,6 +39,7 @@ from service.middleware.request_id import RequestIdMiddleware
 from service.middleware.safe_headers import SafeHeadersMiddleware
 from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
+from service.redis_keys import connect_async
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
 from service.serving.animation_limit import Films
 from service.serving.concurrency import together, within

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model_core.errors import CheckpointError, WplusError
 from model_core.weights.cache import is_packed, network_path, weight_path
-from service.keys import read_keys
+from service.api_keys import read_keys
 from service.settings import PREFIX, Settings
 
 BACKLOG = 2048  # uvicorn's

@@ -16,8 +16,8 @@ from prometheus_client import Counter
 from torch import Tensor
 
 from service.errors import LatentsUnavailableError, UnknownLatentError
-from service.jobs.layout import TAG, latent_key
 from service.latents import LatentStore
+from service.redis_keys import TAG, latent_key
 from service.wire.codes import GeneratorId, read_code, write_safetensors
 
 Ws = Float[Tensor, "num_ws w_dim"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import redis
 import redis.asyncio
 
-from service.jobs.layout import busy_key
+from service.redis_keys import busy_key
 from service.serving.concurrency import is_cancelled
 
 LOOK_S = 0.05

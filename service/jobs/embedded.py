@@ -23,7 +23,7 @@ import redis
 
 from model_core.errors import WplusError
 from service.jobs.children import Child
-from service.jobs.layout import connect
+from service.redis_keys import connect
 from service.settings import PREFIX, Settings
 
 DEVICE = "embedded"  # the API and the worker share one

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 import redis
 
-from service.jobs.layout import BLOCK_MS, GROUP, SCRIPT, STREAM, busy_key, job_key
+from service.redis_keys import BLOCK_MS, GROUP, SCRIPT, STREAM, busy_key, job_key
 
 CRASH_CAP = 3  # workers that may die of a job
 

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import Runtime
-from service.jobs.layout import TERMINAL
 from service.jobs.schemas import job_answer
 from service.jobs.store import Fields
+from service.redis_keys import TERMINAL
 from service.wire.negotiation import JSON
 
 

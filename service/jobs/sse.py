@@ -10,9 +10,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.errors import JobsUnavailableError, OverloadedError
-from service.jobs.layout import TERMINAL
 from service.jobs.schemas import job_progress
 from service.jobs.store import Fields, JobStore
+from service.redis_keys import TERMINAL
 
 EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
 BEGINNING = "0-0"

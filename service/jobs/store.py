@@ -18,7 +18,7 @@ from service.errors import (
     UnknownJobError,
 )
 from service.jobs.blobs import JobInput, Outcome
-from service.jobs.layout import (
+from service.redis_keys import (
     BLOCK_MS,
     GROUP,
     QUEUED,

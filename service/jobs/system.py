@@ -11,10 +11,10 @@ import redis.asyncio
 from service.errors import JobsUnavailableError
 from service.jobs.busy import show_busy
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
-from service.jobs.layout import connect_async
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore
 from service.observability.metrics import Telemetry
+from service.redis_keys import connect_async
 from service.serving.concurrency import cancel_all, is_cancelled, within
 from service.serving.gate import Gate
 from service.settings import Settings

@@ -3,8 +3,8 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.api_keys import ANONYMOUS, KeyRing
 from service.errors import UnauthorizedError
-from service.keys import ANONYMOUS, KeyRing
 from service.observability.metrics import Telemetry
 
 PUBLIC = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})

@@ -22,7 +22,6 @@ from service.errors import (
 )
 from service.jobs import sse
 from service.jobs.blobs import CURVE, Outcome
-from service.jobs.layout import TERMINAL
 from service.jobs.responses import job_response
 from service.jobs.schemas import (
     CurvePoint,
@@ -33,6 +32,7 @@ from service.jobs.schemas import (
 )
 from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
+from service.redis_keys import TERMINAL
 from service.serving.batcher import DeadlineExceededError
 from service.serving.timings import Stages
 from service.subjects import Ws

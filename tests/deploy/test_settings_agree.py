@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from service.app import create_app
-from service.jobs.layout import GROUP, STREAM
 from service.jobs.worker.telemetry import WorkerTelemetry
 from service.process import read_settings
+from service.redis_keys import GROUP, STREAM
 from service.settings import PREFIX, ExposedError, Settings, check_exposure, check_names
 from tests.deploy.manifests import (
     COMPOSE,

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from model_core.errors import ModelMismatchError
 from service.errors import LatentsUnavailableError, UnknownLatentError
-from service.jobs.layout import connect_async
 from service.latents import MemoryLatentStore
+from service.redis_keys import connect_async
 from service.shared_latents import RedisLatentStore
 from service.wire.codes import GeneratorId
 from service.wire.sources import LATENT_ID

@@ -11,7 +11,6 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from model_core.errors import WplusError
-from service.jobs.layout import connect
 from service.jobs.lease import Leases
 from service.observability import logs
 from service.preflight import check_device, check_metrics_port, check_worker_files
@@ -23,6 +22,7 @@ from service.process import (
     read_settings,
     serve_metrics,
 )
+from service.redis_keys import connect
 from service.settings import Settings
 
 if TYPE_CHECKING:

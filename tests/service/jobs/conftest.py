@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from service.jobs.blobs import JobInput
 from service.jobs.embedded import find_server, server_command
-from service.jobs.layout import connect, connect_async
 from service.jobs.store import JobStore, Submission
+from service.redis_keys import connect, connect_async
 from tests.model_core.tiny import FINGERPRINT, POISON, SHAPE
 
 ROOT = Path(__file__).parents[3]

@@ -13,8 +13,8 @@ import pytest
 from service.jobs import embedded
 from service.jobs.children import Child
 from service.jobs.embedded import Embedded, EmbeddedError
-from service.jobs.layout import connect, job_key
 from service.process import descendants, kill_descendants
+from service.redis_keys import connect, job_key
 from service.settings import Settings
 from tests.service.jobs.conftest import ROOT, wait_for
 

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from service.errors import IdempotencyError, JobQueueFullError, UnknownJobError
-from service.jobs.layout import GROUP, STREAM, job_key
 from service.jobs.lease import CRASH_CAP, Leases
+from service.redis_keys import GROUP, STREAM, job_key
 from tests.service.jobs.conftest import submission
 
 pytestmark = pytest.mark.anyio

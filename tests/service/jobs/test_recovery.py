@@ -11,7 +11,7 @@ import torch
 
 from service.jobs.blobs import Outcome
 from service.jobs.children import Child
-from service.jobs.layout import job_key
+from service.redis_keys import job_key
 from tests.model_core.tiny import tiny_refiner
 from tests.service.jobs.conftest import ROOT, poisoned, submission, wait_for
 

@@ -8,9 +8,9 @@ import pytest
 from service.jobs import system
 from service.jobs.busy import show_busy
 from service.jobs.embedded import Embedded
-from service.jobs.layout import connect_async
 from service.jobs.system import JobSystem
 from service.observability.metrics import Telemetry
+from service.redis_keys import connect_async
 from service.serving.gate import Gate
 from service.settings import Settings
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from service.keys import KeyFileError, read_keys
+from service.api_keys import KeyFileError, read_keys
 
 
 def digest(key):
@@ -38,7 +38,7 @@ def test_every_digest_is_compared_whichever_fits(write, monkeypatch):
         compared.append(known)
         return known == presented
 
-    monkeypatch.setattr("service.keys.hmac.compare_digest", compare)
+    monkeypatch.setattr("service.api_keys.hmac.compare_digest", compare)
     keys = read_keys(write("".join(f"o{i} {digest(str(i))}\n" for i in range(5))))
     for key in ("0", "4", "unknown"):
         compared.clear()

@@ -12,7 +12,7 @@ TAG = "{wplus}"
 STREAM = f"{TAG}:jobs"
 QUEUED = f"{TAG}:queued"
 GROUP = "refine"
-SCRIPT = Path(__file__).with_name("jobs.lua")
+SCRIPT = Path(__file__).parent / "jobs" / "jobs.lua"
 SOCKET_TIMEOUT_S = 5.0
 BLOCK_MS = 1000  # longest wait for news; well under the socket's time-out
 

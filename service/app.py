@@ -26,7 +26,8 @@ from service.deps import Runtime
 from service.directions import read_directions
 from service.jobs.embedded import Embedded
 from service.jobs.system import JobSystem
-from service.latents import LatentStore, MemoryLatentStore
+from service.latents.memory import LatentStore, MemoryLatentStore
+from service.latents.redis import RedisLatentStore
 from service.middleware.admission import AdmissionMiddleware
 from service.middleware.auth import AuthMiddleware
 from service.middleware.body_limit import BodyLimitMiddleware
@@ -46,7 +47,6 @@ from service.serving.concurrency import together, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
 from service.settings import Settings
-from service.shared_latents import RedisLatentStore
 from service.wire import problems
 from service.wire.images import harden
 

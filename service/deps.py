@@ -13,7 +13,7 @@ from model_core.alignment.ffhq import FaceAligner
 from model_core.latents.directions.library import Step
 from service.errors import NotReadyError
 from service.jobs.system import JobSystem
-from service.latents import LatentStore
+from service.latents.memory import LatentStore
 from service.observability.metrics import Telemetry
 from service.serving.animation_limit import Films
 from service.serving.engine import Engine

@@ -16,7 +16,7 @@ from prometheus_client import Counter
 from torch import Tensor
 
 from service.errors import LatentsUnavailableError, UnknownLatentError
-from service.latents import LatentStore
+from service.latents.memory import LatentStore
 from service.redis_keys import TAG, latent_key
 from service.wire.codes import GeneratorId, read_code, write_safetensors
 

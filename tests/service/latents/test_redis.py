@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from model_core.errors import ModelMismatchError
 from service.errors import LatentsUnavailableError, UnknownLatentError
-from service.latents import MemoryLatentStore
+from service.latents.memory import MemoryLatentStore
+from service.latents.redis import RedisLatentStore
 from service.redis_keys import connect_async
-from service.shared_latents import RedisLatentStore
 from service.wire.codes import GeneratorId
 from service.wire.sources import LATENT_ID
 from tests.service.jobs.conftest import valkey  # noqa: F401 - a fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from service.errors import UnknownLatentError
-from service.latents import MemoryLatentStore
+from service.latents.memory import MemoryLatentStore
 from service.wire.sources import LATENT_ID
 
 pytestmark = pytest.mark.anyio

@@ -29,7 +29,7 @@ from service.serving.gate import Gate
 from service.settings import PREFIX, ExposedError, Settings, check_exposure
 
 if TYPE_CHECKING:
-    from service.deps import Runtime
+    from service.handlers.runtime import Runtime
 
 ECHO_S = 0.2  # timeout(1) signals a process, then the group that it is in
 

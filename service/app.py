@@ -22,8 +22,8 @@ from model_core.networks.loading import LANDMARKS
 from model_core.weights.cache import verified_path
 from service import openapi
 from service.api_keys import KeyRing, read_keys
-from service.deps import Runtime
 from service.directions import read_directions
+from service.handlers.runtime import Runtime
 from service.jobs.embedded import Embedded
 from service.jobs.system import JobSystem
 from service.latents.memory import LatentStore, MemoryLatentStore

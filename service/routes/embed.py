@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answers import Pixels, Result, Writer
-from service.calls import missing, read_call
-from service.deps import Runtime, Shared
+from service.handlers.body import missing, read_call
+from service.handlers.faces import Portrait, describe_face, embed_photo
+from service.handlers.runtime import Runtime, Shared
+from service.handlers.writer import Pixels, Result, Writer
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import together
 from service.serving.timings import Stages
-from service.subjects import Portrait, describe_face, embed_photo
 from service.wire.json_bodies import EmbedBody
 from service.wire.negotiation import CODES, JSON, STILLS, negotiate
 from service.wire.options import EmbedOptions

@@ -5,8 +5,8 @@ import platform
 import torch
 from fastapi import APIRouter
 
-from service.deps import Shared
 from service.errors import DrainingError, EngineDownError, NotReadyError, UnauthorizedError
+from service.handlers.runtime import Shared
 from service.wire.problems import responses
 from service.wire.schemas import Health, Version
 

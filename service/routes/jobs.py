@@ -5,9 +5,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
-from service.answers import Pixels, Result, Writer
-from service.calls import once, validate
-from service.deps import Runtime, Shared
 from service.errors import (
     DrainingError,
     EngineDownError,
@@ -20,9 +17,13 @@ from service.errors import (
     UnauthorizedError,
     UnknownJobError,
 )
+from service.handlers.body import once, validate
+from service.handlers.faces import Ws
+from service.handlers.job_response import job_response
+from service.handlers.runtime import Runtime, Shared
+from service.handlers.writer import Pixels, Result, Writer
 from service.jobs import sse
 from service.jobs.blobs import CURVE, Outcome
-from service.jobs.responses import job_response
 from service.jobs.schemas import (
     CurvePoint,
     JobAnswer,
@@ -35,7 +36,6 @@ from service.openapi import describe_files, query_of
 from service.redis_keys import TERMINAL
 from service.serving.batcher import DeadlineExceededError
 from service.serving.timings import Stages
-from service.subjects import Ws
 from service.wire.negotiation import CODES, JSON, STILLS, negotiate
 from service.wire.options import ListOptions, OutputOptions
 from service.wire.problems import responses

@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.calls import missing, read_call
-from service.deps import Shared
+from service.handlers.body import missing, read_call
+from service.handlers.faces import find_portrait
+from service.handlers.image_response import write_still
+from service.handlers.runtime import Shared
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import together
-from service.stills import write_still
-from service.subjects import find_portrait
 from service.wire.json_bodies import MergeBody
 from service.wire.negotiation import CODES, JSON, STILLS, negotiate
 from service.wire.options import PhotoOptions

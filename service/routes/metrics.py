@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from service.deps import Shared
 from service.errors import UnauthorizedError
+from service.handlers.runtime import Shared
 from service.wire.problems import responses
 
 router = APIRouter(tags=["health"])

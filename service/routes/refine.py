@@ -7,21 +7,21 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.calls import Call, missing, read_call
-from service.deps import Runtime, Shared
 from service.errors import (
     IdempotencyError,
     InvalidRequestError,
     JobQueueFullError,
     JobsUnavailableError,
 )
+from service.handlers.body import Call, missing, read_call
+from service.handlers.faces import find_known, find_portrait
+from service.handlers.job_response import job_response
+from service.handlers.runtime import Runtime, Shared
 from service.jobs.blobs import JobInput
-from service.jobs.responses import job_response
 from service.jobs.schemas import JobAnswer
 from service.jobs.store import Submission
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.timings import Stages
-from service.subjects import find_known, find_portrait
 from service.wire.codes import GeneratorId, read_code
 from service.wire.json_bodies import RefineBody
 from service.wire.negotiation import JSON, negotiate

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.calls import validate
 from service.errors import InvalidRequestError
+from service.handlers.body import validate
 from service.wire.json_bodies import EditBody, MorphBody
 from service.wire.options import ColorizeOptions, EditOptions, EmbedOptions, MorphOptions
 

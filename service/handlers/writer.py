@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from torch import Tensor
 
-from service.deps import Runtime
+from service.handlers.runtime import Runtime
 from service.serving.timings import Stages
 from service.wire.codes import write_code, write_npy, write_safetensors
 from service.wire.image_encoding import (

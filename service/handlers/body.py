@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
-from service.deps import Runtime
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
+from service.handlers.runtime import Runtime
 from service.wire.forms import MAX_FIELDS, MULTIPART, URLENCODED, read_form
 from service.wire.json_text import read_json
 from service.wire.options import Options

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
-from service.deps import Runtime
 from service.errors import rule_of
+from service.handlers.runtime import Runtime
 from service.serving.timings import Stages
 from service.wire.codes import read_code
 from service.wire.images import ImageLimits, read_photo

@@ -5,7 +5,7 @@ import hashlib
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import Runtime
+from service.handlers.runtime import Runtime
 from service.jobs.schemas import job_answer
 from service.jobs.store import Fields
 from service.redis_keys import TERMINAL

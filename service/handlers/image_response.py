@@ -4,11 +4,11 @@ from typing import TypeVar
 
 from starlette.responses import Response
 
-from service.answers import Pixels, Result, Writer, Ws
-from service.calls import Call
-from service.deps import Runtime
+from service.handlers.body import Call
+from service.handlers.faces import Subject
+from service.handlers.runtime import Runtime
+from service.handlers.writer import Pixels, Result, Writer, Ws
 from service.serving.timings import Stages
-from service.subjects import Subject
 from service.wire.image_encoding import with_luminance
 from service.wire.options import OutputOptions
 from service.wire.provenance import COMPOSITE, GENERATED

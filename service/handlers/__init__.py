@@ -1,0 +1,1 @@
+"""What endpoints share and needs the runtime: bodies, faces, answers."""

@@ -27,9 +27,9 @@ from running import Service
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder
-from service.jobs.blobs import JobInput
 from service.jobs.embedded import Embedded
 from service.jobs.lease import Leases
+from service.jobs.payloads import JobInput
 from service.jobs.store import JobStore, Submission
 from service.observability.metrics import Telemetry
 from service.redis_keys import connect, connect_async

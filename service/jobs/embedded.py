@@ -22,7 +22,7 @@ from typing import TextIO
 import redis
 
 from model_core.errors import WplusError
-from service.jobs.children import Child
+from service.jobs.supervisor import Child
 from service.redis_keys import connect
 from service.settings import PREFIX, Settings
 

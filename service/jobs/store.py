@@ -17,7 +17,7 @@ from service.errors import (
     JobsUnavailableError,
     UnknownJobError,
 )
-from service.jobs.blobs import JobInput, Outcome
+from service.jobs.payloads import JobInput, Outcome
 from service.redis_keys import (
     BLOCK_MS,
     GROUP,

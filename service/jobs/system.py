@@ -9,7 +9,7 @@ from typing import Any
 import redis.asyncio
 
 from service.errors import JobsUnavailableError
-from service.jobs.busy import show_busy
+from service.jobs.device_flag import show_busy
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore

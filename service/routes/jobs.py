@@ -23,7 +23,7 @@ from service.handlers.job_response import job_response
 from service.handlers.runtime import Runtime, Shared
 from service.handlers.writer import Pixels, Result, Writer
 from service.jobs import sse
-from service.jobs.blobs import CURVE, Outcome
+from service.jobs.payloads import CURVE, Outcome
 from service.jobs.schemas import (
     CurvePoint,
     JobAnswer,

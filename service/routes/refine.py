@@ -17,7 +17,7 @@ from service.handlers.body import Call, missing, read_call
 from service.handlers.faces import find_known, find_portrait
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Runtime, Shared
-from service.jobs.blobs import JobInput
+from service.jobs.payloads import JobInput
 from service.jobs.schemas import JobAnswer
 from service.jobs.store import Submission
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe

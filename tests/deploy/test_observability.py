@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from service.jobs.worker.telemetry import WorkerTelemetry
+from service.jobs.worker.metrics import WorkerTelemetry
 from service.observability.metrics import Telemetry
 
 DOCKER = Path(__file__).parents[2] / "docker"

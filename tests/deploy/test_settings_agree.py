@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from service.app import create_app
-from service.jobs.worker.telemetry import WorkerTelemetry
+from service.jobs.worker.metrics import WorkerTelemetry
 from service.process import read_settings
 from service.redis_keys import GROUP, STREAM
 from service.settings import PREFIX, ExposedError, Settings, check_exposure, check_names

@@ -50,8 +50,8 @@ def load_refiner(settings: Settings) -> "Refiner":
 def work(settings: Settings, url: str, refiner: "Refiner") -> None:
     """Work off the queue until SIGINT or SIGTERM; a second one ends the process at once."""
     from service.jobs.worker.loop import Worker
+    from service.jobs.worker.metrics import WorkerTelemetry
     from service.jobs.worker.run import Rhythm
-    from service.jobs.worker.telemetry import WorkerTelemetry
 
     stopped: list[int] = []
 

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from model_core.inversion.iterator import IteratorState
-from service.jobs.blobs import Curve, load
+from service.jobs.payloads import Curve, load
 
 TENSORS = tuple(field.name for field in fields(IteratorState) if field.name != "step")
 

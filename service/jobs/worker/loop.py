@@ -8,8 +8,8 @@ import redis
 
 from model_core.inversion.refiner import Refiner
 from service.jobs.lease import Claim, Leases
+from service.jobs.worker.metrics import WorkerTelemetry
 from service.jobs.worker.run import MAX_RETRY_S, Rhythm, Run
-from service.jobs.worker.telemetry import WorkerTelemetry
 from service.observability import logs
 
 logger = logging.getLogger("service.jobs.worker")

@@ -19,10 +19,10 @@ from model_core.errors import CheckpointError, WplusError
 from model_core.inversion.iterator import IteratorState, StepReport
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.pixels import PEAK_TO_PEAK
-from service.jobs.blobs import Curve, JobInput, Outcome
 from service.jobs.lease import Claim, Leases
+from service.jobs.payloads import Curve, JobInput, Outcome
 from service.jobs.worker.checkpoint import Checkpoint
-from service.jobs.worker.telemetry import WorkerTelemetry
+from service.jobs.worker.metrics import WorkerTelemetry
 
 PAUSE_S = 0.02  # between looks at the busy sign
 MAX_RETRY_S = 4.0

@@ -14,8 +14,8 @@ import redis
 import torch
 from prometheus_client import CollectorRegistry, Counter
 
-from service.jobs.blobs import JobInput
 from service.jobs.embedded import find_server, server_command
+from service.jobs.payloads import JobInput
 from service.jobs.store import JobStore, Submission
 from service.redis_keys import connect, connect_async
 from tests.model_core.tiny import FINGERPRINT, POISON, SHAPE

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from service.jobs import embedded
-from service.jobs.children import Child
 from service.jobs.embedded import Embedded, EmbeddedError
+from service.jobs.supervisor import Child
 from service.process import descendants, kill_descendants
 from service.redis_keys import connect, job_key
 from service.settings import Settings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from service.jobs.blobs import Outcome
-from service.jobs.children import Child
+from service.jobs.payloads import Outcome
+from service.jobs.supervisor import Child
 from service.redis_keys import job_key
 from tests.model_core.tiny import tiny_refiner
 from tests.service.jobs.conftest import ROOT, poisoned, submission, wait_for

@@ -18,8 +18,8 @@ from model_core.perceptual.stlpips import Perceptual
 from service.jobs.lease import Leases
 from service.jobs.sse import Streams
 from service.jobs.worker.loop import Worker
+from service.jobs.worker.metrics import WorkerTelemetry
 from service.jobs.worker.run import Rhythm
-from service.jobs.worker.telemetry import WorkerTelemetry
 from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until

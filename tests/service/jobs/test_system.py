@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from service.jobs import system
-from service.jobs.busy import show_busy
+from service.jobs.device_flag import show_busy
 from service.jobs.embedded import Embedded
 from service.jobs.system import JobSystem
 from service.observability.metrics import Telemetry

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError
-from service.jobs.blobs import JobInput, Outcome
+from service.jobs.payloads import JobInput, Outcome
 from service.jobs.worker.checkpoint import TENSORS, Checkpoint
 from tests.model_core.tiny import black_head, tiny_refiner
 from tests.service.jobs.conftest import submission

@@ -11,13 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("leash.py")
+LEASH = Path(__file__).with_name("parent_death.py")
 POLL_S = 0.2
 MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 KILLED_S = 5.0  # a killed process that waits for a disk may take longer to go
 SETTLED_S = 60.0  # a child that lived this long died of something new
 
-logger = logging.getLogger("service.jobs.children")
+logger = logging.getLogger("service.jobs.supervisor")
 
 
 class Child:

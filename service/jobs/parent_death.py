@@ -1,4 +1,6 @@
-"""Runs a command that dies with its parent: `python leash.py PARENT_PID NAME=VALUE... -- COMMAND`.
+"""Run a command that dies with its parent.
+
+    python parent_death.py PARENT_PID NAME=VALUE... -- COMMAND
 
 Linux sends the signal when the thread that started this process ends, so that has to be the
 parent's main thread. On other systems the command outlives a parent that was killed.

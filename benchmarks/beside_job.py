@@ -12,7 +12,7 @@ from photos import astronaut
 from running import Service
 from tables import show
 
-from service.wplus_client import TERMINAL, Client, Job
+from wplus_client.client import TERMINAL, Client, Job
 
 MAX_STEPS = 5000  # more than any block has time for
 WARM_UP_S = 3.0

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.wplus_client import Client, Face, ServiceError, UnreachableError
 from tests.service import photos
+from wplus_client.client import Client, Face, ServiceError, UnreachableError
 
 PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")
@@ -269,5 +269,5 @@ def test_a_face_needs_no_details():
 
 
 def test_it_brings_no_torch():
-    code = "import sys, service.wplus_client; sys.exit('torch' in sys.modules)"
+    code = "import sys, wplus_client.client; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,1 @@
+"""The client of the service; it imports neither torch nor the service."""

@@ -19,14 +19,24 @@ from model_core.errors import (
     UnsupportedImageError,
     WplusError,
 )
-from service.serving.batcher import (
-    BatchContractError,
-    BatcherClosedError,
-    DeadlineExceededError,
-    QueueFullError,
-)
 
 Outcome = Literal["invalid", "no_face", "rejected", "timeout", "error"]
+
+
+class QueueFullError(WplusError):
+    """The queue holds as many entries as it may."""
+
+
+class DeadlineExceededError(WplusError):
+    """The answer was not ready by the caller's deadline."""
+
+
+class BatcherClosedError(WplusError):
+    """The batcher takes no entries: it has not started, is closing, or its loop has died."""
+
+
+class BatchContractError(WplusError):
+    """A run answered with another number of outputs than it was given inputs."""
 
 
 class InvalidRequestError(WplusError):

@@ -20,6 +20,7 @@ from model_core.errors import (
     UnsupportedImageError,
 )
 from service.errors import (
+    DeadlineExceededError,
     DrainingError,
     EmptyBodyError,
     EngineDownError,
@@ -38,7 +39,6 @@ from service.errors import (
 )
 from service.jobs.schemas import JobAnswer
 from service.middleware.auth import PUBLIC
-from service.serving.batcher import DeadlineExceededError
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,

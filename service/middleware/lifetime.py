@@ -7,8 +7,7 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import UploadTimeoutError
-from service.serving.batcher import DeadlineExceededError
+from service.errors import DeadlineExceededError, UploadTimeoutError
 from service.serving.gate import is_work
 
 

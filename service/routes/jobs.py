@@ -6,6 +6,7 @@ from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
 from service.errors import (
+    DeadlineExceededError,
     DrainingError,
     EngineDownError,
     InvalidRequestError,
@@ -34,7 +35,6 @@ from service.jobs.schemas import (
 from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
 from service.redis_keys import TERMINAL
-from service.serving.batcher import DeadlineExceededError
 from service.serving.timings import Stages
 from service.wire.negotiation import CODES, JSON, STILLS, negotiate
 from service.wire.options import ListOptions, OutputOptions

@@ -22,28 +22,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from model_core.errors import WplusError
+from service.errors import (
+    BatchContractError,
+    BatcherClosedError,
+    DeadlineExceededError,
+    QueueFullError,
+)
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 logger = logging.getLogger("service.serving.batcher")
-
-
-class QueueFullError(WplusError):
-    """The queue holds as many entries as it may."""
-
-
-class DeadlineExceededError(WplusError):
-    """The answer was not ready by the caller's deadline."""
-
-
-class BatcherClosedError(WplusError):
-    """The batcher takes no entries: it has not started, is closing, or its loop has died."""
-
-
-class BatchContractError(WplusError):
-    """A run answered with another number of outputs than it was given inputs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from starlette.requests import ClientDisconnect
 
+from service.errors import DeadlineExceededError
 from service.middleware.lifetime import LifetimeMiddleware
-from service.serving.batcher import DeadlineExceededError
 
 pytestmark = pytest.mark.anyio
 RENDERED = ("/jobs/x/preview", "/jobs/x/result")

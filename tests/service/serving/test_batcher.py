@@ -5,13 +5,13 @@ import weakref
 
 import pytest
 
-from service.serving.batcher import (
+from service.errors import (
     BatchContractError,
-    Batcher,
     BatcherClosedError,
     DeadlineExceededError,
     QueueFullError,
 )
+from service.serving.batcher import Batcher
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError
-from service.errors import EngineDownError
+from service.errors import BatcherClosedError, EngineDownError
 from service.observability.metrics import Telemetry
-from service.serving.batcher import BatcherClosedError
 from service.serving.engine import Engine
 from tests.service.fakes import FakePredictor, Held, wait_until
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ANONYMOUS = "anonymous"  # the owner of everything where no keys are asked for
+PUBLIC = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+PUBLIC_FOLDER = "/static/"
 LINE = re.compile(r"(?P<owner>[A-Za-z0-9._-]{1,64})\s+(?P<digest>[0-9a-fA-F]{64})")
 
 

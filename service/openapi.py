@@ -19,6 +19,7 @@ from model_core.errors import (
     TooSmallError,
     UnsupportedImageError,
 )
+from service.api_keys import PUBLIC
 from service.errors import (
     DeadlineExceededError,
     DrainingError,
@@ -38,7 +39,6 @@ from service.errors import (
     UploadTimeoutError,
 )
 from service.jobs.schemas import JobAnswer
-from service.middleware.auth import PUBLIC
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,

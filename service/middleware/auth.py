@@ -3,12 +3,9 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api_keys import ANONYMOUS, KeyRing
+from service.api_keys import ANONYMOUS, PUBLIC, PUBLIC_FOLDER, KeyRing
 from service.errors import UnauthorizedError
 from service.observability.metrics import Telemetry
-
-PUBLIC = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
-PUBLIC_FOLDER = "/static/"
 
 
 class AuthMiddleware:

@@ -9,9 +9,8 @@ from torch import Tensor
 from model_core.evaluation.faces import photographs, public_faces
 from model_core.generators.contract import Generator
 from model_core.inversion.iterator import Render
-from model_core.networks.loading import LANDMARKS
 from model_core.training.validation import to_float
-from model_core.weights.cache import verified_path
+from model_core.weights.cache import LANDMARKS, verified_path
 
 
 def add_options(parser: argparse.ArgumentParser, count: int) -> None:

@@ -23,13 +23,13 @@ from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record
 from model_core.inversion.iterator import Render
 from model_core.networks.distances import NoDistance, load_distance
-from model_core.networks.loading import LANDMARKS, load_generator
+from model_core.networks.loading import load_generator
 from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
 from model_core.training.validation import to_float
-from model_core.weights.cache import cache_folder, verified_path
+from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 MEASURE = "st-lpips-vgg"
 NETWORK = Path(__file__).parents[1] / "weights" / "embedding.safetensors"

@@ -20,7 +20,6 @@ from model_core.inversion.polisher import Polished, Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison, Quality
 from model_core.networks.loading import (
-    LANDMARKS,
     Identity,
     load_embedder,
     load_generator,
@@ -34,7 +33,7 @@ from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, checked_digest
+from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
 FACE_PX = 256

@@ -18,8 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
-from model_core.networks.loading import LANDMARKS
-from model_core.weights.cache import verified_path
+from model_core.weights.cache import LANDMARKS, verified_path
 from service import openapi
 from service.api_keys import KeyRing, read_keys
 from service.directions import read_directions

@@ -10,8 +10,7 @@ from tqdm import tqdm
 
 from model_core.alignment.folder import align_folder
 from model_core.errors import WplusError
-from model_core.networks.loading import LANDMARKS
-from model_core.weights.cache import cache_folder, verified_path
+from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 INTERRUPTED = 130
 

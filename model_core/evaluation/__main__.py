@@ -23,7 +23,6 @@ from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.runner import Bench
 from model_core.evaluation.scoring import Describe, Judge
 from model_core.networks.loading import (
-    LANDMARKS,
     load_embedding_network,
     load_generator,
     load_identity,
@@ -38,6 +37,7 @@ from model_core.runtime.precision import DtypeName
 from model_core.weights.cache import (
     DEFAULT_GENERATOR,
     DEFAULT_IDENTITY,
+    LANDMARKS,
     cache_folder,
     verified_path,
 )

@@ -36,7 +36,6 @@ RECOGNISERS: dict[str, Callable[[dict[str, Any]], Identity]] = {
 }
 """Config, as a sidecar holds it, to an untrained identity encoder, by family."""
 
-LANDMARKS = "shape_predictor_68_face_landmarks"
 IDENTITY_PREFIX = "identity."
 
 Network = TypeVar("Network", bound=nn.Module)

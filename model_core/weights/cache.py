@@ -12,6 +12,7 @@ from model_core.weights.registry import PACKS, Member, Output, Pack
 
 DEFAULT_CACHE = "~/.cache/wplus"
 DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"
+LANDMARKS = "shape_predictor_68_face_landmarks"
 DEFAULT_IDENTITY = "dlib-resnet29"
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

@@ -7,8 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from model_core.errors import CheckpointError
-from model_core.networks.loading import LANDMARKS
-from model_core.weights.cache import weight_path
+from model_core.weights.cache import LANDMARKS, weight_path
 from service.app import create_app, load_aligner
 from service.serving.engine import load_predictor
 from service.settings import Settings

@@ -31,12 +31,12 @@ from model_core.latents.directions.fitting import condition, fit_normal
 from model_core.latents.directions.library import FAMILY, in_units
 from model_core.latents.directions.samples import Landmarks, find_landmarks, measure_samples
 from model_core.latents.editing import COLOUR_ROW, move
-from model_core.networks.loading import LANDMARKS, load_generator
+from model_core.networks.loading import load_generator
 from model_core.runtime.backends import Backend
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.weights.cache import cache_folder, verified_path
+from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 from model_core.weights.store import save_network
 
 PSI = 0.7  # InterFaceGAN's; nearer to 1 too many faces are spoilt

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from model_core.predictor import FACE_PX, Predictor
+from model_core.images import FACE_PX
+from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import choose_precision

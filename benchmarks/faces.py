@@ -8,8 +8,8 @@ from torch import Tensor
 
 from model_core.evaluation.faces import photographs, public_faces
 from model_core.generators.contract import Generator
+from model_core.images import to_float
 from model_core.inversion.iterator import Render
-from model_core.training.validation import to_float
 from model_core.weights.cache import LANDMARKS, verified_path
 
 

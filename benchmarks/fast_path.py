@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 from faces import add_options, choose_faces
-from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
+from networks import WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch import Tensor
 from torch.nn import functional as F
 
 from model_core.evaluation.methods import YARDSTICK
+from model_core.images import FACE_PX
 from model_core.inversion.iterator import Iterator, IteratorState
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory

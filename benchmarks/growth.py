@@ -24,6 +24,7 @@ from interleave import interleave, report
 from photos import astronaut, crowd, drawn
 from running import Service
 
+from model_core.images import FACE_PX
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder
@@ -39,7 +40,7 @@ MEGAPIXELS = (0.1, 0.5, 1, 4, 12, 25)
 FACES = (1, 2, 4, 8, 16)
 ROWS = (1, 9, 18)
 BATCHES = (1, 2, 4, 8)
-FACE_PX, CODE = 256, (18, 512)
+CODE = (18, 512)
 
 T = TypeVar("T")
 

@@ -16,7 +16,6 @@ from model_core.perceptual.stlpips import STLPIPS
 from model_core.runtime.precision import choose_precision
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-FACE_PX = 256
 
 
 def load_networks(cache: Path, head: Path) -> tuple[Generator, EmbeddingNetwork, ImageHead]:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from model_core.evaluation.baselines import CodeSearch
 from model_core.evaluation.equivalent_steps import worth
-from model_core.evaluation.faces import public_faces, to_bytes
+from model_core.evaluation.faces import public_faces
 from model_core.evaluation.methods import YARDSTICK, System, make_system
 from model_core.evaluation.networks import Workshop
 from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record
+from model_core.images import to_float, to_uint8
 from model_core.inversion.iterator import Render
 from model_core.networks.distances import NoDistance, load_distance
 from model_core.networks.loading import load_generator
@@ -28,7 +29,6 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
-from model_core.training.validation import to_float
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 MEASURE = "st-lpips-vgg"
@@ -71,7 +71,7 @@ def one_pass(predictor: Predictor, render: Render) -> System:
     """Make the embedder whose start is all: a code from a face, and its 1024 px image."""
 
     def start(face: Tensor, _index: int) -> Tensor:
-        ws = predictor.embed(to_bytes(face).permute(0, 2, 3, 1).numpy())
+        ws = predictor.embed(to_uint8(face).permute(0, 2, 3, 1).numpy())
         predictor.synthesize(ws)
         return ws
 

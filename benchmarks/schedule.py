@@ -9,10 +9,11 @@ import argparse
 
 import torch
 from faces import add_options, choose_faces
-from networks import FACE_PX, WEIGHTS, load_loss, load_networks, small_images
+from networks import WEIGHTS, load_loss, load_networks, small_images
 from tables import show
 from torch import Tensor
 
+from model_core.images import FACE_PX
 from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState, Render
 from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.networks.loading import load_stlpips

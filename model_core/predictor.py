@@ -16,6 +16,7 @@ from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.generators.sampling import sample_w, spread_along
+from model_core.images import to_float
 from model_core.inversion.polisher import Polished, Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison, Quality
@@ -36,7 +37,6 @@ from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
-FACE_PX = 256
 Faces = UInt8[np.ndarray, "batch 256 256 3"]
 Codes = Float[Tensor, "batch num_ws w_dim"]
 Operation = Literal["embed", "merge", "synthesize", "quality", "polish", "sample"]
@@ -310,4 +310,4 @@ class Predictor:
         self, images: UInt8[np.ndarray, "batch height width 3"]
     ) -> Float[Tensor, "batch 3 height width"]:
         img = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
-        return img.float() / 127.5 - 1
+        return to_float(img)

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
+from model_core.images import FACE_PX
 from model_core.metrics.pixels import identity_similarity
 from model_core.networks.loading import load_generator, load_identity
 
 CODES = 100
 FACES = 4
 PSI = 0.7
-FACE_PX = 256
 
 
 @dataclass(frozen=True, slots=True)

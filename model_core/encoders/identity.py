@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_core.images import FACE_PX
+
 CHIP_SIZE = 150
 """Side of the chip that the network reads, in pixels."""
 
@@ -22,7 +24,6 @@ Fitted so that it lies where dlib's landmark chips lie in FFHQ-aligned faces (me
 descriptors .13 over 200 photos).
 """
 
-_IMAGE_SIZE = 256
 _PIXEL_SCALE = 256.0
 
 
@@ -162,4 +163,4 @@ def _sample_positions(start: float, end: float, device: torch.device) -> Tensor:
     """Centres of the chip's pixels along one side, in grid_sample's units (-1 to 1)."""
     step = (end - start) / CHIP_SIZE
     centres = torch.arange(CHIP_SIZE, dtype=torch.float32, device=device) + 0.5
-    return (start + centres * step) * (2 / _IMAGE_SIZE) - 1
+    return (start + centres * step) * (2 / FACE_PX) - 1

@@ -17,8 +17,8 @@ from torchvision.models.resnet import resnet34
 from model_core.encoders.irse import IRBody
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
+from model_core.images import FACE_PX
 
-FACE_PX = 256
 MIDDLE_ROW, FINE_ROW = 3, 7
 """First rows that read the middle and the large features of a pyramid."""
 

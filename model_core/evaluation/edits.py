@@ -7,11 +7,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.evaluation.faces import Faces, to_bytes
+from model_core.evaluation.faces import Faces
 from model_core.evaluation.sheets import draw_grid
+from model_core.images import to_float, to_uint8
 from model_core.inversion.iterator import Render
 from model_core.latents.editing import colorize, interpolate
-from model_core.training.validation import to_float
 
 MORPH_STEPS = 6
 GRID_FACES = 4
@@ -60,4 +60,4 @@ def draw_colorizations(faces: Faces, network: EmbeddingNetwork, render: Render, 
 
 
 def _show(render: Render, ws: Float[Tensor, "1 num_ws w_dim"]) -> UInt8[Tensor, "3 size size"]:
-    return to_bytes(render(ws))[0]
+    return to_uint8(render(ws))[0]

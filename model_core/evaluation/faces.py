@@ -11,9 +11,10 @@ from torch import Tensor
 
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
+from model_core.images import FACE_PX, to_uint8
 from model_core.training.config import TrainConfig
 from model_core.training.data.pairs import sample_codes, seeded
-from model_core.training.data.photos import PHOTO_PX, Photos
+from model_core.training.data.photos import Photos
 
 Faces = UInt8[Tensor, "batch 3 height width"]
 Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 height width"]]
@@ -46,7 +47,7 @@ def public_faces(generator: Generator, render: Render, landmarks: Path, count: i
     random = seeded(0, "evaluation", 0)
     with torch.no_grad():
         ws = sample_codes(generator, TrainConfig(), max(count - 1, 1), random)[: count - 1]
-        generated = [to_bytes(render(code)) for code in ws.split(1)] if count > 1 else []
+        generated = [to_uint8(render(code)) for code in ws.split(1)] if count > 1 else []
     return torch.cat([portrait(landmarks), *generated])
 
 
@@ -56,10 +57,5 @@ def portrait(landmarks: Path) -> UInt8[Tensor, "1 3 size size"]:
     from model_core.alignment.ffhq import FaceAligner
 
     photo = astronaut()  # type: ignore[no-untyped-call]
-    aligned = FaceAligner(landmarks).crop(photo, size=PHOTO_PX)
+    aligned = FaceAligner(landmarks).crop(photo, size=FACE_PX)
     return torch.from_numpy(aligned.image.copy()).permute(2, 0, 1)[None]
-
-
-def to_bytes(img: Float[Tensor, "batch 3 height width"]) -> Faces:
-    """Bring images in [-1, 1], clamped, to bytes."""
-    return ((img.clamp(-1, 1) + 1) * 127.5).round().byte()

@@ -16,6 +16,7 @@ from model_core.errors import InvalidInputError
 from model_core.evaluation.baselines import NoisyImages
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
+from model_core.images import FACE_PX
 from model_core.inversion.iterator import Render
 from model_core.inversion.rendering import SmallImages
 from model_core.inversion.two_stage import HeadRender
@@ -23,7 +24,6 @@ from model_core.networks.distances import load_distance
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.precision import FLOAT32, Precision
 
-FACE_PX = 256
 Backend = Literal["eager", "compile"]
 Embed = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 num_ws w_dim"]]
 

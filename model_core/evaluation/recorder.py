@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.records import Record
+from model_core.images import to_uint8
 from model_core.inversion.iterator import StepReport
 from model_core.runtime.clock import read_clock
 
@@ -101,7 +101,7 @@ class Watch:
                 self._figures = self._judge(self._draw_best_img())
             self._rows[step] = self._figures
         if step in self._kept:
-            self._images[step] = to_bytes(self._draw_best_img())[0]
+            self._images[step] = to_uint8(self._draw_best_img())[0]
         self._progress()
         self._since = self._now()
         return True

@@ -11,7 +11,7 @@ from model_core.evaluation.methods import System
 from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record, digest, load_record, save_record
 from model_core.evaluation.scoring import Judge
-from model_core.training.validation import to_float
+from model_core.images import to_float
 
 MARKS = (5, 10, 20, 40, 50, 100, 200, 500, 1000, 2000)
 """Numbers of steps of which an image is kept, beside the last."""

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from model_core.images import FACE_PX, to_float
 from model_core.inversion.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.inversion.rendering import SmallImages, defer_images
 from model_core.inversion.two_stage import FastIterator, HeadRender
@@ -18,8 +19,6 @@ from model_core.runtime.background import BackgroundCompiled
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
 from model_core.weights.cache import DEFAULT_GENERATOR
-
-FACE_PX = 256
 
 
 class Refiner:
@@ -127,7 +126,7 @@ class Refiner:
             on_step: Told of every evaluation before its update; a false answer stops the run.
         """
         img = torch.from_numpy(target).to(self.device).permute(2, 0, 1)[None]
-        self._iterator.run(state, img.float() / 127.5 - 1, steps, on_step)
+        self._iterator.run(state, to_float(img), steps, on_step)
 
 
 def _deferred(

@@ -7,14 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model_core.images import FACE_PX
 from model_core.metrics.pixels import identity_similarity, psnr, ssim
 from model_core.networks.loading import Identity
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.compiled import Run, defer_network
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import Precision
-
-FACE_PX = 256
 
 Faces = Float[Tensor, "batch 3 256 256"]
 Images = Float[Tensor, "batch 3 height width"]

@@ -8,12 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.images import FACE_PX
 from model_core.runtime.compiled import defer_network
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 from model_core.runtime.precision import Precision
-
-FACE_PX = 256
 
 Faces = Float[Tensor, "batch 3 256 256"]
 Codes = Float[Tensor, "batch num_ws w_dim"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.images import to_uint8
 from model_core.runtime.backends import Backend, frozen_weights
 from model_core.runtime.background import BackgroundCompiled
 from model_core.runtime.execution import Execution
@@ -33,7 +34,7 @@ class _Render(nn.Module):
     ) -> UInt8[Tensor, "batch height width 3"]:
         dtype = next(self.generator.parameters()).dtype
         img = self.generator.synthesis(ws.to(dtype)).float()
-        img = ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        img = to_uint8(img)
         return img.permute(0, 2, 3, 1).contiguous()
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
+from model_core.images import to_float
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.code_cache import CodeCache
@@ -32,7 +33,7 @@ from model_core.training.distributed import Team
 from model_core.training.ema import Part, unfreeze_synthesis
 from model_core.training.iterator_supervision import Lesson, Teacher, average_lessons
 from model_core.training.losses.objective import Objective
-from model_core.training.validation import Validator, to_float
+from model_core.training.validation import Validator
 
 FIRST_PAIRS = 256
 CHECKPOINTS = "checkpoints"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
+from model_core.images import to_float
 from model_core.metrics.pixels import mse, psnr
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.precision import FLOAT32, Precision
@@ -55,11 +56,6 @@ def hold_out(
     img = render_all(render, ws)
     held = (photos or Photos([])).read_first(config.validation_photos, report)
     return HeldOut(img, ws, held)
-
-
-def to_float(img: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Bring bytes to [-1, 1]."""
-    return img.float() / 127.5 - 1
 
 
 class Validator:

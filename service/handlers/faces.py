@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
+from model_core.images import FACE_PX
 from service.errors import rule_of
 from service.handlers.runtime import Runtime
 from service.serving.timings import Stages
@@ -18,7 +19,6 @@ from service.wire.options import FaceOptions
 from service.wire.schemas import FaceObject
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
-INPUT_PX = 256
 Ws = Float[Tensor, "num_ws w_dim"]
 Square = UInt8[np.ndarray, "size size 3"]
 
@@ -158,7 +158,7 @@ def _cut_out(
     except NoFaceError as err:
         raise NoFaceError(f"{err}; for a photo that is cropped already: align=none") from err
     with stages.measure("align"):
-        aligned = aligner.align(photo.pixels, face, INPUT_PX)
+        aligned = aligner.align(photo.pixels, face, FACE_PX)
         crop = None
         if crop_px is not None:
             crop = aligner.align(photo.pixels, face, crop_px).image
@@ -189,7 +189,7 @@ def _as_aligned(pixels: Square, crop_px: int | None) -> Portrait:
     if height != width:
         raise InvalidInputError(f"photo must be square where align is none, got {width}x{height}")
     crop = None if crop_px is None else _resized(pixels, crop_px)
-    return Portrait(_resized(pixels, INPUT_PX), crop, None)
+    return Portrait(_resized(pixels, FACE_PX), crop, None)
 
 
 def _resized(pixels: Square, side_px: int) -> Square:

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
+from model_core.images import FACE_PX, to_uint8
 from model_core.runtime.backends import frozen_weights
 from model_core.training.config import TrainConfig
 
-PAIR_PX = 256
 RENDER_CHUNK = 8
 SOURCES = 4
 """Most codes of W that one of W+ is mixed from."""
@@ -90,7 +90,7 @@ class PairRing:
     def __init__(self, folder: Path, slots: int, code_shape: tuple[int, int]):
         self.slots, self.code_shape = slots, code_shape
         shapes = {
-            "pairs_img.npy": ((slots, 3, PAIR_PX, PAIR_PX), np.uint8),
+            "pairs_img.npy": ((slots, 3, FACE_PX, FACE_PX), np.uint8),
             "pairs_ws.npy": ((slots, *code_shape), np.float32),
             "pairs_count.npy": ((1,), np.int64),
         }
@@ -179,8 +179,8 @@ def make_render(
 
     def synthesize(ws: Tensor) -> Tensor:
         img = network.synthesis(ws.to(device, dtype)).float()
-        img = F.adaptive_avg_pool2d(img, PAIR_PX)
-        return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        img = F.adaptive_avg_pool2d(img, FACE_PX)
+        return to_uint8(img)
 
     run = torch.compile(synthesize) if compiled else synthesize
 

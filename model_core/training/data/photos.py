@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from model_core.errors import BrokenImageError, ImageRejectedError, InvalidInputError
+from model_core.images import FACE_PX
 from model_core.photos.reader import PhotoLimits, read_photo
 from model_core.training.data.datasets import Layout, read_layout
 
-PHOTO_PX = 256
 HELD_OUT_ONE_IN = 5
 
 
@@ -150,7 +150,7 @@ class Photos:
             except ImageRejectedError as err:
                 if report:
                     report(f"left out: {err}")
-        none = torch.empty(0, 3, PHOTO_PX, PHOTO_PX, dtype=torch.uint8)
+        none = torch.empty(0, 3, FACE_PX, FACE_PX, dtype=torch.uint8)
         return torch.stack(read) if read else none
 
 
@@ -168,8 +168,8 @@ def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
             "`python -m model_core.alignment` cuts faces out"
         )
     rgb = Image.fromarray(pixels)
-    if rgb.size != (PHOTO_PX, PHOTO_PX):
-        rgb = rgb.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BOX)
+    if rgb.size != (FACE_PX, FACE_PX):
+        rgb = rgb.resize((FACE_PX, FACE_PX), Image.Resampling.BOX)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 

@@ -3,11 +3,11 @@ import torch
 from torch import nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
-from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.networks import Workshop
 from model_core.evaluation.scoring import Judge
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from model_core.images import to_uint8
 from model_core.networks.loading import load_stlpips
 
 
@@ -70,7 +70,7 @@ def workshop(generator, cache):
 def faces(workshop):
     """Three images of the tiny generator, far from its mean."""
     random = torch.Generator().manual_seed(2)
-    return to_bytes(workshop.render(20 * torch.randn(3, 10, 10, generator=random)))
+    return to_uint8(workshop.render(20 * torch.randn(3, 10, 10, generator=random)))
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.evaluation.faces import to_bytes
 from model_core.evaluation.methods import METHODS, VARIANTS, make_system
 from model_core.evaluation.networks import Workshop
 from model_core.evaluation.recorder import Watch, read_clock
-from model_core.training.validation import to_float
+from model_core.images import to_float, to_uint8
 
 STEPS = 2
 GIVEN = [name for name in (*METHODS, *VARIANTS) if name != "mse"]
@@ -46,7 +45,7 @@ def test_figures_are_those_of_the_best_code_so_far(workshop, judge, faces):
     assert (loss.diff() < 1e-3).all()
     assert loss[-1] < loss[0]
     img = workshop.render(found.ws)
-    assert torch.equal(found.image(), to_bytes(img)[0])
+    assert torch.equal(found.image(), to_uint8(img)[0])
 
 
 def test_noise_is_searched_after_the_code(workshop, judge, faces):

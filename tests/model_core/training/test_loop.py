@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
+from model_core.images import to_float
 from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.data.photo_stream import READERS
@@ -21,7 +22,6 @@ from model_core.training.distributed import Team
 from model_core.training.iterator_supervision import Lesson, Teacher
 from model_core.training.loop import Training, rate_share
 from model_core.training.losses.objective import Objective
-from model_core.training.validation import to_float
 from tests.model_core.training import tiny
 
 ROOT = Path(__file__).parents[3]

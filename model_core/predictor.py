@@ -34,11 +34,10 @@ from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
+from model_core.shapes import Codes, Faces
 from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
-Faces = UInt8[np.ndarray, "batch 256 256 3"]
-Codes = Float[Tensor, "batch num_ws w_dim"]
 Operation = Literal["embed", "merge", "synthesize", "quality", "polish", "sample"]
 BATCHED: tuple[Operation, ...] = ("embed", "merge", "synthesize", "quality")
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -24,9 +23,8 @@ from model_core.containers.pickle_names import MAX_AXES
 from model_core.containers.restricted_pickle import DAMAGE, load_pickle
 from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError, InvalidInputError
+from model_core.shapes import Ws
 from model_core.weights.files import partial_file, publish
-
-Code = Float[Tensor, "num_ws w_dim"]
 
 NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000
@@ -41,7 +39,7 @@ Space = Literal["w", "w+"]
 
 def read_latents(
     path: Path, space: Space | None = None, shape: tuple[int, int] | None = None
-) -> dict[str, Code]:
+) -> dict[str, Ws]:
     """Read the codes of a file, float32.
 
     These are understood: .pt with a tensor (e4e) or a dict of images with `latent` (rosinality);
@@ -82,7 +80,7 @@ def read_latents(
     return codes
 
 
-def write_latents(path: Path, codes: Mapping[str, Code], fingerprint: str | None = None) -> None:
+def write_latents(path: Path, codes: Mapping[str, Ws], fingerprint: str | None = None) -> None:
     """Write codes; a reader sees all of them or nothing.
 
     Args:
@@ -152,7 +150,7 @@ def _read_npy(data: memoryview) -> Any:
 
 def _named(
     content: Any, space: Space | None, shape: tuple[int, int] | None
-) -> Iterator[tuple[str, Code]]:
+) -> Iterator[tuple[str, Ws]]:
     """Yield the codes of a content by name."""
     if isinstance(content, dict):
         yield from ((str(name), _one(value)) for name, value in content.items())
@@ -189,7 +187,7 @@ def _is_one_code(array: Tensor, space: Space | None, shape: tuple[int, int] | No
     return True
 
 
-def _check_width(code: Code, shape: tuple[int, int] | None) -> None:
+def _check_width(code: Ws, shape: tuple[int, int] | None) -> None:
     """Refuse a code whose axes are others than rows and w_dim."""
     rows, width = code.shape
     if shape and (width != shape[1] or rows not in (1, shape[0])):
@@ -211,7 +209,7 @@ def _without_ones(array: Tensor) -> Tensor:
     return array
 
 
-def _one(value: Any) -> Code:
+def _one(value: Any) -> Ws:
     """Return one code: of a list of them the last, of a dict what is called latent."""
     if isinstance(value, dict):
         value = value["latent"]

@@ -16,7 +16,7 @@ from typing import get_args
 import torch
 
 from model_core.errors import WplusError
-from model_core.evaluation.faces import Faces, photographs, public_faces
+from model_core.evaluation.faces import photographs, public_faces
 from model_core.evaluation.methods import METHODS, RECIPES, TUNED, VARIANTS, make_system
 from model_core.evaluation.networks import Backend, Workshop
 from model_core.evaluation.report import Findings, write_report
@@ -34,6 +34,7 @@ from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
+from model_core.shapes import ByteImages
 from model_core.weights.cache import (
     DEFAULT_GENERATOR,
     DEFAULT_IDENTITY,
@@ -170,7 +171,7 @@ def _default_head(generator: str) -> Path | None:
     return file if generator == DEFAULT_GENERATOR and file.is_file() else None
 
 
-def _faces(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Faces:
+def _faces(options: argparse.Namespace, cache: Path, workshop: Workshop) -> ByteImages:
     if options.photos:
         return photographs(options.photos, options.persons, options.count)
     landmarks = verified_path(cache, LANDMARKS)

@@ -23,9 +23,8 @@ from model_core.inversion.iterator import (
 from model_core.inversion.two_stage import FastIterator, HeadRender
 from model_core.networks.distances import NoDistance
 from model_core.perceptual.stlpips import Perceptual
+from model_core.shapes import SingleCode, SingleImage
 
-Face = Float[Tensor, "1 3 height width"]
-Code = Float[Tensor, "1 num_ws w_dim"]
 OnStep = Callable[[StepReport], bool]
 
 IMAGE2STYLEGAN = IteratorConfig(alpha=1.0, lr=0.01, betas=(0.9, 0.999), eps=1e-8)
@@ -38,12 +37,12 @@ NOISE_SHARE = 0.6
 """Noise steps for each step on the code: 3000 for 5000; ours."""
 
 
-def mean_code(generator: Generator) -> Code:
+def mean_code(generator: Generator) -> SingleCode:
     """Return the mean code: Image2StyleGAN's start, whatever the face."""
     return generator.w_mean.repeat(1, generator.num_ws, 1)
 
 
-def random_code(generator: Generator, seed: int) -> Code:
+def random_code(generator: Generator, seed: int) -> SingleCode:
     """Return N(0, 1) in every element: the random start of figure 7."""
     random = torch.Generator().manual_seed(seed)
     return torch.randn(1, generator.num_ws, generator.w_dim, generator=random)
@@ -71,7 +70,7 @@ class CodeSearch:
     steps: int
     head: HeadRender | None = None
 
-    def __call__(self, face: Face, start: Code, on_step: OnStep) -> Code:
+    def __call__(self, face: SingleImage, start: SingleCode, on_step: OnStep) -> SingleCode:
         """Return the code with the lowest loss."""
         iterator = FastIterator(self.render, self.distance, self.config, self.head)
         state = IteratorState.start(start)
@@ -137,7 +136,9 @@ class NoiseSearch:
     own: Float[Tensor, " scalars"]
     steps: int
 
-    def __call__(self, face: Face, ws: Code, on_step: OnStep) -> Float[Tensor, "1 1 scalars"]:
+    def __call__(
+        self, face: SingleImage, ws: SingleCode, on_step: OnStep
+    ) -> Float[Tensor, "1 1 scalars"]:
         """Return the noise with the lowest MSE."""
         iterator = Iterator(lambda noise: self.images(ws, noise), NoDistance(), NOISE)
         state = IteratorState.start(self.own[None, None])

@@ -7,11 +7,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
-from model_core.evaluation.faces import Faces
 from model_core.evaluation.sheets import draw_grid
 from model_core.images import to_float, to_uint8
 from model_core.inversion.iterator import Render
 from model_core.latents.editing import colorize, interpolate
+from model_core.shapes import ByteImages
 
 MORPH_STEPS = 6
 GRID_FACES = 4
@@ -20,7 +20,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @torch.no_grad()
-def draw_morphs(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
+def draw_morphs(faces: ByteImages, network: EmbeddingNetwork, render: Render, path: Path) -> None:
     """Blend the codes of neighbouring faces, lambda from 1 to 0 (figure 8)."""
     rows = []
     for i in range(min(GRID_FACES, len(faces) - 1)):
@@ -32,7 +32,7 @@ def draw_morphs(faces: Faces, network: EmbeddingNetwork, render: Render, path: P
 
 
 @torch.no_grad()
-def draw_merges(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
+def draw_merges(faces: ByteImages, network: EmbeddingNetwork, render: Render, path: Path) -> None:
     """Merge identities (columns) with attributes (rows) inside the network (figure 9)."""
     some = faces[:GRID_FACES]
     identities, attributes = to_float(some), to_float(some)
@@ -45,7 +45,9 @@ def draw_merges(faces: Faces, network: EmbeddingNetwork, render: Render, path: P
 
 
 @torch.no_grad()
-def draw_colorizations(faces: Faces, network: EmbeddingNetwork, render: Render, path: Path) -> None:
+def draw_colorizations(
+    faces: ByteImages, network: EmbeddingNetwork, render: Render, path: Path
+) -> None:
     """Give grey faces (rows) the fine rows of coloured ones (columns) (figure 10)."""
     some = faces[:GRID_FACES]
     luma = torch.tensor(LUMA, device=some.device).view(3, 1, 1)

@@ -12,15 +12,15 @@ from torch import Tensor
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.images import FACE_PX, to_uint8
+from model_core.shapes import ByteImages
 from model_core.training.config import TrainConfig
 from model_core.training.data.pairs import sample_codes, seeded
 from model_core.training.data.photos import Photos
 
-Faces = UInt8[Tensor, "batch 3 height width"]
 Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 height width"]]
 
 
-def photographs(folders: Sequence[Path], persons: Path | None, count: int) -> Faces:
+def photographs(folders: Sequence[Path], persons: Path | None, count: int) -> ByteImages:
     """Read the first held-out photos that can be read, held out as in training.
 
     Raises:
@@ -35,7 +35,7 @@ def photographs(folders: Sequence[Path], persons: Path | None, count: int) -> Fa
     return faces
 
 
-def public_faces(generator: Generator, render: Render, landmarks: Path, count: int) -> Faces:
+def public_faces(generator: Generator, render: Render, landmarks: Path, count: int) -> ByteImages:
     """Make faces that need no photos: a portrait in the public domain, then generated ones.
 
     Args:

@@ -5,9 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
 from model_core.evaluation.baselines import (
     IMAGE2STYLEGAN,
     NOISE,
@@ -22,9 +19,7 @@ from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.two_stage import EARLY_STEPS
-
-Face = Float[Tensor, "1 3 height width"]
-Code = Float[Tensor, "1 num_ws w_dim"]
+from model_core.shapes import SingleCode, SingleImage
 
 YARDSTICK = IteratorConfig(alpha=1.0, lr=0.05, betas=(0.9, 0.999), eps=1e-8)
 """The iterator as it is measured here: no schedule, no preconditioning, true output."""
@@ -85,7 +80,7 @@ class System:
     """
 
     name: str
-    start: Callable[[Face, int], Code]
+    start: Callable[[SingleImage, int], SingleCode]
     search: CodeSearch
     noise: NoiseSearch | None
     facts: dict[str, Any]
@@ -107,7 +102,7 @@ class System:
         noise = dataclasses.replace(self.noise, steps=1) if self.noise else None
         return dataclasses.replace(self, search=search, noise=noise)
 
-    def run(self, face: Face, index: int, watch: Watch) -> Record:
+    def run(self, face: SingleImage, index: int, watch: Watch) -> Record:
         """Embed a face."""
         start = self.start(face, index).float()
         watch.started()
@@ -165,7 +160,7 @@ def make_system(name: str, workshop: Workshop, steps: int) -> System:
     return System(name, _start(recipe.start, workshop), search, noise, facts)
 
 
-def _start(name: str, workshop: Workshop) -> Callable[[Face, int], Code]:
+def _start(name: str, workshop: Workshop) -> Callable[[SingleImage, int], SingleCode]:
     if name == "mean":
         code = mean_code(workshop.generator).to(workshop.device)
         return lambda _face, _index: code

@@ -11,8 +11,7 @@ from model_core.evaluation.records import Record
 from model_core.images import to_uint8
 from model_core.inversion.iterator import StepReport
 from model_core.runtime.clock import read_clock
-
-Image = Float[Tensor, "1 3 height width"]
+from model_core.shapes import SingleImage
 
 
 class Watch:
@@ -29,7 +28,7 @@ class Watch:
 
     def __init__(
         self,
-        judge: Callable[[Image], Float[Tensor, " measures"]],
+        judge: Callable[[SingleImage], Float[Tensor, " measures"]],
         device: torch.device,
         measured: Collection[int],
         kept: Collection[int],
@@ -40,9 +39,9 @@ class Watch:
         self._measured, self._kept = {*measured, last}, {*kept, last}
         self._leg_start, self._best = 0, torch.inf
         self._by_head = False
-        self._draw: Callable[[], Image] | None = None
-        self._draw_best: Callable[[], Image] | None = None
-        self._best_img: Image | None = None
+        self._draw: Callable[[], SingleImage] | None = None
+        self._draw_best: Callable[[], SingleImage] | None = None
+        self._best_img: SingleImage | None = None
         self._figures: Float[Tensor, " measures"] | None = None
         self._rows: dict[int, Float[Tensor, " measures"]] = {}
         self._images: dict[int, Tensor] = {}
@@ -51,8 +50,8 @@ class Watch:
         self._since = self._now()
 
     def see(
-        self, render: Callable[..., Image], measured: Callable[..., Image] | None = None
-    ) -> Callable[..., Image]:
+        self, render: Callable[..., SingleImage], measured: Callable[..., SingleImage] | None = None
+    ) -> Callable[..., SingleImage]:
         """Return the renderer, its last image remembered.
 
         Args:
@@ -110,7 +109,7 @@ class Watch:
         return read_clock(self._device)
 
     @torch.no_grad()
-    def _draw_best_img(self) -> Image:
+    def _draw_best_img(self) -> SingleImage:
         if self._best_img is None:
             assert self._draw_best is not None  # noqa: S101
             self._best_img = self._draw_best()

@@ -7,7 +7,6 @@ from typing import Any
 
 from model_core.evaluation.edits import draw_colorizations, draw_merges, draw_morphs
 from model_core.evaluation.equivalent_steps import Worth, worth
-from model_core.evaluation.faces import Faces
 from model_core.evaluation.networks import Workshop
 from model_core.evaluation.paper import REMARK, RUNTIME, TABLES
 from model_core.evaluation.plots import plot_runtimes, plot_starts
@@ -21,6 +20,7 @@ from model_core.evaluation.tables import (
     runtime_table,
     worth_table,
 )
+from model_core.shapes import ByteImages
 
 DEFINITIONS = {
     "images": "256 px RGB in [-1, 1]: the generator's true output by area, clamped, against the "
@@ -57,7 +57,7 @@ class Findings:
         workshop: The networks, for the figures that edit codes.
     """
 
-    faces: Faces
+    faces: ByteImages
     records: Records
     measures: list[str]
     settings: dict[str, Any]

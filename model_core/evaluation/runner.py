@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from model_core.evaluation.faces import Faces
 from model_core.evaluation.methods import System
 from model_core.evaluation.recorder import Watch
 from model_core.evaluation.records import Record, digest, load_record, save_record
 from model_core.evaluation.scoring import Judge
 from model_core.images import to_float
+from model_core.shapes import ByteImages
 
 MARKS = (5, 10, 20, 40, 50, 100, 200, 500, 1000, 2000)
 """Numbers of steps of which an image is kept, beside the last."""
@@ -35,7 +35,9 @@ class Bench:
         device: Where the systems and the judge run.
     """
 
-    def __init__(self, faces: Faces, judge: Judge, folder: Path, few: int, device: str = "cpu"):
+    def __init__(
+        self, faces: ByteImages, judge: Judge, folder: Path, few: int, device: str = "cpu"
+    ):
         self.faces, self.judge, self._device = faces, judge, device
         self._folder, self._few = folder, min(few, len(faces))
 

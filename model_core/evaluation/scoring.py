@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from model_core.metrics.pixels import identity_distance, identity_similarity, mse, psnr, ssim
 from model_core.perceptual.stlpips import Perceptual
+from model_core.shapes import SingleImage
 
-Face = Float[Tensor, "1 3 height width"]
-Describe = Callable[[Face], Tensor]
+Describe = Callable[[SingleImage], Tensor]
 """A face's descriptor (1, d), by which a recogniser tells persons apart."""
 
 
@@ -46,7 +46,7 @@ class Judge:
         others = [f"{name}_similarity" for name in self._recognisers]
         return ["mse", "psnr_db", "ssim", *named, "identity_similarity", "dlib_distance", *others]
 
-    def against(self, face: Face) -> "FaceJudge":
+    def against(self, face: SingleImage) -> "FaceJudge":
         """Prepare to measure many images of one face."""
         return FaceJudge(self._describe, self._distances, [*self._recognisers.values()], face)
 
@@ -60,7 +60,7 @@ class FaceJudge:
         describe: Describe,
         distances: Sequence[Perceptual],
         recognisers: Sequence[Describe],
-        face: Face,
+        face: SingleImage,
     ):
         self._describe, self._distances, self._face = describe, distances, face
         self._others = [(recognise, recognise(face)) for recognise in recognisers]
@@ -73,7 +73,7 @@ class FaceJudge:
         return self._face.device
 
     @torch.no_grad()
-    def __call__(self, img: Face) -> Float[Tensor, " figures"]:
+    def __call__(self, img: SingleImage) -> Float[Tensor, " figures"]:
         """Return the figures of an image, clamped to [-1, 1] first."""
         img = img.clamp(-1, 1)
         far = [

@@ -8,10 +8,10 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from model_core.evaluation.faces import Faces
 from model_core.evaluation.paper import CURVE_STEPS, STARTS
 from model_core.evaluation.records import Record
 from model_core.evaluation.runner import Records
+from model_core.shapes import ByteImages
 
 TITLE_PX = 22
 LABEL_PX = 72
@@ -91,7 +91,7 @@ def after(records: Sequence[Record]) -> str:
     return f", {steps} steps" if steps else ""
 
 
-def draw_systems(faces: Faces, records: Records, columns: dict[str, str], path: Path) -> bool:
+def draw_systems(faces: ByteImages, records: Records, columns: dict[str, str], path: Path) -> bool:
     """Draw faces beside what some systems made of them in the end.
 
     Returns:
@@ -107,7 +107,7 @@ def draw_systems(faces: Faces, records: Records, columns: dict[str, str], path: 
     return True
 
 
-def draw_starts(faces: Faces, records: Records, path: Path) -> bool:
+def draw_starts(faces: ByteImages, records: Records, path: Path) -> bool:
     """Draw one face's way from each start, a row each (figure 7)."""
     given = {title: records[name] for title, name in STARTS.items() if records.get(name)}
     if not given:

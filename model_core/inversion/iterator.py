@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
 from model_core.perceptual.stlpips import Perceptual
+from model_core.shapes import Codes, Images
 
-Codes = Float[Tensor, "batch num_ws w_dim"]
-Images = Float[Tensor, "batch 3 height width"]
 Render = Callable[[Codes], Images]
 """Codes to images in [-1, 1], differentiable, at any size not below the target's."""
 

@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional as F
 
 from model_core.inversion.iterator import (
-    Images,
     Iterator,
     IteratorConfig,
     IteratorState,
@@ -16,6 +15,7 @@ from model_core.inversion.iterator import (
     StepReport,
 )
 from model_core.perceptual.stlpips import Perceptual
+from model_core.shapes import Images
 
 EARLY_STEPS = 20
 """Updates through the head, of a run of twice as many or more; a shorter one does half of its own.

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_core.errors import InvalidInputError
-
-Codes = Float[Tensor, "batch num_ws w_dim"]
+from model_core.shapes import Codes
 
 COLOUR_ROW = 8
 """First of the rows that carry colour at 18 rows: the last ten, from the second 64 px layer on."""

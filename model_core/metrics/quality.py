@@ -14,9 +14,7 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.compiled import Run, defer_network
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import Precision
-
-Faces = Float[Tensor, "batch 3 256 256"]
-Images = Float[Tensor, "batch 3 height width"]
+from model_core.shapes import FaceImages, Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Comparison:
             self._figures = defer_network(execution.queue, "quality", figures, figures, shapes)
 
     @torch.inference_mode()
-    def __call__(self, faces: Faces, images: Images) -> list[Quality]:
+    def __call__(self, faces: FaceImages, images: Images) -> list[Quality]:
         """Compare pair by pair, all in [-1, 1]."""
         rows = self._figures(faces, images).tolist()
         return [Quality(p, s, d, self._lpips_net, i) for p, s, d, i in rows]
@@ -71,7 +69,7 @@ class _Figures(nn.Module):
         super().__init__()
         self.lpips, self.identity, self.precision = lpips, identity, precision
 
-    def forward(self, a: Faces, images: Images) -> Float[Tensor, "batch 4"]:
+    def forward(self, a: FaceImages, images: Images) -> Float[Tensor, "batch 4"]:
         b = F.adaptive_avg_pool2d(images, FACE_PX)
         both = torch.cat([a, b])  # two images at once take four fifths of the time
         with self.precision.autocast(a.device.type):

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
@@ -13,9 +12,8 @@ from model_core.runtime.compiled import defer_network
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 from model_core.runtime.precision import Precision
+from model_core.shapes import Codes, FaceImages
 
-Faces = Float[Tensor, "batch 3 256 256"]
-Codes = Float[Tensor, "batch num_ws w_dim"]
 Run = Callable[[Tensor, Tensor], Tensor]
 
 _log = logging.getLogger(__name__)
@@ -48,7 +46,7 @@ class Embedder:
                 )
 
     @torch.inference_mode()
-    def __call__(self, identity: Faces, attribute: Faces) -> Codes:
+    def __call__(self, identity: FaceImages, attribute: FaceImages) -> Codes:
         """Embed faces in [-1, 1]; codes in float32."""
         return self._merge(identity, attribute)
 
@@ -60,7 +58,7 @@ class _Merge(nn.Module):
         super().__init__()
         self.network, self.precision = network, precision
 
-    def forward(self, identity: Faces, attribute: Faces) -> Codes:
+    def forward(self, identity: FaceImages, attribute: FaceImages) -> Codes:
         with self.precision.autocast(identity.device.type):
             f_id = self.network.identity(identity)
             f_attr = self.network.read_attributes(attribute)
@@ -76,7 +74,7 @@ def _convert(network: EmbeddingNetwork, plain: Run, precision: Precision) -> Run
         _log.exception("OpenVINO cannot run the embedding network here: plain torch does")
         return plain
 
-    def one_by_one(identity: Faces, attribute: Faces) -> Codes:
+    def one_by_one(identity: FaceImages, attribute: FaceImages) -> Codes:
         pairs = zip(attribute.split(1), identity.split(1), strict=True)
         return torch.cat([run(*pair) for pair in pairs])
 

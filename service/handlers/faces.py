@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from PIL import Image
-from torch import Tensor
 
 from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
+from model_core.shapes import SquarePixels, Ws
 from service.errors import rule_of
 from service.handlers.runtime import Runtime
 from service.serving.timings import Stages
@@ -18,9 +17,6 @@ from service.wire.images import ImageLimits, read_photo
 from service.wire.options import FaceOptions
 from service.wire.schemas import FaceObject
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
-
-Ws = Float[Tensor, "num_ws w_dim"]
-Square = UInt8[np.ndarray, "size size 3"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,8 @@ class Portrait:
         found: Where it was found; None if the photo was taken as aligned.
     """
 
-    input: Square
-    crop: Square | None
+    input: SquarePixels
+    crop: SquarePixels | None
     found: "Found | None"
 
 
@@ -184,7 +180,7 @@ async def describe_face(portrait: Portrait, runtime: Runtime, stages: Stages) ->
     return _describe(found, await runtime.in_worker(count))
 
 
-def _as_aligned(pixels: Square, crop_px: int | None) -> Portrait:
+def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> Portrait:
     height, width, _ = pixels.shape
     if height != width:
         raise InvalidInputError(f"photo must be square where align is none, got {width}x{height}")
@@ -192,7 +188,7 @@ def _as_aligned(pixels: Square, crop_px: int | None) -> Portrait:
     return Portrait(_resized(pixels, FACE_PX), crop, None)
 
 
-def _resized(pixels: Square, side_px: int) -> Square:
+def _resized(pixels: SquarePixels, side_px: int) -> SquarePixels:
     size = (side_px, side_px)
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 

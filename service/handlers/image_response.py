@@ -4,10 +4,11 @@ from typing import TypeVar
 
 from starlette.responses import Response
 
+from model_core.shapes import Pixels, Ws
 from service.handlers.body import Call
 from service.handlers.faces import Subject
 from service.handlers.runtime import Runtime
-from service.handlers.writer import Pixels, Result, Writer, Ws
+from service.handlers.writer import Result, Writer
 from service.serving.timings import Stages
 from service.wire.image_encoding import with_luminance
 from service.wire.options import OutputOptions

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-from jaxtyping import Float, UInt8
 from pydantic import BaseModel
 from starlette.responses import Response
-from torch import Tensor
 
+from model_core.shapes import Pixels, Ws
 from service.handlers.runtime import Runtime
 from service.serving.timings import Stages
 from service.wire.codes import write_code, write_npy, write_safetensors
@@ -26,8 +24,6 @@ from service.wire.options import OutputOptions
 from service.wire.provenance import GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
-Ws = Float[Tensor, "num_ws w_dim"]
-Pixels = UInt8[np.ndarray, "height width 3"]
 PROVENANCE_HEADER = {"X-Content-Provenance": "ai-generated"}
 
 

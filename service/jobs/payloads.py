@@ -6,14 +6,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
-from jaxtyping import Float, Float32, UInt8
-from torch import Tensor
+from jaxtyping import Float32
 
 from model_core.errors import CheckpointError
+from model_core.shapes import SquarePixels, Ws
 
 CURVE = ("step", "loss", "psnr", "lpips")
-Ws = Float[Tensor, "num_ws w_dim"]
-Target = UInt8[np.ndarray, "size size 3"]
 Curve = Float32[np.ndarray, "points 4"]
 
 
@@ -26,7 +24,7 @@ class JobInput:
         ws: The code to start from.
     """
 
-    target: Target
+    target: SquarePixels
     ws: Ws
 
     def pack(self) -> bytes:

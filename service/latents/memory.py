@@ -12,13 +12,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from model_core.shapes import Ws
 from service.errors import UnknownLatentError
 
 CODES_AT_ONCE = 256  # 9 MB of StyleGAN's
-Ws = Float[Tensor, "num_ws w_dim"]
 
 
 class LatentStore(Protocol):

@@ -11,16 +11,14 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from jaxtyping import Float
 from prometheus_client import Counter
-from torch import Tensor
 
+from model_core.shapes import Ws
 from service.errors import LatentsUnavailableError, UnknownLatentError
 from service.latents.memory import LatentStore
 from service.redis_keys import TAG, latent_key
 from service.wire.codes import GeneratorId, read_code, write_safetensors
 
-Ws = Float[Tensor, "num_ws w_dim"]
 INDEX = f"{TAG}:latents"
 REST_S = 5.0  # a Redis that did not answer is left alone so long: each call may cost seconds
 

@@ -9,12 +9,13 @@ from starlette.responses import Response
 from model_core.latents.editing import colorize as colorize_ws
 from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
+from model_core.shapes import Pixels, Ws
 from service.errors import InvalidRequestError
 from service.handlers.body import Call, missing, read_call
 from service.handlers.faces import find_known, find_subject
 from service.handlers.image_response import render, write_still
 from service.handlers.runtime import Runtime, Shared
-from service.handlers.writer import Pixels, Writer, Ws
+from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import together
 from service.serving.timings import Stages

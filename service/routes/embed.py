@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from model_core.shapes import Pixels
 from service.handlers.body import missing, read_call
 from service.handlers.faces import Portrait, describe_face, embed_photo
 from service.handlers.runtime import Runtime, Shared
-from service.handlers.writer import Pixels, Result, Writer
+from service.handlers.writer import Result, Writer
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import together
 from service.serving.timings import Stages

@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
+from model_core.shapes import Pixels, Ws
 from service.errors import (
     DeadlineExceededError,
     DrainingError,
@@ -19,10 +20,9 @@ from service.errors import (
     UnknownJobError,
 )
 from service.handlers.body import once, validate
-from service.handlers.faces import Ws
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Runtime, Shared
-from service.handlers.writer import Pixels, Result, Writer
+from service.handlers.writer import Result, Writer
 from service.jobs import sse
 from service.jobs.payloads import CURVE, Outcome
 from service.jobs.schemas import (

@@ -14,21 +14,17 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from model_core.inversion.polisher import Polished, Polishing
 from model_core.metrics.quality import Quality
 from model_core.predictor import Operation, Predictor
+from model_core.shapes import Face, SquarePixels, Ws
 from service.errors import EngineDownError
 from service.observability.metrics import Telemetry
 from service.serving.batcher import Answer, Batcher
 from service.settings import Settings
 
 T = TypeVar("T")
-Face = UInt8[np.ndarray, "256 256 3"]
-Image = UInt8[np.ndarray, "size size 3"]
-Code = Float[Tensor, "num_ws w_dim"]
 
 POLISH_SLICE_S = 0.25
 """How long a polishing holds the device while others wait for it: 4 to 6 of its steps on a CPU."""
@@ -75,7 +71,7 @@ class _Polish:
     """
 
     face: Face
-    code: Code
+    code: Ws
     end_s: float
     polished: Polished
     over: bool = False
@@ -135,12 +131,12 @@ class Engine:
                 turn=turn,
             )
 
-        self._embed: Batcher[Face, Code] = batcher("encode", _embed)
-        self._merge: Batcher[tuple[Face, Face], Code] = batcher("merge", _merge)
-        self._synthesize: Batcher[Code, Image] = batcher("synthesize", _synthesize)
-        self._quality: Batcher[tuple[Face, Image], Quality] = batcher("quality", _quality)
+        self._embed: Batcher[Face, Ws] = batcher("encode", _embed)
+        self._merge: Batcher[tuple[Face, Face], Ws] = batcher("merge", _merge)
+        self._synthesize: Batcher[Ws, SquarePixels] = batcher("synthesize", _synthesize)
+        self._quality: Batcher[tuple[Face, SquarePixels], Quality] = batcher("quality", _quality)
         self._polish: Batcher[_Polish, None] = batcher("polish", self._polish_on)
-        self._sample: Batcher[tuple[int, float], Code] = batcher("sample", _sample)
+        self._sample: Batcher[tuple[int, float], Ws] = batcher("sample", _sample)
 
     @property
     def batchers(self) -> tuple[Batcher[Any, Any], ...]:
@@ -217,18 +213,18 @@ class Engine:
         await asyncio.to_thread(self.predictor.import_compiler)
         await self._on_device(self.predictor.start_compiling)
 
-    async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Code]:
+    async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Ws]:
         """Compute the code of an aligned face."""
         return await self._embed.submit(face, deadline_s)
 
     async def merge(
         self, identity: Face, attribute: Face, deadline_s: float | None = None
-    ) -> Answer[Code]:
+    ) -> Answer[Ws]:
         """Compute the code of one aligned face's identity with another's attributes."""
         return await self._merge.submit((identity, attribute), deadline_s)
 
     async def polish(
-        self, face: Face, code: Code, budget_s: float, deadline_s: float | None = None
+        self, face: Face, code: Ws, budget_s: float, deadline_s: float | None = None
     ) -> Answer[Polished]:
         """Bring a code nearer to its face within a time.
 
@@ -257,17 +253,17 @@ class Engine:
         ended_s = time.monotonic()
         return Answer(work.polished, ended_s - now_s - ran_s, ran_s, 1, ended_s)
 
-    async def synthesize(self, code: Code, deadline_s: float | None = None) -> Answer[Image]:
+    async def synthesize(self, code: Ws, deadline_s: float | None = None) -> Answer[SquarePixels]:
         """Render a code."""
         return await self._synthesize.submit(code, deadline_s)
 
     async def quality(
-        self, face: Face, image: Image, deadline_s: float | None = None
+        self, face: Face, image: SquarePixels, deadline_s: float | None = None
     ) -> Answer[Quality]:
         """Compare an aligned face with its reconstruction."""
         return await self._quality.submit((face, image), deadline_s)
 
-    async def sample(self, seed: int, psi: float, deadline_s: float | None = None) -> Answer[Code]:
+    async def sample(self, seed: int, psi: float, deadline_s: float | None = None) -> Answer[Ws]:
         """Draw a code from the generator's own distribution, truncated by psi."""
         return await self._sample.submit((seed, psi), deadline_s)
 
@@ -363,25 +359,25 @@ class Engine:
             self._broken = True
 
 
-def _embed(predictor: Predictor, faces: list[Face]) -> list[Code]:
+def _embed(predictor: Predictor, faces: list[Face]) -> list[Ws]:
     return list(predictor.embed(np.stack(faces)))
 
 
-def _merge(predictor: Predictor, pairs: list[tuple[Face, Face]]) -> list[Code]:
+def _merge(predictor: Predictor, pairs: list[tuple[Face, Face]]) -> list[Ws]:
     identity, attribute = zip(*pairs, strict=True)
     return list(predictor.merge(np.stack(identity), np.stack(attribute)))
 
 
-def _synthesize(predictor: Predictor, codes: list[Code]) -> list[Image]:
+def _synthesize(predictor: Predictor, codes: list[Ws]) -> list[SquarePixels]:
     return list(predictor.synthesize(torch.stack(codes)))
 
 
-def _quality(predictor: Predictor, pairs: list[tuple[Face, Image]]) -> list[Quality]:
+def _quality(predictor: Predictor, pairs: list[tuple[Face, SquarePixels]]) -> list[Quality]:
     faces, images = zip(*pairs, strict=True)
     return predictor.quality(np.stack(faces), np.stack(images))
 
 
-def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Code]:
+def _sample(predictor: Predictor, draws: list[tuple[int, float]]) -> list[Ws]:
     return [predictor.sample(seed, psi)[0] for seed, psi in draws]
 
 

@@ -21,16 +21,14 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from model_core.errors import ModelMismatchError
+from model_core.shapes import Ws
 from service.errors import InvalidCodeError
 from service.wire.base64_text import read_base64
 from service.wire.json_text import read_json
 
 Encoding = Literal["base64", "numbers"]
-Ws = Float[Tensor, "num_ws w_dim"]
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -7,13 +7,12 @@ import io
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
+from model_core.shapes import Pixels
 from service.wire.provenance import mark_gif, png_info
 
 Format = Literal["jpeg", "png", "webp"]
-Pixels = UInt8[np.ndarray, "height width 3"]
 MEDIA_TYPES: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
 PNG_LEVEL = 1  # a third of the default level's time for a tenth more bytes
 WEBP_METHOD = 0  # a fifth of the default method's time

@@ -36,6 +36,7 @@ from model_core.runtime.backends import Backend
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName
 from model_core.runtime.synthesizer import Synthesizer
+from model_core.shapes import Ws
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 from model_core.weights.store import save_network
 
@@ -43,8 +44,6 @@ PSI = 0.7  # InterFaceGAN's; nearer to 1 too many faces are spoilt
 JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are judged
 SHEET_STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 SHEET_FACES, SHEET_PX = 4, 256
-
-Ws = Float[Tensor, "num_ws w_dim"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ from torch import Tensor, nn
 
 from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
+from model_core.shapes import Codes, Images
 from model_core.training.config import TrainConfig
 from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
 
-Codes = Float[Tensor, "batch num_ws w_dim"]
-Images = Float[Tensor, "batch 3 height width"]
 Terms = dict[str, Float[Tensor, ""]]
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
+from model_core.generators.sampling import Mixture, sample_codes, seeded
 from model_core.images import FACE_PX, to_uint8
 from model_core.shapes import ByteImages
-from model_core.training.config import TrainConfig
-from model_core.training.data.pairs import sample_codes, seeded
 from model_core.training.data.photos import Photos
 
 Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 height width"]]
@@ -46,7 +45,7 @@ def public_faces(generator: Generator, render: Render, landmarks: Path, count: i
     """
     random = seeded(0, "evaluation", 0)
     with torch.no_grad():
-        ws = sample_codes(generator, TrainConfig(), max(count - 1, 1), random)[: count - 1]
+        ws = sample_codes(generator, Mixture(), max(count - 1, 1), random)[: count - 1]
         generated = [to_uint8(render(code)) for code in ws.split(1)] if count > 1 else []
     return torch.cat([portrait(landmarks), *generated])
 

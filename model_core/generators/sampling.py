@@ -1,6 +1,8 @@
-"""Codes of random faces, each a function of its seed alone."""
+"""Codes of random faces, each a function of its seed alone; and mixed ones, for training."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 from model_core.generators.contract import Generator
 
 SPREAD_SEEDS = 2048
+SOURCES = 4
+"""Most codes of W that one of W+ is mixed from."""
 
 
 @torch.inference_mode()
@@ -44,3 +48,81 @@ def spread_along(
     codes = sample_w(generator, range(SPREAD_SEEDS), psi=1.0)
     along: Tensor = (codes - codes.mean(dim=0)) @ (directions / directions.norm(dim=1)[:, None]).T
     return along.std(dim=0)
+
+
+@runtime_checkable
+class Mixing(Protocol):
+    """How codes of W+ are drawn; training's settings are one, `Mixture` is another."""
+
+    @property
+    def psi_min(self) -> float:
+        """Lowest truncation."""
+
+    @property
+    def psi_max(self) -> float:
+        """Highest truncation."""
+
+    @property
+    def mixed_share(self) -> float:
+        """Share of codes that are mixed from several at random rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The mixing of training's default settings."""
+
+    psi_min: float = 0.4
+    psi_max: float = 1.0
+    mixed_share: float = 0.5
+
+
+def seeded(seed: int, stream: str, index: int) -> torch.Generator:
+    """Return a generator that depends on nothing but its arguments, so that runs can resume."""
+    words = np.random.SeedSequence([seed, index, *stream.encode()]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
+def sample_codes(
+    generator: Generator, config: Mixing, count: int, random: torch.Generator
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Sample W+ codes: truncated by a random psi, some mixed from up to four codes.
+
+    Args:
+        generator: Whose mapping network is sampled, where it lies.
+        config: psi_min, psi_max and mixed_share are read.
+        count: How many codes.
+        random: Source of randomness, on the CPU.
+    """
+    return _mix(generator, config, [_draw(count, generator, random)])
+
+
+def sample_each(
+    generator: Generator, config: Mixing, randoms: Iterable[torch.Generator]
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Sample one W+ code from each source of randomness, all mapped together."""
+    return _mix(generator, config, [_draw(1, generator, random) for random in randoms])
+
+
+def _draw(count: int, generator: Generator, random: torch.Generator) -> list[Tensor]:
+    """Draw all that is random about some codes."""
+    return [
+        torch.randn(count * SOURCES, generator.w_dim, generator=random),
+        torch.rand(count * SOURCES, 1, generator=random),
+        torch.randint(1, generator.num_ws, (count, SOURCES - 1, 1), generator=random),
+        torch.randint(1, SOURCES, (count, 1, 1), generator=random),
+        torch.rand(count, 1, 1, generator=random),
+    ]
+
+
+def _mix(
+    generator: Generator, config: Mixing, draws: list[list[Tensor]]
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Make codes of what was drawn."""
+    device, dim, rows = generator.w_mean.device, generator.w_dim, generator.num_ws
+    z, share, cuts, used, chance = (torch.cat(part).to(device) for part in zip(*draws, strict=True))
+    psi = config.psi_min + (config.psi_max - config.psi_min) * share
+    w = generator.w_mean + psi * (generator.mapping(z) - generator.w_mean)
+    active = torch.arange(SOURCES - 1, device=device)[:, None] < used
+    mixed = chance < config.mixed_share
+    source = ((torch.arange(rows, device=device) >= cuts) & active & mixed).sum(dim=1)
+    return torch.gather(w.reshape(-1, SOURCES, dim), 1, source[:, :, None].expand(-1, -1, dim))

@@ -20,12 +20,13 @@ from tqdm import tqdm
 from model_core.errors import InvalidInputError, WplusError
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.generators.sampling import seeded
 from model_core.images import to_float
 from model_core.metrics.pixels import psnr
 from model_core.networks.loading import load_generator, load_image_head
 from model_core.runtime.backends import frozen_weights
 from model_core.runtime.precision import FLOAT32, DtypeName, Precision, choose_precision
-from model_core.training.data.pairs import PairRing, seeded
+from model_core.training.data.pairs import PairRing
 from model_core.weights.cache import cache_folder
 from model_core.weights.store import save_network
 

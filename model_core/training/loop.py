@@ -20,13 +20,14 @@ from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
+from model_core.generators.sampling import seeded
 from model_core.images import to_float
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.data.augmentation import augment, vary
-from model_core.training.data.pairs import make_render, seeded
+from model_core.training.data.pairs import make_render
 from model_core.training.data.photo_stream import PhotoBatch, PhotoStream
 from model_core.training.data.producer import PairProducer
 from model_core.training.distributed import Team

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
+from model_core.generators.sampling import sample_codes, seeded
 from model_core.images import to_float
 from model_core.metrics.pixels import mse, psnr
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.config import TrainConfig
-from model_core.training.data.pairs import RENDER_CHUNK, Render, render_all, sample_codes, seeded
+from model_core.training.data.pairs import RENDER_CHUNK, Render, render_all
 from model_core.training.data.photos import Photos
 from model_core.training.losses.code_losses import StyleLoss
 

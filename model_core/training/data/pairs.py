@@ -1,7 +1,7 @@
 """Generated pairs: W+ codes and the faces they render, made continuously while training goes on."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,65 +15,10 @@ from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.images import FACE_PX, to_uint8
 from model_core.runtime.backends import frozen_weights
-from model_core.training.config import TrainConfig
 
 RENDER_CHUNK = 8
-SOURCES = 4
-"""Most codes of W that one of W+ is mixed from."""
 
 Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch 3 size size"]]
-
-
-def seeded(seed: int, stream: str, index: int) -> torch.Generator:
-    """Return a generator that depends on nothing but its arguments, so that runs can resume."""
-    words = np.random.SeedSequence([seed, index, *stream.encode()]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
-
-
-def sample_codes(
-    generator: Generator, config: TrainConfig, count: int, random: torch.Generator
-) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Sample W+ codes: truncated by a random psi, some mixed from up to four codes.
-
-    Args:
-        generator: Whose mapping network is sampled, where it lies.
-        config: psi_min, psi_max and mixed_share are read.
-        count: How many codes.
-        random: Source of randomness, on the CPU.
-    """
-    return _mix(generator, config, [_draw(count, generator, random)])
-
-
-def sample_each(
-    generator: Generator, config: TrainConfig, randoms: Iterable[torch.Generator]
-) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Sample one W+ code from each source of randomness, all mapped together."""
-    return _mix(generator, config, [_draw(1, generator, random) for random in randoms])
-
-
-def _draw(count: int, generator: Generator, random: torch.Generator) -> list[Tensor]:
-    """Draw all that is random about some codes."""
-    return [
-        torch.randn(count * SOURCES, generator.w_dim, generator=random),
-        torch.rand(count * SOURCES, 1, generator=random),
-        torch.randint(1, generator.num_ws, (count, SOURCES - 1, 1), generator=random),
-        torch.randint(1, SOURCES, (count, 1, 1), generator=random),
-        torch.rand(count, 1, 1, generator=random),
-    ]
-
-
-def _mix(
-    generator: Generator, config: TrainConfig, draws: list[list[Tensor]]
-) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Make codes of what was drawn."""
-    device, dim, rows = generator.w_mean.device, generator.w_dim, generator.num_ws
-    z, share, cuts, used, chance = (torch.cat(part).to(device) for part in zip(*draws, strict=True))
-    psi = config.psi_min + (config.psi_max - config.psi_min) * share
-    w = generator.w_mean + psi * (generator.mapping(z) - generator.w_mean)
-    active = torch.arange(SOURCES - 1, device=device)[:, None] < used
-    mixed = chance < config.mixed_share
-    source = ((torch.arange(rows, device=device) >= cuts) & active & mixed).sum(dim=1)
-    return torch.gather(w.reshape(-1, SOURCES, dim), 1, source[:, :, None].expand(-1, -1, dim))
 
 
 class PairRing:

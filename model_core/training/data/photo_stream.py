@@ -12,7 +12,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from model_core.errors import ImageRejectedError, InvalidInputError
-from model_core.training.data.pairs import seeded
+from model_core.generators.sampling import seeded
 from model_core.training.data.photos import Photos
 
 AHEAD = 8

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from model_core.errors import WplusError
 from model_core.generators.contract import Generator
+from model_core.generators.sampling import sample_each, seeded
 from model_core.training.config import TrainConfig
-from model_core.training.data.pairs import RENDER_CHUNK, PairRing, make_render, sample_each, seeded
+from model_core.training.data.pairs import RENDER_CHUNK, PairRing, make_render
 
 LOOKAHEAD = 512
 POLL_S = 0.05

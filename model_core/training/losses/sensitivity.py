@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
+from model_core.generators.sampling import sample_each, seeded
 from model_core.training.config import TrainConfig
-from model_core.training.data.pairs import sample_each, seeded
 from model_core.weights.store import load_network, save_network
 
 PIXELS = 64

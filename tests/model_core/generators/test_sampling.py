@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from model_core.generators.sampling import sample_w, spread_along
+from model_core.generators.sampling import Mixture, sample_w, spread_along
 from model_core.networks.loading import load_generator
+from model_core.training.config import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,9 @@ def test_along_the_widest_direction_codes_spread_the_most(generator):
     spread = spread_along(generator, directions[:1])
     assert spread.item() == pytest.approx(lengths[0].item() / 499**0.5, rel=0.1)
     assert spread > generator.w_std.max()
+
+
+def test_public_faces_are_drawn_as_training_draws_by_default():
+    config = TrainConfig()
+    drawn = Mixture(config.psi_min, config.psi_max, config.mixed_share)
+    assert Mixture() == drawn

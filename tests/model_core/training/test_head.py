@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from model_core.generators.image_head import ImageHead
+from model_core.generators.sampling import sample_codes, seeded
 from model_core.networks.loading import load_image_head
 from model_core.training import head as command
 from model_core.training.config import TrainConfig
-from model_core.training.data.pairs import PairRing, make_render, render_all, sample_codes, seeded
+from model_core.training.data.pairs import PairRing, make_render, render_all
 
 BLOCKS = 4
 

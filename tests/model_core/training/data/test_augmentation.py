@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from model_core.generators.sampling import seeded
 from model_core.training.data.augmentation import augment, vary
-from model_core.training.data.pairs import seeded
 
 
 def test_nothing_asked_changes_nothing():

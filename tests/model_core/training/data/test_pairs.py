@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from model_core.generators.sampling import sample_codes, sample_each, seeded
 from model_core.training.config import TrainConfig
-from model_core.training.data.pairs import (
-    RENDER_CHUNK,
-    PairRing,
-    make_render,
-    render_all,
-    sample_codes,
-    sample_each,
-    seeded,
-)
+from model_core.training.data.pairs import RENDER_CHUNK, PairRing, make_render, render_all
 
 
 def test_a_stream_of_randomness_depends_on_all_its_arguments():

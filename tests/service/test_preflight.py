@@ -72,6 +72,12 @@ def test_a_taken_port_ends_the_start_before_anything_is_imported_or_made(tmp_pat
             "WPLUS_CACHE must be a folder with the weights, got none at /proc/x: .*",
         ),
         ("directions", "/nope", "WPLUS_DIRECTIONS must be a folder, got none at /nope"),
+        ("api_keys", "/nope", "key file /nope must be readable text: FileNotFoundError"),
+        (
+            "host",
+            "192.0.2.1",
+            "WPLUS_HOST must be a loopback address where no keys are asked for, got 192.0.2.1: .*",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_ends_the_start_likewise(variable, value, pattern):

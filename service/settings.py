@@ -227,8 +227,10 @@ def check_names(names: Iterable[str]) -> None:
     unknown = sorted(n for n in names if n.upper().startswith(PREFIX) and n.upper() not in known)
     if not unknown:
         return
+    fields = [field.upper() for field in Settings.model_fields]
     hints = []
     for name in unknown:
-        near = difflib.get_close_matches(name.upper(), known, n=1)
-        hints.append(f"{name} (did you mean {near[0]}?)" if near else name)
+        # The prefix is left out: it is alike in all of them.
+        near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), fields, n=1)
+        hints.append(f"{name} (did you mean {PREFIX}{near[0]}?)" if near else name)
     raise UnknownVariableError(f"WPLUS_ variables must name a setting, got {', '.join(hints)}")

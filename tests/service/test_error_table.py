@@ -29,7 +29,6 @@ STABLE = {
     "broken-image": 422,
     "too-many-pixels": 413,
     "image-too-small": 422,
-    "animated-image": 422,
     "image-rejected": 422,
     "no-face": 422,
     "no-embedder": 422,

@@ -6,9 +6,9 @@ import platform
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import openvino
 import torch
 
 
@@ -49,7 +49,7 @@ class Verdicts:
             "processor": processor_name(device),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-            "openvino": openvino.__version__,
+            "openvino": _version("openvino"),
             "dtype": dtype,
             "weights": dict(sorted(weights.items())),
         }
@@ -90,6 +90,14 @@ class Verdicts:
         facts = json.dumps({"network": name, **self._facts}, sort_keys=True)
         digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
         return folder / f"{name.replace(' ', '-')}-{digest}.json"
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package that need not be there: training runs without OpenVINO."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def processor_name(device: str) -> str:

@@ -109,7 +109,7 @@ def _by_ramp(img: Image.Image, ramp: Ramp) -> Image.Image:
     """Replace the levels of a grey image of 8 or 16 bits, the latter between the former's."""
     if img.mode == "L":
         return Image.merge("RGB", [img.point(channel.tolist()) for channel in ramp.T])
-    levels: Float64[np.ndarray, " n"] = np.arange(65536) / 257
+    levels: Float64[np.ndarray, n] = np.arange(65536) / 257
     steps = [np.interp(levels, np.arange(256), channel) for channel in ramp.T]
     table = np.rint(np.stack(steps, 1)).astype(np.uint8)
     return Image.fromarray(table[np.asarray(img)])

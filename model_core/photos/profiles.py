@@ -23,7 +23,7 @@ HDR_WHITE = 203.0  # cd/m2 of reference white
 
 Chromaticities = tuple[tuple[float, float], ...]
 """x and y of white, red, green, blue."""
-Curve = Callable[[Float64[np.ndarray, " n"]], Float64[np.ndarray, " n"]]
+Curve = Callable[[Float64[np.ndarray, "*n"]], Float64[np.ndarray, "*n"]]
 """Sample values to light, both 0 to 1."""
 
 SRGB_PRIMARIES: Chromaticities = (D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
@@ -48,22 +48,22 @@ def power(gamma: float) -> Curve:
     return lambda v: v**gamma
 
 
-def srgb(v: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+def srgb(v: Float64[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
     """Return the light of sRGB samples."""
     return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
-def _bt709(v: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+def _bt709(v: Float64[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
     return np.where(v < 0.081, v / 4.5, ((v + 0.099) / 1.099) ** (1 / 0.45))
 
 
-def _pq(v: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+def _pq(v: Float64[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
     root = v ** (1 / 78.84375)
     light = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
     return np.minimum(light ** (1 / 0.1593017578125) * 10_000 / HDR_WHITE, 1)
 
 
-def _hlg(v: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+def _hlg(v: Float64[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
     scene = np.where(v <= 0.5, v**2 / 3, (np.exp((v - 0.55991073) / 0.17883277) + 0.28466892) / 12)
     return np.minimum(scene**1.2 * 1000 / HDR_WHITE, 1)
 

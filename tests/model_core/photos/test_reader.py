@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -17,13 +18,22 @@ from model_core.photos.profiles import (
     power,
     srgb,
 )
-from model_core.photos.reader import PhotoLimits, read_photo
+from model_core.photos.reader import PhotoLimits, harden, read_photo
 
 LINEAR = matrix_profile(SRGB_PRIMARIES, power(1.0))
 P3 = matrix_profile(PRIMARIES[12], srgb)
 # The same colours in sRGB, in linear light, and sRGB's in Display P3 (CSS Color 4's samples).
 SRGB_COLOURS = np.array([[255, 0, 0], [128, 128, 128], [200, 120, 60]], np.uint8)
 P3_COLOURS = np.array([[234, 51, 35], [128, 128, 128], [189, 124, 71]], np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _hardened():
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        harden(PhotoLimits(max_pixels=51_000_000))
+        yield
+    Image.MAX_IMAGE_PIXELS = before
 
 
 def read(data, **limits):

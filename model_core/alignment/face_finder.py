@@ -294,7 +294,7 @@ class FaceFinder:
             # The sighting itself is the detector's word for a face that is not tilted.
             if not shape.is_reliable or (is_tilted and scores[best] < WEAK_SCORE):
                 return None
-        (x, y), half = sighting.centre - 0.5, sighting.width / 2
+        (x, y), half = (sighting.centre - 0.5).tolist(), sighting.width / 2
         return Face((x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score)
 
     def _level(self, photo: Image.Image, sighting: _Sighting, roll_deg: float) -> _Shape:

@@ -114,7 +114,7 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
     try:
         precision = choose_precision(str(device), options.dtype)
         if team.leads:
-            print(f"networks compute in {precision.name}: {precision.reason}", file=sys.stderr)
+            print(f"networks compute in {precision.name}: {precision.reason}")
         assembly = Assembly(options, config, run, team, device, precision)
         training = assembly.training()
         finished = training.run(told_to_stop=_heed_signals())

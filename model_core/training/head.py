@@ -79,7 +79,7 @@ def _fit_and_save(options: argparse.Namespace, cache: Path) -> None:
     head.to(options.device)
     generator.to(options.device)
     precision = choose_precision(options.device, options.dtype)
-    print(f"networks compute in {precision.name}: {precision.reason}", file=sys.stderr)
+    print(f"networks compute in {precision.name}: {precision.reason}")
     steps, batch, lr = options.steps, options.batch, options.lr
     figure = fit(head, generator, options.pairs, steps, batch, lr, precision)
     about = {

@@ -12,6 +12,7 @@ from model_core.errors import InvalidInputError, ModelMismatchError, NoEmbedderE
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.networks.loading import load_generator
 from model_core.predictor import Operation, Predictor
+from model_core.runtime.execution import Execution
 from model_core.weights.cache import converted_path
 from model_core.weights.store import save_network
 from tests.model_core.tiny import Edges
@@ -75,7 +76,7 @@ def test_a_network_of_the_default_generator_is_refused(converted, network_file):
 def test_the_quality_figures_need_a_recogniser_from_somewhere():
     generator = StyleGAN2(StyleGAN2Config(widths=(8, 8), w_dim=8, mapping_layers=1)).eval()
     with pytest.raises(InvalidInputError, match="judge must be a recogniser"):
-        Predictor(generator, None, Edges(), "f" * 64, {}, backend="eager", judge=None)
+        Predictor(generator, None, Edges(), "f" * 64, {}, Execution(backend="eager"), judge=None)
 
 
 def test_a_cpu_runs_no_operation_in_batches(converted):

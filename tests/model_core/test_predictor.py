@@ -10,6 +10,7 @@ from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchE
 from model_core.metrics.pixels import identity_similarity
 from model_core.networks.loading import RECOGNISERS, load_generator, load_identity, load_stlpips
 from model_core.predictor import Predictor
+from model_core.runtime.execution import Execution
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_a_network_without_identity_embeds_and_does_not_merge(cache, faces):
     network = EmbeddingNetwork(sizes, recogniser, torch.zeros(512), torch.ones(512))
     network.eval().requires_grad_(False)
     predictor = Predictor(
-        generator, network, load_stlpips(cache), fingerprint, weight_digests={}, backend="eager"
+        generator, network, load_stlpips(cache), fingerprint, {}, Execution(backend="eager")
     )
     assert predictor.embeds
     assert not predictor.merges

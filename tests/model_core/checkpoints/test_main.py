@@ -172,7 +172,7 @@ def test_a_disk_that_fills_up_during_a_download_is_named(cache: Path, empty_cach
     empty_cache.mkdir()
     script = (
         "from pathlib import Path\n"
-        "from model_core.checkpoints import packs\n"
+        "from model_core.weights import packs\n"
         "packs._check_room = lambda *_: None  # it was enough when the pull began\n"
         f"packs.pull(Path({str(empty_cache)!r}), ['mobilestylegan-ffhq-1024'])"
     )

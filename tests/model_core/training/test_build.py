@@ -10,6 +10,7 @@ from PIL import Image
 
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.networks.loading import load_embedding_network, save_embedding_network
+from model_core.runtime.precision import BFLOAT16, FLOAT32
 from model_core.training.build import Assembly
 from model_core.training.config import TrainConfig
 from model_core.training.distributed import Team
@@ -24,12 +25,13 @@ SINGLE = TrainConfig(attribute_px=64, disentangled=False)
 def assemble(cache, tmp_path):
     """Put a run together from the default weights."""
 
-    def make(config, run="run", **options):
+    def make(config, run="run", precision=FLOAT32, **options):
         given = {"cache": cache, "generator": DEFAULT_GENERATOR, "photos": [], "persons": None}
         given |= {"start": None, "head_weights": HEADS / "image_head_128.safetensors"}
         given |= {"trunks": None} | options
         device = torch.device("cpu")
-        return Assembly(argparse.Namespace(**given), config, tmp_path / run, Team(), device)
+        options = argparse.Namespace(**given)
+        return Assembly(options, config, tmp_path / run, Team(), device, precision)
 
     return make
 
@@ -146,7 +148,7 @@ def trunks(tmp_path):
 @pytest.mark.parametrize("name", ["st-lpips-alex", "lpips-alex", "vgg-features", "none"])
 def test_any_perceptual_distance_teaches(assemble, trunks, name):
     config = dataclasses.replace(SINGLE, perceptual=name)
-    perceptual = assemble(config, trunks=trunks).perceptual
+    perceptual = assemble(config, precision=BFLOAT16, trunks=trunks).perceptual
     assert perceptual.name == name
     types = {p.dtype for p in perceptual.parameters()}
     assert types <= {torch.bfloat16 if name == "st-lpips-alex" else torch.float32}

@@ -102,7 +102,7 @@ def test_a_shard_without_photos_is_refused(folders):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """A queue that gets an item for each batch that has been read."""
+    """A queue that gets an item for each photo that has been read."""
     done, read = queue.Queue(), Photos.read
 
     def noted(photos, indices):
@@ -117,7 +117,7 @@ def reads(monkeypatch):
 def test_photos_are_read_ahead_of_the_steps_that_ask_for_them(folders, reads):
     stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=2)
     first = stream.draw(0, 4)
-    assert [reads.get(timeout=60) for _ in range(2)] == [4, 4]
+    assert [reads.get(timeout=60) for _ in range(8)] == 8 * [1]
     with PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=2) as other:
         expected = other.draw(1, 4)
     for photos in folders:
@@ -131,7 +131,7 @@ def test_photos_are_read_ahead_of_the_steps_that_ask_for_them(folders, reads):
 def test_nothing_is_read_for_steps_that_the_run_does_not_have(folders, reads, steps, expected):
     stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=steps)
     stream.draw(0, 4)
-    for _ in range(expected):
+    for _ in range(4 * expected):
         reads.get(timeout=60)
     with stream:
         pass  # waits for what is being read
@@ -152,5 +152,5 @@ def test_a_photo_that_cannot_be_read_is_named_to_who_asks(folders):
     stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     for file in folders[0].files:
         file.write_bytes(b"no image")
-    with pytest.raises(InvalidInputError, match="must be readable images"):
+    with pytest.raises(InvalidInputError, match="photos must be readable, got 100 in a row"):
         stream.draw(0, 2)

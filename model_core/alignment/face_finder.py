@@ -262,9 +262,9 @@ class FaceFinder:
             *(self._detect(_turned(overview, tilt_deg)) for tilt_deg in TILTS_DEG),
         ]
         best = max(attempts, key=_best_score)
-        if not best and max(photo.size) > CLOSER_PX:
+        if _best_score(best) <= CLEAR_SCORE and max(photo.size) > CLOSER_PX:
             closest = self._detect(_scaled(photo, CLOSEST_PX))
-            best = [s for s in closest if s.score > SURE_SCORE]
+            best = max(best, [s for s in closest if s.score > SURE_SCORE], key=_best_score)
         return _trusted(best)
 
     def _detect(self, view: _View) -> list[_Sighting]:

@@ -12,7 +12,7 @@ import skimage.data
 
 from tests.e2e.conftest import BATCH, BEARER, CROWD, KEYS, QUEUE
 from tests.e2e.running import ASTRONAUT, jpeg, patience
-from wplus_client.client import Client, ServiceError
+from wplus_client import Client, ServiceError
 
 ROUNDS, LEAVERS = 3, 12
 GROWTH_BYTES = 60_000_000

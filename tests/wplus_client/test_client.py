@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.service import photos
-from wplus_client.client import Client, Face, ServiceError, UnreachableError
+from wplus_client import Client, Face, ServiceError, UnreachableError
 
 PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")

@@ -109,6 +109,7 @@ def create_app(
         summary="A photo of a face in; its StyleGAN W+ code and edited images out.",
         version=runtime.version,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own needs the internet
         redoc_url=None,
         middleware=_middleware(runtime, keys),
     )

@@ -19,9 +19,9 @@ OTHERS = {
     b"<svg": "SVG",
     b"<?xml": "XML",
     b"\x00\x00\x01\x00": "ICO",
-    b"\xff\x0a": "JPEG XL, no image format that is read here",
-    b"\x00\x00\x00\x0cJXL ": "JPEG XL, no image format that is read here",
-    b"\x00\x00\x00\x0cjP  ": "JPEG 2000, no image format that is read here",
+    b"\xff\x0a": "JPEG XL: save it as JPEG or PNG",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL: save it as JPEG or PNG",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000: save it as JPEG or PNG",
     b"8BPS": "PSD",
 }
 

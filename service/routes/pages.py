@@ -1,20 +1,32 @@
-"""GET /: a page on which to try the service; nothing on it comes from elsewhere."""
+"""GET / and /docs: pages on which to try the service; nothing on them comes from elsewhere."""
 
 from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.responses import FileResponse
 
-INDEX = Path(__file__).parents[1] / "static" / "index.html"
+STATIC = Path(__file__).parents[1] / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+DOCS_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+"""Swagger UI sets styles on its elements."""
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
 async def index() -> FileResponse:
     """Answer the page under a policy that lets nothing but our own files in."""
-    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-    return FileResponse(INDEX, headers=headers)
+    return _page("index.html", POLICY)
+
+
+@router.get("/docs")
+async def docs() -> FileResponse:
+    """Answer Swagger UI, from our own files: the service works without the internet."""
+    return _page("docs.html", DOCS_POLICY)
+
+
+def _page(name: str, policy: str) -> FileResponse:
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    return FileResponse(STATIC / name, headers=headers)

@@ -28,6 +28,18 @@ def test_assets_are_served_and_name_no_other_site(client, asset):
     assert set(re.findall(r"https?://[^\s\"'/]+", answer.text)) <= {"http://www.w3.org"}
 
 
+def test_the_api_page_needs_no_other_site(client):
+    answer = client.get("/docs")
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    linked = re.findall(r'(?:src|href)="([^"#]+)"', answer.text)
+    assert "/static/swagger/swagger-ui-bundle.js" in linked
+    for link in linked:
+        assert client.get(link).status_code == 200, link
+    start = client.get("/static/docs.js").text
+    assert "SwaggerUIBundle(" in start
+    assert "https://" not in answer.text + start
+
+
 def test_nothing_else_is_served(client):
     assert client.get("/static/../settings.py").status_code == 404
     assert client.get("/static/nothing.js").json()["code"] == "not-found"

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the crops, px")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    skipped: list[bytes] = []
+    skipped: list[str] = []
     with tqdm(unit="photo") as bar:
 
         def on_photo(photo: Path, reason: str) -> None:
@@ -43,15 +43,20 @@ def main(arguments: Sequence[str], cache: Path) -> int:
             print("stopped; the same command does the rest", file=sys.stderr)
             return INTERRUPTED
     options.target.mkdir(parents=True, exist_ok=True)
-    (options.target / "skipped.tsv").write_bytes(b"".join(skipped))
+    (options.target / "skipped.tsv").write_text("".join(skipped), "utf-8")
     print(f"{bar.n - len(skipped)} of {bar.n} photos aligned; the others are in skipped.tsv")
     return 0
 
 
-def _row(photo: Path, reason: str) -> bytes:
-    """Write a line of skipped.tsv; a name's bytes are as the disk has them, but for tab and end."""
-    name = os.fsencode(photo).replace(b"\t", b"\\t").replace(b"\n", b"\\n")
-    return name + b"\t" + " ".join(reason.split()).encode("utf-8", "surrogateescape") + b"\n"
+def _row(photo: Path, reason: str) -> str:
+    r"""Write a line of skipped.tsv; bytes of a name that are no UTF-8 are escaped, as \xe9."""
+    return f"{_printable(str(photo))}\t{_printable(' '.join(reason.split()))}\n"
+
+
+def _printable(text: str) -> str:
+    """Escape tabs, line ends and what is no UTF-8."""
+    text = text.replace("\t", "\\t").replace("\n", "\\n")
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 if __name__ == "__main__":

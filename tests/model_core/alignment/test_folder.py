@@ -113,7 +113,7 @@ def test_odd_files_are_listed_and_the_others_cut(photos, align):
     portrait().save(photos / "z.gif")
     code, crops, skipped = align()
     assert (code, crops) == (0, ["z.png"])
-    assert sorted(skipped) == [b"IMG_1.HEIC", b"b.png", b"b\xe9.jpg", b"gone.jpg", b"pipe.jpg"]
+    assert sorted(skipped) == [b"IMG_1.HEIC", b"b.png", rb"b\xe9.jpg", b"gone.jpg", b"pipe.jpg"]
     assert b"export it as JPEG" in skipped[b"IMG_1.HEIC"]
 
 

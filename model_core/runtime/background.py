@@ -1,6 +1,7 @@
 """Serve calls with a fallback until a background thread has compiled a faster version."""
 
 import logging
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,14 @@ from model_core.runtime.verdicts import Verdict, Verdicts
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MIN_ROUNDS, MAX_ROUNDS, ROUNDS_S = 3, 12, 1.0
+MIN_ROUNDS, MAX_ROUNDS, ROUNDS_S = 5, 20, 3.0
 """Rounds in which both forms are timed: few of what is slow, more of what is fast."""
+
+QUIET = 1.3
+"""Most that the median of a form's times may be of their minimum on a machine that is not busy."""
+
+CLEAR_LOSS = 1.1
+"""Least share of the fallback's time that the compiled form takes where it has clearly lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +81,10 @@ class BackgroundCompiled(Generic[P, R]):
                 started_s = time.perf_counter()
                 self._call(form)
                 took.append(time.perf_counter() - started_s)
-        verdict = Verdict(min(seconds[0]), min(seconds[1]))
+        fallback_s, compiled_s = map(min, seconds)
+        quiet = all(statistics.median(took) <= QUIET * min(took) for took in seconds)
+        is_sure = compiled_s < fallback_s or (quiet and compiled_s >= CLEAR_LOSS * fallback_s)
+        verdict = Verdict(fallback_s, compiled_s, is_sure)
         if verdict.compiled_wins:
             self._form, self.compiled = made, True
         return verdict
@@ -87,8 +97,8 @@ class CompileQueue:
     keeps its fallback, and the log says why.
 
     Args:
-        verdicts: Remembers which form was faster; a function whose fallback won before is not
-            compiled again. None remembers nothing.
+        verdicts: Remembers which form was faster; a function whose fallback won clearly before, on
+            a quiet machine, is not compiled again. None remembers nothing.
     """
 
     def __init__(self, verdicts: Verdicts | None = None):
@@ -180,7 +190,7 @@ class CompileQueue:
             _log.exception("%s cannot be compiled: its fallback serves", name)
             return
         try:
-            if self._verdicts:
+            if self._verdicts and verdict.is_sure:
                 self._verdicts.write(name, verdict)
         except OSError as err:
             _log.warning("the verdict on %s cannot be kept: %s", name, err)

@@ -19,10 +19,12 @@ class Verdict:
     Attributes:
         fallback_s: The form that needs no compilation.
         compiled_s: The compiled form.
+        is_sure: Whether the times are worth remembering: on a busy machine they are not.
     """
 
     fallback_s: float
     compiled_s: float
+    is_sure: bool = True
 
     @property
     def compiled_wins(self) -> bool:

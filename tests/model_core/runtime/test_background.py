@@ -1,3 +1,4 @@
+import itertools
 import logging
 import threading
 import time
@@ -70,7 +71,7 @@ def test_a_slower_compiled_form_is_dropped_and_both_times_are_logged(caplog):
 
 def test_a_verdict_is_kept_and_what_lost_is_not_compiled_again(verdicts):
     first = CompileQueue(verdicts)
-    first.defer("lost", fallback, lambda: takes(0.01, "compiled"), call)
+    first.defer("lost", takes(0.01, "fallback"), lambda: takes(0.03, "compiled"), call)
     first.defer("won", takes(0.01, "fallback"), lambda: compiled, call)
     first.run()
     assert not verdicts.read("lost").compiled_wins
@@ -85,6 +86,22 @@ def test_a_verdict_is_kept_and_what_lost_is_not_compiled_again(verdicts):
     second.run()
     assert asked == ["won"]
     assert serve["lost"](1) == ("fallback", 1)
+
+
+def test_a_loss_on_a_busy_machine_or_by_little_is_not_remembered(verdicts):
+    pauses_s = itertools.cycle((0.001, 0.02, 0.02))
+
+    def uneven(x):
+        time.sleep(next(pauses_s))
+        return ("compiled", x)
+
+    queue = CompileQueue(verdicts)
+    busy = queue.defer("busy", fallback, lambda: uneven, call)
+    even = queue.defer("even", takes(0.02, "fallback"), lambda: takes(0.0205, "compiled"), call)
+    queue.run()
+    assert not busy.compiled
+    assert verdicts.read("busy") is None
+    assert verdicts.read("even") is None or even.compiled
 
 
 def test_forms_are_compiled_in_the_order_in_which_they_were_deferred():

@@ -11,6 +11,7 @@ import os
 import statistics
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def by_onnxruntime(network: torch.nn.Module, ws: Tensor) -> Callable[[], object]
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "generator.onnx")
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the newer exporter needs onnxscript
             torch.onnx.export(network, (ws,), file, dynamo=False)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = torch.get_num_threads()

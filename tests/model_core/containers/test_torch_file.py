@@ -1,5 +1,6 @@
 """The containers of checkpoints: torch's two formats, plain pickles, safetensors, and damage."""
 
+import collections
 import io
 import pickle
 import zipfile
@@ -31,6 +32,24 @@ def test_files_of_torch_are_read(tmp_path, new_format):
     path = tmp_path / "file.pt"
     torch.save(CONTENT, path, _use_new_zipfile_serialization=new_format)
     check(read_foreign(path))
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_harmless_classes_next_to_tensors_are_read(tmp_path, new_format):
+    beside = {
+        "dtype": torch.float64,
+        "size": torch.Size([2, 3]),
+        "device": torch.device("cpu"),
+        "ordered": collections.OrderedDict(w=torch.ones(2)),
+        "default": collections.defaultdict(dict, w=torch.ones(2)),
+        "double": torch.ones(2, dtype=torch.float64),
+    }
+    path = tmp_path / "file.pt"
+    torch.save(beside, path, _use_new_zipfile_serialization=new_format)
+    found = read_foreign(path)
+    assert found.keys() == beside.keys()
+    for value in (found["ordered"]["w"], found["default"]["w"], found["double"]):
+        assert torch.equal(value.double(), torch.ones(2, dtype=torch.float64))
 
 
 def test_pickles_with_tensors_are_read(tmp_path):

@@ -18,6 +18,7 @@ CROWD, QUEUE, BATCH = 200, 16, 2
 
 @pytest.fixture(scope="session")
 def service(cache, tmp_path_factory):
+    """One warm service for all tests that need no start of their own."""
     keys = tmp_path_factory.mktemp("secrets") / "keys"
     rows = (f"{name} {hashlib.sha256(key.encode()).hexdigest()}" for name, key in KEYS.items())
     keys.write_text("\n".join(rows))

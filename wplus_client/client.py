@@ -305,7 +305,7 @@ class Job:
     id: str
 
     def status(self) -> dict[str, Any]:
-        """Ask how it is going: `state`, and `progress` with step, loss, psnr, lpips, same_person."""
+        """Ask how it is going: `state`, and `progress` with step, lpips, same_person and more."""
         return _members(self.client.send("GET", f"/jobs/{self.id}"))
 
     def cancel(self) -> None:

@@ -93,10 +93,17 @@ class FaceRes(nn.Module):
         descriptor: Tensor = x.mean(dim=(2, 3))
         return descriptor
 
-    def descriptor(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 1024"]:
-        """Describe aligned faces, RGB in [-1, 1]; what lies beyond is clamped."""
+    def chips(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 3 224 224"]:
+        """Cut the chip out of aligned faces, RGB in [-1, 1]; what lies beyond is clamped.
+
+        Returns:
+            Chips in [0, 255].
+        """
         rows, columns = CROP
         face = (img[:, :, rows, columns].float().clamp(-1, 1) + 1) * 127.5  # (n, 3, 184, 184)
-        chips = F.interpolate(face, (CHIP_PX, CHIP_PX), mode="bilinear", align_corners=False)
-        out: Tensor = self(chips)
-        return out
+        return F.interpolate(face, (CHIP_PX, CHIP_PX), mode="bilinear", align_corners=False)
+
+    def descriptor(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 1024"]:
+        """Describe aligned faces, RGB in [-1, 1]."""
+        descriptor: Tensor = self(self.chips(img))
+        return descriptor

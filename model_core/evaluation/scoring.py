@@ -86,7 +86,7 @@ class FaceJudge:
             for distance, features in zip(self._distances, self._features, strict=True)
         ]
         pixels = [measure(self._face, img) for measure in (mse, psnr, ssim)]
-        identity = []
+        identity: list[Tensor] = []
         if self._judged is not None:
             describe, known = self._judged
             alike = identity_similarity(describe(img), known)

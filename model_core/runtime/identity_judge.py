@@ -13,7 +13,7 @@ from model_core.images import FACE_PX
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 from model_core.runtime.precision import Precision
-from model_core.shapes import Images
+from model_core.shapes import FaceImages, Images
 
 Describe = Callable[[Tensor], Tensor]
 
@@ -38,17 +38,19 @@ class IdentityJudge:
             self._describe = _convert(describe, execution.precision)
 
     @torch.inference_mode()
-    def __call__(self, a: Images, b: Images) -> Float[Tensor, " batch"]:
+    def __call__(
+        self, a: Images, b: Float[Tensor, "batch 3 other_height other_width"]
+    ) -> Float[Tensor, " batch"]:
         """Compute the cosine of descriptors: 1 is the same image, strangers are at about .37.
 
         Args:
             a: Aligned faces in [-1, 1], of any size.
-            b: Others, one for each.
+            b: Others, one for each, of any size likewise.
         """
         faces = torch.cat([self._to_face_px(a), self._to_face_px(b)])
         return F.cosine_similarity(*self._describe(faces).chunk(2))
 
-    def _to_face_px(self, img: Images) -> Images:
+    def _to_face_px(self, img: Images) -> FaceImages:
         img = img.to(self._device).float()
         if img.shape[-1] < FACE_PX:
             return F.interpolate(img, (FACE_PX, FACE_PX), mode="bilinear", align_corners=False)

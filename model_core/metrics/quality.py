@@ -71,8 +71,8 @@ class Comparison:
         if self._judge is not None:
             same = self._judge(faces, images).tolist()
         return [
-            Quality(*figures, self._lpips_net, similarity)
-            for figures, similarity in zip(rows, same, strict=True)
+            Quality(p, s, d, self._lpips_net, similarity)
+            for (p, s, d), similarity in zip(rows, same, strict=True)
         ]
 
 

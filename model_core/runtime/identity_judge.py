@@ -48,7 +48,8 @@ class IdentityJudge:
             b: Others, one for each, of any size likewise.
         """
         faces = torch.cat([self._to_face_px(a), self._to_face_px(b)])
-        return F.cosine_similarity(*self._describe(faces).chunk(2))
+        described_a, described_b = self._describe(faces).chunk(2)
+        return F.cosine_similarity(described_a, described_b)
 
     def _to_face_px(self, img: Images) -> FaceImages:
         img = img.to(self._device).float()

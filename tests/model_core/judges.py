@@ -52,13 +52,13 @@ def write_graph(folder, change=lambda model, blob: blob):
         return node(name, op, x, kernel, strides=strides, padding=padding)
 
     def activate(name, x, channels):
-        bias = const(f"{name}_bn/batchnorm_1/sub", random.normal(0.3, 0.5, channels))
+        bias = const(f"{name}_bn/batchnorm_1/sub", random.normal(0, 0.05, channels))
         x = node(f"{name}/relu", "Relu", node(f"{name}/add", "Add", x, bias))
         x = node(f"{name}/minimum", "Minimum", x, const(f"{name}_relu/Cast", 6.0))
         return node(f"{name}/maximum", "Maximum", x, const(f"{name}_relu/Const_1", 0.0))
 
     nodes.append({"name": "input_1", "op": "Placeholder"})
-    kernel = const("conv1/convolution/merged_input", normal(3, 3, 3, 32, fan=27) / 60)
+    kernel = const("conv1/convolution/merged_input", normal(3, 3, 3, 32, fan=27) / 20)
     x = activate("conv1", convolve("conv1/c", "Conv2D", "input_1", kernel, 2), 32)
     channels = 32
     for i, width in enumerate(WIDTHS, start=1):
@@ -69,9 +69,9 @@ def write_graph(folder, change=lambda model, blob: blob):
         scale = const(f"{name}_bn/batchnorm_1/mul", random.uniform(0.5, 1.5, channels))
         x = activate(name, node(f"{name}/mul", "Mul", x, scale), channels)
         name = f"conv_pw_{i}"
-        kernel = const(
-            f"{name}/convolution/merged_input", normal(1, 1, channels, width, fan=channels)
-        )
+        # Without a mean, so that what is common to all images fades and not what sets them apart.
+        kernel = normal(1, 1, channels, width, fan=channels)
+        kernel = const(f"{name}/convolution/merged_input", kernel - kernel.mean(2, keepdims=True))
         x = activate(name, convolve(f"{name}/c", "Conv2D", x, kernel, 1), width)
         channels = width
     axes = {"name": "axes", "shape": [2], "dtype": "int32"}

@@ -64,7 +64,7 @@ def read_faceres(file: Path) -> dict[str, Tensor]:
     source = read_constants(file)
     try:
         state = _renamed(source)
-    except (KeyError, RuntimeError) as err:
+    except (KeyError, RuntimeError, IndexError) as err:
         raise CheckpointError(f"{file.name} must hold FaceRes's constants: {err}") from err
     with torch.device("meta"):
         wanted = FaceRes().state_dict()
@@ -133,5 +133,5 @@ def _kernel(kernel: Tensor) -> Tensor:
 def _check_clip(source: dict[str, Tensor], layer: str) -> None:
     """Refuse another activation than ReLU6."""
     for name, value in _CLIP.items():
-        if source[f"{layer}_relu/{name}"].tolist() != value:
+        if source[f"{layer}_relu/{name}"].item() != value:
             raise CheckpointError(f"{layer} must clip to 0 and 6, got another {name}")

@@ -20,10 +20,10 @@ def network(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def faces():
-    """Three noisy pictures of unlike colours."""
-    random = torch.Generator().manual_seed(0)
-    colours = torch.rand(3, 3, 1, 1, generator=random)
-    return (colours + torch.randn(3, 3, 256, 256, generator=random) / 4).clamp(0, 1) * 2 - 1
+    """Two parts of a photo, and noise."""
+    photo = torch.from_numpy(astronaut().copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return torch.cat([photo[..., :256, 100:356], photo[..., 256:, :256], noise])
 
 
 def cosines(network, a, b):
@@ -31,7 +31,7 @@ def cosines(network, a, b):
 
 
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.01)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.004)])
 def test_pairs_are_compared_by_cosine(network, faces, backend, dtype, tolerance):
     judge = IdentityJudge(network, Execution.choose("cpu", backend, dtype))
     others = faces[[0, 2, 1]]
@@ -39,7 +39,7 @@ def test_pairs_are_compared_by_cosine(network, faces, backend, dtype, tolerance)
     expected = cosines(network, faces, others)
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
     assert found[0] > 0.9999
-    assert expected[1] < 0.98
+    assert expected[1] < 0.99
 
 
 @pytest.mark.parametrize("size", [64, 1024])

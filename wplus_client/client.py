@@ -79,6 +79,21 @@ class Face:
         """Format of the image, as image/jpeg."""
         return FORMATS.get(self.image[:2], ("application/octet-stream", ()))[0]
 
+    @property
+    def identity_similarity(self) -> float | None:
+        """How alike photo and image are as persons, at most 1; None where the service did not say.
+
+        It says so in answers to `embed`, if it has a recogniser.
+        """
+        found: float | None = self.details.get("quality", {}).get("identity_similarity")
+        return found
+
+    @property
+    def same_person(self) -> bool | None:
+        """Whether photo and image are taken for one person; None where the service did not say."""
+        found: bool | None = self.details.get("quality", {}).get("same_person")
+        return found
+
     def __repr__(self) -> str:
         return (
             f"Face(code={self.code.shape}, image={len(self.image)} bytes of {self.media_type}, "
@@ -290,7 +305,7 @@ class Job:
     id: str
 
     def status(self) -> dict[str, Any]:
-        """Ask how it is going: `state`, and `progress` with step, loss, psnr, lpips, eta_s."""
+        """Ask how it is going: `state`, and `progress` with step, lpips, same_person and more."""
         return _members(self.client.send("GET", f"/jobs/{self.id}"))
 
     def cancel(self) -> None:

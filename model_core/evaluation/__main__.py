@@ -27,6 +27,7 @@ from model_core.networks.loading import (
     load_generator,
     load_identity,
     load_image_head,
+    load_judge,
     load_tuned_generator,
 )
 from model_core.perceptual.trunks import TRUNKS
@@ -37,7 +38,7 @@ from model_core.runtime.precision import DtypeName
 from model_core.shapes import ByteImages
 from model_core.weights.cache import (
     DEFAULT_GENERATOR,
-    DEFAULT_IDENTITY,
+    DEFAULT_JUDGE,
     LANDMARKS,
     cache_folder,
     verified_path,
@@ -126,7 +127,7 @@ def _evaluate(options: argparse.Namespace, cache: Path) -> str:
     judge = _judge(options, cache, workshop)
     bench = Bench(faces, judge, options.out / "records", options.iterator_count, options.device)
     records = bench.run(systems)
-    settings = _settings(options, workshop, len(faces))
+    settings = _settings(options, workshop, judge, len(faces))
     return write_report(Findings(faces, records, judge.measures, settings, workshop), options.out)
 
 
@@ -195,14 +196,23 @@ def _judge(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Judg
     def describe(name: str) -> Describe:
         return load_identity(cache, name).to(workshop.device).descriptor
 
+    recogniser = load_judge(cache)
+    if recogniser is None:
+        print(
+            f"no identity figures: {DEFAULT_JUDGE} is not in {cache}; "
+            f"`python -m model_core.checkpoints pull {DEFAULT_JUDGE}` fetches it",
+            file=sys.stderr,
+        )
     return Judge(
-        describe(DEFAULT_IDENTITY),
+        recogniser.to(workshop.device).descriptor if recogniser else None,
         [workshop.distance(name) for name in names],
         {name: describe(name) for name in options.recogniser},
     )
 
 
-def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> dict[str, object]:
+def _settings(
+    options: argparse.Namespace, workshop: Workshop, judge: Judge, count: int
+) -> dict[str, object]:
     source = "held-out photographs" if options.photos else "a public-domain portrait, generated"
     return {
         "faces": f"{count}: {source}",
@@ -213,7 +223,7 @@ def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> di
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "recognisers": ["dlib-resnet29", *options.recogniser],
+        "recognisers": [DEFAULT_JUDGE] * judge.judges_identity + options.recogniser,
         "generator": options.generator,
         "weights": {name: digest[:12] for name, digest in sorted(workshop.digests.items())},
     }

@@ -55,6 +55,7 @@ async def version(runtime: Shared) -> Version:
             "fingerprint": generator.fingerprint,
             "code_shape": list(generator.shape),
             "image_px": predictor.img_resolution,
+            "identity_judge": predictor.identity_judge,
             "directions": sorted(runtime.directions or ()),
             "weights": dict(predictor.weight_digests),
         }

@@ -41,8 +41,8 @@ from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.redis_keys import connect_async
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
-from service.serving.animation_limit import Films
-from service.serving.concurrency import together, within
+from service.serving.animation_limit import AnimationLimit
+from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
 from service.settings import Settings
@@ -160,7 +160,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        films=Films(settings.max_films),
+        animations=AnimationLimit(settings.max_animations),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
@@ -215,7 +215,7 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
     async def start_aligner() -> None:
         runtime.aligner = await run_sync(aligner, settings)
 
-    await together(start_aligner, runtime.engine.start)
+    await gather(start_aligner, runtime.engine.start)
     predictor = runtime.engine.predictor
     runtime.directions = await run_sync(read_directions, settings.directions, predictor)
     logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)

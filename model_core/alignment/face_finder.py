@@ -66,7 +66,7 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class DetectedFace:
     """A face in a photo; photo pixels, pixel centres at whole numbers.
 
     Attributes:
@@ -135,7 +135,7 @@ class _Sighting:
         distance = float(np.linalg.norm(self.centre - other.centre))
         return distance < max(self.width, other.width) / 2
 
-    def shows(self, face: Face) -> bool:
+    def shows(self, face: DetectedFace) -> bool:
         """Say whether the square lies on a face."""
         left, top, right, bottom = face.box
         middle = np.array([left + right, top + bottom]) / 2 + 0.5
@@ -194,7 +194,7 @@ class FaceFinder:
             ) from err
         self._thread = threading.local()
 
-    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
+    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
         """Return all faces of an RGB photo, the largest first, at most 16.
 
         Raises:
@@ -203,7 +203,7 @@ class FaceFinder:
         require_photo(photo)
         return self.find_in(brightness(photo))
 
-    def find_in(self, grey: Image.Image) -> list[Face]:
+    def find_in(self, grey: Image.Image) -> list[DetectedFace]:
         """Return the same of the photo's `brightness`, which takes a third of its memory."""
         glance = self._detect(_scaled(grey, GLANCE_PX))
         faces = self._faces(grey, _trusted(glance)) if _suffices(glance, grey) else []
@@ -216,7 +216,7 @@ class FaceFinder:
         # What `find_largest` returns is the first here too, whatever a closer look measures.
         return faces[:1] + sorted(faces[1:MAX_FACES], key=lambda face: face.width, reverse=True)
 
-    def find_largest(self, photo: UInt8[np.ndarray, "h w 3"]) -> Face | None:
+    def find_largest(self, photo: UInt8[np.ndarray, "h w 3"]) -> DetectedFace | None:
         """Return the first face of `find`, at a tenth of the time where it is large and clear.
 
         Raises:
@@ -231,7 +231,7 @@ class FaceFinder:
                     return face
         return next(iter(self.find_in(grey)), None)
 
-    def _faces(self, photo: Image.Image, sightings: list[_Sighting]) -> list[Face]:
+    def _faces(self, photo: Image.Image, sightings: list[_Sighting]) -> list[DetectedFace]:
         """Return the faces of sightings, the largest first, without those that turn out none."""
         faces = [self._face(photo, s) for s in _by_size(sightings)[:MAX_FACES]]
         return [face for face in faces if face is not None]
@@ -277,7 +277,7 @@ class FaceFinder:
             self._thread.detector = dlib.get_frontal_face_detector()
         return self._thread.detector
 
-    def _face(self, photo: Image.Image, sighting: _Sighting) -> Face | None:
+    def _face(self, photo: Image.Image, sighting: _Sighting) -> DetectedFace | None:
         """Return the face of a sighting, None where there is none whose landmarks can be trusted.
 
         Landmarks are predicted in the sighting's view first, then in upright and sharper ones.
@@ -295,7 +295,9 @@ class FaceFinder:
             if not shape.is_reliable or (is_tilted and scores[best] < WEAK_SCORE):
                 return None
         (x, y), half = (sighting.centre - 0.5).tolist(), sighting.width / 2
-        return Face((x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score)
+        return DetectedFace(
+            (x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score
+        )
 
     def _level(self, photo: Image.Image, sighting: _Sighting, roll_deg: float) -> _Shape:
         """Predict landmarks in close-ups that are turned until the eyes are level in them."""

@@ -30,7 +30,7 @@ SHEET_PX = 512
 FAR_MEAN = 1.0
 
 
-def bring(
+def import_checkpoint(
     source: Path, cache: Path, name: str, licence: str, say: Callable[[str], None]
 ) -> list[Path]:
     """Convert a checkpoint into the cache.

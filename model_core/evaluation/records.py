@@ -1,4 +1,4 @@
-"""What one system did with one face, kept on disk so that a stopped evaluation goes on."""
+"""What one method did with one face, kept on disk so that a stopped evaluation goes on."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _TENSORS = ("figures", "images", "ws")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One system on one face. Figures and images are those of the best code so far.
+    """One method on one face. Figures and images are those of the best code so far.
 
     Attributes:
         steps: Rising numbers of steps after which the image was measured.

@@ -50,7 +50,7 @@ SHEETS = {
         },
     ),
 }
-"""Title and columns (title: system) of each sheet, by file."""
+"""Title and columns (title: method) of each sheet, by file."""
 
 
 def draw_grid(
@@ -91,11 +91,11 @@ def after(records: Sequence[Record]) -> str:
     return f", {steps} steps" if steps else ""
 
 
-def draw_systems(faces: ByteImages, records: Records, columns: dict[str, str], path: Path) -> bool:
-    """Draw faces beside what some systems made of them in the end.
+def draw_methods(faces: ByteImages, records: Records, columns: dict[str, str], path: Path) -> bool:
+    """Draw faces beside what some methods made of them in the end.
 
     Returns:
-        Whether there were at least two systems to draw.
+        Whether there were at least two methods to draw.
     """
     given = {title: records[name] for title, name in columns.items() if records.get(name)}
     if len(given) < 2:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
 from model_core.generators.image_head import ImageHead
-from model_core.inversion.iterator import Iterator, IteratorConfig
+from model_core.inversion.iterator import IteratorConfig, LatentIterator
 from model_core.inversion.rendering import SmallImages
 from model_core.networks.distances import load_distance
 from model_core.networks.loading import (
@@ -26,8 +26,8 @@ from model_core.training.config import TrainConfig
 from model_core.training.data.pairs import make_render
 from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.photos import Photos
-from model_core.training.distributed import Team
-from model_core.training.iterator_supervision import Teacher
+from model_core.training.distributed import Ranks
+from model_core.training.iterator_supervision import IteratorSupervisor
 from model_core.training.loop import PhotoShard, Training
 from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss, measure_row_weights
 from model_core.training.losses.objective import Objective
@@ -44,7 +44,7 @@ class Assembly:
         options: cache, generator, photos, persons, start, head_weights and trunks are read.
         config: Hyperparameters.
         run: Run folder.
-        team: The processes of the run.
+        ranks: The processes of the run.
         device: Where to compute.
         precision: What frozen networks compute in, and the trained one where `amp` lets it.
 
@@ -57,13 +57,13 @@ class Assembly:
         options: argparse.Namespace,
         config: TrainConfig,
         run: Path,
-        team: Team,
+        ranks: Ranks,
         device: torch.device,
         precision: Precision = FLOAT32,
     ):
         self._precision = precision
         self._options, self._config, self._run = options, config, run
-        self._team, self._device = team, device
+        self._ranks, self._device = ranks, device
         self.generator, self.fingerprint = load_generator(options.cache, options.generator)
         weights = {"generator": self.fingerprint}
         self._head = self._load_head() if config.head else None
@@ -74,9 +74,9 @@ class Assembly:
         # The others compute in the type that they are given.
         fast = distance.to(precision.dtype) if isinstance(distance, STLPIPS) else distance
         self.perceptual = fast
-        if team.leads:
+        if ranks.is_main:
             claim(run, config, weights)
-        self._report = tqdm.write if team.leads else None
+        self._report = tqdm.write if ranks.is_main else None
         self._folders = Photos.split_each(options.photos, options.persons, self._report)
 
     def training(self) -> Training:
@@ -103,7 +103,7 @@ class Assembly:
             objective,
             self._photo_shards(objective),
             validator,
-            self._team,
+            self._ranks,
             device,
             self._precision,
         )
@@ -154,9 +154,9 @@ class Assembly:
         if config.sensitivity_weight:
             stored = self._run / "sensitivity.safetensors"
             source = (stored, generator, self.fingerprint, config, self._device)
-            if self._team.leads:
+            if self._ranks.is_main:
                 load_or_sample(*source, self._precision.dtype)
-            self._team.wait()
+            self._ranks.wait()
             gradients = load_or_sample(*source, self._precision.dtype)
         sensitivity = SensitivityLoss(gradients)
         return Objective(config, style, sensitivity, generator.w_std, images, self.perceptual)
@@ -170,14 +170,16 @@ class Assembly:
         folders = [training for training, _ in self._folders]
         weights = config.photo_weights or tuple(float(len(photos)) for photos in folders)
         made = {}
-        for k in self._team.shards(config.shards):
+        for k in self._ranks.shards(config.shards):
             stream = PhotoStream(
                 folders, weights, k, config.shards, config.seed, config.steps, tqdm.write
             )
-            made[k] = PhotoShard(stream, self._teacher(objective, stream, k))
+            made[k] = PhotoShard(stream, self._supervisor(objective, stream, k))
         return made
 
-    def _teacher(self, objective: Objective, stream: PhotoStream, shard: int) -> Teacher | None:
+    def _supervisor(
+        self, objective: Objective, stream: PhotoStream, shard: int
+    ) -> IteratorSupervisor | None:
         config = self._config
         if config.supervision == "photo":
             return None
@@ -185,5 +187,5 @@ class Assembly:
         cache = CodeCache(self._run / f"cache-{shard}", stream.keys, shape)
         settings = IteratorConfig(alpha=config.alpha, lr=config.iterator_lr)
         render = torch.compile(objective.render) if config.compile else objective.render
-        iterator = Iterator(render, objective.perceptual, settings)
-        return Teacher(iterator, cache, config.iterator_steps, config.from_cache)
+        iterator = LatentIterator(render, objective.perceptual, settings)
+        return IteratorSupervisor(iterator, cache, config.iterator_steps, config.from_cache)

@@ -14,25 +14,25 @@ MAPPING = "mapping_network."
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Part(Generic[Network]):
-    """Weights that are trained at one rate.
+class TrainedNetwork(Generic[Network]):
+    """A network whose weights are trained at one rate, and their moving average.
 
     Attributes:
-        trained: The network.
+        network: The trained one.
         averaged: A frozen copy that follows it.
         parameters: Those of the network that are trained.
         lr: Learning rate after warm-up.
     """
 
-    def __init__(self, trained: Network, parameters: Iterable[nn.Parameter], lr: float):
-        self.trained = trained
-        self.averaged = copy.deepcopy(trained).requires_grad_(False).eval()
+    def __init__(self, network: Network, parameters: Iterable[nn.Parameter], lr: float):
+        self.network = network
+        self.averaged = copy.deepcopy(network).requires_grad_(False).eval()
         self.parameters, self.lr = list(parameters), lr
 
     @torch.no_grad()
     def average(self, rate: float) -> None:
         """Move the averaged weights towards the trained ones by a share of 0 to 1."""
-        averaged, trained = self.averaged.state_dict(), self.trained.state_dict()
+        averaged, trained = self.averaged.state_dict(), self.network.state_dict()
         for name, mean in averaged.items():
             if mean.is_floating_point():
                 mean.lerp_(trained[name], rate)

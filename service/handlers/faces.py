@@ -1,4 +1,4 @@
-"""From a source to a subject: its code, and where it came from a photo, its aligned face."""
+"""From a source to its code and, where it was a photo, its aligned face."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class FaceCrop:
     """A face cut out of a photo.
 
     Attributes:
@@ -52,26 +52,26 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ResolvedSource:
     """A code with its history.
 
     Attributes:
         ws: The code.
-        portrait: The face that it was computed from; None if the code itself was given.
+        face: The face that it was computed from; None if the code itself was given.
     """
 
     ws: Ws
-    portrait: Portrait | None = None
+    face: FaceCrop | None = None
 
 
-async def find_subject(
+async def resolve_source(
     source: Source,
     runtime: Runtime,
     stages: Stages,
     options: FaceOptions,
     owner: str,
     crop_px: int | None = None,
-) -> Subject:
+) -> ResolvedSource:
     """Read, align and embed a photo; or read a code; or look a latent id up.
 
     Args:
@@ -83,9 +83,9 @@ async def find_subject(
         crop_px: Cut the face out at this size, too.
     """
     if not isinstance(source, PhotoSource):
-        return Subject(await find_known(source, runtime, owner))
-    ws, portrait = await embed_photo(source, runtime, stages, options, crop_px)
-    return Subject(ws, portrait)
+        return ResolvedSource(await resolve_code(source, runtime, owner))
+    ws, face = await embed_photo(source, runtime, stages, options, crop_px)
+    return ResolvedSource(ws, face)
 
 
 async def embed_photo(
@@ -95,28 +95,28 @@ async def embed_photo(
     options: FaceOptions,
     crop_px: int | None = None,
     counted: bool = False,
-) -> tuple[Ws, Portrait]:
+) -> tuple[Ws, FaceCrop]:
     """Read, align and embed a photo; `counted` faces can be described."""
-    portrait = await find_portrait(source, runtime, stages, options, crop_px, counted)
-    answer = await runtime.engine.embed(portrait.input, stages.deadline_s)
-    return stages.take("encode", answer), portrait
+    face = await crop_face(source, runtime, stages, options, crop_px, counted)
+    answer = await runtime.engine.embed(face.input, stages.deadline_s)
+    return stages.take("encode", answer), face
 
 
-async def find_known(source: CodeSource | LatentSource, runtime: Runtime, owner: str) -> Ws:
+async def resolve_code(source: CodeSource | LatentSource, runtime: Runtime, owner: str) -> Ws:
     """Read a code, or look a latent id up."""
     if isinstance(source, LatentSource):
         return await runtime.latents.get(source.latent_id, owner)
     return await runtime.in_worker(read_code, source.value, runtime.generator)
 
 
-async def find_portrait(
+async def crop_face(
     source: PhotoSource,
     runtime: Runtime,
     stages: Stages,
     options: FaceOptions,
     crop_px: int | None = None,
     counted: bool = False,
-) -> Portrait:
+) -> FaceCrop:
     """Decode a photo and cut the face out, on one worker thread, so that only the cut remains."""
     try:
         return await runtime.in_worker(
@@ -142,7 +142,7 @@ def _cut_out(
     options: FaceOptions,
     crop_px: int | None,
     counted: bool,
-) -> Portrait:
+) -> FaceCrop:
     with stages.measure("decode"):
         photo = read_photo(data, limits)
     if options.align == "none":
@@ -160,15 +160,15 @@ def _cut_out(
             crop = aligner.align(photo.pixels, face, crop_px).image
     grey = brightness(photo.pixels) if counted else None
     found = Found(aligned, options.face, photo.scale, grey)
-    return Portrait(aligned.image, crop, found)
+    return FaceCrop(aligned.image, crop, found)
 
 
-async def describe_face(portrait: Portrait, runtime: Runtime, stages: Stages) -> FaceObject | None:
+async def describe_face(face: FaceCrop, runtime: Runtime, stages: Stages) -> FaceObject | None:
     """Say where a face was found, and how many there are; None if it was not to be counted.
 
     Counting takes a closer look at the photo than finding the largest face did.
     """
-    found = portrait.found
+    found = face.found
     if found is None or found.grey is None:
         return None
     grey = found.grey
@@ -180,12 +180,12 @@ async def describe_face(portrait: Portrait, runtime: Runtime, stages: Stages) ->
     return _describe(found, await runtime.in_worker(count))
 
 
-def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> Portrait:
+def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> FaceCrop:
     height, width, _ = pixels.shape
     if height != width:
         raise InvalidInputError(f"photo must be square where align is none, got {width}x{height}")
     crop = None if crop_px is None else _resized(pixels, crop_px)
-    return Portrait(_resized(pixels, FACE_PX), crop, None)
+    return FaceCrop(_resized(pixels, FACE_PX), crop, None)
 
 
 def _resized(pixels: SquarePixels, side_px: int) -> SquarePixels:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from model_core.shapes import Pixels, Ws
 from service.handlers.body import Call
-from service.handlers.faces import Subject
+from service.handlers.faces import ResolvedSource
 from service.handlers.runtime import Runtime
 from service.handlers.writer import Result, Writer
 from service.serving.timings import Stages
@@ -22,21 +22,21 @@ async def render(runtime: Runtime, stages: Stages, ws: Ws) -> Pixels:
     return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
 
 
-async def write_still(
+async def write_image(
     runtime: Runtime,
     stages: Stages,
     call: Call[Opts],
     ws: Ws,
     media: str,
-    luminance: Subject | None = None,
+    luminance: ResolvedSource | None = None,
 ) -> Response:
-    """Answer one code, its image (where wanted) with the luminance of a subject, if any."""
+    """Answer one code, its image (where wanted) with the luminance of another face, if any."""
     writer = Writer(runtime, stages, call.options)
     pixels, source_type = None, GENERATED
     if writer.wants_image(media):
         pixels = await render(runtime, stages, ws)
         if luminance is not None:
-            crop = luminance.portrait.crop if luminance.portrait else None
+            crop = luminance.face.crop if luminance.face else None
             source_type = GENERATED if crop is None else COMPOSITE
             if crop is None:
                 crop = await render(runtime, stages, luminance.ws)

@@ -15,7 +15,7 @@ from service.errors import NotReadyError
 from service.jobs.system import JobSystem
 from service.latents.memory import LatentStore
 from service.observability.metrics import Telemetry
-from service.serving.animation_limit import Films
+from service.serving.animation_limit import AnimationLimit
 from service.serving.engine import Engine
 from service.serving.gate import Gate
 from service.serving.timings import Stages
@@ -38,7 +38,7 @@ class Runtime:
         latents: Keeps codes under ids.
         jobs: Refine jobs, where there are any.
         workers: Bounds the threads that decode, align and encode.
-        films: Bounds the requests that hold many frames.
+        animations: Bounds the requests that hold many frames.
         version: Version of the service.
         aligner: Finds faces; None until loaded.
         directions: What strength 1 of each adds to a code; None until loaded.
@@ -51,7 +51,7 @@ class Runtime:
     latents: LatentStore
     jobs: JobSystem
     workers: anyio.CapacityLimiter
-    films: Films
+    animations: AnimationLimit
     version: str
     aligner: FaceAligner | None = field(default=None)
     directions: dict[str, Step] | None = field(default=None)

@@ -42,7 +42,7 @@ PASSED_ON = (
     "log_format",
     "job_lease_s",
     "job_beat_s",
-    "job_checkpoint_s",
+    "job_save_s",
     "worker_metrics_port",
 )
 

@@ -12,21 +12,21 @@ from model_core.latents.editing import morph as morph_ws
 from model_core.shapes import Pixels, Ws
 from service.errors import InvalidRequestError
 from service.handlers.body import Call, missing, read_call
-from service.handlers.faces import find_known, find_subject
-from service.handlers.image_response import render, write_still
+from service.handlers.faces import resolve_code, resolve_source
+from service.handlers.image_response import render, write_image
 from service.handlers.runtime import Runtime, Shared
 from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.serving.concurrency import together
+from service.serving.concurrency import gather
 from service.serving.timings import Stages
 from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
-from service.wire.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
 from service.wire.options import PSI, ColorizeOptions, EditOptions, GenerateOptions, MorphOptions
 from service.wire.provenance import GENERATED
 from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
 from service.wire.sources import PhotoSource
 
-STILL_OFFERS = (JSON, *STILLS, *CODES)
+IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)
 ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
 SOURCES = ("image", "code", "latent_id")
@@ -39,7 +39,7 @@ router = APIRouter(tags=["edit"])
     **describe(
         MorphBody,
         SOURCES,
-        (*STILL_OFFERS, "image/gif"),
+        (*IMAGE_OFFERS, "image/gif"),
         (CodeAnswer, FramesAnswer),
         ERRORS,
         photos=2,
@@ -51,54 +51,54 @@ async def morph(request: Request, runtime: Shared) -> Response:
 
     In a form the two are the fields `image`, `code` and `latent_id`, in the order of their coming.
     """
-    negotiate(request, (*STILL_OFFERS, "image/gif"))
+    negotiate(request, (*IMAGE_OFFERS, "image/gif"))
     call = await read_call(request, runtime, MorphOptions, MorphBody, SOURCES)
     stages = runtime.stages(request, "morph")
     if len(call.sources) != 2:
         raise missing("image", f"sources must be two, got {len(call.sources)}")
-    media = negotiate(request, STILL_OFFERS if call.options.steps is None else FRAME_OFFERS)
+    media = negotiate(request, IMAGE_OFFERS if call.options.steps is None else FRAME_OFFERS)
     if call.options.steps is not None:
-        with runtime.films.enter():
+        with runtime.animations.enter():
             ends = await _ends(runtime, stages, call)
-            async with runtime.films.turn:
+            async with runtime.animations.turn:
                 return await _frames(runtime, stages, call, ends, call.options.steps, media)
     first, second = await _ends(runtime, stages, call)
     lam = 0.5 if call.options.lam is None else call.options.lam
     rows = (call.options.first_row, call.options.last_row)
     ws = morph_ws(first[None], second[None], lam, *rows)[0]
-    return await write_still(runtime, stages, call, ws, media)
+    return await write_image(runtime, stages, call, ws, media)
 
 
 @router.post(
     "/colorize",
     summary="Give one face the colours of another",
-    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, (CodeAnswer,), ERRORS, photos=2),
+    **describe(ColorizeBody, ("gray", "color"), IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=2),
 )
 async def colorize(request: Request, runtime: Shared) -> Response:
     """Replace the fine rows of the grey photo's code by those of the colour photo's."""
-    media = negotiate(request, STILL_OFFERS)
+    media = negotiate(request, IMAGE_OFFERS)
     call = await read_call(request, runtime, ColorizeOptions, ColorizeBody, ("gray", "color"))
     stages = runtime.stages(request, "colorize")
     options = call.options
     grey_source, color_source = call.only("gray", "color")
     crop_px = runtime.engine.predictor.img_resolution if options.keep_luminance else None
-    grey, color = await together(
-        partial(find_subject, grey_source, runtime, stages, options, call.owner, crop_px),
-        partial(find_subject, color_source, runtime, stages, options, call.owner),
+    grey, color = await gather(
+        partial(resolve_source, grey_source, runtime, stages, options, call.owner, crop_px),
+        partial(resolve_source, color_source, runtime, stages, options, call.owner),
     )
     ws = colorize_ws(grey.ws[None], color.ws[None], options.first_row, options.strength)[0]
     luminance = grey if options.keep_luminance else None
-    return await write_still(runtime, stages, call, ws, media, luminance)
+    return await write_image(runtime, stages, call, ws, media, luminance)
 
 
 @router.post(
     "/edit",
     summary="Change one attribute of a face",
-    **describe(EditBody, SOURCES, STILL_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
+    **describe(EditBody, SOURCES, IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
     """Move a photo's code, a code or a latent id along a direction, by `strength` units."""
-    media = negotiate(request, STILL_OFFERS)
+    media = negotiate(request, IMAGE_OFFERS)
     call = await read_call(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
     stages = runtime.stages(request, "edit")
     if len(call.sources) != 1:
@@ -110,9 +110,9 @@ async def edit(request: Request, runtime: Shared) -> Response:
         known = ", ".join(sorted(directions)) or "none, as there are none"
         raise missing("direction", f"direction must be one of {known}, got {name}")
     ((_, source),) = call.sources
-    subject = await find_subject(source, runtime, stages, call.options, call.owner)
-    ws = move(subject.ws[None], directions[name], call.options.strength)[0]
-    return await write_still(runtime, stages, call, ws, media)
+    face = await resolve_source(source, runtime, stages, call.options, call.owner)
+    ws = move(face.ws[None], directions[name], call.options.strength)[0]
+    return await write_image(runtime, stages, call, ws, media)
 
 
 @router.post(
@@ -121,7 +121,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
     **describe(
         GenerateBody,
         ("code", "latent_id"),
-        STILL_OFFERS,
+        IMAGE_OFFERS,
         (CodeAnswer,),
         CODE_ERRORS + DEVICE_ERRORS,
         photos=0,
@@ -130,7 +130,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
 )
 async def generate(request: Request, runtime: Shared) -> Response:
     """Render a code or a latent id, or a face drawn by `seed` and `psi`."""
-    media = negotiate(request, STILL_OFFERS)
+    media = negotiate(request, IMAGE_OFFERS)
     fields = ("code", "latent_id")
     call = await read_call(request, runtime, GenerateOptions, GenerateBody, fields, raw="code")
     stages = runtime.stages(request, "generate")
@@ -145,15 +145,15 @@ async def generate(request: Request, runtime: Shared) -> Response:
         ((name, source),) = call.sources
         if isinstance(source, PhotoSource):
             raise missing(name, f"{name} must be a code, got a photo: /embed takes photos")
-        ws = await find_known(source, runtime, call.owner)
-    return await write_still(runtime, stages, call, ws, media)
+        ws = await resolve_code(source, runtime, call.owner)
+    return await write_image(runtime, stages, call, ws, media)
 
 
 async def _ends(runtime: Runtime, stages: Stages, call: Call[MorphOptions]) -> tuple[Ws, Ws]:
-    """Find the codes of the two subjects of a morph."""
-    first, second = await together(
+    """Find the two codes of a morph."""
+    first, second = await gather(
         *(
-            partial(find_subject, source, runtime, stages, call.options, call.owner)
+            partial(resolve_source, source, runtime, stages, call.options, call.owner)
             for _, source in call.sources
         )
     )
@@ -168,7 +168,7 @@ async def _frames(
     steps: int,
     media: str,
 ) -> Response:
-    """Answer the steps from the first subject to the second, rendered a batch at a time."""
+    """Answer the steps from the first code to the second, rendered a batch at a time."""
     writer = Writer(runtime, stages, call.options)
     lams = [1 - step / (steps - 1) for step in range(steps)]
     rows = (call.options.first_row, call.options.last_row)
@@ -179,7 +179,7 @@ async def _frames(
         batch = runtime.settings.max_batch
         for start in range(0, steps, batch):
             part = codes[start : start + batch]
-            rendered += await together(*(partial(render, runtime, stages, ws) for ws in part))
+            rendered += await gather(*(partial(render, runtime, stages, ws) for ws in part))
         if media != JSON:
             return await writer.write_animation(rendered, call.options.frame_ms, media)
         images = [*rendered]

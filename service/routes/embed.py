@@ -8,19 +8,19 @@ from starlette.responses import Response
 
 from model_core.shapes import Pixels
 from service.handlers.body import missing, read_call
-from service.handlers.faces import Portrait, describe_face, embed_photo
+from service.handlers.faces import FaceCrop, describe_face, embed_photo
 from service.handlers.runtime import Runtime, Shared
 from service.handlers.writer import Result, Writer
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.serving.concurrency import together
+from service.serving.concurrency import gather
 from service.serving.timings import Stages
 from service.wire.json_bodies import EmbedBody
-from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
 from service.wire.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
 from service.wire.sources import PhotoSource
 
-OFFERS = (JSON, *STILLS, *CODES)
+OFFERS = (JSON, *IMAGES, *CODES)
 router = APIRouter(tags=["embed"])
 
 
@@ -46,11 +46,11 @@ async def embed(request: Request, runtime: Shared) -> Response:
     if not isinstance(source, PhotoSource):
         raise missing("image", "image must be a photo, got a code: /generate renders codes")
     counted = media == JSON  # no other answer says how many faces there are
-    ws, portrait = await embed_photo(source, runtime, stages, call.options, counted=counted)
+    ws, crop = await embed_photo(source, runtime, stages, call.options, counted=counted)
     steps = 0
     if call.options.budget_ms:
         budget_s = call.options.budget_ms / 1000
-        improved = await runtime.engine.polish(portrait.input, ws, budget_s, stages.deadline_s)
+        improved = await runtime.engine.polish(crop.input, ws, budget_s, stages.deadline_s)
         polished = stages.take("polish", improved)
         ws, steps = polished.ws[0], polished.steps
     writer = Writer(runtime, stages, call.options)
@@ -64,19 +64,19 @@ async def embed(request: Request, runtime: Shared) -> Response:
     if media != JSON:
         return await writer.write(result, media)
     # Two kinds of work, on the device and on a worker thread: neither waits for the other.
-    face, quality = await together(
-        partial(describe_face, portrait, runtime, stages),
-        partial(_judge, runtime, stages, portrait, pixels),
+    face, quality = await gather(
+        partial(describe_face, crop, runtime, stages),
+        partial(_quality, runtime, stages, crop, pixels),
     )
     about = {"face": face, "quality": quality, "polish_steps": steps}
     return await writer.write(result, media, EmbedAnswer, **about)
 
 
-async def _judge(
-    runtime: Runtime, stages: Stages, portrait: Portrait, pixels: Pixels
+async def _quality(
+    runtime: Runtime, stages: Stages, crop: FaceCrop, pixels: Pixels
 ) -> QualityObject:
     """Compare the reconstruction with what the network saw."""
-    answer = await runtime.engine.quality(portrait.input, pixels, stages.deadline_s)
+    answer = await runtime.engine.quality(crop.input, pixels, stages.deadline_s)
     quality = stages.take("quality", answer)
     return QualityObject(
         psnr=quality.psnr,

@@ -36,11 +36,11 @@ from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
 from service.redis_keys import TERMINAL
 from service.serving.timings import Stages
-from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import ListOptions, OutputOptions
 from service.wire.problems import responses
 
-RESULT_OFFERS = (JSON, *STILLS, *CODES)
+RESULT_OFFERS = (JSON, *IMAGES, *CODES)
 LOOKUP_ERRORS = (UnknownJobError, UnauthorizedError, JobsUnavailableError)
 RENDER_ERRORS = (
     *LOOKUP_ERRORS,
@@ -122,11 +122,11 @@ async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
     "/jobs/{job_id}/preview",
     summary="See it",
     response_class=Response,
-    responses=describe_files(STILLS) | responses(*RENDER_ERRORS),
+    responses=describe_files(IMAGES) | responses(*RENDER_ERRORS),
 )
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
-    """Render the best code up to the last checkpoint; before the first, the code it started at."""
-    media = negotiate(request, STILLS)
+    """Render the best code up to the last saved state; before the first, the code it started at."""
+    media = negotiate(request, IMAGES)
     options = validate(OutputOptions, once(request.query_params.multi_items()))
     store = runtime.jobs.store
     fields = await store.get(job_id, request.state.owner)
@@ -144,7 +144,7 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     "/jobs/{job_id}/result",
     summary="Take it",
     response_model=RefineAnswer,
-    responses=describe_files((*STILLS, *CODES)) | responses(*RENDER_ERRORS),
+    responses=describe_files((*IMAGES, *CODES)) | responses(*RENDER_ERRORS),
 )
 async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     """Answer the best code of a job that has ended, its image, and the curve.

@@ -14,7 +14,7 @@ from service.errors import (
     JobsUnavailableError,
 )
 from service.handlers.body import Call, missing, read_call
-from service.handlers.faces import find_known, find_portrait
+from service.handlers.faces import crop_face, resolve_code
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Runtime, Shared
 from service.jobs.payloads import JobInput
@@ -111,14 +111,14 @@ async def _input(
     stages: Stages,
 ) -> JobInput:
     """Cut the face out and find the code to start from."""
-    portrait = await find_portrait(photo, runtime, stages, call.options)
+    face = await crop_face(photo, runtime, stages, call.options)
     if known is not None:
-        return JobInput(portrait.input, await find_known(known, runtime, call.owner))
+        return JobInput(face.input, await resolve_code(known, runtime, call.owner))
     if call.options.start == "mean":
         answer = await runtime.engine.sample(0, 0.0, stages.deadline_s)  # psi 0: the mean
-        return JobInput(portrait.input, stages.take("sample", answer))
-    embedded = await runtime.engine.embed(portrait.input, stages.deadline_s)
-    return JobInput(portrait.input, stages.take("encode", embedded))
+        return JobInput(face.input, stages.take("sample", answer))
+    embedded = await runtime.engine.embed(face.input, stages.deadline_s)
+    return JobInput(face.input, stages.take("encode", embedded))
 
 
 def _fields(options: RefineOptions, start: str, runtime: Runtime) -> dict[str, str | int | float]:

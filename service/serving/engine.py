@@ -37,7 +37,7 @@ PredictorLoader = Callable[[Settings], Predictor]
 
 def load_predictor(settings: Settings) -> Predictor:
     """Load the predictor that the settings ask for."""
-    embedder = settings.embedder
+    embedder = settings.network_path
     if embedder is None:
         logger.warning(
             "no network embeds photos for %s: only codes are taken; WPLUS_NETWORK may name one",
@@ -49,7 +49,7 @@ def load_predictor(settings: Settings) -> Predictor:
         settings.device,
         settings.backend,
         settings.generator,
-        settings.image_head,
+        settings.polish_head_path,
         dtype=settings.dtype,
         defer_compile=True,
     )

@@ -45,14 +45,14 @@ def test_values_out_of_range_are_refused(wrong):
 
 
 def test_what_embeds_photos_follows_the_generator(tmp_path):
-    assert Settings().embedder == WEIGHTS / "embedding.safetensors"
+    assert Settings().network_path == WEIGHTS / "embedding.safetensors"
     settings = Settings(cache=tmp_path, generator="mine")
-    assert settings.embedder is None
+    assert settings.network_path is None
     encoder = tmp_path / "converted" / "mine-encoder.safetensors"
     encoder.parent.mkdir()
     encoder.touch()
-    assert settings.embedder == encoder
-    assert Settings(cache=tmp_path, generator="mine", network="other").embedder == Path("other")
+    assert settings.network_path == encoder
+    assert Settings(cache=tmp_path, generator="mine", network="other").network_path == Path("other")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from model_core.networks.loading import load_embedding_network, save_embedding_n
 from model_core.runtime.precision import BFLOAT16, FLOAT32
 from model_core.training.build import Assembly
 from model_core.training.config import TrainConfig
-from model_core.training.distributed import Team
+from model_core.training.distributed import Ranks
 from model_core.weights.cache import DEFAULT_GENERATOR
 from model_core.weights.store import load_network, save_network
 
@@ -31,7 +31,7 @@ def assemble(cache, tmp_path):
         given |= {"trunks": None} | options
         device = torch.device("cpu")
         options = argparse.Namespace(**given)
-        return Assembly(options, config, tmp_path / run, Team(), device, precision)
+        return Assembly(options, config, tmp_path / run, Ranks(), device, precision)
 
     return make
 

@@ -120,7 +120,7 @@ async def test_what_a_child_has_started_is_killed_with_it():
     wait_for(lambda: not any(is_running(pid) for pid in pids), 10)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the leash is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 def test_a_parent_that_is_killed_leaves_nobody_behind_and_loses_no_job(tmp_path):
     command = [sys.executable, "-m", "tests.service.jobs.parent", str(tmp_path)]
 

@@ -17,7 +17,7 @@ from model_core.errors import InvalidInputError, WplusError
 from model_core.networks.loading import save_embedding_network, save_tuned_generator
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import DtypeName, choose_precision
-from model_core.training.build import Assembly
+from model_core.training.build import Assembly, RunInputs
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
 from model_core.training.distributed import Ranks, own_device
@@ -100,8 +100,15 @@ def _resolve(options: argparse.Namespace) -> TrainConfig:
 def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) -> bool:
     """Build the run and train it to the end; return whether it came there."""
     run = options.run or options.cache / "runs" / options.preset
-    options.head_weights = (
-        options.head_weights or Path("weights") / f"image_head_{config.loss_px}.safetensors"
+    inputs = RunInputs(
+        cache=options.cache,
+        head_weights=options.head_weights
+        or Path("weights") / f"image_head_{config.loss_px}.safetensors",
+        generator=options.generator,
+        photos=options.photos,
+        persons=options.persons,
+        start=options.start,
+        trunks=options.trunks,
     )
     require_config(run, config)
     if options.start and newest_checkpoint(run / CHECKPOINTS):
@@ -115,7 +122,7 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
         precision = choose_precision(str(device), options.dtype)
         if ranks.is_main:
             print(f"networks compute in {precision.name}: {precision.reason}")
-        assembly = Assembly(options, config, run, ranks, device, precision)
+        assembly = Assembly(inputs, config, run, ranks, device, precision)
         training = assembly.training()
         finished = training.run(should_stop=_stop_on_signals())
     finally:

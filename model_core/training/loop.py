@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -28,7 +28,7 @@ from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.data.augmentation import augment, vary
 from model_core.training.data.pairs import make_render
-from model_core.training.data.photo_stream import PhotoBatch, PhotoStream
+from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.producer import PairProducer
 from model_core.training.distributed import Ranks
 from model_core.training.ema import TrainedNetwork, unfreeze_synthesis
@@ -66,20 +66,35 @@ class PhotoShard:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoRows:
+    """The photographs of one shard in a batch.
+
+    Attributes:
+        rows: Which of the batch they are.
+        slots: Where the shard's cache keeps their codes.
+    """
+
+    rows: slice
+    slots: Int[Tensor, " rows"]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """What this process trains on in a step: the pairs of its shards, then their photographs.
+    """What this process trains on in a step.
 
     Attributes:
         x: What the network reads, 256 px in [-1, 1], on the device.
         img: The same without augmentation: what it shall make.
-        ws: Codes of the pairs.
-        photos: Photographs by shard.
+        pairs: Which rows of x and img are generated.
+        ws: Codes of those, on the device.
+        photos: The photographs by shard.
     """
 
     x: Float[Tensor, "batch 3 size size"]
     img: Float[Tensor, "batch 3 size size"]
+    pairs: slice
     ws: Float[Tensor, "pairs num_ws w_dim"]
-    photos: dict[int, PhotoBatch]
+    photos: dict[int, PhotoRows]
 
 
 class Training:
@@ -204,7 +219,7 @@ class Training:
         self._train_mode()
         with self._network_precision.autocast(self.device.type):
             predicted = self._parallel(batch.x)
-        terms, figures = self._judge(predicted.float(), batch)
+        terms, figures = self._compare(predicted.float(), batch)
         self.optimizer.zero_grad()
         self.objective.total(terms).backward()
         # DDP averages the embedding network's gradients during the backward pass.
@@ -231,6 +246,7 @@ class Training:
     def _draw(self, step: int) -> Batch:
         """Draw the step's pairs and photographs, shard by shard."""
         config = self.config
+        # By the name of what is drawn, which seeds how it is augmented.
         images: dict[str, UInt8[Tensor, "batch 3 size size"]] = {}
         codes = [torch.empty(0, *self.producer.ring.code_shape)]
         if config.pairs_per_shard:
@@ -243,15 +259,22 @@ class Training:
                 drawn = self.producer.ring.draw(oldest, newest, config.pairs_per_shard, random)
                 images[f"pairs-{k}"] = drawn[0]
                 codes.append(drawn[1])
-        count = config.photos_per_shard
-        photos = {k: shard.stream.draw(step, count) for k, shard in self.photos.items()}
-        images |= {f"photos-{k}": batch.img for k, batch in photos.items()}
+        ws = torch.cat(codes).to(self.device)
+        photos: dict[int, PhotoRows] = {}
+        first = len(ws)  # photographs follow the pairs
+        for k, shard in self.photos.items():
+            photo_batch = shard.stream.draw(step, config.photos_per_shard)
+            images[f"photos-{k}"] = photo_batch.img
+            rows = slice(first, first + len(photo_batch.img))
+            photos[k] = PhotoRows(rows, photo_batch.slots)
+            first = rows.stop
         floats = {name: to_float(img.to(self.device)) for name, img in images.items()}
         for name in (f"photos-{k}" for k in photos):
             random = seeded(config.seed, f"vary-{name}", step)
             floats[name] = vary(floats[name], config.photo_light, config.photo_warp, random)
         changed = [self._augment(img, f"augment-{name}", step) for name, img in floats.items()]
-        return Batch(torch.cat(changed), torch.cat([*floats.values()]), torch.cat(codes), photos)
+        img = torch.cat([*floats.values()])  # (pairs and photographs, 3, size, size)
+        return Batch(torch.cat(changed), img, slice(0, len(ws)), ws, photos)
 
     def _augment(
         self, img: Float[Tensor, "batch 3 size size"], stream: str, step: int
@@ -260,41 +283,41 @@ class Training:
         random = seeded(config.seed, stream, step)
         return augment(img, config.jitter, config.degrade_share, random)
 
-    def _judge(
+    def _compare(
         self,
         predicted: Float[Tensor, "batch num_ws w_dim"],
         batch: Batch,
     ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, float]]:
-        """Have the photographs taught, and compare; return the losses and other figures."""
+        """Let the iterator improve the photographs' codes; return the losses and other figures."""
         config = self.config
-        pairs = len(batch.ws)
-        first_seen = 0 if config.pair_images else pairs
-        small = F.adaptive_avg_pool2d(batch.img[first_seen:], config.loss_px)
-        of_pairs, of_photos = small.tensor_split([pairs - first_seen])
-        taught = predicted[pairs:]
-        codes, seen = [batch.ws.to(self.device)], [of_pairs]
-        lessons: list[IteratorTargets] = []
-        first = 0
+        known = [(batch.pairs, batch.ws)]
+        seen: list[tuple[slice, Float[Tensor, "rows 3 size size"]]] = []
+        if config.pair_images and len(batch.ws):
+            seen.append((batch.pairs, self._small(batch.img[batch.pairs])))
+        supervised: list[IteratorTargets] = []
         for k, photos in batch.photos.items():
-            mine = slice(first, first + len(photos.slots))
-            first = mine.stop
-            target = of_photos[mine]
+            target = self._small(batch.img[photos.rows])
             if supervisor := self.photos[k].supervisor:
-                lesson = supervisor.supervise(target, photos.slots, taught[mine])
-                lessons.append(lesson)
-                codes.append(lesson.ws)
+                found = supervisor.supervise(target, photos.slots, predicted[photos.rows])
+                supervised.append(found)
+                known.append((photos.rows, found.ws))
                 if config.supervision == "iterator":
                     with torch.no_grad():
-                        target = self.objective.render(lesson.ws).to(target.dtype)
-            seen.append(target)
-        known, targets = torch.cat(codes), torch.cat(seen)
-        terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
-        if len(targets):
-            terms |= self.objective.images(predicted[first_seen:], targets)
-        figures = average_figures(lessons)
+                        target = self.objective.render(found.ws).to(target.dtype)
+            seen.append((photos.rows, target))
+        terms: dict[str, Float[Tensor, ""]] = {}
+        codes, ws = _join(predicted, known)
+        if len(codes):
+            terms |= self.objective.codes(codes, ws)
+        if seen:
+            terms |= self.objective.images(*_join(predicted, seen))
+        figures = average_figures(supervised)
         if caches := self._caches:
             figures["cache_filled"] = sum(cache.filled for cache in caches) / len(caches)
         return terms, figures
+
+    def _small(self, img: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n 3 small small"]:
+        return F.adaptive_avg_pool2d(img, self.config.loss_px)
 
     def _train_mode(self) -> None:
         self.network.train()
@@ -318,3 +341,11 @@ class Training:
         self.ranks.wait()
         for cache in caches:
             cache.apply(done)
+
+
+def _join(
+    predicted: Float[Tensor, "batch num_ws w_dim"], targets: list[tuple[slice, Tensor]]
+) -> tuple[Float[Tensor, "n num_ws w_dim"], Float[Tensor, "n ..."]]:
+    """Return the predicted codes of some rows, and what they are compared with."""
+    rows = torch.cat([predicted[rows] for rows, _ in targets])
+    return rows, torch.cat([target for _, target in targets])

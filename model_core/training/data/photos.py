@@ -92,10 +92,10 @@ class Photos:
         All photos of a person fall on one side; those without a person are for training.
 
         Args:
-            folders: Folders of aligned photos, in a dataset of model_core.training.data.datasets or
-                in none. In none, and without persons, each file is a person of its own.
-            persons: TSV with the columns `file` (relative to the TSV) and `person`. It stands over
-                what the dataset says; a file of no dataset that it lacks has no person.
+            folders: Folders of aligned photos: datasets that model_core.training.data.datasets
+                knows, or others. In others, and without persons, each file is its own person.
+            persons: TSV with the columns `file` (relative to the TSV) and `person`. It overrides
+                what the dataset says; in other folders a file that it lacks has no person.
 
         Returns:
             Photos for training, and held-out ones in an order drawn by the files' names.

@@ -31,21 +31,6 @@ PRIVATE = "wplus-"
 START_S = 10.0
 HAND_BACK_S = 20.0
 WORKER = (sys.executable, "-m", "service.jobs.worker")
-PASSED_ON = (
-    "cache",
-    "device",
-    "backend",
-    "dtype",
-    "generator",
-    "refine_head",
-    "log_level",
-    "log_format",
-    "job_lease_s",
-    "job_beat_s",
-    "job_save_s",
-    "worker_metrics_port",
-)
-
 logger = logging.getLogger("service.jobs.embedded")
 
 
@@ -174,11 +159,11 @@ class Embedded:
 
 
 def worker_variables(settings: Settings, url: str) -> Mapping[str, str]:
-    """Write the settings that a worker has from the service as environment variables."""
+    """Write the service's settings as environment variables, which a worker reads its own from."""
     variables = {
-        PREFIX + name.upper(): str(getattr(settings, name))
-        for name in PASSED_ON
-        if getattr(settings, name) is not None
+        PREFIX + name.upper(): str(value)
+        for name in Settings.model_fields
+        if (value := getattr(settings, name)) is not None
     }
     return variables | {PREFIX + "REDIS_URL": url, PREFIX + "SHARED_DEVICE": DEVICE}
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.handlers.body import missing, read_call
+from service.handlers.body import read_request
+from service.handlers.context import missing
 from service.handlers.faces import crop_face
 from service.handlers.image_response import write_image
 from service.handlers.runtime import Shared
@@ -31,15 +32,12 @@ router = APIRouter(tags=["edit"])
 async def merge(request: Request, runtime: Shared) -> Response:
     """Embed the face of `identity` with the pose, hair and light of `attribute`: two photos."""
     media = negotiate(request, OFFERS)
-    call = await read_call(request, runtime, PhotoOptions, MergeBody, FIELDS)
-    stages = runtime.stages(request, "merge")
+    context = await read_request(request, runtime, PhotoOptions, MergeBody, FIELDS)
     photos = []
-    for name, source in zip(FIELDS, call.only(*FIELDS), strict=True):
+    for name, source in zip(FIELDS, context.only(*FIELDS), strict=True):
         if not isinstance(source, PhotoSource):
             raise missing(name, f"{name} must be a photo, got a code: /morph blends codes")
         photos.append(source)
-    identity, attribute = await gather(
-        *(partial(crop_face, photo, runtime, stages, call.options) for photo in photos)
-    )
-    answer = await runtime.engine.merge(identity.input, attribute.input, stages.deadline_s)
-    return await write_image(runtime, stages, call, stages.take("merge", answer), media)
+    identity, attribute = await gather(*(partial(crop_face, context, photo) for photo in photos))
+    answer = await runtime.engine.merge(identity.input, attribute.input, context.deadline_s)
+    return await write_image(context, context.timings.take("merge", answer), media)

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from service.jobs import embedded
-from service.jobs.embedded import Embedded, EmbeddedError
+from service.jobs.embedded import DEVICE, Embedded, EmbeddedError, worker_variables
 from service.jobs.supervisor import Child
 from service.process import descendants, kill_descendants
 from service.redis_keys import connect, job_key
@@ -143,3 +144,20 @@ def test_a_parent_that_is_killed_leaves_nobody_behind_and_loses_no_job(tmp_path)
     parent.kill()
     parent.wait()
     wait_for(lambda: not any(is_running(pid) for pid in children), 10)
+
+
+def test_a_worker_reads_all_settings_of_its_service(tmp_path, monkeypatch):
+    given = Settings(
+        cache=tmp_path,
+        dtype="bfloat16",
+        generator="mine",
+        log_format="json",
+        job_save_s=3,
+        max_upload_bytes="7MB",
+        rate_limit="10/second",
+        worker_metrics_port=0,
+    )
+    for name, value in worker_variables(given, "unix:///socket").items():
+        monkeypatch.setenv(name, value)
+    own = {"redis_url": SecretStr("unix:///socket"), "shared_device": DEVICE}
+    assert Settings() == given.model_copy(update=own)

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model_core.atomic_file import partial_file, publish
 from model_core.checkpoints.foreign.contents import Tensors
 from model_core.containers import pickle_names
 from model_core.containers.pickle_machine import Budget
@@ -24,7 +25,6 @@ from model_core.containers.restricted_pickle import DAMAGE, load_pickle
 from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError, InvalidInputError
 from model_core.shapes import Ws
-from model_core.weights.files import partial_file, publish
 
 NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000

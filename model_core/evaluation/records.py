@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 _TENSORS = ("figures", "images", "ws")
@@ -59,10 +59,8 @@ def save_record(path: Path, record: Record, key: str) -> None:
     numbers = {name: getattr(record, name) for name in ("start_s", "step_s", "total_s")}
     facts = {"key": key, "steps": record.steps, "marks": record.marks} | numbers
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
     tensors = {name: getattr(record, name).contiguous() for name in _TENSORS}
-    save_file(tensors, partial, {"record": json.dumps(facts)})
-    partial.replace(path)
+    write_file(path, save(tensors, {"record": json.dumps(facts)}))
 
 
 def load_record(path: Path, key: str) -> Record | None:

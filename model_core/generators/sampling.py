@@ -121,7 +121,7 @@ def _mix(
     device, dim, rows = generator.w_mean.device, generator.w_dim, generator.num_ws
     z, share, cuts, used, chance = (torch.cat(part).to(device) for part in zip(*draws, strict=True))
     psi = config.psi_min + (config.psi_max - config.psi_min) * share
-    w = generator.w_mean + psi * (generator.mapping(z) - generator.w_mean)
+    w = generator.truncate(generator.mapping(z), psi)
     active = torch.arange(SOURCES - 1, device=device)[:, None] < used
     mixed = chance < config.mixed_share
     source = ((torch.arange(rows, device=device) >= cuts) & active & mixed).sum(dim=1)

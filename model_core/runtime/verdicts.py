@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -84,9 +83,7 @@ class Verdicts:
             },
             indent=2,
         )
-        with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as file:
-            file.write(text + "\n")
-        Path(file.name).replace(self._file(self._folder, name))
+        write_file(self._file(self._folder, name), text.encode() + b"\n")
 
     def _file(self, folder: Path, name: str) -> Path:
         facts = json.dumps({"network": name, **self._facts}, sort_keys=True)

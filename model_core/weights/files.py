@@ -1,4 +1,4 @@
-"""Write files so that a reader sees all of one or nothing, hash them and read their sidecars.
+"""Hash weight files, read their sidecars and lock their folder.
 
 Free of torch, so that looking at a full cache takes no time.
 """
@@ -6,8 +6,6 @@ Free of torch, so that looking at a full cache takes no time.
 import fcntl
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,46 +15,7 @@ from typing import IO, Any
 from model_core.errors import CheckpointError
 
 CHUNK_BYTES = 1 << 20
-PARTIAL = ".partial"
 LOCK_POLL_S = 0.1
-
-
-@contextmanager
-def partial_file(target: Path) -> Iterator[IO[bytes]]:
-    """Open a new file beside the target; it is gone at the end unless it was published.
-
-    It is readable by everyone once published: a cache filled by root serves other users.
-    """
-    with tempfile.NamedTemporaryFile(
-        dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL, delete=False
-    ) as file:
-        try:
-            os.fchmod(file.fileno(), 0o644)
-            yield file
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-
-def settle(file: IO[bytes]) -> None:
-    """Return when a file's bytes have reached the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def publish(file: IO[bytes], target: Path) -> None:
-    """Give a partial file its name, after its bytes have reached the disk."""
-    settle(file)
-    Path(file.name).replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

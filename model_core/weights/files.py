@@ -3,14 +3,12 @@
 Free of torch, so that looking at a full cache takes no time.
 """
 
-import fcntl
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from model_core.errors import CheckpointError
 
@@ -26,21 +24,18 @@ def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         lock: File to lock, made where it is missing.
         on_wait: Called once if somebody else holds the lock.
     """
-    with lock.open("ab") as file:
-        if not _try_to_lock(file):
-            on_wait()
-            # A call that waits for the lock would not hear a signal that came just before it.
-            while not _try_to_lock(file):
-                time.sleep(LOCK_POLL_S)
-        yield
+    from filelock import FileLock, Timeout  # takes 70 ms to import, which only a pull need wait for
 
-
-def _try_to_lock(file: IO[bytes]) -> bool:
+    held = FileLock(lock, poll_interval=LOCK_POLL_S)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        held.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        held.acquire()  # polls, so that a signal is heard meanwhile
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def file_digest(path: Path) -> str:

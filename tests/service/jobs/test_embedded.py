@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.jobs import embedded
-from service.jobs.embedded import DEVICE, Embedded, EmbeddedError, worker_variables
+from service.jobs.embedded import DEVICE, Embedded, EmbeddedError, find_server, worker_variables
 from service.jobs.supervisor import Child
 from service.process import descendants, kill_descendants
 from service.redis_keys import connect, job_key
@@ -161,3 +161,42 @@ def test_a_worker_reads_all_settings_of_its_service(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     own = {"redis_url": SecretStr("unix:///socket"), "shared_device": DEVICE}
     assert Settings() == given.model_copy(update=own)
+
+
+def script(path, text):
+    """An executable that stands on PATH in place of a server."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "used"),
+    [
+        ("valkey-server", "echo 'Valkey server v=8.1.0 sha=00000000:0'", True),
+        ("redis-server", "echo 'Redis server v=7.2.4 sha=00000000:0'", True),
+        ("redis-server", "echo 'Redis server v=6.2.14 sha=00000000:0'", False),
+        ("redis-server", "exit 1", False),
+    ],
+)
+def test_a_server_on_the_path_is_used_if_it_is_new_enough(tmp_path, monkeypatch, name, told, used):
+    installed = script(tmp_path / name, told)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = find_server()
+    assert (found == installed) == used
+    assert found.is_file()
+
+
+async def test_a_folder_keeps_to_the_server_that_it_began_with(tmp_path, monkeypatch):
+    first = Embedded(Settings(cache=tmp_path))
+    first.start_server()
+    await first.stop()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script(folder / "valkey-server", "echo 'Valkey server v=99.0.0'")  # answers, and serves nothing
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    assert find_server() == folder / "valkey-server"
+    second = Embedded(Settings(cache=tmp_path))
+    with connect(second.start_server()) as client:
+        assert client.ping()
+    await second.stop()

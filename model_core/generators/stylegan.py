@@ -57,7 +57,9 @@ def upscale_conv(
     Four taps of the 4x4 kernel meet each pixel instead of nine of the 3x3 one;
     `reference.upscale_conv` is the plain form.
     """
+    # A transposed convolution spreads: kernel turned by half, inputs first. (inputs, outputs, 5, 5)
     w = F.pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+    # Of a pixel repeated twice along both sides, up to four taps meet it: their sum, 4x4.
     w = w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
     return F.conv_transpose2d(x, w, stride=2, padding=1)
 
@@ -66,6 +68,7 @@ def instance_norm(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch channels height width"]:
     """Bring every channel to zero mean and unit variance, in float32 at the least."""
+    # In half precision the sum of squares of a large map would overflow.
     wide = x if x.dtype == torch.float64 else x.float()
     wide = wide - wide.mean(dim=(2, 3), keepdim=True)
     return (wide * (wide.square().mean(dim=(2, 3), keepdim=True) + NORM_EPS).rsqrt()).to(x.dtype)
@@ -102,6 +105,7 @@ class Layer(nn.Module):
         own = self.noise if noise is None else noise.to(x.dtype)
         x = x + self.noise_strength[:, None, None] * own + self.bias[:, None, None]
         x = instance_norm(F.leaky_relu(x, LEAKY_SLOPE))
+        # (batch, 2 * outputs) -> two of (batch, outputs, 1, 1)
         scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         out: Tensor = x * (scale + 1) + shift
         return out

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
         if flag := _lacking(name, options):
             parser.error(f"{flag} must name a file for the method {name}, got none")
     try:
-        print(_evaluate(options, cache))
+        print(evaluate(options, cache))
     except WplusError as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
@@ -116,7 +116,7 @@ def _parser(dtype: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _evaluate(options: argparse.Namespace, cache: Path) -> str:
+def evaluate(options: argparse.Namespace, cache: Path) -> str:
     """Run all methods asked for and return the report."""
     torch.backends.cudnn.allow_tf32 = False  # float32 means the same as on a CPU
     nets = _networks(options, cache)

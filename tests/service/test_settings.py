@@ -27,8 +27,10 @@ def test_every_field_is_the_variable_of_its_name(monkeypatch):
 
 
 def test_known_variables_and_those_of_others_pass():
-    check_names([PREFIX + field.upper() for field in Settings.model_fields])
-    check_names(["PATH", "wplus_port", "OTHER_WPLUS_THING"])
+    known = [PREFIX + field.upper() for field in Settings.model_fields]
+    with pytest.raises(UnknownVariableError) as refused:
+        check_names([*known, "PATH", "wplus_port", "OTHER_WPLUS_THING", "WPLUS_QQQ"])
+    assert str(refused.value) == "WPLUS_ variables must name a setting, got WPLUS_QQQ"
 
 
 def test_a_misspelt_variable_is_an_error_that_names_the_right_one():

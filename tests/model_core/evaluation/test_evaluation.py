@@ -34,7 +34,7 @@ def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
 
 @pytest.mark.parametrize(("flags", "steps"), [([], 5000), (["--steps", "30"], 30)])
 def test_searches_take_the_papers_steps_by_default(flags, steps, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(__main__, "_evaluate", lambda options, _cache: options.steps)
+    monkeypatch.setattr(__main__, "evaluate", lambda options, _cache: options.steps)
     assert main(["--methods", "mean", "--out", str(tmp_path), *flags], tmp_path) == 0
     assert capsys.readouterr().out == f"{steps}\n"
 

@@ -48,5 +48,8 @@ def test_a_step_is_told_and_may_be_the_last(refiner):
     assert (len(reports), state.step) == (1, 0)  # append answers None
 
 
-def test_a_device_that_computes_is_found_well(refiner):
+def test_a_device_that_no_longer_computes_is_told_from_one_that_does(refiner):
     refiner.check_device()
+    refiner.device = "meta"  # has no numbers, as a lost one
+    with pytest.raises(RuntimeError):
+        refiner.check_device()

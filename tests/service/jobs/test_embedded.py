@@ -14,13 +14,22 @@ from pydantic import SecretStr
 from service.jobs import embedded
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError, find_server, worker_variables
 from service.jobs.supervisor import Child
-from service.process import descendants, kill_descendants
+from service.process import descendants
 from service.redis_keys import connect, job_key
 from service.settings import Settings
 from tests.service.jobs.conftest import ROOT, wait_for
 
 pytestmark = pytest.mark.anyio
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def start_parent(cache):
+    """Start a service's stand-in; return its process, the server's URL and its children's ids."""
+    command = [sys.executable, "-m", "tests.service.jobs.parent", str(cache)]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with parent.stdout:
+        url, *pids = parent.stdout.readline().split()
+    return parent, url, [int(pid) for pid in pids]
 
 
 def is_running(pid):
@@ -65,16 +74,18 @@ async def test_two_services_do_not_share_a_folder(tmp_path):
         await first.stop()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 async def test_the_folder_that_a_killed_service_left_goes_with_the_next_start(tmp_path):
-    first, second = Embedded(Settings(cache=tmp_path)), Embedded(Settings(cache=tmp_path))
-    left = Path(first.start_server().removeprefix("unix://")).parent
-    kill_descendants()  # as a killed parent's end does
-    first._lock.close()
+    parent, url, children = start_parent(tmp_path)
+    left = Path(url.removeprefix("unix://")).parent
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(is_running(pid) for pid in children), 10)
     assert left.is_dir()
-    second.start_server()
+    following = Embedded(Settings(cache=tmp_path))
+    following.start_server()
     assert not left.exists()
-    await second.stop()
-    await first.stop()
+    await following.stop()
 
 
 async def test_a_machine_without_a_server_is_told_what_to_do(tmp_path, monkeypatch):
@@ -123,22 +134,14 @@ async def test_what_a_child_has_started_is_killed_with_it():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 def test_a_parent_that_is_killed_leaves_nobody_behind_and_loses_no_job(tmp_path):
-    command = [sys.executable, "-m", "tests.service.jobs.parent", str(tmp_path)]
-
-    def start():
-        parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        with parent.stdout:
-            url, *pids = parent.stdout.readline().split()
-        return parent, url, [int(pid) for pid in pids]
-
-    parent, url, children = start()
+    parent, url, children = start_parent(tmp_path)
     with connect(url) as client:
         client.hset(job_key("x"), "state", "queued")
     assert all(is_running(pid) for pid in children)
     parent.kill()
     parent.wait()
     wait_for(lambda: not any(is_running(pid) for pid in children), 10)
-    parent, url, children = start()
+    parent, url, children = start_parent(tmp_path)
     with connect(url) as client:
         assert client.hget(job_key("x"), "state") == b"queued"
     parent.kill()

@@ -78,7 +78,7 @@ def complete_generator(foreign: Foreign) -> Generator:
     check_fits(foreign)
     generator = FAMILIES[foreign.family](foreign.config)
     generator.load_state_dict(foreign.state, strict=False)
-    mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)  # type: ignore[arg-type]
+    mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)
     known: Tensor = foreign.state.setdefault("w_mean", mean)
     distance = float(
         ((known - mean) / foreign.state["w_std"].clamp_min(1e-8)).square().mean().sqrt()
@@ -110,5 +110,5 @@ def _draw_samples(generator: Generator, path: Path) -> Path:
     images = Synthesizer(generator, Execution(backend="eager"))(
         w[:, None].repeat(1, generator.num_ws, 1)
     )
-    draw_sheet([images.numpy()], path, cell_px=min(SHEET_PX, generator.img_resolution))
+    draw_sheet([list(images.numpy())], path, cell_px=min(SHEET_PX, generator.img_resolution))
     return path

@@ -1,7 +1,8 @@
 """The header of a .npy file, read by NumPy, whatever is wrong with it told as one error."""
 
+import io
 import tokenize
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ FAULTS = (
 
 
 def read_npy_header(
-    file: IO[bytes], max_bytes: int
+    file: io.BytesIO, max_bytes: int
 ) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
     """Read magic and header, and leave the file at the first byte of the array.
 

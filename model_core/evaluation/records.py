@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from model_core.atomic_file import write_file
+
 _TENSORS = ("figures", "images", "ws")
 
 

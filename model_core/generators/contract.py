@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model_core.generators.mapping import Mapping
 
 
+@runtime_checkable
 class GeneratorConfig(Protocol):
     """What the config of every family tells; it is saved beside the weights."""
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from model_core.atomic_file import write_file
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

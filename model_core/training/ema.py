@@ -1,7 +1,7 @@
 """A network that is trained, with the mean of its weights, which is what is validated and kept."""
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class TrainedNetwork(Generic[Network]):
         self._average = AveragedModel(network, multi_avg_fn=self._follow, use_buffers=True)
         # The copy counts as the first of the average; else the next weights would replace it.
         self._average.n_averaged += 1
-        self.averaged: Network = self._average.module.requires_grad_(False).eval()
+        self.averaged = cast(Network, self._average.module.requires_grad_(False).eval())
         self.parameters, self.lr = list(parameters), lr
 
     def average(self, rate: float) -> None:

@@ -15,12 +15,13 @@ from service.wire.problems import pointer_of
 from service.wire.request_state import state_of
 from service.wire.sources import Source
 
-Opts = TypeVar("Opts", bound=Options, covariant=True)
+Opts = TypeVar("Opts", bound=Options)
+AnyOptions = TypeVar("AnyOptions", bound=Options, covariant=True)
 Named = list[tuple[str, Source]]
 
 
 @dataclass(frozen=True, slots=True)
-class RequestContext(Generic[Opts]):
+class RequestContext(Generic[AnyOptions]):
     """A request for work, read and valid.
 
     Attributes:
@@ -35,7 +36,7 @@ class RequestContext(Generic[Opts]):
     runtime: Runtime
     loaded: Loaded
     timings: StageTimings
-    options: Opts
+    options: AnyOptions
     sources: Named
     owner: str
 

@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 import pytest
 
-from service.serving.concurrency import cancel_all, is_cancelled, within
+from service.serving.concurrency import cancel_all, gather, is_cancelled, within
 
 pytestmark = pytest.mark.anyio
 

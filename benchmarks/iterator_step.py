@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 from interleave import interleave, report
+from networks import load_loss, small_images
 
 from model_core.inversion.iterator import IteratorState, LatentIterator, Render
 from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.precision import choose_precision
 from model_core.weights.cache import cache_folder
 
 STEPS = 4

@@ -29,6 +29,7 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
+from model_core.runtime.execution import Execution
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 MEASURE = "st-lpips-vgg"

@@ -106,8 +106,8 @@ class Embedded:
             EmbeddedError: If it does not start, or another service has the folder.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = self._lock_folder()
         binary = self._choose_server()
+        self._lock = self._lock_folder()
         socket = self._make_private() / "valkey.sock"
         command = server_command(binary, socket, self._folder)
         self.server = Child("valkey", command, files=(self._lock.fileno(),))

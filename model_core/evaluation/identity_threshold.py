@@ -25,7 +25,7 @@ from model_core.encoders.faceres import FaceRes
 from model_core.errors import CheckpointError, ImageRejectedError, InvalidInputError, WplusError
 from model_core.images import to_float
 from model_core.networks.loading import load_judge
-from model_core.training.data.datasets import SUFFIXES, read_layout
+from model_core.training.data.datasets import SUFFIXES, read_dataset
 from model_core.training.data.photos import Photos, read_persons
 from model_core.weights.cache import DEFAULT_JUDGE, cache_folder
 
@@ -124,7 +124,7 @@ def find_people(folders: Sequence[Path], table: Path | None) -> Iterator[tuple[P
         flat = any(file.suffix.lower() in SUFFIXES for file in folder.glob("*"))
         inner = [folder] if flat else sorted(each for each in folder.glob("*") if each.is_dir())
         for photos in inner or [folder]:
-            layout = read_layout(photos)
+            layout = read_dataset(photos)
             for file in layout.files:
                 fallback = layout.persons.get(file, "" if table or flat else photos.name)
                 if person := owner.get(file.resolve(), fallback):

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from model_core.atomic_file import partial_file, publish
 from model_core.errors import CheckpointError
-from model_core.weights.files import CHUNK_BYTES, partial_file, publish
+from model_core.weights.files import CHUNK_BYTES
 from model_core.weights.registry import Member
 
 _DAMAGE = (

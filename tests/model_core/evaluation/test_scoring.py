@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_core.evaluation.scoring import Judge, higher_is_better
+from model_core.evaluation.scoring import Scorer, higher_is_better
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 
 MEASURES = ["mse", "psnr_db", "ssim"]
@@ -20,7 +20,7 @@ def face():
 
 @pytest.mark.parametrize("offset", [-0.01, 0.01])
 def test_one_person_is_a_similarity_at_or_above_the_threshold(face, offset):
-    judge = Judge(towards, [])
+    judge = Scorer(towards, [])
     assert judge.measures == [*MEASURES, "identity_similarity", "same_person"]
     angle = torch.tensor(SAME_PERSON_SIMILARITY).acos() + offset
     figures = judge.against(face)(face + angle).tolist()
@@ -29,7 +29,7 @@ def test_one_person_is_a_similarity_at_or_above_the_threshold(face, offset):
 
 
 def test_without_a_judge_its_two_figures_are_left_out(face):
-    judge = Judge(None, [], {"other": towards})
+    judge = Scorer(None, [], {"other": towards})
     assert judge.measures == [*MEASURES, "other_similarity"]
     assert not judge.judges_identity
     assert judge.against(face)(face + 0.5).tolist()[3] == pytest.approx(0.8776, abs=1e-3)

@@ -38,7 +38,7 @@ def test_the_papers_table_holds_mse_likeness_and_time_with_intervals(records):
     _, _, head, _, search, one_pass = table.splitlines()
     likeness = ["identity_similarity", "arcface_similarity"]
     figures = ["PSNR, dB", "SSIM", "st-lpips-alex", "MSE", *likeness, "seconds"]
-    assert cells(head) == ["", "system", *figures, "paper, CelebA-HQ", "paper, CACD"]
+    assert cells(head) == ["", "method", *figures, "paper, CelebA-HQ", "paper, CACD"]
     same = ["20 [20, 20]", "0.5 [0.5, 0.5]", "0.25 [0.25, 0.25]"]
     assert cells(search)[2:-2] == [
         *same,

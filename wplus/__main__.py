@@ -6,10 +6,11 @@ without torch.
 
 import difflib
 import runpy
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import requires, version
 
 WRONG_USAGE = 2
 
@@ -22,11 +23,13 @@ class Command:
         module: What is run.
         help: One line about it.
         first: The module's own subcommand, which goes before the user's arguments.
+        extra: The extra of the distribution that has the packages it needs.
     """
 
     module: str
     help: str
     first: str | None = None
+    extra: str | None = None
 
     def argv(self, name: str, arguments: Sequence[str]) -> list[str]:
         """Return the `sys.argv` with which the module runs; the first item names the program."""
@@ -46,13 +49,19 @@ COMMANDS = {
         "model_core.checkpoints", "convert a checkpoint of another project", "convert"
     ),
     "align": Command("model_core.alignment", "cut the faces of a folder as FFHQ's are"),
-    "train": Command("model_core.training", "train the embedding network"),
-    "evaluate": Command("model_core.evaluation", "measure the embedding network and its rivals"),
+    "train": Command("model_core.training", "train the embedding network", extra="train"),
+    "evaluate": Command(
+        "model_core.evaluation", "measure the embedding network and its rivals", extra="eval"
+    ),
 }
 
 
 def main() -> None:
-    """Run the command that `sys.argv` names; end with status 2 if there is none of that name."""
+    """Run the command that `sys.argv` names.
+
+    It ends with status 2 if there is none of that name, and with 1 if a package of its extra is
+    not installed.
+    """
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help"):
         print(usage())
@@ -65,8 +74,13 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     command = COMMANDS[name]
     sys.argv = command.argv(name, arguments)
-    # Not alter_sys: that would put its own path into the first argument, which names the program.
-    runpy.run_module(command.module, run_name="__main__")
+    try:
+        # Not alter_sys: it would put its own path into the first argument, which names the program.
+        runpy.run_module(command.module, run_name="__main__")
+    except ModuleNotFoundError as err:
+        if command.extra is None:
+            raise
+        sys.exit(f"wplus: {lacking(name, command.extra, err)}")
 
 
 def usage() -> str:
@@ -84,6 +98,13 @@ def usage() -> str:
             "`wplus COMMAND --help` describes one; `wplus --version` prints the version.",
         ]
     )
+
+
+def lacking(name: str, extra: str, failure: ModuleNotFoundError) -> str:
+    """Say how to install the packages of an extra, which the metadata of the distribution lists."""
+    rows = (row.partition(";") for row in requires("wplus") or ())
+    packages = [package.strip() for package, _, marker in rows if f'"{extra}"' in marker]
+    return f"{name} needs more packages, got no {failure.name}: pip install {shlex.join(packages)}"
 
 
 def unknown(name: str) -> str:

@@ -106,3 +106,20 @@ def test_a_worker_says_what_it_needs():
     said = wplus("worker")
     assert said.returncode == 1
     assert said.stderr == "wplus: WPLUS_REDIS_URL must name a Redis or Valkey, got none\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "others"),
+    [("train", "scipy", ["tensorboard"]), ("evaluate", "matplotlib", ["scikit-image", "scipy"])],
+)
+def test_a_command_without_its_packages_says_what_to_install(name, package, others):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['wplus', {name!r}, '--help']\n"
+        "from wplus.__main__ import main; main()"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"wplus: {name} needs more packages, got no {package}")
+    install = said.stderr.partition(": pip install ")[2]
+    assert all(each in install for each in (package, *others))
+    assert "torch" not in install

@@ -7,9 +7,10 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float16, UInt8
 from torch import Tensor
 
+from model_core.encoders.detail_encoder import DetailEncoder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
@@ -22,6 +23,7 @@ from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison, Quality
 from model_core.networks.loading import (
     Identity,
+    load_detail_encoder,
     load_embedder,
     load_generator,
     load_identity,
@@ -30,6 +32,7 @@ from model_core.networks.loading import (
 )
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.backends import Backend
+from model_core.runtime.detail import DetailRenderer
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import DtypeName, Precision
@@ -38,8 +41,8 @@ from model_core.shapes import Codes, Faces
 from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
-Operation = Literal["embed", "merge", "synthesize", "quality", "polish", "sample"]
-BATCHED: tuple[Operation, ...] = ("embed", "merge", "synthesize", "quality")
+Operation = Literal["embed", "merge", "detail", "synthesize", "quality", "polish", "sample"]
+BATCHED: tuple[Operation, ...] = ("embed", "merge", "detail", "synthesize", "quality")
 
 
 class Predictor:
@@ -55,10 +58,12 @@ class Predictor:
         generator_name: What the generator is called.
         judge: Recogniser of the quality figures; None takes the embedding network's own.
         head: Gives small images, which polishing needs.
+        detail: Encodes what codes leave out of photos; None renders codes alone.
         defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
     Raises:
-        InvalidInputError: If neither network nor judge has a recogniser.
+        InvalidInputError: If neither network nor judge has a recogniser, or the generator cannot
+            be cut for the detail encoder.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Predictor:
         generator_name: str = DEFAULT_GENERATOR,
         judge: Identity | None = None,
         head: ImageHead | None = None,
+        detail: DetailEncoder | None = None,
         defer_compile: bool = False,
     ):
         self.fingerprint, self.weight_digests = fingerprint, weight_digests
@@ -99,6 +105,7 @@ class Predictor:
             images = SmallImages(generator, head.config.img_px, head, dtype).to(device)
             queue = execution.queue if execution.compiles else None
             self._polisher = Polisher(images, copy.deepcopy(lpips).to(dtype), device, queue)
+        self._detail = DetailRenderer(generator, detail, execution) if detail else None
         self._network: Embedder | StyleEncoder | None = None
         if isinstance(network, EmbeddingNetwork):
             self._network = Embedder(network, execution)
@@ -117,6 +124,7 @@ class Predictor:
         generator_name: str = DEFAULT_GENERATOR,
         head: Path | None = None,
         dtype: DtypeName = "auto",
+        detail: Path | None = None,
         defer_compile: bool = False,
     ) -> "Predictor":
         """Load a generator, and what embeds faces for it.
@@ -131,6 +139,8 @@ class Predictor:
             head: The .safetensors file of the generator's image head, without which nothing is
                 polished.
             dtype: What networks compute in: model_core.runtime.precision.
+            detail: The .safetensors file of the generator's detail encoder, without which codes
+                are rendered alone.
             defer_compile: As for the constructor.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
@@ -143,7 +153,7 @@ class Predictor:
         judge = None if own else load_identity(cache)
         names = {generator_name, own or DEFAULT_IDENTITY}
         packs = [checked_digest(cache, n) for n in (*sorted(names), "st-lpips-alex", LANDMARKS)]
-        own_files = [file for file in (network, head) if file]
+        own_files = [file for file in (network, head, detail) if file]
         digests = dict(packs) | {file.name: str(read_sidecar(file)["sha256"]) for file in own_files}
         return cls(
             generator,
@@ -155,6 +165,7 @@ class Predictor:
             generator_name=generator_name,
             judge=judge,
             head=load_image_head(head, fingerprint) if head else None,
+            detail=load_detail_encoder(detail, generator, fingerprint) if detail else None,
             defer_compile=defer_compile,
         )
 
@@ -172,6 +183,11 @@ class Predictor:
     def merges(self) -> bool:
         """Whether that network keeps identity and attributes apart: converted encoders do not."""
         return isinstance(self._network, Embedder) and self._network.disentangled
+
+    @property
+    def detail_shape(self) -> tuple[int, int, int] | None:
+        """Shape of the detail of one face; None where there is no detail encoder."""
+        return self._detail.shape if self._detail else None
 
     @property
     def polishes(self) -> bool:
@@ -272,9 +288,28 @@ class Predictor:
         codes = self.embed(faces) if ws is None else ws
         return self._polisher.begin(self._to_float(faces), codes)
 
-    def synthesize(self, ws: Codes) -> UInt8[np.ndarray, "batch height width 3"]:
-        """Render codes to RGB bytes."""
-        return self._synthesizer(ws).numpy()
+    def encode_detail(self, faces: Faces, ws: Codes) -> Float16[Tensor, "batch bottleneck px px"]:
+        """Compute what codes leave out of aligned faces.
+
+        Args:
+            faces: The faces.
+            ws: Their codes.
+        Raises:
+            InvalidInputError: If there is no detail encoder for the generator.
+        """
+        return self._details().encode(self._to_float(faces), ws)
+
+    def synthesize(
+        self, ws: Codes, details: Float16[Tensor, "batch bottleneck px px"] | None = None
+    ) -> UInt8[np.ndarray, "batch height width 3"]:
+        """Render codes to RGB bytes, with their details or without.
+
+        Raises:
+            InvalidInputError: If details are given and there is no detail encoder.
+        """
+        if details is None:
+            return self._synthesizer(ws).numpy()
+        return self._details()(ws, details).numpy()
 
     def sample(self, seed: int, psi: float) -> Float[Tensor, "1 num_ws w_dim"]:
         """Sample the code of a random face: the same seed gives the same face everywhere.
@@ -304,6 +339,14 @@ class Predictor:
                 "codes and the mean code need none"
             )
         return self._network
+
+    def _details(self) -> DetailRenderer:
+        if self._detail is None:
+            raise InvalidInputError(
+                f"detail must have a detail encoder for {self.generator_name}, got none: "
+                "detail=false renders the code alone"
+            )
+        return self._detail
 
     def _to_float(
         self, images: UInt8[np.ndarray, "batch height width 3"]

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,3 +49,26 @@ class Generator(nn.Module, ABC):
     def truncate(self, w: Float[Tensor, "batch w_dim"], psi: float) -> Float[Tensor, "batch w_dim"]:
         """Pull codes towards the mean: psi 1 leaves them, psi 0 gives the average face."""
         return self.w_mean + psi * (w - self.w_mean)
+
+
+@runtime_checkable
+class SplitGenerator(Protocol):
+    """A generator whose synthesis can be cut in two, so that features can be corrected between.
+
+    `tail(features(ws, n), ws, n)` is `synthesis(ws)` for every n. MobileStyleGAN can be cut.
+    StyleGAN and StyleGAN2 cannot: their images are sums over all resolutions, of which the upper
+    blocks see a part alone.
+    """
+
+    def features(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], blocks: int
+    ) -> Float[Tensor, "batch channels size size"]:
+        """Run the constant and the first blocks."""
+
+    def tail(
+        self,
+        features: Float[Tensor, "batch channels size size"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        blocks: int,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""

@@ -6,7 +6,7 @@ vectors. The last wavelet disappears in the convolution before it, which then gi
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,21 +48,26 @@ class FoldedMobileStyleGAN(nn.Module):
     ) -> Float[Tensor, "batch channels size size"]:
         """Run the first blocks only: the generator's features, but for the order of the details."""
         net = self.generator
-        unite = self._unite_differentiably if torch.is_grad_enabled() else _unite
         x: Tensor = net.conv(net.const.expand(len(ws), -1, -1, -1), ws[:, 0], None)
-        for i, block in enumerate(net.blocks[:blocks]):
-            w1, w2 = ws[:, 2 * i + 1], ws[:, 2 * i + 2]
-            x = unite(x * block.up_affine(w1)[:, :, None, None])  # type: ignore[operator]
-            x = block.conv2(block.conv1(x, w1, None), w2, None)  # type: ignore[operator]
-        return x
+        return self._advance(x, ws, 0, blocks)
+
+    def tail(
+        self,
+        features: Float[Tensor, "batch channels size size"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        blocks: int,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""
+        x = self._advance(features, ws, blocks, len(self.generator.blocks))
+        pixels = self.generator.to_img(x * self._style(ws))
+        return _lay_out(*pixels.permute(0, 2, 3, 1).chunk(2, dim=3))
 
     def synthesis(
         self, ws: Float[Tensor, "batch num_ws w_dim"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Render W+ codes: RGB, nominally in [-1, 1] and not clamped."""
-        x = self.features(ws, len(self.generator.blocks))
-        pixels = self.generator.to_img(x * self._style(ws))
-        return _lay_out(*pixels.permute(0, 2, 3, 1).chunk(2, dim=3))
+        blocks = len(self.generator.blocks)
+        return self.tail(self.features(ws, blocks), ws, blocks)
 
     def small_images(
         self, ws: Float[Tensor, "batch num_ws w_dim"], size_px: int
@@ -82,6 +87,21 @@ class FoldedMobileStyleGAN(nn.Module):
         x = cells.mean((2, 4)).permute(0, 3, 1, 2) * self._style(ws)
         weight, bias = (part.unflatten(0, (4, -1)).mean(0) for part in to_img.parameters())
         return F.conv2d(x, weight, bias)
+
+    def _advance(
+        self,
+        x: Float[Tensor, "batch channels size size"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        first: int,
+        end: int,
+    ) -> Float[Tensor, "batch out size2 size2"]:
+        """Run the blocks from `first` to before `end`."""
+        unite = self._unite_differentiably if torch.is_grad_enabled() else _unite
+        for i, block in enumerate(self.generator.blocks[first:end], start=first):
+            w1, w2 = ws[:, 2 * i + 1], ws[:, 2 * i + 2]
+            x = unite(x * block.up_affine(w1)[:, :, None, None])  # type: ignore[operator]
+            x = block.conv2(block.conv1(x, w1, None), w2, None)  # type: ignore[operator]
+        return x
 
     def _style(
         self, ws: Float[Tensor, "batch num_ws w_dim"]
@@ -107,6 +127,15 @@ class FoldedMobileStyleGAN(nn.Module):
         return pixels.reshape(batch, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
 
+def folded_order(channels: int) -> Int[Tensor, " channels"]:
+    """Return which channel of the published generator each channel of the folded features is.
+
+    It holds between blocks, where the next one begins with a wavelet.
+    """
+    low, details = torch.arange(channels).split([channels // 4, channels - channels // 4])
+    return torch.cat([low, details.reshape(-1, 3).T.flatten()])  # (bands, 3) -> (3, bands)
+
+
 @torch.no_grad()
 def _mix(layer: nn.Module, matrix: Float[Tensor, "outputs outputs"]) -> None:
     """Multiply what the layer gives by a matrix."""
@@ -116,8 +145,7 @@ def _mix(layer: nn.Module, matrix: Float[Tensor, "outputs outputs"]) -> None:
 
 def _details_apart(channels: int) -> Float[Tensor, "channels channels"]:
     """Return the permutation that brings equal details of all bands together."""
-    low, details = torch.arange(channels).split([channels // 4, channels - channels // 4])
-    return torch.eye(channels)[torch.cat([low, details.reshape(-1, 3).T.flatten()])]
+    return torch.eye(channels)[folded_order(channels)]
 
 
 def _wavelet(channels: int) -> Float[Tensor, "channels channels"]:

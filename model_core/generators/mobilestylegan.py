@@ -8,6 +8,7 @@ convolutions and noise is fixed, as in the published inference graph.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from jaxtyping import Float
@@ -144,7 +145,19 @@ class MobileStyleGAN(Generator):
         noise: Sequence[Float[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "batch 3 height width"]:
         """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable."""
-        x = self.features(ws, len(self.blocks), noise)
+        return self.tail(self.features(ws, len(self.blocks), noise), ws, len(self.blocks))
+
+    def tail(
+        self,
+        features: Float[Tensor, "batch channels size size"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        blocks: int,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""
+        x = features
+        fixed = repeat(None)
+        for i, block in enumerate(self.blocks[blocks:], start=blocks):
+            x = block(x, ws[:, 2 * i + 1], ws[:, 2 * i + 2], fixed)
         style = self.to_img_affine(ws[:, -3:].mean(dim=1))
         return inverse_haar(self.to_img(x * style[:, :, None, None]))
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
+from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.encoders.identity import DlibIdentity
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
@@ -133,6 +134,45 @@ def load_image_head(path: Path, fingerprint: str) -> ImageHead:
         raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
     floats = {key: value.float() for key, value in state.items()}
     return _filled(head, floats, path.name).eval().requires_grad_(False)
+
+
+def load_detail_encoder(path: Path, generator: Generator, fingerprint: str) -> DetailEncoder:
+    """Load a detail encoder, in float32 and frozen.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or of another kind.
+        ModelMismatchError: If it was trained for another generator.
+    """
+    state, sidecar = load_network(path, verify=True)
+    _require_owner(path, sidecar, "detail-encoder", fingerprint)
+    try:
+        config = DetailEncoderConfig(**sidecar["config"])
+    except (KeyError, TypeError) as err:
+        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+    encoder = DetailEncoder(config, generator.w_mean, generator.w_std)
+    floats = {key: value.float() for key, value in state.items()}
+    return _filled(encoder, floats, path.name).eval().requires_grad_(False)
+
+
+def save_detail_encoder(
+    path: Path, encoder: DetailEncoder, fingerprint: str, about: dict[str, Any]
+) -> None:
+    """Write a detail encoder in float16.
+
+    Args:
+        path: Where to; ends in .safetensors.
+        encoder: What to write.
+        fingerprint: Of the generator whose features it corrects.
+        about: What else the sidecar shall say.
+    """
+    state = {key: value.half() for key, value in encoder.state_dict().items()}
+    sidecar = {
+        "name": path.stem,
+        "family": "detail-encoder",
+        "config": dataclasses.asdict(encoder.config),
+        "generator": fingerprint,
+    }
+    save_network(path, state, sidecar | about)
 
 
 def save_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> None:

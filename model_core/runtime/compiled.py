@@ -1,5 +1,6 @@
-"""A network of images on the CPU, with a form that TorchInductor compiles."""
+"""Networks with a form that TorchInductor compiles in the background."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from model_core.runtime.backends import frozen_weights
 from model_core.runtime.background import BackgroundCompiled, CompileQueue
+from model_core.runtime.execution import Execution
 
 Run = Callable[..., Tensor]
 
@@ -51,3 +53,48 @@ def defer_network(
         return one_by_one
 
     return queue.defer(name, fallback, make, call)
+
+
+def defer_module(
+    execution: Execution,
+    name: str,
+    network: nn.Module,
+    fallback: Run,
+    example: Sequence[Tensor],
+) -> BackgroundCompiled[..., Tensor]:
+    """Serve a module by a fallback until its compiled form has proved faster.
+
+    On a CPU that form takes the items of a batch one by one, as of `defer_network`.
+
+    Args:
+        execution: Where it runs, in what precision; its queue compiles.
+        name: What it is, for the log.
+        network: Frozen, float32, on the CPU; brings its inputs to its own dtype. Copied.
+        fallback: Serves until then.
+        example: A batch of one for each input, float32 and contiguous as all inputs are.
+    """
+
+    @torch.inference_mode()
+    def call(form: Run) -> Tensor:
+        return form(*example).cpu()
+
+    def make() -> Run:
+        dtype = execution.precision.dtype
+        placed = copy.deepcopy(network).to(
+            execution.device, dtype, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
+        compiled: Any = torch.compile(placed)
+
+        def run(*batches: Tensor) -> Tensor:
+            placed_batches = [batch.to(execution.device) for batch in batches]
+            if not execution.on_cpu:
+                out: Tensor = compiled(*placed_batches)
+                return out
+            items = zip(*(batch.split(1) for batch in placed_batches), strict=True)
+            return torch.cat([compiled(*item) for item in items])
+
+        with frozen_weights():
+            call(run)
+        return run
+
+    return execution.queue.defer(name, fallback, make, call)

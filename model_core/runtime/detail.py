@@ -1,0 +1,176 @@
+"""Compute details and render codes with them, each part by whichever backend is fastest."""
+
+import copy
+import logging
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Float16, UInt8
+from torch import Tensor, nn
+
+from model_core.encoders.detail_encoder import CELL_PX, DetailEncoder
+from model_core.errors import InvalidInputError
+from model_core.generators.contract import Generator, SplitGenerator
+from model_core.generators.folded import FoldedMobileStyleGAN, folded_order
+from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.images import to_uint8
+from model_core.runtime.compiled import defer_module
+from model_core.runtime.execution import Execution
+from model_core.runtime.openvino import run_by_openvino
+from model_core.shapes import Codes, Images
+
+Run = Callable[..., Tensor]
+
+_log = logging.getLogger(__name__)
+
+
+class DetailRenderer:
+    """The generator cut in two, with the detail encoder between.
+
+    Three networks run one after the other: the lower blocks, the detail encoder, and the upper
+    blocks on the corrected features. The features of the last code are remembered, as an answer
+    first encodes the detail beside a code and then renders both.
+
+    Args:
+        generator: Frozen, float32, on the CPU; copied.
+        encoder: Trained for it; copied.
+        execution: How the networks run.
+    Raises:
+        InvalidInputError: If the generator cannot be cut.
+    """
+
+    def __init__(self, generator: Generator, encoder: DetailEncoder, execution: Execution):
+        if not isinstance(generator, SplitGenerator):
+            raise InvalidInputError(
+                "detail must go with a generator that can be cut, as MobileStyleGAN can, "
+                f"got {type(generator).__name__}"
+            )
+        self.shape = (
+            encoder.config.bottleneck,
+            encoder.config.features_px,
+            encoder.config.features_px,
+        )
+        self._execution = execution
+        network, encoder = _folded(generator, encoder)
+        config = encoder.config
+        ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
+        photo = torch.zeros(1, 3, *[config.features_px * CELL_PX] * 2)
+        features = torch.zeros(1, config.features, *self.shape[1:])
+        detail = torch.zeros(1, *self.shape)
+        self._features = self._runner("generator's lower blocks", _Lower(network, encoder), ws)
+        self._encode = self._runner("detail encoder", _Encode(encoder), photo, features, ws)
+        self._tail = self._runner(
+            "generator's upper blocks", _Upper(network, encoder), features, detail, ws
+        )
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    @torch.inference_mode()
+    def encode(self, photos: Images, ws: Codes) -> Float16[Tensor, "batch bottleneck px px"]:
+        """Compute the details of aligned faces beside their codes; on the CPU.
+
+        Args:
+            photos: The faces, 256 px, RGB in [-1, 1].
+            ws: Their codes.
+        """
+        ws = ws.float().contiguous()
+        details = self._encode(photos.contiguous(), self._features_of(ws), ws)
+        return details.half().cpu()
+
+    @torch.inference_mode()
+    def __call__(
+        self, ws: Codes, details: Float16[Tensor, "batch bottleneck px px"]
+    ) -> UInt8[Tensor, "batch height width 3"]:
+        """Render codes with details to RGB bytes on the CPU."""
+        ws = ws.float().contiguous()
+        return self._tail(self._features_of(ws), details.float().contiguous(), ws).cpu()
+
+    def _features_of(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
+        if self._last is None or not torch.equal(self._last[0], ws):
+            self._last = (ws.clone(), self._features(ws))
+        return self._last[1]
+
+    def _runner(self, name: str, network: nn.Module, *example: Tensor) -> Run:
+        """Have a network run as the execution says: what is ready at once, then what is faster."""
+        execution = self._execution
+        run = self._fallback(network, *example)
+        if not execution.compiles or execution.backend == "openvino":
+            return run
+        return defer_module(execution, name, network, run, example)
+
+    def _fallback(self, network: nn.Module, *example: Tensor) -> Run:
+        execution = self._execution
+        if execution.by_openvino:
+            try:
+                return _one_by_one(run_by_openvino(network, execution.precision, *example))
+            except RuntimeError:
+                _log.exception("OpenVINO cannot render with detail here: plain torch does")
+        plain = copy.deepcopy(network).to(execution.device, execution.precision.dtype)
+
+        def run(*batches: Tensor) -> Tensor:
+            out: Tensor = plain(*(batch.to(execution.device) for batch in batches))
+            return out
+
+        return _one_by_one(run) if execution.on_cpu else run
+
+
+def _one_by_one(run: Run) -> Run:
+    """Run the items of batches one after the other, which costs no time on a CPU."""
+
+    def each(*batches: Tensor) -> Tensor:
+        items = zip(*(batch.split(1) for batch in batches), strict=True)
+        return torch.cat([run(*item) for item in items])
+
+    return each
+
+
+class _Lower(nn.Module):
+    """Codes to the features that are corrected."""
+
+    def __init__(self, generator: SplitGenerator, encoder: DetailEncoder):
+        super().__init__()
+        self.generator, self.blocks = generator, encoder.config.blocks
+
+    def forward(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
+        return self.generator.features(_like(self, ws), self.blocks).float().contiguous()
+
+
+class _Encode(nn.Module):
+    """Photos, features and codes to details."""
+
+    def __init__(self, encoder: DetailEncoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, photos: Images, features: Tensor, ws: Codes) -> Tensor:
+        out: Tensor = self.encoder(_like(self, photos), _like(self, features), _like(self, ws))
+        return out.float().contiguous()
+
+
+class _Upper(nn.Module):
+    """Features, details and codes to bytes."""
+
+    def __init__(self, generator: SplitGenerator, encoder: DetailEncoder):
+        super().__init__()
+        self.generator, self.decoder = generator, encoder.decoder
+        self.blocks = encoder.config.blocks
+
+    def forward(
+        self, features: Tensor, details: Tensor, ws: Codes
+    ) -> UInt8[Tensor, "batch height width 3"]:
+        corrected = _like(self, features) + self.decoder(_like(self, details))
+        img = self.generator.tail(corrected, _like(self, ws), self.blocks).float()
+        return to_uint8(img).permute(0, 2, 3, 1).contiguous()
+
+
+def _like(network: nn.Module, x: Tensor) -> Tensor:
+    """Bring a tensor to the dtype that a network computes in."""
+    return x.to(next(network.parameters()).dtype)
+
+
+def _folded(generator: Generator, encoder: DetailEncoder) -> tuple[SplitGenerator, DetailEncoder]:
+    """Copy both, the generator in the form that runs fastest, the encoder made to fit it."""
+    generator, encoder = copy.deepcopy(generator), copy.deepcopy(encoder)
+    if isinstance(generator, MobileStyleGAN):
+        encoder.reorder(folded_order(encoder.config.features))
+        return FoldedMobileStyleGAN(generator), encoder
+    return generator, encoder  # type: ignore[return-value]

@@ -27,7 +27,8 @@ class InThreads(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request):
         await request.aread()
-        return await asyncio.to_thread(self._send, request)
+        answer = await asyncio.to_thread(self._send, request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.read())
 
 
 def test_it_has_the_methods_of_the_other_client():

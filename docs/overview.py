@@ -14,7 +14,6 @@ from wplus_client import Client, Face
 
 SEEDS = (27, 61)
 SIDE_PX = 256
-REFINE_STEPS = 100
 OUT = Path(__file__).with_name("overview.jpg")
 
 
@@ -25,18 +24,16 @@ def small(face: Face | np.ndarray) -> np.ndarray:
 
 
 def main(url: str) -> None:
-    """Draw a row for each face: photo, one pass, refined, smile, turned head, blend."""
+    """Draw a row for each face: photo, one pass, smile, head turned either way, blend."""
     client = Client(url)
     aligner = FaceAligner(weight_path(cache_folder(None), LANDMARKS))
     photos = [aligner.crop(skimage.data.astronaut(), size=1024).image]
     photos += [np.asarray(client.generate(seed=seed, format="png").pil()) for seed in SEEDS]
     codes = [client.embed(photo, align="none") for photo in photos]
-    jobs = [client.refine(photo, steps=REFINE_STEPS, align="none") for photo in photos]
-    refined = [job.wait(progress=True) for job in jobs]
     rows = []
-    for i, (photo, code, better) in enumerate(zip(photos, codes, refined, strict=True)):
-        cells = [photo, client.generate(code), better]
-        cells += [client.edit(code, "smile", 2.0), client.edit(code, "pose", 2.0)]
+    for i, (photo, code) in enumerate(zip(photos, codes, strict=True)):
+        cells = [photo, client.generate(code), client.edit(code, "smile", 2.0)]
+        cells += [client.edit(code, "pose", -2.0), client.edit(code, "pose", 2.0)]
         cells.append(client.morph(code, codes[(i + 1) % len(codes)], lam=0.5))
         rows.append(np.concatenate([small(cell) for cell in cells], axis=1))
     out = io.BytesIO()

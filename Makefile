@@ -20,11 +20,12 @@ if free_gb < 5.5 and not glob.glob("$(VENV)/lib/python3*/site-packages/torch"):
 endef
 export CHECK_ROOM
 
-.PHONY: help setup serve test check format train eval bench weights wheels clean
+.PHONY: help setup serve test coverage check format train eval bench weights wheels clean
 
 help:
 	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
 	@echo "make test    run the tests (ARGS='-k embed')"
+	@echo "make coverage  run them and show which lines and branches none reaches"
 	@echo "make check   format, lint, types, import rules, Dockerfiles and compose files"
 	@echo "make format  put the code into shape"
 	@echo "make setup   only install the packages"
@@ -66,6 +67,9 @@ serve: weights
 
 test: $(VENV)/.installed-dev weights
 	@$(RUN) -m pytest --durations=20 $(ARGS)
+
+coverage: $(VENV)/.installed-dev weights
+	@$(RUN) -m pytest --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format --check

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from model_core.evaluation.methods import YARDSTICK
 from model_core.images import FACE_PX
-from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import choose_precision
@@ -27,7 +27,7 @@ LEGS = ((0, 40), (20, 20), (20, 25), (20, 30), (40, 20), (40, 0), (0, 20))
 
 
 class Rivals:
-    """The iterator through the image head, through true output, and the two judged."""
+    """The iterator through the image head, through true output, and the two scored."""
 
     def __init__(self, cache: Path, head: Path):
         self.generator, self._network, image_head = load_networks(cache, head)
@@ -35,8 +35,8 @@ class Rivals:
         self.render = torch.compile(small_images(self.generator, FACE_PX))
         small = torch.compile(small_images(self.generator, self._head_px, image_head))
         lpips = load_loss(cache)
-        self._head = Iterator(small, lpips, YARDSTICK)
-        self._true = Iterator(self.render, lpips, YARDSTICK)
+        self._head = LatentIterator(small, lpips, YARDSTICK)
+        self._true = LatentIterator(self.render, lpips, YARDSTICK)
         self._vgg = load_stlpips(cache, "vgg")
 
     @torch.no_grad()
@@ -58,7 +58,7 @@ class Rivals:
         return state.best_ws
 
     @torch.no_grad()
-    def judge(self, face: Tensor, ws: Tensor) -> tuple[float, float]:
+    def score(self, face: Tensor, ws: Tensor) -> tuple[float, float]:
         """Return MSE and ST-LPIPS (VGG), which no way minimises."""
         img = self.render(ws).clamp(-1, 1)
         vgg = self._vgg.distance(self._vgg.features(img), self._vgg.features(face))
@@ -78,7 +78,7 @@ def main() -> None:
     faces = choose_faces(options, rivals.generator, rivals.render, cache)
     warm = rivals.embed(faces[:1])
     rivals.search(faces[:1], warm, 1, 1)
-    rivals.judge(faces[:1], warm)
+    rivals.score(faces[:1], warm)
     rows: list[dict[str, object]] = []
     legs = [(head // options.divide, true // options.divide) for head, true in LEGS]
     found = [[timed(rivals, face, *leg) for leg in legs] for face in faces.split(1)]
@@ -97,7 +97,7 @@ def timed(
     started = time.perf_counter()
     ws = rivals.search(face, ws, head_steps, true_steps)
     took_s = time.perf_counter() - started
-    return *rivals.judge(face, ws), took_s
+    return *rivals.score(face, ws), took_s
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 from interleave import interleave, report
+from networks import load_loss, small_images
 
-from model_core.inversion.iterator import Iterator, IteratorState, Render
+from model_core.inversion.iterator import IteratorState, LatentIterator, Render
 from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.precision import choose_precision
 from model_core.weights.cache import cache_folder
 
 STEPS = 4
@@ -50,20 +52,20 @@ def main() -> None:
         renders[f"image head, {size_px} px, compiled {dtype}"] = (torch.compile(images), size_px)
     ws = generator.w_mean.repeat(1, generator.num_ws, 1)
     ways: dict[str, Callable[[], object]] = {
-        "true output, eager float32": search(Iterator(eager, load_stlpips(cache)), ws, 256)
+        "true output, eager float32": search(LatentIterator(eager, load_stlpips(cache)), ws, 256)
     }
     lpips = load_loss(cache)
     for name, (render, size_px) in renders.items():
-        ways[name] = search(Iterator(render, lpips), ws, size_px)
+        ways[name] = search(LatentIterator(render, lpips), ws, size_px)
     title = "iterator step" if options.memory == "kept" else "iterator step memory returned"
     seconds = interleave(ways, options.rounds)
     report(title, {name: [run_s / STEPS for run_s in runs] for name, runs in seconds.items()})
 
 
-def search(iterator: Iterator, ws: torch.Tensor, size_px: int) -> Callable[[], object]:
+def search(iterator: LatentIterator, ws: torch.Tensor, size_px: int) -> Callable[[], object]:
     """Return a call that does a few steps."""
     target = torch.zeros(1, 3, size_px, size_px)
-    return lambda: iterator.run(IteratorState.start(ws), target, STEPS, judge_last=False)
+    return lambda: iterator.run(IteratorState.start(ws), target, STEPS, score_last=False)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from tables import show
 from torch import Tensor
 
 from model_core.evaluation.baselines import CodeSearch
-from model_core.evaluation.equivalent_steps import worth
+from model_core.evaluation.equivalent_steps import equivalent_steps
 from model_core.evaluation.faces import public_faces
-from model_core.evaluation.methods import YARDSTICK, System, make_system
-from model_core.evaluation.networks import Workshop
-from model_core.evaluation.recorder import Watch
+from model_core.evaluation.methods import YARDSTICK, Method, make_method
+from model_core.evaluation.networks import EvaluationNetworks
+from model_core.evaluation.recorder import Recorder
 from model_core.evaluation.records import Record
 from model_core.images import to_float, to_uint8
 from model_core.inversion.iterator import Render
@@ -29,6 +29,7 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
+from model_core.runtime.execution import Execution
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 MEASURE = "st-lpips-vgg"
@@ -46,16 +47,16 @@ def main() -> None:
     generator, fingerprint = load_generator(cache)
     backend = "compile" if can_compile("cpu") else "eager"
     precision = Execution.choose("cpu", backend).precision
-    workshop = Workshop(
+    nets = EvaluationNetworks(
         generator, {}, {"generator": fingerprint}, cache, backend=backend, precision=precision
     )
     distance = load_distance(MEASURE, cache)
-    once = one_pass(Predictor.load(cache, NETWORK), workshop.render)
-    search = make_system("iterator", workshop, options.steps)
+    once = one_pass(Predictor.load(cache, NETWORK), nets.render)
+    search = make_method("iterator", nets, options.steps)
     landmarks = verified_path(cache, LANDMARKS)
-    faces = to_float(public_faces(generator, workshop.render, landmarks, options.faces)).split(1)
-    for system in (once, search.shortened()) * 2:  # what compiles does so untimed
-        run(system, faces[0], distance)
+    faces = to_float(public_faces(generator, nets.render, landmarks, options.faces)).split(1)
+    for method in (once, search.shortened()) * 2:  # what compiles does so untimed
+        run(method, faces[0], distance)
     passes: list[Record] = []
     searches: list[Record] = []
     rows: list[dict[str, object]] = []
@@ -67,7 +68,7 @@ def main() -> None:
     show("one pass", rows)
 
 
-def one_pass(predictor: Predictor, render: Render) -> System:
+def one_pass(predictor: Predictor, render: Render) -> Method:
     """Make the embedder whose start is all: a code from a face, and its 1024 px image."""
 
     def start(face: Tensor, _index: int) -> Tensor:
@@ -75,24 +76,26 @@ def one_pass(predictor: Predictor, render: Render) -> System:
         predictor.synthesize(ws)
         return ws
 
-    return System("one pass", start, CodeSearch(render, NoDistance(), YARDSTICK, 0), None, {})
+    return Method("one pass", start, CodeSearch(render, NoDistance(), YARDSTICK, 0), None, {})
 
 
-def run(system: System, face: Tensor, distance: Perceptual) -> Record:
+def run(method: Method, face: Tensor, distance: Perceptual) -> Record:
     """Embed a face, judged after every step."""
     features = distance.features(face)
 
     @torch.no_grad()
-    def judge(img: Tensor) -> Tensor:
+    def scorer(img: Tensor) -> Tensor:
         return distance.distance(distance.features(img.clamp(-1, 1)), features)
 
-    watch = Watch(judge, face.device, range(system.steps + 1), (), system.steps, lambda: None)
-    return system.run(face, 0, watch)
+    recorder = Recorder(
+        scorer, face.device, range(method.steps + 1), (), method.steps, lambda: None
+    )
+    return method.run(face, 0, recorder)
 
 
 def row(name: str, passes: list[Record], searches: list[Record]) -> dict[str, object]:
     """Compare the two on some faces: steps by the mean curve, times by their medians."""
-    (found,) = worth([MEASURE], passes, searches)
+    (found,) = equivalent_steps([MEASURE], passes, searches)
     taken = found.measured if found.steps is None else found.steps
     pass_s = statistics.median(record.start_s for record in passes)
     step_s = statistics.median(record.step_s for record in searches)

@@ -13,7 +13,7 @@ from tables import show
 from torch.nn import functional as F
 
 from model_core.images import FACE_PX
-from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.iterator import IteratorConfig, IteratorState, LatentIterator
 from model_core.inversion.polisher import POLISHING
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
@@ -51,7 +51,7 @@ def main() -> None:
         start = network(faces).float()
     rows: list[dict[str, object]] = []
     for name, config in list(WAYS.items())[: options.ways]:
-        iterator, state, row = Iterator(render, lpips, config), IteratorState.start(start), {}
+        iterator, state, row = LatentIterator(render, lpips, config), IteratorState.start(start), {}
         done = 0
         for mark in MARKS:
             iterator.run(state, target, mark - done)

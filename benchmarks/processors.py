@@ -23,7 +23,7 @@ from networks import WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 
-from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.inversion.polisher import POLISHING
 from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison
@@ -186,9 +186,9 @@ def step_ways(cache: Path, precision: Precision, head_file: Path | None) -> Ways
     written = SmallImages(generator, px, head if head_file else None, precision.dtype, folded=False)
     ways: Ways = {}
     for backend, render in (("eager", written), ("compile", torch.compile(images))):
-        iterator = Iterator(render, lpips, POLISHING)
+        iterator = LatentIterator(render, lpips, POLISHING)
         ways[f"{backend} {precision.name}"] = lambda i=iterator: i.run(
-            IteratorState.start(ws), target, STEPS, judge_last=False
+            IteratorState.start(ws), target, STEPS, score_last=False
         )
     return ways
 

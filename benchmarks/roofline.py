@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from interleave import interleave
+from networks import small_images
 from tables import show
 from torch import Tensor, nn
 
@@ -22,6 +23,8 @@ from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual.stlpips import STLPIPS
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.execution import Execution
+from model_core.runtime.precision import choose_precision
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import cache_folder
 

@@ -14,7 +14,7 @@ from tables import show
 from torch import Tensor
 
 from model_core.images import FACE_PX
-from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState, Render
+from model_core.inversion.iterator import IteratorConfig, IteratorState, LatentIterator, Render
 from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.networks.loading import load_stlpips
 from model_core.perceptual.stlpips import Perceptual
@@ -79,8 +79,8 @@ def search(
         if step == early:
             state.best_loss.fill_(torch.inf)  # of another render
         rate = lr * min(1.0, (steps - step) / max(1.0, steps * falls))
-        iterator = Iterator(renders[step >= early], lpips, IteratorConfig(lr=rate))
-        iterator.run(state, face, 1, judge_last=step + 1 == steps)
+        iterator = LatentIterator(renders[step >= early], lpips, IteratorConfig(lr=rate))
+        iterator.run(state, face, 1, score_last=step + 1 == steps)
     return state
 
 

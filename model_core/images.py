@@ -1,5 +1,6 @@
 """Images as bytes and as numbers in [-1, 1], and the size of the faces that networks read."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -16,3 +17,8 @@ def to_float(img: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def to_uint8(img: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """Bring numbers in [-1, 1], clamped, to bytes, rounded to the nearest."""
     return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def to_pixels(img: UInt8[Tensor, "3 height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Turn one image from torch's order into Pillow's."""
+    return np.ascontiguousarray(img.permute(1, 2, 0).cpu().numpy())

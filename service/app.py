@@ -41,10 +41,11 @@ from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.redis_keys import connect_async
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
-from service.serving.animation_limit import Films
-from service.serving.concurrency import together, within
+from service.serving.animation_limit import AnimationLimit
+from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
+from service.serving.loaded import Loaded
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
@@ -147,7 +148,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents = RedisLatentStore(
             client,
             latents,
-            lambda: runtime.generator,
+            lambda: runtime.require_loaded().generator,
             settings.latent_capacity,
             settings.latent_ttl_s,
             telemetry.redis_errors,
@@ -160,7 +161,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        films=Films(settings.max_films),
+        animations=AnimationLimit(settings.max_animations),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
@@ -175,7 +176,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
             memory.set_function(partial(engine.memory_bytes, kind))
     telemetry.latents.set_function(lambda: runtime.latents.size)
     telemetry.ready.labels(component="engine").set_function(lambda: engine.ready)
-    telemetry.ready.labels(component="aligner").set_function(lambda: runtime.aligner is not None)
+    telemetry.ready.labels(component="aligner").set_function(lambda: runtime.loaded is not None)
     for batcher in engine.batchers:
         depth = telemetry.queue_depth.labels(stage=batcher.name)
         depth.set_function(partial(getattr, batcher, "depth"))
@@ -211,13 +212,19 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
 async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -> None:
     """Load aligner and engine side by side, publish what was loaded, then start compiling."""
     settings = runtime.settings
+    aligners: list[FaceAligner] = []
+    predictors = []
 
     async def start_aligner() -> None:
-        runtime.aligner = await run_sync(aligner, settings)
+        aligners.append(await run_sync(aligner, settings))
 
-    await together(start_aligner, runtime.engine.start)
-    predictor = runtime.engine.predictor
-    runtime.directions = await run_sync(read_directions, settings.directions, predictor)
+    async def start_engine() -> None:
+        predictors.append(await runtime.engine.start())
+
+    await gather(start_aligner, start_engine)
+    (predictor,), (face_aligner,) = predictors, aligners
+    directions = await run_sync(read_directions, settings.directions, predictor)
+    runtime.loaded = Loaded(predictor, face_aligner, directions)
     logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)
     runtime.telemetry.describe_model(
         predictor.weight_digests, predictor.precision.name, settings.device, predictor.backend

@@ -73,7 +73,7 @@ def check_files(settings: Settings, compiled: Path) -> None:
     if folder is not None and not folder.is_dir():
         raise StartError(f"{PREFIX}DIRECTIONS must be a folder, got none at {folder}")
     _check_file("NETWORK", settings.network)
-    _check_file("HEAD", settings.image_head)
+    _check_file("POLISH_HEAD", settings.polish_head_path)
     check_worker_files(settings, compiled)
 
 
@@ -89,7 +89,7 @@ def check_worker_files(settings: Settings, compiled: Path) -> None:
         CheckpointError: If weights are missing, or the generator's name is unknown.
     """
     if settings.jobs:
-        _check_file("REFINE_HEAD", settings.first_refiner)
+        _check_file("REFINE_HEAD", settings.refine_head_path)
     _check_weights(settings)
     _check_room(settings, compiled)
 

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         default=None,
         description="Embedding network or converted encoder; unset, the generator's own.",
     )
-    head: Path = Field(
+    polish_head: Path = Field(
         default=image_head(128),
         description="Image head of the default generator, by which codes are polished.",
     )
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         default=32, ge=1, description="Requests served at once; more get 429."
     )
-    max_films: int = Field(
+    max_animations: int = Field(
         default=2, ge=1, description="Morphs of many frames made at once; as many more may wait."
     )
     queue_size: int = Field(default=64, ge=1, description="Entries that wait for one operation.")
@@ -158,13 +158,13 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Silence after which another worker takes a job over."
     )
     job_beat_s: float = Field(default=1.0, gt=0, description="Time between a job's heartbeats.")
-    job_checkpoint_s: float = Field(default=10.0, gt=0, description="Time between checkpoints.")
+    job_save_s: float = Field(default=10.0, gt=0, description="Time between saves of a job.")
     worker_metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of a worker's /metrics; unset, none."
     )
 
     @property
-    def embedder(self) -> Path | None:
+    def network_path(self) -> Path | None:
         """Path of what embeds photos for the generator; None if nothing is known to.
 
         Raises:
@@ -178,12 +178,12 @@ class Settings(BaseSettings):
         return converted if converted.is_file() else None
 
     @property
-    def image_head(self) -> Path | None:
+    def polish_head_path(self) -> Path | None:
         """Path of the head that polishes; None where the generator is not the default one."""
-        return self.head if self.generator == DEFAULT_GENERATOR else None
+        return self.polish_head if self.generator == DEFAULT_GENERATOR else None
 
     @property
-    def first_refiner(self) -> Path | None:
+    def refine_head_path(self) -> Path | None:
         """Path of the head that refines first; None where the generator is not the default one."""
         return self.refine_head if self.generator == DEFAULT_GENERATOR else None
 

@@ -66,7 +66,7 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class DetectedFace:
     """A face in a photo; photo pixels, pixel centres at whole numbers.
 
     Attributes:
@@ -94,6 +94,7 @@ class _View:
 
     def to_photo(self, points: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, "n 2"]:
         """Map points of this view to the photo."""
+        # Row vectors: p A' + t for each.
         mapped: Float64[np.ndarray, "n 2"] = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         return mapped
 
@@ -119,6 +120,7 @@ class _Sighting:
     @property
     def centre(self) -> Float64[np.ndarray, "2"]:
         """The middle of the box, in the photo's plane."""
+        # dlib counts from pixel centres, the plane from the corner of the first pixel.
         middle = self.box.dcenter()
         point: Float64[np.ndarray, 2] = self.view.to_photo(
             np.array([[middle.x + 0.5, middle.y + 0.5]])
@@ -135,7 +137,7 @@ class _Sighting:
         distance = float(np.linalg.norm(self.centre - other.centre))
         return distance < max(self.width, other.width) / 2
 
-    def shows(self, face: Face) -> bool:
+    def shows(self, face: DetectedFace) -> bool:
         """Say whether the square lies on a face."""
         left, top, right, bottom = face.box
         middle = np.array([left + right, top + bottom]) / 2 + 0.5
@@ -194,7 +196,7 @@ class FaceFinder:
             ) from err
         self._thread = threading.local()
 
-    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
+    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
         """Return all faces of an RGB photo, the largest first, at most 16.
 
         Raises:
@@ -203,7 +205,7 @@ class FaceFinder:
         require_photo(photo)
         return self.find_in(brightness(photo))
 
-    def find_in(self, grey: Image.Image) -> list[Face]:
+    def find_in(self, grey: Image.Image) -> list[DetectedFace]:
         """Return the same of the photo's `brightness`, which takes a third of its memory."""
         glance = self._detect(_scaled(grey, GLANCE_PX))
         faces = self._faces(grey, _trusted(glance)) if _suffices(glance, grey) else []
@@ -216,7 +218,7 @@ class FaceFinder:
         # What `find_largest` returns is the first here too, whatever a closer look measures.
         return faces[:1] + sorted(faces[1:MAX_FACES], key=lambda face: face.width, reverse=True)
 
-    def find_largest(self, photo: UInt8[np.ndarray, "h w 3"]) -> Face | None:
+    def find_largest(self, photo: UInt8[np.ndarray, "h w 3"]) -> DetectedFace | None:
         """Return the first face of `find`, at a tenth of the time where it is large and clear.
 
         Raises:
@@ -231,7 +233,7 @@ class FaceFinder:
                     return face
         return next(iter(self.find_in(grey)), None)
 
-    def _faces(self, photo: Image.Image, sightings: list[_Sighting]) -> list[Face]:
+    def _faces(self, photo: Image.Image, sightings: list[_Sighting]) -> list[DetectedFace]:
         """Return the faces of sightings, the largest first, without those that turn out none."""
         faces = [self._face(photo, s) for s in _by_size(sightings)[:MAX_FACES]]
         return [face for face in faces if face is not None]
@@ -277,7 +279,7 @@ class FaceFinder:
             self._thread.detector = dlib.get_frontal_face_detector()
         return self._thread.detector
 
-    def _face(self, photo: Image.Image, sighting: _Sighting) -> Face | None:
+    def _face(self, photo: Image.Image, sighting: _Sighting) -> DetectedFace | None:
         """Return the face of a sighting, None where there is none whose landmarks can be trusted.
 
         Landmarks are predicted in the sighting's view first, then in upright and sharper ones.
@@ -294,8 +296,11 @@ class FaceFinder:
             # The sighting itself is the detector's word for a face that is not tilted.
             if not shape.is_reliable or (is_tilted and scores[best] < WEAK_SCORE):
                 return None
+        # The plane's origin is the corner of the first pixel; faces count from pixel centres.
         (x, y), half = (sighting.centre - 0.5).tolist(), sighting.width / 2
-        return Face((x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score)
+        return DetectedFace(
+            (x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score
+        )
 
     def _level(self, photo: Image.Image, sighting: _Sighting, roll_deg: float) -> _Shape:
         """Predict landmarks in close-ups that are turned until the eyes are level in them."""
@@ -316,6 +321,7 @@ class FaceFinder:
             half = LANDMARK_FACE_PX * scale / 2
             box = dlib.rectangle(round(x - half), round(y - half), round(x + half), round(y + half))
             starts.append(self._predict(view, box))
+        # (5, 68, 2) -> (68, 2); how far the five lie from it tells whether to trust it.
         points: Float64[np.ndarray, "68 2"] = np.mean(starts, axis=0)
         spread = float(np.linalg.norm(starts - points, axis=2).mean()) / sighting.width
         return _Shape(points, roll_deg, spread)
@@ -421,6 +427,7 @@ def _turned(view: _View, degrees: float) -> _View:
         math.ceil(abs(width * cos) + abs(height * sin)),
         math.ceil(abs(width * sin) + abs(height * cos)),
     )
+    # From the new view's plane to the old one's; their middles coincide.
     turn = np.array([[cos, -sin], [sin, cos]])
     shift = np.array([width, height]) / 2 - turn @ (np.array(size) / 2)
     matrix = np.column_stack([turn, shift])
@@ -429,6 +436,7 @@ def _turned(view: _View, degrees: float) -> _View:
 
 def _compose(image: Image.Image, view: _View, matrix: Float64[np.ndarray, "2 3"]) -> _View:
     """Make the view whose plane maps to another view's plane by the matrix."""
+    # (2, 3) @ (3, 3): the second map first, as matrices of homogeneous points do.
     return _View(image, view.matrix @ np.vstack([matrix, [0.0, 0.0, 1.0]]))
 
 
@@ -436,14 +444,16 @@ def _close_up(photo: Image.Image, sighting: _Sighting, roll: float) -> _View:
     """Cut the square of twice a face's width, turned upright, the face 200 px wide in it."""
     scale = sighting.width / LANDMARK_FACE_PX
     side = 2 * LANDMARK_FACE_PX
+    # Close-up's plane to the photo's: turned by roll, scaled, the face's middle in its middle.
     turn = scale * np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     shift = sighting.centre - turn @ np.array([side / 2, side / 2])
-    reach = sighting.width * math.sqrt(2)
+    reach = sighting.width * math.sqrt(2)  # half the diagonal of the square: it may be turned
     left, top = np.maximum(sighting.centre - reach, 0).astype(int)
     right, bottom = np.ceil(sighting.centre + reach).astype(int)
     patch = photo.crop((left, top, min(right, photo.width), min(bottom, photo.height)))
-    step = max(1, int(scale))
+    step = max(1, int(scale))  # whole pixels are averaged first, or sampling would skip some
     patch = ImageOps.autocontrast(patch.reduce(step), cutoff=1)
+    # The same map to the patch: its corner is the origin, its pixels are `step` wide.
     matrix = np.column_stack([turn, shift - (left, top)]) / step
     return _View(_warp(patch, matrix, (side, side)), np.column_stack([turn, shift]))
 

@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageFilter
 
-from model_core.alignment.face_finder import Face, FaceFinder, brightness, require_photo
+from model_core.alignment.face_finder import DetectedFace, FaceFinder, brightness, require_photo
 from model_core.errors import InvalidInputError, NoFaceError
 
-__all__ = ["NO_FACE", "AlignedFace", "Face", "FaceAligner", "brightness", "ffhq_quad"]
+__all__ = ["NO_FACE", "AlignedFace", "DetectedFace", "FaceAligner", "brightness", "ffhq_quad"]
 
 MAX_SIZE_PX = 1024
 OVERSAMPLING = 2  # transform at this many times the size at most, as far as WORK_PX
@@ -43,7 +43,7 @@ class AlignedFace:
     """
 
     image: UInt8[np.ndarray, "size size 3"]
-    face: Face
+    face: DetectedFace
     quad: Float64[np.ndarray, "4 2"]
 
     def to_photo(self) -> Float64[np.ndarray, "3 3"]:
@@ -70,7 +70,7 @@ class FaceAligner:
         """
         self._finder = FaceFinder(landmark_model)
 
-    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
+    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
         """Return all faces of an RGB photo, the largest first, at most 16.
 
         Raises:
@@ -82,7 +82,7 @@ class FaceAligner:
         """Return the number of faces of a photo of which only the `brightness` is kept."""
         return len(self._finder.find_in(grey))
 
-    def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> Face:
+    def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> DetectedFace:
         """Return the face of a photo with the given rank; 0, the largest, takes a quick look.
 
         Raises:
@@ -102,7 +102,9 @@ class FaceAligner:
             raise InvalidInputError(f"face must be {rule}, got {index}")
         return faces[index]
 
-    def align(self, photo: UInt8[np.ndarray, "h w 3"], face: Face, size: int = 256) -> AlignedFace:
+    def align(
+        self, photo: UInt8[np.ndarray, "h w 3"], face: DetectedFace, size: int = 256
+    ) -> AlignedFace:
         """Cut one face of a photo at a size of 1 to 1024 px.
 
         Raises:

@@ -14,10 +14,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from model_core.alignment.ffhq import MAX_SIZE_PX, FaceAligner
+from model_core.atomic_file import partial_file, publish
 from model_core.errors import InvalidInputError, WplusError
 from model_core.photos.damage import DAMAGE
 from model_core.photos.reader import PhotoLimits, harden, read_photo
-from model_core.weights.files import partial_file
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"}
 SUFFIXES |= {".tif", ".tiff", ".heic", ".heif"}  # the last two to say that they are left out
@@ -126,8 +126,7 @@ def _align(photo: Path, out: Path, size_px: int) -> str:
     text.add_text(CUT_FROM, cut_from)
     with partial_file(out) as file:
         Image.fromarray(crop.image).save(file, "PNG", pnginfo=text)
-        file.flush()
-        Path(file.name).replace(out)
+        publish(file, out, durable=False)  # the next run cuts again what a power cut takes
     return ""
 
 

@@ -93,10 +93,12 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from model_core.checkpoints.importer import bring
+    from model_core.checkpoints.importer import import_checkpoint
 
     progress = ConsoleProgress()
-    for path in bring(options.file, options.cache, options.name, options.licence, progress.say):
+    for path in import_checkpoint(
+        options.file, options.cache, options.name, options.licence, progress.say
+    ):
         print(path)
     return 0
 

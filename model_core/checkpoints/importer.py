@@ -4,15 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from model_core.checkpoints.foreign.contents import Foreign
 from model_core.checkpoints.inspection import check_fits, read_checkpoint
+from model_core.contact_sheet import draw_sheet
 from model_core.generators.contract import Generator
 from model_core.generators.families import FAMILIES
+from model_core.generators.sampling import sample_w
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import converted_path, encoder_path
@@ -30,7 +29,7 @@ SHEET_PX = 512
 FAR_MEAN = 1.0
 
 
-def bring(
+def import_checkpoint(
     source: Path, cache: Path, name: str, licence: str, say: Callable[[str], None]
 ) -> list[Path]:
     """Convert a checkpoint into the cache.
@@ -56,10 +55,10 @@ def bring(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     if foreign.family not in FAMILIES:
-        _tell(foreign, say)
+        _report(foreign, say)
         return [_save(path, foreign, about)[0]]
     generator = complete_generator(foreign)
-    _tell(foreign, say)
+    _report(foreign, say)
     made, fingerprint = _save(path, foreign, about)
     files = [made]
     for companion in foreign.companions:
@@ -79,7 +78,7 @@ def complete_generator(foreign: Foreign) -> Generator:
     check_fits(foreign)
     generator = FAMILIES[foreign.family](foreign.config)
     generator.load_state_dict(foreign.state, strict=False)
-    mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)  # type: ignore[arg-type]
+    mean, foreign.state["w_std"] = w_statistics(generator.mapping_network, generator.w_dim)
     known: Tensor = foreign.state.setdefault("w_mean", mean)
     distance = float(
         ((known - mean) / foreign.state["w_std"].clamp_min(1e-8)).square().mean().sqrt()
@@ -99,25 +98,17 @@ def _save(path: Path, foreign: Foreign, about: dict[str, Any]) -> tuple[Path, st
     return path, str(sidecar["sha256"])
 
 
-def _tell(foreign: Foreign, say: Callable[[str], None]) -> None:
+def _report(foreign: Foreign, say: Callable[[str], None]) -> None:
     for network in (foreign, *foreign.companions):
         for remark in network.remarks:
             say(remark)
 
 
-@torch.inference_mode()
 def _draw_samples(generator: Generator, path: Path) -> Path:
     """Render four random codes side by side, JPEG."""
-    z = np.random.default_rng(0).standard_normal((SAMPLES, generator.w_dim))
-    w = generator.truncate(generator.mapping(torch.from_numpy(z).float()), SAMPLE_PSI)
+    w = sample_w(generator, range(SAMPLES), SAMPLE_PSI)
     images = Synthesizer(generator, Execution(backend="eager"))(
         w[:, None].repeat(1, generator.num_ws, 1)
     )
-    side = min(SHEET_PX, generator.img_resolution)
-    sheet = Image.new("RGB", (SAMPLES * side, side))
-    for i, image in enumerate(images.numpy()):
-        sheet.paste(
-            Image.fromarray(image).resize((side, side), Image.Resampling.BOX), (i * side, 0)
-        )
-    sheet.save(path, quality=90)
+    draw_sheet([list(images.numpy())], path, cell_px=min(SHEET_PX, generator.img_resolution))
     return path

@@ -3,9 +3,7 @@
 A file gives codes by name: the names that it has, or numbers. Nothing in a file is run.
 """
 
-import ast
 import io
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,17 +14,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model_core.atomic_file import partial_file, publish
 from model_core.checkpoints.foreign.contents import Tensors
 from model_core.containers import pickle_names
+from model_core.containers.npy_header import read_npy_header
 from model_core.containers.pickle_machine import Budget
 from model_core.containers.pickle_names import MAX_AXES
 from model_core.containers.restricted_pickle import DAMAGE, load_pickle
 from model_core.containers.torch_file import read_foreign
 from model_core.errors import CheckpointError, InvalidInputError
 from model_core.shapes import Ws
-from model_core.weights.files import partial_file, publish
 
-NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000
 MAX_FILE_BYTES = 1 << 33
 MAX_ROWS = 64
@@ -130,21 +128,13 @@ def _read(path: Path) -> Any:
 
 def _read_npy(data: memoryview) -> Any:
     """Read a .npy; one of objects holds a pickle, which is read and not run."""
-    if bytes(data[:6]) != NPY_MAGIC:
-        raise CheckpointError("npy must begin as one does, got other bytes")
-    start, layout = (10, "<H") if data[6] == 1 else (12, "<I")
-    (length,) = struct.unpack_from(layout, data, 8)
-    if length > MAX_HEADER_BYTES:
-        raise CheckpointError(
-            f"npy must have a header of at most {MAX_HEADER_BYTES} bytes, got more"
-        )
-    header = ast.literal_eval(bytes(data[start : start + length]).decode("latin1"))
-    kind = np.dtype(str(header["descr"]))
-    if kind.hasobject:
-        found, _ = load_pickle(data, pickle_names.find, Budget.of(len(data)), at=start + length)
+    file = io.BytesIO(data)
+    shape, _, dtype = read_npy_header(file, MAX_HEADER_BYTES)
+    if dtype.hasobject:
+        found, _ = load_pickle(data, pickle_names.find, Budget.of(len(data)), at=file.tell())
         return found.item() if found.shape == () else list(found.flat)
-    if len(header["shape"]) > MAX_AXES:
-        raise CheckpointError(f"npy must have at most {MAX_AXES} axes, got {len(header['shape'])}")
+    if len(shape) > MAX_AXES:
+        raise CheckpointError(f"npy must have at most {MAX_AXES} axes, got {len(shape)}")
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 

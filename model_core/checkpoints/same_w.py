@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from model_core.errors import InvalidInputError
+from model_core.generators.sampling import sample_w
 from model_core.images import FACE_PX
 from model_core.metrics.pixels import identity_similarity
 from model_core.networks.loading import load_generator, load_identity
@@ -44,12 +44,11 @@ def compare_w(cache: Path, name: str, other: str) -> SharedW:
             f"codes of {other} must be {a.num_ws} x {a.w_dim} as those of {name}, "
             f"got {b.num_ws} x {b.w_dim}"
         )
-    z = torch.from_numpy(np.random.default_rng(0).standard_normal((CODES, a.w_dim))).float()
-    w = a.mapping(z)
-    distance = float((w - b.mapping(z)).abs().max())
+    codes = [sample_w(generator, range(CODES), psi=1.0) for generator in (a, b)]
+    distance = float((codes[0] - codes[1]).abs().max())
     recogniser = load_identity(cache)
     similarities = []
-    for code in a.truncate(w[:FACES], PSI):
+    for code in sample_w(a, range(FACES), PSI):
         ws = code.expand(1, a.num_ws, -1)
         faces = [F.adaptive_avg_pool2d(g.synthesis(ws).clamp(-1, 1), FACE_PX) for g in (a, b)]
         descriptors = [recogniser.descriptor(face) for face in faces]

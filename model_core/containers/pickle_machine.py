@@ -103,9 +103,9 @@ class PickleMachine:
         self.at += count
         return self.data[self.at - count : self.at]
 
-    def unpack(self, layout: str) -> Any:
+    def unpack(self, fmt: str) -> Any:
         """Return the next number."""
-        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+        return struct.unpack(fmt, self.take(struct.calcsize(fmt)))[0]
 
     def line(self) -> str:
         """Return the text up to the end of the line."""

@@ -97,21 +97,21 @@ def _push(make: Callable[[PickleMachine], Any]) -> Callable[[PickleMachine], Non
     return lambda machine: machine.stack.append(make(machine))
 
 
-def _unpacked(layout: str) -> Callable[[PickleMachine], None]:
-    return _push(lambda machine: machine.unpack(layout))
+def _unpacked(fmt: str) -> Callable[[PickleMachine], None]:
+    return _push(lambda machine: machine.unpack(fmt))
 
 
-def _text(layout: str, encoding: str) -> Callable[[PickleMachine], None]:
-    return _push(lambda machine: machine.copy(machine.unpack(layout)).decode(encoding))
+def _text(fmt: str, encoding: str) -> Callable[[PickleMachine], None]:
+    return _push(lambda machine: machine.copy(machine.unpack(fmt)).decode(encoding))
 
 
-def _bytes(layout: str) -> Callable[[PickleMachine], None]:
-    return _push(lambda machine: machine.copy(machine.unpack(layout)))
+def _bytes(fmt: str) -> Callable[[PickleMachine], None]:
+    return _push(lambda machine: machine.copy(machine.unpack(fmt)))
 
 
-def _long(layout: str) -> Callable[[PickleMachine], None]:
+def _long(fmt: str) -> Callable[[PickleMachine], None]:
     def make(machine: PickleMachine) -> int:
-        count = machine.unpack(layout)
+        count = machine.unpack(fmt)
         if count > MAX_INTEGER_BYTES:
             raise CheckpointError(f"integers must have at most 64 bytes, got {count}")
         return int.from_bytes(machine.take(count), "little", signed=True)

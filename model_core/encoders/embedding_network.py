@@ -71,6 +71,7 @@ class Denormalization(nn.Module):
 
         f_id is brought to zero mean and unit variance first, whatever recogniser it comes from.
         """
+        # (batch, 2 * channels) -> two of (batch, channels); gamma is near 1 at the start.
         scale, shift = self.fc(F.layer_norm(identity, identity.shape[1:])).chunk(2, dim=1)
         return torch.addcmul(
             shift[:, :, None, None], F.instance_norm(attribute), 1 + scale[:, :, None, None]
@@ -144,5 +145,6 @@ class EmbeddingNetwork(nn.Module):
     def _regress(
         self, features: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch num_ws w_dim"]:
+        # (batch, num_ws * w_dim), in float32 for the sum with the mean code.
         delta: Tensor = self.regressor(features).float()
         return self.w_mean + self.w_std * delta.reshape(-1, self.config.num_ws, self.config.w_dim)

@@ -145,9 +145,10 @@ class DlibIdentity(nn.Module):
         left, top, right, bottom = CROP_BOX
         x = _sample_positions(left, right, img.device)
         y = _sample_positions(top, bottom, img.device)
+        # (150, 150, 2), x before y as grid_sample wants it; the same for every item.
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
         chips = F.grid_sample(img.float(), grid.expand(len(img), -1, -1, -1), align_corners=False)
-        return chips * 127.5 + 127.5
+        return chips * 127.5 + 127.5  # dlib's network subtracts means of bytes
 
     def forward(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 256"]:
         """Compute the identity feature f_id of aligned faces in [-1, 1]."""

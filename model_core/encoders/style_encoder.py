@@ -129,22 +129,22 @@ class StyleEncoder(nn.Module):
             return ws + self._rows(img)
         for _ in range(self.config.steps):
             shown = F.adaptive_avg_pool2d(self.generator.synthesis(ws), FACE_PX)
-            ws = ws + self._rows(torch.cat([img, shown], dim=1))
+            ws = ws + self._rows(torch.cat([img, shown], dim=1))  # six channels: wanted, reached
         return ws
 
     def _rows(self, x: Float[Tensor, "n c 256 256"]) -> Float[Tensor, "n num_ws 512"]:
         _, large, middle, small = self._stages(x)
-        features = [small] * self.config.num_ws
+        features = [small] * self.config.num_ws  # one map of 512 channels a row, 16 px
         if self.config.pyramid:
-            middle = self.latlayer1(middle) + _resized(small, middle)
-            large = self.latlayer2(large) + _resized(middle, large)
+            middle = self.latlayer1(middle) + _resized(small, middle)  # (n, 512, 32, 32)
+            large = self.latlayer2(large) + _resized(middle, large)  # (n, 512, 64, 64)
             features[MIDDLE_ROW:] = [middle] * (FINE_ROW - MIDDLE_ROW)
             features[FINE_ROW:] = [large] * self.config.num_ws
         # The shortest codes end before the finest features.
         rows = [style(feature) for style, feature in zip(self.styles, features, strict=False)]
         if self.config.residual_rows:
             rows = [rows[0], *(rows[0] + row for row in rows[1:])]
-        return torch.stack(rows, dim=1)
+        return torch.stack(rows, dim=1)  # num_ws of (n, 512) -> (n, num_ws, 512)
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

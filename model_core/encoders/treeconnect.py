@@ -19,10 +19,12 @@ class LocallyConnected(nn.Module):
         bound = in_columns**-0.5
         self.weight = nn.Parameter(torch.empty(rows, in_columns, out_columns))
         self.bias = nn.Parameter(torch.zeros(rows, 1, out_columns))
+        # Uniform with variance 1 / inputs: sqrt(3) times its standard deviation either way.
         nn.init.uniform_(self.weight, -bound * 3**0.5, bound * 3**0.5)
 
     def forward(self, x: Float[Tensor, "batch rows inputs"]) -> Float[Tensor, "batch rows outputs"]:
         """Multiply row r of every item by matrix r and add its bias."""
+        # (rows, batch, inputs) @ (rows, inputs, outputs): a row's items together, one matrix each.
         return (torch.bmm(x.transpose(0, 1), self.weight) + self.bias).transpose(0, 1)
 
 
@@ -49,7 +51,9 @@ class TreeConnect(nn.Module):
         self, x: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch outputs"]:
         """Map features to rows*columns outputs."""
+        # (batch, rows * columns / cells, grid, grid) -> (batch, rows, columns)
         matrices = self.reduce(x).reshape(len(x), self.rows, self.columns)
         matrices = F.leaky_relu(self.first(matrices), 0.2)
+        # Row by row, then column by column: each output depends on every input.
         code: Tensor = self.second(matrices.transpose(1, 2)).transpose(1, 2)
         return code.flatten(1)

@@ -17,11 +17,11 @@ import torch
 
 from model_core.errors import WplusError
 from model_core.evaluation.faces import photographs, public_faces
-from model_core.evaluation.methods import METHODS, RECIPES, TUNED, VARIANTS, make_system
-from model_core.evaluation.networks import Backend, Workshop
+from model_core.evaluation.methods import METHODS, RECIPES, TUNED, VARIANTS, make_method
+from model_core.evaluation.networks import Backend, EvaluationNetworks
 from model_core.evaluation.report import Findings, write_report
-from model_core.evaluation.runner import Bench
-from model_core.evaluation.scoring import Describe, Judge
+from model_core.evaluation.runner import EvaluationRunner
+from model_core.evaluation.scoring import Describe, Scorer
 from model_core.networks.loading import (
     load_embedding_network,
     load_generator,
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
         if flag := _lacking(name, options):
             parser.error(f"{flag} must name a file for the method {name}, got none")
     try:
-        print(_evaluate(options, cache))
+        print(evaluate(options, cache))
     except WplusError as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
@@ -120,21 +120,23 @@ def _parser(dtype: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _evaluate(options: argparse.Namespace, cache: Path) -> str:
+def evaluate(options: argparse.Namespace, cache: Path) -> str:
     """Run all methods asked for and return the report."""
     torch.backends.cudnn.allow_tf32 = False  # float32 means the same as on a CPU
-    workshop = _workshop(options, cache)
+    nets = _networks(options, cache)
     names = [*options.methods, *options.variant]
-    systems = [make_system(name, workshop, options.steps) for name in names]
-    faces = _faces(options, cache, workshop)
-    judge = _judge(options, cache, workshop)
-    bench = Bench(faces, judge, options.out / "records", options.iterator_count, options.device)
-    records = bench.run(systems)
-    settings = _settings(options, workshop, len(faces))
-    return write_report(Findings(faces, records, judge.measures, settings, workshop), options.out)
+    methods = [make_method(name, nets, options.steps) for name in names]
+    faces = _faces(options, cache, nets)
+    scorer = _scorer(options, cache, nets)
+    runner = EvaluationRunner(
+        faces, scorer, options.out / "records", options.iterator_count, options.device
+    )
+    records = runner.run(methods)
+    settings = _settings(options, nets, len(faces))
+    return write_report(Findings(faces, records, scorer.measures, settings, nets), options.out)
 
 
-def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
+def _networks(options: argparse.Namespace, cache: Path) -> EvaluationNetworks:
     generator, fingerprint = load_generator(cache, options.generator)
     files = dict(options.variant)
     if options.network:
@@ -153,7 +155,7 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
     )
     backend: Backend = "compile" if compiles else "eager"
     execution = Execution.choose(options.device, backend, options.dtype)
-    return Workshop(
+    return EvaluationNetworks(
         generator,
         {
             name: load_embedding_network(file, cache, generator, fingerprint)
@@ -170,19 +172,19 @@ def _workshop(options: argparse.Namespace, cache: Path) -> Workshop:
     )
 
 
-def _faces(options: argparse.Namespace, cache: Path, workshop: Workshop) -> ByteImages:
+def _faces(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) -> ByteImages:
     if options.photos:
         return photographs(options.photos, options.persons, options.count)
     landmarks = verified_path(cache, LANDMARKS)
     return public_faces(
-        workshop.generator,
-        lambda ws: workshop.render(ws.to(workshop.device)).cpu(),
+        nets.generator,
+        lambda ws: nets.render(ws.to(nets.device)).cpu(),
         landmarks,
         options.count,
     )
 
 
-def _judge(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Judge:
+def _scorer(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) -> Scorer:
     names = ["st-lpips-alex", "st-lpips-vgg"]
     if options.trunks:
         names += [
@@ -192,29 +194,31 @@ def _judge(options: argparse.Namespace, cache: Path, workshop: Workshop) -> Judg
         ]
 
     def describe(name: str) -> Describe:
-        return load_identity(cache, name).to(workshop.device).descriptor
+        return load_identity(cache, name).to(nets.device).descriptor
 
-    return Judge(
+    return Scorer(
         describe(DEFAULT_IDENTITY),
-        [workshop.distance(name) for name in names],
+        [nets.distance(name) for name in names],
         {name: describe(name) for name in options.recogniser},
     )
 
 
-def _settings(options: argparse.Namespace, workshop: Workshop, count: int) -> dict[str, object]:
+def _settings(
+    options: argparse.Namespace, nets: EvaluationNetworks, count: int
+) -> dict[str, object]:
     source = "held-out photographs" if options.photos else "a public-domain portrait, generated"
     return {
         "faces": f"{count}: {source}",
         "faces for methods that search": min(count, options.iterator_count),
         "steps": options.steps,
-        "backend": f"{workshop.backend}, {workshop.precision.name}: {workshop.precision.reason}",
-        "device": workshop.device_name,
+        "backend": f"{nets.backend}, {nets.precision.name}: {nets.precision.reason}",
+        "device": nets.device_name,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,
         "recognisers": ["dlib-resnet29", *options.recogniser],
         "generator": options.generator,
-        "weights": {name: digest[:12] for name, digest in sorted(workshop.digests.items())},
+        "weights": {name: digest[:12] for name, digest in sorted(nets.digests.items())},
     }
 
 

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
 from model_core.inversion.iterator import (
-    Iterator,
     IteratorConfig,
     IteratorState,
+    LatentIterator,
     Render,
     StepReport,
 )
-from model_core.inversion.two_stage import FastIterator, HeadRender
+from model_core.inversion.two_stage import HeadRender, TwoStageIterator
 from model_core.networks.distances import NoDistance
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import SingleCode, SingleImage
@@ -72,7 +72,7 @@ class CodeSearch:
 
     def __call__(self, face: SingleImage, start: SingleCode, on_step: OnStep) -> SingleCode:
         """Return the code with the lowest loss."""
-        iterator = FastIterator(self.render, self.distance, self.config, self.head)
+        iterator = TwoStageIterator(self.render, self.distance, self.config, self.head)
         state = IteratorState.start(start)
         iterator.run(state, face, self.steps, on_step)
         return state.best_ws
@@ -140,7 +140,7 @@ class NoiseSearch:
         self, face: SingleImage, ws: SingleCode, on_step: OnStep
     ) -> Float[Tensor, "1 1 scalars"]:
         """Return the noise with the lowest MSE."""
-        iterator = Iterator(lambda noise: self.images(ws, noise), NoDistance(), NOISE)
+        iterator = LatentIterator(lambda noise: self.images(ws, noise), NoDistance(), NOISE)
         state = IteratorState.start(self.own[None, None])
         iterator.run(state, face, self.steps, on_step)
         return state.best_ws

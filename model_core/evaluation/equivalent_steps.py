@@ -10,12 +10,12 @@ from model_core.evaluation.records import Record
 from model_core.evaluation.scoring import higher_is_better
 from model_core.evaluation.summary import Summary
 
-WORTH_MEASURES = ("mse", "st-lpips-vgg", "identity_similarity")
+EQUIVALENT_MEASURES = ("mse", "st-lpips-vgg", "identity_similarity")
 """MSE, and two that the iterator's loss does not hold; other recognisers come on top."""
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class EquivalentSteps:
     """One pass against the iterator from the mean code, by one measure.
 
     Attributes:
@@ -37,9 +37,9 @@ class Worth:
     measured: int
 
 
-def worth(
+def equivalent_steps(
     measures: Sequence[str], one_pass: Sequence[Record], iterator: Sequence[Record]
-) -> list[Worth]:
+) -> list[EquivalentSteps]:
     """Compare the two on the faces that both were run on.
 
     Args:
@@ -53,9 +53,9 @@ def worth(
     reference = torch.stack([record.after(0) for record in passes])
     step_s = statistics.median(record.step_s for record in iterator)
     pass_s = statistics.median(record.start_s for record in passes)
-    found = []
+    found: list[EquivalentSteps] = []
     for column, name in enumerate(measures):
-        if name not in WORTH_MEASURES and not name.endswith("_similarity"):
+        if name not in EQUIVALENT_MEASURES and not name.endswith("_similarity"):
             continue
         sign = -1 if higher_is_better(name) else 1
         curves, goals = sign * figures[:, :, column], sign * reference[:, column]
@@ -64,7 +64,7 @@ def worth(
         late = [float(dense + 1 if s is None else s) for s in by_face]
         ratio = None if steps is None else steps * step_s / pass_s
         mean = reference[:, column].mean().item()
-        found.append(Worth(name, mean, steps, ratio, Summary.of(late), dense))
+        found.append(EquivalentSteps(name, mean, steps, ratio, Summary.of(late), dense))
     return found
 
 

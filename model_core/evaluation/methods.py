@@ -14,8 +14,8 @@ from model_core.evaluation.baselines import (
     mean_code,
     random_code,
 )
-from model_core.evaluation.networks import Workshop
-from model_core.evaluation.recorder import Watch
+from model_core.evaluation.networks import EvaluationNetworks
+from model_core.evaluation.recorder import Recorder
 from model_core.evaluation.records import Record
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.two_stage import EARLY_STEPS
@@ -68,7 +68,7 @@ METHODS = tuple(RECIPES)
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class Method:
     """One embedder.
 
     Attributes:
@@ -95,76 +95,76 @@ class System:
         """Steps in all."""
         return self.search.steps + (self.noise.steps if self.noise else 0)
 
-    def shortened(self) -> "System":
+    def shortened(self) -> "Method":
         """Return the same with a step or two at most, which use all that more would."""
         fewest = 2 if self.search.head else 1
         search = dataclasses.replace(self.search, steps=min(self.search.steps, fewest))
         noise = dataclasses.replace(self.noise, steps=1) if self.noise else None
         return dataclasses.replace(self, search=search, noise=noise)
 
-    def run(self, face: SingleImage, index: int, watch: Watch) -> Record:
+    def run(self, face: SingleImage, index: int, recorder: Recorder) -> Record:
         """Embed a face."""
         start = self.start(face, index).float()
-        watch.started()
+        recorder.started()
         true, head = self.search.render, self.search.head
         if head:
-            head = dataclasses.replace(head, render=watch.see(head.render, true))
-        search = dataclasses.replace(self.search, render=watch.see(true), head=head)
-        ws = search(face, start, watch.on_step)
+            head = dataclasses.replace(head, render=recorder.wrap(head.render, true))
+        search = dataclasses.replace(self.search, render=recorder.wrap(true), head=head)
+        ws = search(face, start, recorder.on_step)
         if self.noise:
-            watch.next_leg(search.steps)
-            images = watch.see(self.noise.images)
-            dataclasses.replace(self.noise, images=images)(face, ws, watch.on_step)
-        return watch.record(ws)
+            recorder.next_leg(search.steps)
+            images = recorder.wrap(self.noise.images)
+            dataclasses.replace(self.noise, images=images)(face, ws, recorder.on_step)
+        return recorder.record(ws)
 
 
-def make_system(name: str, workshop: Workshop, steps: int) -> System:
+def make_method(name: str, nets: EvaluationNetworks, steps: int) -> Method:
     """Make an embedder by its name.
 
     Args:
         name: One of METHODS or VARIANTS.
-        workshop: The networks.
+        nets: The networks.
         steps: Of the search for a code, where it has one.
     Raises:
         InvalidInputError: If it needs a network, or an image head, that was not given.
     """
     recipe = RECIPES.get(name, Recipe(name))
-    distance = workshop.distance(recipe.loss or "none")
-    render = workshop.tuned_render() if name == TUNED else workshop.render
-    head = workshop.head_render if recipe.head else None
+    distance = nets.distance(recipe.loss or "none")
+    render = nets.tuned_render() if name == TUNED else nets.render
+    head = nets.head_render if recipe.head else None
     search = CodeSearch(render, distance, recipe.config, steps if recipe.loss else 0, head)
     facts: dict[str, Any] = {
         "name": name,
-        "backend": workshop.backend,
-        "dtype": workshop.precision.name,
-        "weights": [workshop.digests.get(part) for part in ("generator", recipe.start)],
+        "backend": nets.backend,
+        "dtype": nets.precision.name,
+        "weights": [nets.digests.get(part) for part in ("generator", recipe.start)],
         "steps": search.steps,
     }
     if recipe.loss:
         facts |= {"loss": distance.name, "iterator": dataclasses.asdict(recipe.config)}
-    if workshop.device != "cpu":  # the CPU's keep the keys that they have
-        facts["device"] = workshop.device_name
+    if nets.device != "cpu":  # the CPU's keep the keys that they have
+        facts["device"] = nets.device_name
     if head:
         facts["head"] = {
-            "weights": workshop.digests["head"],
+            "weights": nets.digests["head"],
             "size_px": head.size_px,
             "steps": EARLY_STEPS,
         }
     if name == TUNED:
-        facts["tuned_generator"] = workshop.digests["tuned generator"]
+        facts["tuned_generator"] = nets.digests["tuned generator"]
     noise = None
     if recipe.noise:
-        images, own = workshop.noisy_images()
+        images, own = nets.noisy_images()
         noise = NoiseSearch(images, own, max(1, round(NOISE_SHARE * steps)))
         facts["noise"] = dataclasses.asdict(NOISE) | {"steps": noise.steps}
-    return System(name, _start(recipe.start, workshop), search, noise, facts)
+    return Method(name, _start(recipe.start, nets), search, noise, facts)
 
 
-def _start(name: str, workshop: Workshop) -> Callable[[SingleImage, int], SingleCode]:
+def _start(name: str, nets: EvaluationNetworks) -> Callable[[SingleImage, int], SingleCode]:
     if name == "mean":
-        code = mean_code(workshop.generator).to(workshop.device)
+        code = mean_code(nets.generator).to(nets.device)
         return lambda _face, _index: code
     if name == "random":
-        return lambda _face, index: random_code(workshop.generator, index).to(workshop.device)
-    embed = workshop.embedder(name)
+        return lambda _face, index: random_code(nets.generator, index).to(nets.device)
+    embed = nets.embedder(name)
     return lambda face, _index: embed(face)

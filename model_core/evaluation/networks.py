@@ -1,4 +1,4 @@
-"""The networks that systems are made from, loaded once and run by one backend."""
+"""The networks that methods are made from, loaded once and run by one backend."""
 
 import copy
 import functools
@@ -29,8 +29,8 @@ Embed = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 num_ws w_
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """All that systems are made from.
+class EvaluationNetworks:
+    """All that methods are made from.
 
     Attributes:
         generator: Frozen, float32, on the CPU.

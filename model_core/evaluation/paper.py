@@ -4,7 +4,7 @@ Cell = tuple[float, float, float]
 """PSNR in dB, SSIM, LPIPS."""
 
 Row = tuple[str, str, Cell, Cell]
-"""The paper's name, our system, its figures on CelebA-HQ and on CACD."""
+"""The paper's name, our method, its figures on CelebA-HQ and on CACD."""
 
 TABLES: dict[str, tuple[str, list[Row]]] = {
     "1": (
@@ -62,7 +62,7 @@ STARTS = {
     "mean": "iterator",
     "ours": "iterator-from-network",
 }
-"""The iterator's starts, as the paper calls them, and our systems."""
+"""The iterator's starts, as the paper calls them, and our methods."""
 
 REMARK = (
     "The paper's figures are not on a comparable footing. 31.47 dB is an MSE of .0029 on [-1, 1], "

@@ -1,4 +1,4 @@
-"""Watch an iterator at work: measure the best image so far, and time the steps without that."""
+"""Record an iterator at work: measure the best image so far, and time the steps without that."""
 
 import statistics
 from collections.abc import Callable, Collection
@@ -14,12 +14,12 @@ from model_core.runtime.clock import read_clock
 from model_core.shapes import SingleImage
 
 
-class Watch:
-    """Collects a record while a system works on one face.
+class Recorder:
+    """Collects a record while a method works on one face.
 
     Args:
-        judge: Measures images of the face.
-        device: Where it and the system compute.
+        scorer: Measures images of the face.
+        device: Where it and the method compute.
         measured: Numbers of steps after which to measure; the last evaluation always is.
         kept: Those after which to keep the image, likewise.
         last: Steps in all.
@@ -28,14 +28,14 @@ class Watch:
 
     def __init__(
         self,
-        judge: Callable[[SingleImage], Float[Tensor, " measures"]],
+        scorer: Callable[[SingleImage], Float[Tensor, " measures"]],
         device: torch.device,
         measured: Collection[int],
         kept: Collection[int],
         last: int,
         progress: Callable[[], object],
     ):
-        self._judge, self._device, self._progress = judge, device, progress
+        self._scorer, self._device, self._progress = scorer, device, progress
         self._measured, self._kept = {*measured, last}, {*kept, last}
         self._leg_start, self._best = 0, torch.inf
         self._by_head = False
@@ -49,17 +49,17 @@ class Watch:
         self._start_s = 0.0
         self._since = self._now()
 
-    def see(
+    def wrap(
         self, render: Callable[..., SingleImage], measured: Callable[..., SingleImage] | None = None
     ) -> Callable[..., SingleImage]:
         """Return the renderer, its last image remembered.
 
         Args:
-            render: What the search sees.
+            render: What the search optimises.
             measured: Renders what is measured, if that is something else.
         """
 
-        def seen(*args: Tensor) -> Tensor:
+        def wrapped(*args: Tensor) -> Tensor:
             img = render(*args)
             if measured:
                 given = [arg.detach() for arg in args]
@@ -69,7 +69,7 @@ class Watch:
                 self._draw = lambda: kept
             return img
 
-        return seen
+        return wrapped
 
     def started(self) -> None:
         """Note that the start's code is there."""
@@ -97,7 +97,7 @@ class Watch:
         step = self._leg_start + report.step
         if step in self._measured:
             if self._figures is None:
-                self._figures = self._judge(self._draw_best_img())
+                self._figures = self._scorer(self._draw_best_img())
             self._rows[step] = self._figures
         if step in self._kept:
             self._images[step] = to_uint8(self._draw_best_img())[0]

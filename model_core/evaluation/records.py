@@ -1,4 +1,4 @@
-"""What one system did with one face, kept on disk so that a stopped evaluation goes on."""
+"""What one method did with one face, kept on disk so that a stopped evaluation goes on."""
 
 import hashlib
 import json
@@ -9,15 +9,17 @@ from typing import Any
 
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from model_core.atomic_file import write_file
 
 _TENSORS = ("figures", "images", "ws")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One system on one face. Figures and images are those of the best code so far.
+    """One method on one face. Figures and images are those of the best code so far.
 
     Attributes:
         steps: Rising numbers of steps after which the image was measured.
@@ -59,10 +61,8 @@ def save_record(path: Path, record: Record, key: str) -> None:
     numbers = {name: getattr(record, name) for name in ("start_s", "step_s", "total_s")}
     facts = {"key": key, "steps": record.steps, "marks": record.marks} | numbers
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
     tensors = {name: getattr(record, name).contiguous() for name in _TENSORS}
-    save_file(tensors, partial, {"record": json.dumps(facts)})
-    partial.replace(path)
+    write_file(path, save(tensors, {"record": json.dumps(facts)}))
 
 
 def load_record(path: Path, key: str) -> Record | None:

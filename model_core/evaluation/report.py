@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from model_core.evaluation.edits import draw_colorizations, draw_merges, draw_morphs
-from model_core.evaluation.equivalent_steps import Worth, worth
-from model_core.evaluation.networks import Workshop
+from model_core.evaluation.equivalent_steps import EquivalentSteps, equivalent_steps
+from model_core.evaluation.networks import EvaluationNetworks
 from model_core.evaluation.paper import REMARK, RUNTIME, TABLES
 from model_core.evaluation.plots import plot_runtimes, plot_starts
 from model_core.evaluation.runner import Records
-from model_core.evaluation.sheets import SHEETS, draw_starts, draw_systems
+from model_core.evaluation.sheets import SHEETS, draw_methods, draw_starts
 from model_core.evaluation.tables import (
     all_figures,
     as_json,
     curve_table,
+    equivalent_steps_table,
     paper_table,
     runtime_table,
-    worth_table,
 )
 from model_core.shapes import ByteImages
 
 DEFINITIONS = {
     "images": "256 px RGB in [-1, 1]: the generator's true output by area, clamped, against the "
-    "aligned face. Every system is judged on the code with the lowest loss so far.",
+    "aligned face. Every method is judged on the code with the lowest loss so far.",
     "mse": "mean over pixels and channels, on [-1, 1]; from 0 to 4",
     "psnr_db": "10 log10(4 / mse) of each face: the peak is 2, from black to white",
     "ssim": "Wang et al. 2004, Gaussian window of 11 px, on brightness + 1, mean over channels",
@@ -51,38 +51,38 @@ class Findings:
 
     Attributes:
         faces: What was embedded.
-        records: Of each system, in the order of the faces.
+        records: Of each method, in the order of the faces.
         measures: Names of the figures in the records.
         settings: How it was run.
-        workshop: The networks, for the figures that edit codes.
+        nets: The networks, for the figures that edit codes.
     """
 
     faces: ByteImages
     records: Records
     measures: list[str]
     settings: dict[str, Any]
-    workshop: Workshop
+    nets: EvaluationNetworks
 
 
 def write_report(found: Findings, out: Path) -> str:
     """Write all files and return the report's text."""
     out.mkdir(parents=True, exist_ok=True)
-    worths = _worths(found)
+    found_steps = _equivalent_steps(found)
     results = {
         "settings": found.settings,
         "definitions": DEFINITIONS,
         "systems": as_json(found.records, found.measures),
-        "one_pass_is_worth": [asdict(row) for row in worths],
+        "one_pass_is_worth": [asdict(row) for row in found_steps],
     }
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    text = "\n\n".join(_sections(found, worths, _pictures(found, out))) + "\n"
+    text = "\n\n".join(_sections(found, found_steps, _pictures(found, out))) + "\n"
     (out / "report.md").write_text(text)
     return text
 
 
-def _worths(found: Findings) -> list[Worth]:
+def _equivalent_steps(found: Findings) -> list[EquivalentSteps]:
     passes, iterator = found.records.get("network"), found.records.get("iterator")
-    return worth(found.measures, passes, iterator) if passes and iterator else []
+    return equivalent_steps(found.measures, passes, iterator) if passes and iterator else []
 
 
 def _pictures(found: Findings, out: Path) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _pictures(found: Findings, out: Path) -> dict[str, str]:
     if plot_runtimes(records, out / "figure5.png"):
         drawn["figure5.png"] = "Figure 5: runtimes"
     for file, (title, columns) in SHEETS.items():
-        if draw_systems(faces, records, columns, out / file):
+        if draw_methods(faces, records, columns, out / file):
             drawn[file] = title
     if draw_starts(faces, records, out / "figure7.jpg"):
         drawn["figure7.jpg"] = "Figure 7: starts (rows) after some steps (columns)"
@@ -105,8 +105,8 @@ def _edits(found: Findings, out: Path) -> dict[str, str]:
     """Draw figures 8 to 10 by the network, which takes two faces at least."""
     if "network" not in found.records or len(found.faces) < 2:
         return {}
-    network, render = found.workshop.network("network"), found.workshop.render
-    faces = found.faces.to(found.workshop.device)
+    network, render = found.nets.network("network"), found.nets.render
+    faces = found.faces.to(found.nets.device)
     draw_morphs(faces, network, render, out / "figure8.jpg")
     draw_colorizations(faces, network, render, out / "figure10.jpg")
     titles = {"figure8.jpg": "Figure 8: morphs", "figure10.jpg": "Figure 10: colorization"}
@@ -116,12 +116,18 @@ def _edits(found: Findings, out: Path) -> dict[str, str]:
     return titles
 
 
-def _sections(found: Findings, worths: list[Worth], pictures: dict[str, str]) -> list[str]:
+def _sections(
+    found: Findings, found_steps: list[EquivalentSteps], pictures: dict[str, str]
+) -> list[str]:
     records, measures = found.records, found.measures
     settings = "\n".join(f"* {key}: {value}" for key, value in found.settings.items())
     sections = ["# Evaluation", "## Settings", settings]
-    if worths:
-        sections += ["## What one forward pass is worth", worth_table(worths), WORTH_TEXT]
+    if found_steps:
+        sections += [
+            "## What one forward pass is worth",
+            equivalent_steps_table(found_steps),
+            EQUIVALENT_TEXT,
+        ]
     lpips = "lpips-alex" if "lpips-alex" in measures else "st-lpips-alex"
     tables = [paper_table(number, records, measures, lpips) for number in TABLES]
     if any(tables):
@@ -139,7 +145,7 @@ def _sections(found: Findings, worths: list[Worth], pictures: dict[str, str]) ->
     return [*sections, "## Definitions", terms]
 
 
-WORTH_TEXT = (
+EQUIVALENT_TEXT = (
     "The yardstick is the iterator from the mean code: Adam, rate .05, betas (.9, .999), no "
     "schedule, true output at the generator's full size, MSE + st-lpips-alex, on the backend that "
     "runs the network. *Steps* is the first number of steps after which the mean over faces is as "

@@ -20,7 +20,7 @@ def higher_is_better(measure: str) -> bool:
     return measure in ("psnr_db", "ssim") or measure.endswith("similarity")
 
 
-class Judge:
+class Scorer:
     """Measures images at the face's size.
 
     Args:
@@ -46,12 +46,12 @@ class Judge:
         others = [f"{name}_similarity" for name in self._recognisers]
         return ["mse", "psnr_db", "ssim", *named, "identity_similarity", "dlib_distance", *others]
 
-    def against(self, face: SingleImage) -> "FaceJudge":
+    def against(self, face: SingleImage) -> "FaceScorer":
         """Prepare to measure many images of one face."""
-        return FaceJudge(self._describe, self._distances, [*self._recognisers.values()], face)
+        return FaceScorer(self._describe, self._distances, [*self._recognisers.values()], face)
 
 
-class FaceJudge:
+class FaceScorer:
     """Measures images of one face; what belongs to the face is computed once."""
 
     @torch.no_grad()

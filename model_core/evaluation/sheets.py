@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from model_core.contact_sheet import draw_sheet
 from model_core.evaluation.paper import CURVE_STEPS, STARTS
 from model_core.evaluation.records import Record
 from model_core.evaluation.runner import Records
+from model_core.images import to_pixels
 from model_core.shapes import ByteImages
 
-TITLE_PX = 22
-LABEL_PX = 72
 SHEET_FACES = 8
 Picture = UInt8[Tensor, "3 size size"]
 
@@ -50,7 +48,7 @@ SHEETS = {
         },
     ),
 }
-"""Title and columns (title: system) of each sheet, by file."""
+"""Title and columns (title: method) of each sheet, by file."""
 
 
 def draw_grid(
@@ -69,20 +67,8 @@ def draw_grid(
         first: Title of the first column.
         labels: What stands to the left of each row, a word or two; none by default.
     """
-    size = rows[0][0].shape[-1]
-    left = LABEL_PX if labels else 0
-    canvas = Image.new("RGB", (left + size * len(rows[0]), TITLE_PX + size * len(rows)), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
-    for j, title in enumerate([first, *columns]):
-        draw.text((left + size * (j + 0.5), TITLE_PX / 2), title, "black", font, anchor="mm")
-    for i, label in enumerate(labels):
-        draw.text((left / 2, TITLE_PX + size * (i + 0.5)), label, "black", font, anchor="mm")
-    for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            pixels = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
-            canvas.paste(Image.fromarray(pixels), (left + size * j, TITLE_PX + size * i))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path, quality=90)
+    pixels = [[to_pixels(picture) for picture in row] for row in rows]
+    draw_sheet(pixels, path, [first, *columns], labels)
 
 
 def after(records: Sequence[Record]) -> str:
@@ -91,11 +77,11 @@ def after(records: Sequence[Record]) -> str:
     return f", {steps} steps" if steps else ""
 
 
-def draw_systems(faces: ByteImages, records: Records, columns: dict[str, str], path: Path) -> bool:
-    """Draw faces beside what some systems made of them in the end.
+def draw_methods(faces: ByteImages, records: Records, columns: dict[str, str], path: Path) -> bool:
+    """Draw faces beside what some methods made of them in the end.
 
     Returns:
-        Whether there were at least two systems to draw.
+        Whether there were at least two methods to draw.
     """
     given = {title: records[name] for title, name in columns.items() if records.get(name)}
     if len(given) < 2:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from scipy.stats import bootstrap
 
 DRAWS = 2000
 SHARE = 0.95
@@ -30,12 +30,15 @@ class Summary:
     def of(cls, values: Sequence[float]) -> "Summary":
         """Summarise one value or more; the same values give the same interval."""
         x = np.asarray(values, dtype=float)
-        drawn = np.random.default_rng(0).integers(len(x), size=(DRAWS, len(x)))
-        medians = _sorted_medians(x[drawn])
-        edge = round((1 - SHARE) / 2 * (DRAWS - 1))
-        low, high = medians[edge], medians[DRAWS - 1 - edge]
-        return cls(float(x.mean()), float(np.median(x)), float(low), float(high))
-
-
-def _sorted_medians(samples: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, " draws"]:
-    return np.sort(np.median(samples, axis=1))
+        low = high = float(np.median(x))
+        if len(x) > 1:  # one value has no spread to draw from
+            found = bootstrap(
+                (x,),
+                np.median,
+                n_resamples=DRAWS,
+                confidence_level=SHARE,
+                method="percentile",
+                rng=np.random.default_rng(0),
+            ).confidence_interval
+            low, high = float(found.low), float(found.high)
+        return cls(float(x.mean()), float(np.median(x)), low, high)

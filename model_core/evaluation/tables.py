@@ -1,9 +1,9 @@
-"""Records as Markdown tables: the paper's four in their layout, and all figures of all systems."""
+"""Records as Markdown tables: the paper's four in their layout, and all figures of all methods."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from model_core.evaluation.equivalent_steps import Worth
+from model_core.evaluation.equivalent_steps import EquivalentSteps
 from model_core.evaluation.paper import TABLES, Cell
 from model_core.evaluation.records import Record
 from model_core.evaluation.runner import Records
@@ -31,7 +31,7 @@ def paper_table(number: str, records: Records, measures: Sequence[str], lpips: s
 
     Args:
         number: "1" to "4".
-        records: Of all systems.
+        records: Of all methods.
         measures: Names of the figures.
         lpips: The perceptual distance that stands in its third column.
     """
@@ -41,31 +41,31 @@ def paper_table(number: str, records: Records, measures: Sequence[str], lpips: s
     done = [row for row in listed if records.get(row[1])]
     if not done or (number in "234" and len(done) < len(listed)):
         return None
-    count = min(len(records[system]) for _, system, _, _ in done)
+    count = min(len(records[method]) for _, method, _, _ in done)
     columns = {"PSNR, dB": "psnr_db", "SSIM": "ssim", lpips: lpips, "MSE": "mse"}
     columns |= _identities(measures)
     lines = [
         f"**Table {number}: {title}** (median over {count} faces, 95 % bootstrap interval; the "
         "paper's PSNR / SSIM / LPIPS)",
         "",
-        f"| | system | {' | '.join(columns)} | seconds | paper, CelebA-HQ | paper, CACD |",
+        f"| | method | {' | '.join(columns)} | seconds | paper, CelebA-HQ | paper, CACD |",
         "|---" * (len(columns) + 5) + "|",
     ]
-    for name, system, celeba, cacd in done:
-        rows = records[system][:count]
+    for name, method, celeba, cacd in done:
+        rows = records[method][:count]
         figures = summarize(rows, measures, -1)
         cells = [_interval(figures[key]) for key in columns.values()]
         cells += [_interval(_seconds(rows, "total_s")), _paper(celeba), _paper(cacd)]
-        lines.append(f"| {name} | {system} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
     if number in "34" and done[-1][1] == "network":
         lines += ["", UNEQUAL]
     return "\n".join(lines)
 
 
 def all_figures(records: Records, measures: Sequence[str]) -> str:
-    """Return the mean of every figure of every system, and on the faces of the searches."""
+    """Return the mean of every figure of every method, and on the faces of the searches."""
     few = min((len(r) for r in records.values() if r), default=0)
-    lines = [f"| system | {' | '.join(measures)} | faces |", "|---" * (len(measures) + 2) + "|"]
+    lines = [f"| method | {' | '.join(measures)} | faces |", "|---" * (len(measures) + 2) + "|"]
     for name, rows in records.items():
         for count in dict.fromkeys([len(rows), few]):
             figures = summarize(rows[:count], measures, -1)
@@ -76,7 +76,7 @@ def all_figures(records: Records, measures: Sequence[str]) -> str:
 
 
 def curve_table(records: Sequence[Record], measures: Sequence[str]) -> str:
-    """Return the mean figures of one system after each number of steps of which images are kept."""
+    """Return the mean figures of one method after each number of steps of which images are kept."""
     lines = [f"| steps | {' | '.join(measures)} |", "|---" * (len(measures) + 1) + "|"]
     for step in records[0].marks:
         figures = summarize(records, measures, step)
@@ -86,8 +86,8 @@ def curve_table(records: Sequence[Record], measures: Sequence[str]) -> str:
 
 
 def runtime_table(records: Records) -> str:
-    """Return the seconds that each system takes for a face (figure 5), medians with intervals."""
-    lines = ["| system | steps | start, s | a step, s | in all, s |", "|---" * 5 + "|"]
+    """Return the seconds that each method takes for a face (figure 5), medians with intervals."""
+    lines = ["| method | steps | start, s | a step, s | in all, s |", "|---" * 5 + "|"]
     for name, rows in records.items():
         if not rows:
             continue
@@ -100,7 +100,7 @@ def runtime_table(records: Records) -> str:
     return "\n".join(lines)
 
 
-def worth_table(found: Sequence[Worth]) -> str:
+def equivalent_steps_table(found: Sequence[EquivalentSteps]) -> str:
     """Return how many steps one pass is worth, by measure."""
     lines = [
         "| measure | one pass | steps to it, mean curve | by face, median [95 %] | time ratio |",
@@ -115,7 +115,7 @@ def worth_table(found: Sequence[Worth]) -> str:
 
 
 def as_json(records: Records, measures: Sequence[str]) -> dict[str, object]:
-    """Return all figures of all systems for results.json."""
+    """Return all figures of all methods for results.json."""
     found: dict[str, object] = {}
     for name, rows in records.items():
         if rows:

@@ -4,12 +4,39 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from model_core.generators.mapping import Mapping
+
+
+@runtime_checkable
+class GeneratorConfig(Protocol):
+    """What the config of every family tells; it is saved beside the weights."""
+
+    @property
+    def w_dim(self) -> int:
+        """Width of z and of a row of W+."""
+
+    @property
+    def mapping_layers(self) -> int:
+        """Layers of the mapping network."""
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of a code."""
+
+    @property
+    def img_resolution(self) -> int:
+        """Side of the image, px."""
 
 
 class Generator(nn.Module, ABC):
     """A frozen StyleGAN-like generator: z -> w -> img.
+
+    Args:
+        config: Sizes of the network.
 
     Attributes:
         num_ws: Rows of a W+ code; 18 at 1024 px.
@@ -25,9 +52,18 @@ class Generator(nn.Module, ABC):
     w_mean: Tensor
     w_std: Tensor
 
-    @abstractmethod
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.num_ws, self.w_dim = config.num_ws, config.w_dim
+        self.img_resolution = config.img_resolution
+        self.mapping_network = Mapping(config.w_dim, config.mapping_layers)
+        self.register_buffer("w_mean", torch.zeros(config.w_dim))
+        self.register_buffer("w_std", torch.ones(config.w_dim))
+
     def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
         """Map z ~ N(0, I) to W."""
+        w: Tensor = self.mapping_network(z)
+        return w
 
     @abstractmethod
     def synthesis(
@@ -39,14 +75,17 @@ class Generator(nn.Module, ABC):
 
         Args:
             ws: W+ codes, coarse rows first.
-            noise: One map per noisy layer in place of the generator's own, or None.
+            noise: One map per noisy layer in place of the generator's own, or None. Those of
+                StyleGAN and StyleGAN2 are of unit variance: the layers scale them.
         """
 
     @abstractmethod
     def style_matrices(self) -> list[Float[Tensor, "styles w_dim"]]:
         """Return the stacked linear maps through which the network reads each row of W+."""
 
-    def truncate(self, w: Float[Tensor, "batch w_dim"], psi: float) -> Float[Tensor, "batch w_dim"]:
+    def truncate(
+        self, w: Float[Tensor, "batch w_dim"], psi: float | Float[Tensor, "batch 1"]
+    ) -> Float[Tensor, "batch w_dim"]:
         """Pull codes towards the mean: psi 1 leaves them, psi 0 gives the average face."""
         return self.w_mean + psi * (w - self.w_mean)
 

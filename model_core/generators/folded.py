@@ -38,9 +38,12 @@ class FoldedMobileStyleGAN(nn.Module):
         for block in generator.blocks:
             apart = _details_apart(block.up_affine.out_features)  # type: ignore[union-attr, arg-type]
             _mix(conv, apart)
+            # The inverse Haar transform halves its sums: the styles before it do so instead.
             _mix(block.up_affine, apart / 2)  # type: ignore[arg-type]
             conv = block.conv2.conv  # type: ignore[union-attr, assignment]
+        # Nothing lies between the last convolution and the last wavelet: both are one matrix.
         _mix(generator.to_img, _wavelet(generator.to_img.out_channels))
+        # (bands, pixels, 1): the signs of a band in the four pixels, over all channels.
         self.register_buffer("signs", torch.tensor(_SIGNS)[:, :, None], persistent=False)
 
     def features(
@@ -59,7 +62,8 @@ class FoldedMobileStyleGAN(nn.Module):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""
         x = self._advance(features, ws, blocks, len(self.generator.blocks))
-        pixels = self.generator.to_img(x * self._style(ws))
+        pixels = self.generator.to_img(x * self._style(ws))  # (batch, 12, height, width)
+        # Channels last: row, column and colour of 2x2 pixels; a half is the upper or lower row.
         return _lay_out(*pixels.permute(0, 2, 3, 1).chunk(2, dim=3))
 
     def synthesis(
@@ -83,8 +87,11 @@ class FoldedMobileStyleGAN(nn.Module):
         """
         to_img = self.generator.to_img
         x = self.features(ws, len(self.generator.blocks))
+        # (batch, height, width, channels) -> (batch, size, cell rows, size, cell columns, channels)
         cells = x.permute(0, 2, 3, 1).unflatten(2, (size_px, -1)).unflatten(1, (size_px, -1))
+        # Means of cells: (batch, channels, size, size).
         x = cells.mean((2, 4)).permute(0, 3, 1, 2) * self._style(ws)
+        # (12, ...) -> (pixels, colours, ...): the mean of the four pixels of a place.
         weight, bias = (part.unflatten(0, (4, -1)).mean(0) for part in to_img.parameters())
         return F.conv2d(x, weight, bias)
 
@@ -118,11 +125,14 @@ class FoldedMobileStyleGAN(nn.Module):
         The gradients of slices, which _unite takes, are padded with zeros and added.
         """
         batch, channels, height, width = x.shape
+        # Four of (batch, height, width, bands): low-pass, LH, HL and HH.
         bands = x.permute(0, 2, 3, 1).unflatten(3, (4, -1)).unbind(dim=3)
+        # Each of (batch, height, width, pixels, bands).
         low, *details = (
             band.unsqueeze(3) * sign for band, sign in zip(bands, self.signs, strict=True)
         )
         pixels: Tensor = sum(details, start=low)
+        # (batch, height, width, row, column, bands) -> (batch, height, row, width, column, bands)
         pixels = pixels.unflatten(3, (2, 2)).permute(0, 1, 3, 2, 4, 5)
         return pixels.reshape(batch, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
@@ -139,7 +149,7 @@ def folded_order(channels: int) -> Int[Tensor, " channels"]:
 @torch.no_grad()
 def _mix(layer: nn.Module, matrix: Float[Tensor, "outputs outputs"]) -> None:
     """Multiply what the layer gives by a matrix."""
-    for part in layer.parameters():
+    for part in layer.parameters():  # weight (outputs, inputs, ...) and bias (outputs,)
         part.copy_(torch.tensordot(matrix, part, dims=1))
 
 
@@ -150,6 +160,7 @@ def _details_apart(channels: int) -> Float[Tensor, "channels channels"]:
 
 def _wavelet(channels: int) -> Float[Tensor, "channels channels"]:
     """Return the map from a wavelet's channels to its pixels: row, column and colour."""
+    # Channel by channel, the 2x2 pixels that a one in it gives: (channels, colours, 2, 2).
     pixels = inverse_haar(torch.eye(channels)[:, :, None, None])
     return pixels.permute(2, 3, 1, 0).reshape(channels, channels)
 
@@ -158,9 +169,12 @@ def _unite(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch bands height2 width2"]:
     """Turn a quarter low-pass, LH, HL and HH channels each into one of twice the size."""
-    ll, lh, hl, hh = x.permute(0, 2, 3, 1).chunk(4, dim=3)
+    ll, lh, hl, hh = x.permute(0, 2, 3, 1).chunk(4, dim=3)  # (batch, height, width, bands) each
+    # Pairs of pixels: top and bottom row, left and right are their sum and difference. The half
+    # that the transform ends with is in the styles.
     top, bottom = ll + lh, ll - lh
     total, difference = hl + hh, hl - hh
+    # (batch, height, width, 2 * bands): the left pixel's bands, then the right one's.
     upper = torch.cat([top + total, top - total], dim=3)
     lower = torch.cat([bottom + difference, bottom - difference], dim=3)
     return _lay_out(upper, lower)
@@ -172,5 +186,7 @@ def _lay_out(
 ) -> Float[Tensor, "batch bands height2 width2"]:
     """Lay out the four pixels of each place, of which two lie side by side in a row."""
     batch, height, width, pair = upper.shape
+    # Upper and lower row of a line of places one after the other: (batch, height, 2 * width, pair).
+    # In memory that is already (batch, 2 * height, 2 * width, bands), as a pair is two pixels.
     rows = torch.cat([upper, lower], dim=2)
     return rows.reshape(batch, 2 * height, 2 * width, pair // 2).permute(0, 3, 1, 2)

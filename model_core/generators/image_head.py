@@ -54,6 +54,7 @@ class LowBandBlock(nn.Module):
         w2: Float[Tensor, "batch w_dim"],
     ) -> Float[Tensor, "batch out size size"]:
         """Apply the block: w1 drives the low band and the first convolution, w2 the second."""
+        # Low-pass channels alone. The transform halves them: a mean of 2x2 pixels is LL / 2.
         x = x[:, : self.bands] * self.affine(w1)[:, :, None, None] / 2
         out: Tensor = self.conv2(self.conv1(x, w1, None), w2, None)
         return out
@@ -96,6 +97,7 @@ class ImageHead(nn.Module):
         for i, (mine, its) in enumerate(zip(head.blocks, generator.blocks[blocks:], strict=True)):
             mine.copy_from(its, i + 1)  # type: ignore[operator]
         head.to_img_affine.load_state_dict(generator.to_img_affine.state_dict())
+        # Likewise of the last wavelet: the first three of its twelve channels are its low-pass.
         low_band = {name: value[:3] / 2 for name, value in generator.to_img.state_dict().items()}
         head.to_img.load_state_dict(low_band)
         return head
@@ -107,7 +109,7 @@ class ImageHead(nn.Module):
     ) -> Float[Tensor, "batch 3 size size"]:
         """Turn features into an image, nominally in [-1, 1] and not clamped."""
         x = features
-        first = 2 * self.config.blocks + 1
+        first = 2 * self.config.blocks + 1  # row 0 is the constant's, two rows drive each block
         for i, block in enumerate(self.blocks):
             x = block(x, ws[:, first + 2 * i], ws[:, first + 2 * i + 1])
         style = self.to_img_affine(ws[:, -3:].mean(dim=1))
@@ -137,9 +139,13 @@ def shrink_kernels(
     Where pixels are constant over a cell of the grid, the new kernels give the means over cells of
     what the old ones give.
     """
+    # (coarse tap, fine tap): the share of the pixels of a cell for which a fine tap falls into the
+    # coarse cell before, the same or behind. A cell of `factor` pixels lets a tap of one pixel
+    # leave it at its edge only.
     cells = torch.zeros(3, 3)
     for pixel in range(factor):
         for tap in range(3):
             cells[(pixel + tap - 1) // factor + 1, tap] += 1 / factor
     cells = cells.to(kernels)
+    # Rows and columns alike: (channels, 1, fine 3, fine 3) -> (channels, 1, coarse 3, coarse 3).
     return torch.einsum("yi,xj,coij->coyx", cells, cells, kernels)

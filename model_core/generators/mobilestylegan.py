@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
-from model_core.generators.mapping import Mapping
 from model_core.generators.ops import LEAKY_SLOPE, inverse_haar
 
 
@@ -103,13 +102,10 @@ class MobileStyleGAN(Generator):
     const: Tensor
 
     def __init__(self, config: MobileStyleGANConfig | None = None):
-        super().__init__()
         config = config or MobileStyleGANConfig()
+        super().__init__(config)
         self.config = config
-        self.num_ws, self.w_dim = config.num_ws, config.w_dim
-        self.img_resolution = config.img_resolution
         first, last = config.widths[0], config.widths[-1]
-        self.mapping_network = Mapping(config.w_dim, config.mapping_layers)
         self.register_buffer("const", torch.zeros(1, first, *[config.const_size_px] * 2))
         self.conv = StyledConv(first, first, config.w_dim, config.const_size_px, dense=True)
         inputs = (first, *config.widths[:-1])
@@ -119,12 +115,6 @@ class MobileStyleGAN(Generator):
         )
         self.to_img_affine = nn.Linear(config.w_dim, last)
         self.to_img = nn.Conv2d(last, 12, 1)
-        self.register_buffer("w_mean", torch.zeros(config.w_dim))
-        self.register_buffer("w_std", torch.ones(config.w_dim))
-
-    def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Map z ~ N(0, I) to W."""
-        return self.mapping_network(z)  # type: ignore[no-any-return]
 
     def features(
         self,
@@ -144,7 +134,7 @@ class MobileStyleGAN(Generator):
         ws: Float[Tensor, "batch num_ws w_dim"],
         noise: Sequence[Float[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable."""
+        """Render W+ codes; noise maps are added as they are."""
         return self.tail(self.features(ws, len(self.blocks), noise), ws, len(self.blocks))
 
     def tail(

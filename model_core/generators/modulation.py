@@ -33,11 +33,13 @@ def modulated_conv(
     """
     if x.dtype == torch.float16:  # as NVIDIA does, lest the sum overflow; demodulation undoes it
         style = style / style.abs().amax(dim=1, keepdim=True).clamp_min(1e-4)
+    # Sum of (style * weight)^2 over inputs and taps, in float32: (batch, outputs).
     power = style.float().square() @ weight.float().square().sum(dim=(2, 3)).T
     demodulation = (power + DEMODULATION_EPS).rsqrt().to(x.dtype)
     x = x * style[:, :, None, None]
     if up:
-        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # 2 * size + 1
+        # Three of four pixels were zeros before it: 4 makes up for them. Back to 2 * size.
         x = filter_channels(x, 4 * binomial_kernel(UP_TAPS, x), padding=1)
     else:
         x = F.conv2d(x, weight, padding=1)
@@ -52,4 +54,4 @@ def upsample(
     Inside, that filter is bilinear interpolation.
     """
     doubled = F.interpolate(F.pad(img, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")
-    return doubled[..., 2:-2, 2:-2]
+    return doubled[..., 2:-2, 2:-2]  # the pixel of padding has become two

@@ -10,6 +10,7 @@ LEAKY_SLOPE = 0.2
 
 def normalize_second_moment(x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
     """Scale every row to a mean square of one (StyleGAN's pixel norm on z)."""
+    # 1e-8 as in all of NVIDIA's releases: a row of zeros stays one.
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
@@ -23,10 +24,13 @@ def inverse_haar(
     batch, channels, height, width = x.shape
     bands = channels // 4
     ll = x[:, :bands]
+    # The three details of a band are neighbours: (batch, bands, 3, height, width).
     lh, hl, hh = x[:, bands:].reshape(batch, bands, 3, height, width).unbind(dim=2)
     top, bottom = ll + lh, ll - lh
     total, difference = hl + hh, hl - hh
+    # (batch, bands, 4, height, width), the four in pixel_shuffle's order: row by row.
     quads = torch.stack([top + total, top - total, bottom + difference, bottom - difference], dim=2)
+    # The transform's filters have norm one: a pixel is half the signed sum of its four bands.
     return F.pixel_shuffle(quads.reshape(batch, channels, height, width), 2) * 0.5
 
 

@@ -118,11 +118,14 @@ def _mix(
     generator: Generator, config: Mixing, draws: list[list[Tensor]]
 ) -> Float[Tensor, "batch num_ws w_dim"]:
     """Make codes of what was drawn."""
+    # Per code SOURCES of z and of psi, SOURCES - 1 rows to cut at, how many are used, and a chance.
     device, dim, rows = generator.w_mean.device, generator.w_dim, generator.num_ws
     z, share, cuts, used, chance = (torch.cat(part).to(device) for part in zip(*draws, strict=True))
     psi = config.psi_min + (config.psi_max - config.psi_min) * share
-    w = generator.w_mean + psi * (generator.mapping(z) - generator.w_mean)
+    w = generator.truncate(generator.mapping(z), psi)
+    # (count, SOURCES - 1, 1): which cuts count; (count, SOURCES - 1, rows): rows at or behind each.
     active = torch.arange(SOURCES - 1, device=device)[:, None] < used
     mixed = chance < config.mixed_share
     source = ((torch.arange(rows, device=device) >= cuts) & active & mixed).sum(dim=1)
+    # source (count, rows): how many cuts a row lies behind, so which of its SOURCES it takes.
     return torch.gather(w.reshape(-1, SOURCES, dim), 1, source[:, :, None].expand(-1, -1, dim))

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
-from model_core.generators.mapping import Mapping
 from model_core.generators.ops import LEAKY_SLOPE, binomial_kernel, filter_channels
 
 NORM_EPS = 1e-8
@@ -58,7 +57,9 @@ def upscale_conv(
     Four taps of the 4x4 kernel meet each pixel instead of nine of the 3x3 one;
     `reference.upscale_conv` is the plain form.
     """
+    # A transposed convolution spreads: kernel turned by half, inputs first. (inputs, outputs, 5, 5)
     w = F.pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+    # Of a pixel repeated twice along both sides, up to four taps meet it: their sum, 4x4.
     w = w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
     return F.conv_transpose2d(x, w, stride=2, padding=1)
 
@@ -67,6 +68,7 @@ def instance_norm(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch channels height width"]:
     """Bring every channel to zero mean and unit variance, in float32 at the least."""
+    # In half precision the sum of squares of a large map would overflow.
     wide = x if x.dtype == torch.float64 else x.float()
     wide = wide - wide.mean(dim=(2, 3), keepdim=True)
     return (wide * (wide.square().mean(dim=(2, 3), keepdim=True) + NORM_EPS).rsqrt()).to(x.dtype)
@@ -103,6 +105,7 @@ class Layer(nn.Module):
         own = self.noise if noise is None else noise.to(x.dtype)
         x = x + self.noise_strength[:, None, None] * own + self.bias[:, None, None]
         x = instance_norm(F.leaky_relu(x, LEAKY_SLOPE))
+        # (batch, 2 * outputs) -> two of (batch, outputs, 1, 1)
         scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         out: Tensor = x * (scale + 1) + shift
         return out
@@ -119,11 +122,8 @@ class StyleGAN(Generator):
     const: Tensor
 
     def __init__(self, config: StyleGANConfig):
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.num_ws, self.w_dim = config.num_ws, config.w_dim
-        self.img_resolution = config.img_resolution
-        self.mapping_network = Mapping(config.w_dim, config.mapping_layers)
         self.register_buffer("const", torch.ones(1, config.widths[0], 4, 4))
         self.layers = nn.ModuleList()
         inputs = 0
@@ -133,25 +133,13 @@ class StyleGAN(Generator):
             inputs = width
         heads = config.widths[len(config.widths) - config.heads :]
         self.to_img = nn.ModuleList(nn.Conv2d(width, 3, 1) for width in heads)
-        self.register_buffer("w_mean", torch.zeros(config.w_dim))
-        self.register_buffer("w_std", torch.ones(config.w_dim))
-
-    def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Map z ~ N(0, I) to W."""
-        return self.mapping_network(z)  # type: ignore[no-any-return]
 
     def synthesis(
         self,
         ws: Float[Tensor, "batch num_ws w_dim"],
         noise: Sequence[Float[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable.
-
-        Args:
-            ws: W+ codes, coarse rows first.
-            noise: One map of unit variance per layer in place of the generator's own, or None; the
-                layers scale it by their strengths.
-        """
+        """Render W+ codes; noise maps have unit variance, one per layer."""
         maps = noise if noise is not None else [None] * len(self.layers)
         done, blend = int(self.config.lod), self.config.lod % 1
         x = self.const.expand(len(ws), -1, -1, -1)

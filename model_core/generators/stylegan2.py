@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
-from model_core.generators.mapping import Mapping
 from model_core.generators.modulation import modulated_conv, upsample
 from model_core.generators.ops import LEAKY_SLOPE
 
@@ -105,11 +104,8 @@ class StyleGAN2(Generator):
     const: Tensor
 
     def __init__(self, config: StyleGAN2Config):
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.num_ws, self.w_dim = config.num_ws, config.w_dim
-        self.img_resolution = config.img_resolution
-        self.mapping_network = Mapping(config.w_dim, config.mapping_layers)
         self.register_buffer("const", torch.randn(1, config.widths[0], 4, 4))
         self.layers = nn.ModuleList()
         self.to_img = nn.ModuleList()
@@ -120,25 +116,13 @@ class StyleGAN2(Generator):
             self.layers.append(StyledConv(width, width, 4 << i, up=False, config=config))
             self.to_img.append(ToImage(width, config))
             inputs = width
-        self.register_buffer("w_mean", torch.zeros(config.w_dim))
-        self.register_buffer("w_std", torch.ones(config.w_dim))
-
-    def mapping(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Map z ~ N(0, I) to W."""
-        return self.mapping_network(z)  # type: ignore[no-any-return]
 
     def synthesis(
         self,
         ws: Float[Tensor, "batch num_ws w_dim"],
         noise: Sequence[Float[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render W+ codes: RGB, nominally in [-1, 1] and not clamped; differentiable.
-
-        Args:
-            ws: W+ codes, coarse rows first.
-            noise: One map of unit variance per convolution in place of the generator's own, or
-                None; the layers scale it by their strength.
-        """
+        """Render W+ codes; noise maps have unit variance, one per convolution."""
         maps = noise if noise is not None else [None] * len(self.layers)
         x = self.const.expand(len(ws), -1, -1, -1)
         img: Tensor | None = None

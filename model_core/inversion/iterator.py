@@ -84,7 +84,7 @@ class StepReport:
     by_head: bool = False
 
 
-class Iterator:
+class LatentIterator:
     """Optimise codes for target images; items of a batch do not influence each other.
 
     Args:
@@ -103,9 +103,9 @@ class Iterator:
         target: Images,
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
-        judge_last: bool = True,
+        score_last: bool = True,
     ) -> None:
-        """Do some updates in place, then judge the last codes as well.
+        """Do some updates in place, then score the last codes as well.
 
         The state is valid at every call of `on_step`, so that a caller can save it there.
 
@@ -114,7 +114,7 @@ class Iterator:
             target: Images in [-1, 1]; the loss is taken at their size.
             steps: Updates.
             on_step: Called with every evaluation before its update; a false answer stops the run.
-            judge_last: False leaves the last codes to a run that goes on from them.
+            score_last: False leaves the last codes to a run that goes on from them.
 
         Raises:
             InvalidInputError: If codes and targets differ in number.
@@ -124,8 +124,8 @@ class Iterator:
             if not on_step(descent.evaluate()):
                 return
             descent.update()
-        if judge_last:
-            on_step(descent.judge())
+        if score_last:
+            on_step(descent.score())
 
     def begin(self, state: IteratorState, target: Images) -> "Descent":
         """Prepare to do updates one at a time, with any pause between them.
@@ -172,7 +172,7 @@ class Descent:
         target: Images in [-1, 1], one for each code.
     """
 
-    def __init__(self, iterator: Iterator, state: IteratorState, target: Images):
+    def __init__(self, iterator: LatentIterator, state: IteratorState, target: Images):
         self.state = state
         self._iterator, self._target = iterator, target
         self._wanted = iterator.features(target)
@@ -187,7 +187,7 @@ class Descent:
         return report
 
     @torch.no_grad()
-    def judge(self) -> StepReport:
+    def score(self) -> StepReport:
         """Compute the loss of the present codes and keep the best, when no update is to follow."""
         report = self._iterator.evaluate(self.state.ws, self._target, self._wanted, self.state.step)
         self._keep_best(report)

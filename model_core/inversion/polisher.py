@@ -9,7 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.inversion.iterator import Descent, Iterator, IteratorConfig, IteratorState, Render
+from model_core.inversion.iterator import (
+    Descent,
+    IteratorConfig,
+    IteratorState,
+    LatentIterator,
+    Render,
+)
 from model_core.inversion.rendering import SmallImages, defer_images
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.background import CompileQueue
@@ -101,7 +107,7 @@ class Polisher:
     ):
         self._images, self._device = images, device
         render: Render = defer_images(queue, "polisher", images) if queue else images
-        self._iterator = Iterator(render, lpips.to(device), POLISHING)
+        self._iterator = LatentIterator(render, lpips.to(device), POLISHING)
 
     def __call__(
         self,

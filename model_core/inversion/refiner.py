@@ -11,7 +11,7 @@ from torch import Tensor
 from model_core.images import FACE_PX, to_float
 from model_core.inversion.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.inversion.rendering import SmallImages, defer_images
-from model_core.inversion.two_stage import FastIterator, HeadRender
+from model_core.inversion.two_stage import HeadRender, TwoStageIterator
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.backends import Backend
@@ -43,7 +43,7 @@ class Refiner:
         head: HeadRender | None = None,
     ):
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
-        self._iterator = FastIterator(render, lpips.to(device), config, head)
+        self._iterator = TwoStageIterator(render, lpips.to(device), config, head)
         renders = (render, head.render if head else None)
         self._deferred = [each for each in renders if isinstance(each, BackgroundCompiled)]
 

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from model_core.inversion.iterator import (
-    Iterator,
     IteratorConfig,
     IteratorState,
+    LatentIterator,
     Render,
     StepReport,
 )
@@ -37,7 +37,7 @@ class HeadRender:
     size_px: int
 
 
-class FastIterator:
+class TwoStageIterator:
     """Run the iterator in two legs where there is a head, and in one where there is none.
 
     Which leg a step belongs to follows from its number and the total, so that a run that was
@@ -58,8 +58,8 @@ class FastIterator:
         config: IteratorConfig | None = None,
         head: HeadRender | None = None,
     ):
-        self._true = Iterator(render, lpips, config)
-        self._early = (Iterator(head.render, lpips, config), head.size_px) if head else None
+        self._true = LatentIterator(render, lpips, config)
+        self._early = (LatentIterator(head.render, lpips, config), head.size_px) if head else None
 
     def run(
         self,
@@ -68,7 +68,7 @@ class FastIterator:
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
     ) -> None:
-        """Do some updates in place, then judge the last codes as well.
+        """Do some updates in place, then score the last codes as well.
 
         Args:
             state: Where to go on from; of a run that was stopped, with all the steps that it lacks.
@@ -85,7 +85,7 @@ class FastIterator:
         if self._early and early > 0:
             iterator, size_px = self._early
             small = F.adaptive_avg_pool2d(target, size_px)
-            iterator.run(state, small, early, _of_head(on_step), judge_last=False)
+            iterator.run(state, small, early, _of_head(on_step), score_last=False)
             if state.step < end:
                 return
             state.best_loss = torch.full_like(state.best_loss, torch.inf)

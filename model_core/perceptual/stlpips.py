@@ -76,7 +76,8 @@ class Blur(nn.Module):
     def forward(self, x: Float[Tensor, "n c h_in w_in"]) -> Float[Tensor, "n c h w"]:
         """Return (h_in + 1) // 2 + 1 rows, and columns likewise."""
         tap = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-        kernel = (tap[:, None] * tap).expand(x.shape[1], 1, 3, 3)
+        kernel = (tap[:, None] * tap).expand(x.shape[1], 1, 3, 3)  # one for every channel
+        # As in the network that the weights are of; the filter alone would need one.
         x = F.pad(x, (2, 2, 2, 2), mode="reflect")
         return F.conv2d(x, kernel, stride=2, groups=x.shape[1])
 
@@ -92,15 +93,16 @@ class BlurredConv2d(nn.Conv2d):
         """Compute blur(convolution(x))."""
         if x.shape[2] % 2 or x.shape[3] % 2:
             return self.plain(x)
-        margin = int(self.padding[0])
+        margin = int(self.padding[0])  # the convolution's zeros; the blur's reflection comes below
         x = F.pad(x, (margin,) * 4)
         wide, narrow = (0.25, 0.5, 0.25), (0.5, 0.5)
-        side = self.kernel_size[0] + 1
+        side = self.kernel_size[0] + 1  # of the image under two neighbouring positions of it
         # Reflected, the first row repeats the second; the last one sees two rows instead of three.
         inner = self._strided(x, wide, wide)
         right = self._strided(x[:, :, :, -side:], wide, narrow)
         below = self._strided(x[:, :, -side:], narrow, wide)
         corner = self._strided(x[:, :, -side:, -side:], narrow, narrow)
+        # A column repeated before `inner` and a narrow one behind it; then rows likewise.
         upper = torch.cat([inner[:, :, :, :1], inner, right], 3)
         lower = torch.cat([below[:, :, :, :1], below, corner], 3)
         return torch.cat([upper[:, :, :1], upper, lower], 2)
@@ -114,13 +116,15 @@ class BlurredConv2d(nn.Conv2d):
         """Convolve at every second position with the kernel blurred by two small filters."""
         taps = self.weight.new_tensor(rows)[:, None] * self.weight.new_tensor(columns)
         # The kernel of both steps in one; the taps are symmetric, so that correlating will do.
+        # (out, 3, k, k) -> (out * 3, 1, k, k): every plane of it widens by the taps less one.
         margins = (len(rows) - 1, len(columns) - 1)
         kernel = F.conv2d(self.weight.flatten(0, 1)[:, None], taps[None, None], padding=margins)
         height, width = kernel.shape[2:]
-        kernel = F.pad(kernel, (0, width % 2, 0, height % 2))
-        kernel = F.pixel_unshuffle(kernel, 2)  # (c * 3, 4, ., .)
-        kernel = kernel.reshape(self.out_channels, 12, *kernel.shape[2:])
+        kernel = F.pad(kernel, (0, width % 2, 0, height % 2))  # even sides, to be unshuffled
+        kernel = F.pixel_unshuffle(kernel, 2)  # (out * 3, 4, sides halved)
+        kernel = kernel.reshape(self.out_channels, 12, *kernel.shape[2:])  # colour, row, column
         # Stride 2 on 3 channels = stride 1 on the 12 of each 2x2 pixels, which is far faster.
+        # (n, 3, h, w) -> (n, 12, h / 2, w / 2), its channels in the kernel's order.
         pixels = F.pixel_unshuffle(x, 2).contiguous(memory_format=_FORMAT)
         return F.conv2d(pixels, kernel, self.bias)
 

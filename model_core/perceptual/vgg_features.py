@@ -81,6 +81,7 @@ class VggFeatures(Perceptual):
             x = layer(x)
             rectified += isinstance(layer, nn.ReLU)
             if isinstance(layer, nn.ReLU) and rectified in _TAKEN:
+                # `distance` sums squares over channels: so divided, that is their mean.
                 features.append(x / x.shape[1] ** 0.5)
         return features
 

@@ -68,7 +68,7 @@ def choose_precision(device: str = "cpu", asked: str = "auto") -> Precision:
     units = bfloat16_units(device)
     if not units:
         return Precision(torch.float32, f"{device} has no bfloat16 units")
-    float32_s, bfloat16_s = _probe(device)
+    float32_s, bfloat16_s = probe(device)
     figures = (
         f"{device} has {', '.join(units)}, and the probe took {bfloat16_s * 1e3:.1f} ms in "
         f"bfloat16 and {float32_s * 1e3:.1f} ms in float32"
@@ -87,7 +87,7 @@ def bfloat16_units(device: str) -> list[str]:
 
 
 @torch.inference_mode()
-def _probe(device: str) -> tuple[float, float]:
+def probe(device: str) -> tuple[float, float]:
     """Time a depthwise and a pointwise convolution in float32 and bfloat16, seconds each.
 
     One thread does it: several wait for each other, which on a busy machine outlasts the work.
@@ -104,7 +104,7 @@ def _race(device: str) -> tuple[float, float]:
     seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     for i in range(PROBE_ROUNDS + 1):
         for dtype, took in seconds.items():
-            took_s = _convolve(device, dtype)
+            took_s = time_convolution(device, dtype)
             if i:  # the first round builds kernels
                 took.append(took_s)
         if i and min(seconds[torch.bfloat16]) > 4 * min(seconds[torch.float32]):
@@ -112,7 +112,7 @@ def _race(device: str) -> tuple[float, float]:
     return min(seconds[torch.float32]), min(seconds[torch.bfloat16])
 
 
-def _convolve(device: str, dtype: torch.dtype) -> float:
+def time_convolution(device: str, dtype: torch.dtype) -> float:
     """Run what each of the generator's layers is made of; return seconds.
 
     On a CPU these are processor seconds, which tell the two apart on a busy machine too.

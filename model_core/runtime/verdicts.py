@@ -3,13 +3,14 @@
 import hashlib
 import json
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
+from model_core.atomic_file import write_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,7 @@ class Verdicts:
             },
             indent=2,
         )
-        with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as file:
-            file.write(text + "\n")
-        Path(file.name).replace(self._file(self._folder, name))
+        write_file(self._file(self._folder, name), text.encode() + b"\n")
 
     def _file(self, folder: Path, name: str) -> Path:
         facts = json.dumps({"network": name, **self._facts}, sort_keys=True)

@@ -18,10 +18,10 @@ from model_core.networks.loading import save_embedding_network, save_tuned_gener
 from model_core.program import program_name
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import DtypeName, choose_precision
-from model_core.training.build import Assembly
+from model_core.training.build import Assembly, RunInputs
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
-from model_core.training.distributed import Team, own_device
+from model_core.training.distributed import Ranks, own_device
 from model_core.training.loop import CHECKPOINTS
 from model_core.training.run_folder import require_config
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
@@ -102,7 +102,15 @@ def _resolve(options: argparse.Namespace) -> TrainConfig:
 def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) -> bool:
     """Build the run and train it to the end; return whether it came there."""
     run = options.run or options.cache / "runs" / options.preset
-    options.head_weights = options.head_weights or image_head(config.loss_px)
+    inputs = RunInputs(
+        cache=options.cache,
+        head_weights=options.head_weights or image_head(config.loss_px),
+        generator=options.generator,
+        photos=options.photos,
+        persons=options.persons,
+        start=options.start,
+        trunks=options.trunks,
+    )
     require_config(run, config)
     if options.start and newest_checkpoint(run / CHECKPOINTS):
         raise InvalidInputError(
@@ -110,17 +118,17 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
             f"got {options.start}; take another --run folder to begin anew"
         )
     device = own_device(torch.device(options.device), local_rank)
-    team = Team.join(device)
+    ranks = Ranks.join(device)
     try:
         precision = choose_precision(str(device), options.dtype)
-        if team.leads:
+        if ranks.is_main:
             print(f"networks compute in {precision.name}: {precision.reason}")
-        assembly = Assembly(options, config, run, team, device, precision)
+        assembly = Assembly(inputs, config, run, ranks, device, precision)
         training = assembly.training()
-        finished = training.run(told_to_stop=_heed_signals())
+        finished = training.run(should_stop=_stop_on_signals())
     finally:
-        team.leave()
-    if options.export and team.leads and finished:
+        ranks.leave()
+    if options.export and ranks.is_main and finished:
         about = {"training": dataclasses.asdict(config)}
         save_embedding_network(
             options.export, training.averaged, assembly.fingerprint, about, config.tune_identity
@@ -131,7 +139,7 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
     return finished
 
 
-def _heed_signals() -> Callable[[], bool]:
+def _stop_on_signals() -> Callable[[], bool]:
     """Have the first Ctrl-C or SIGTERM end the run after its step, and the second one at once."""
     told = threading.Event()
 

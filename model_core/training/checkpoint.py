@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from model_core.atomic_file import partial_file, publish
 from model_core.errors import CheckpointError
-from model_core.training.durable import publish
 
 KEPT = 2
 # What a file that is damaged or of another run makes the reading below raise.
@@ -39,9 +39,9 @@ def save_checkpoint(
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{key}": value.contiguous() for key, value in moments.items()}
     path = folder / f"{step:08d}.safetensors"
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"step": str(step)})
-    publish(partial, path)
+    with partial_file(path) as file:
+        save_file(tensors, file.name, {"step": str(step)})
+        publish(file, path)
     for old in sorted(folder.glob("*.safetensors"))[:-KEPT]:
         old.unlink()
     return path

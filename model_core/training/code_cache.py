@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from model_core.atomic_file import write_file
 from model_core.errors import CheckpointError
-from model_core.training.durable import publish
 
 KEYS = "keys.json"
 CODES = "codes.npy"
@@ -96,9 +96,7 @@ class CodeCache:
             "ws": torch.stack([self._pending[slot][0] for slot in slots]),
             "loss": torch.stack([self._pending[slot][1] for slot in slots]),
         }
-        partial = self._journal(step).with_suffix(".partial")
-        save_file(tensors, partial)
-        publish(partial, self._journal(step))
+        write_file(self._journal(step), save(tensors))
 
     def apply(self, step: int) -> None:
         """Move the journal of that step into the files, after its checkpoint was written.
@@ -165,7 +163,5 @@ def _rebuild(folder: Path, keys: list[str], code_shape: tuple[int, int]) -> None
     losses.flush()
     for name in (CODES, LOSSES):
         (fresh / name).replace(folder / name)
-    partial = folder / "keys.partial"
-    partial.write_text(json.dumps(keys))
-    publish(partial, folder / KEYS)
+    write_file(folder / KEYS, json.dumps(keys).encode())
     fresh.rmdir()

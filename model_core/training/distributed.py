@@ -1,4 +1,4 @@
-"""The processes of a data-parallel run, as torchrun starts them; one process is a team of one."""
+"""The processes of a data-parallel run, as torchrun starts them; one alone is rank 0 of 1."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from model_core.errors import InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class Ranks:
     """This process among those of the run.
 
     Attributes:
@@ -22,8 +22,8 @@ class Team:
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> "Team":
-        """Join the processes that torchrun started; without torchrun, be a team of one."""
+    def join(cls, device: torch.device) -> "Ranks":
+        """Join the processes that torchrun started; without torchrun, be rank 0 of 1."""
         if not distributed.is_torchelastic_launched():
             return cls()
         if device.type == "cuda":
@@ -32,7 +32,7 @@ class Team:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process generates pairs, validates and writes checkpoints."""
         return self.rank == 0
 

@@ -1,11 +1,11 @@
 """A network that is trained, with the mean of its weights, which is what is validated and kept."""
 
-import copy
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model_core.generators.contract import Generator
 
@@ -14,30 +14,43 @@ MAPPING = "mapping_network."
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Part(Generic[Network]):
-    """Weights that are trained at one rate.
+class TrainedNetwork(Generic[Network]):
+    """A network whose weights are trained at one rate, and their moving average.
 
     Attributes:
-        trained: The network.
+        network: The trained one.
         averaged: A frozen copy that follows it.
         parameters: Those of the network that are trained.
         lr: Learning rate after warm-up.
     """
 
-    def __init__(self, trained: Network, parameters: Iterable[nn.Parameter], lr: float):
-        self.trained = trained
-        self.averaged = copy.deepcopy(trained).requires_grad_(False).eval()
+    def __init__(self, network: Network, parameters: Iterable[nn.Parameter], lr: float):
+        self.network = network
+        self._rate = 0.0
+        self._average = AveragedModel(network, multi_avg_fn=self._follow, use_buffers=True)
+        # The copy counts as the first of the average; else the next weights would replace it.
+        self._average.n_averaged += 1
+        self.averaged = cast(Network, self._average.module.requires_grad_(False).eval())
         self.parameters, self.lr = list(parameters), lr
 
-    @torch.no_grad()
     def average(self, rate: float) -> None:
         """Move the averaged weights towards the trained ones by a share of 0 to 1."""
-        averaged, trained = self.averaged.state_dict(), self.trained.state_dict()
-        for name, mean in averaged.items():
-            if mean.is_floating_point():
-                mean.lerp_(trained[name], rate)
-            else:
-                mean.copy_(trained[name])
+        self._rate = rate
+        self._average.update_parameters(self.network)
+
+    @torch.no_grad()
+    def _follow(
+        self,
+        averaged: tuple[Tensor, ...] | list[Tensor],
+        trained: tuple[Tensor, ...] | list[Tensor],
+        _count: Tensor | int,
+    ) -> None:
+        """Average tensors of one type; counts, as of batches seen, are taken as they are."""
+        if averaged[0].is_floating_point():
+            get_ema_multi_avg_fn(1 - self._rate)(averaged, trained, _count)
+            return
+        for mean, value in zip(averaged, trained, strict=True):
+            mean.copy_(value)
 
 
 def unfreeze_synthesis(generator: Generator) -> list[nn.Parameter]:

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.training.code_cache import CodeCache
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class IteratorTargets:
     """What the embedding network shall learn about some photos.
 
     Attributes:
@@ -31,7 +31,7 @@ class Lesson:
     hits: Bool[Tensor, " batch"]
 
 
-def average_lessons(lessons: Sequence[Lesson]) -> dict[str, float]:
+def average_figures(lessons: Sequence[IteratorTargets]) -> dict[str, float]:
     """Return the figures of a step, each a mean over all photos; none where nothing was taught."""
     if not lessons:
         return {}
@@ -42,7 +42,7 @@ def average_lessons(lessons: Sequence[Lesson]) -> dict[str, float]:
     }
 
 
-class Teacher:
+class IteratorSupervisor:
     """Run the iterator from the network's codes and keep the best codes.
 
     Args:
@@ -53,16 +53,16 @@ class Teacher:
             few steps a visit add up. Not in the paper.
     """
 
-    def __init__(self, iterator: Iterator, cache: CodeCache, steps: int, from_cache: bool):
+    def __init__(self, iterator: LatentIterator, cache: CodeCache, steps: int, from_cache: bool):
         self._iterator, self.cache = iterator, cache
         self._steps, self._from_cache = steps, from_cache
 
-    def teach(
+    def supervise(
         self,
         target: Float[Tensor, "batch 3 height width"],
         slots: Int[Tensor, " batch"],
         ws: Float[Tensor, "batch num_ws w_dim"],
-    ) -> Lesson:
+    ) -> IteratorTargets:
         """Improve the network's codes for photos.
 
         Args:
@@ -80,4 +80,4 @@ class Teacher:
         self._iterator.run(state, target, self._steps)
         better = self.cache.offer(slots, state.best_ws.cpu(), state.best_loss.cpu())
         best_ws, best_loss = (x.to(ws.device) for x in self.cache.read(slots))
-        return Lesson(ws=best_ws, loss=best_loss, start_loss=start_loss, hits=~better)
+        return IteratorTargets(ws=best_ws, loss=best_loss, start_loss=start_loss, hits=~better)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -28,11 +28,15 @@ from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.data.augmentation import augment, vary
 from model_core.training.data.pairs import make_render
-from model_core.training.data.photo_stream import PhotoBatch, PhotoStream
+from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.producer import PairProducer
-from model_core.training.distributed import Team
-from model_core.training.ema import Part, unfreeze_synthesis
-from model_core.training.iterator_supervision import Lesson, Teacher, average_lessons
+from model_core.training.distributed import Ranks
+from model_core.training.ema import TrainedNetwork, unfreeze_synthesis
+from model_core.training.iterator_supervision import (
+    IteratorSupervisor,
+    IteratorTargets,
+    average_figures,
+)
 from model_core.training.losses.objective import Objective
 from model_core.training.validation import Validator
 
@@ -54,28 +58,43 @@ class PhotoShard:
 
     Attributes:
         stream: Draws them.
-        teacher: Improves their codes; None where the photos alone supervise.
+        supervisor: Improves their codes; None where the photos alone supervise.
     """
 
     stream: PhotoStream
-    teacher: Teacher | None
+    supervisor: IteratorSupervisor | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRows:
+    """The photographs of one shard in a batch.
+
+    Attributes:
+        rows: Which of the batch they are.
+        slots: Where the shard's cache keeps their codes.
+    """
+
+    rows: slice
+    slots: Int[Tensor, " rows"]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What this process trains on in a step: the pairs of its shards, then their photographs.
+    """What this process trains on in a step.
 
     Attributes:
         x: What the network reads, 256 px in [-1, 1], on the device.
         img: The same without augmentation: what it shall make.
-        ws: Codes of the pairs.
-        photos: Photographs by shard.
+        pairs: Which rows of x and img are generated.
+        ws: Codes of those, on the device.
+        photos: The photographs by shard.
     """
 
     x: Float[Tensor, "batch 3 size size"]
     img: Float[Tensor, "batch 3 size size"]
+    pairs: slice
     ws: Float[Tensor, "pairs num_ws w_dim"]
-    photos: dict[int, PhotoBatch]
+    photos: dict[int, PhotoRows]
 
 
 class Training:
@@ -89,7 +108,7 @@ class Training:
         objective: Moved to the device; its generator is trained where the config says so.
         photos: Photographs by shard, for the shards of this process; may be empty.
         validator: Measures the averaged network.
-        team: The processes of the run.
+        ranks: The processes of the run.
         device: Where to compute.
         precision: What the frozen generator computes in, and the network where `amp` lets it.
     """
@@ -103,59 +122,59 @@ class Training:
         objective: Objective,
         photos: dict[int, PhotoShard],
         validator: Validator,
-        team: Team,
+        ranks: Ranks,
         device: torch.device,
         precision: Precision = FLOAT32,
     ):
         self.precision = precision
         self._network_precision = precision if config.amp else FLOAT32
-        self.config, self.folder, self.device, self.team = config, folder, device, team
+        self.config, self.folder, self.device, self.ranks = config, folder, device, ranks
         folder.mkdir(parents=True, exist_ok=True)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = objective.to(device)
         self.photos, self.validator = photos, validator
         learning = [p for p in self.network.parameters() if p.requires_grad]
-        embedder = Part(self.network, learning, config.lr)
+        embedder = TrainedNetwork(self.network, learning, config.lr)
         self.averaged = embedder.averaged
-        self._parts: list[Part[Any]] = [embedder]
+        self._trained: list[TrainedNetwork[Any]] = [embedder]
         self._modules: dict[str, nn.Module] = {"network": self.network, "averaged": self.averaged}
         self.averaged_generator: Generator | None = None
         if config.tune_generator:
             tuned = self.objective.render.generator
-            part = Part(tuned, unfreeze_synthesis(tuned), config.generator_lr)
-            self.averaged_generator = part.averaged
-            self._parts.append(part)
-            self._modules |= {"generator": tuned, "averaged_generator": part.averaged}
+            trained = TrainedNetwork(tuned, unfreeze_synthesis(tuned), config.generator_lr)
+            self.averaged_generator = trained.averaged
+            self._trained.append(trained)
+            self._modules |= {"generator": tuned, "averaged_generator": trained.averaged}
         self.optimizer = torch.optim.Adam(
-            [{"params": part.parameters, "lr": part.lr} for part in self._parts],
+            [{"params": each.parameters, "lr": each.lr} for each in self._trained],
             betas=config.betas,
             fused=True,
         )
-        self._parallel = DistributedDataParallel(self.network) if team.size > 1 else self.network
-        if not team.leads:
-            team.wait()  # until the leader has made the ring
+        self._parallel = DistributedDataParallel(self.network) if ranks.size > 1 else self.network
+        if not ranks.is_main:
+            ranks.wait()  # until the leader has made the ring
         self.producer = PairProducer(
             config,
             folder,
             generator,
             device,
             precision.dtype,
-            team.leads and config.pairs_per_shard > 0,
+            ranks.is_main and config.pairs_per_shard > 0,
         )
-        if team.leads:
-            team.wait()
-        self._shards = team.shards(config.shards)
+        if ranks.is_main:
+            ranks.wait()
+        self._shards = ranks.shards(config.shards)
 
     def run(
         self,
         report: Callable[[str], None] = tqdm.write,
-        told_to_stop: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Train to the last step, from the newest checkpoint where there is one; to be called once.
 
         Args:
             report: Takes one line about each validation.
-            told_to_stop: Asked after each step; if so, a checkpoint is written and the run left.
+            should_stop: Asked after each step; if so, a checkpoint is written and the run left.
 
         Returns:
             Whether the last step was done.
@@ -163,14 +182,14 @@ class Training:
         first = load_checkpoint(self.folder / CHECKPOINTS, self._modules, self.optimizer)
         for cache in self._caches:
             cache.recover(first)
-        config, leads = self.config, self.team.leads
+        config, is_main = self.config, self.ranks.is_main
         with ExitStack() as ending:
             ending.enter_context(self.producer)
             for shard in self.photos.values():
                 ending.enter_context(shard.stream)
-            board = ending.enter_context(SummaryWriter(self.folder / f"board-{self.team.rank}"))
+            board = ending.enter_context(SummaryWriter(self.folder / f"board-{self.ranks.rank}"))
             steps = range(first, config.steps)
-            bar = tqdm(steps, initial=first, total=config.steps, unit="step", disable=not leads)
+            bar = tqdm(steps, initial=first, total=config.steps, unit="step", disable=not is_main)
             for step in bar:
                 scalars = self.step(step)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in scalars.items()})
@@ -178,10 +197,10 @@ class Training:
                 if done % BOARD_EVERY == 0 or done == config.steps:
                     for name, value in scalars.items():
                         board.add_scalar(f"train/{name}", value, done)
-                stops = self.team.any(told_to_stop())
+                stops = self.ranks.any(should_stop())
                 if done % config.checkpoint_every == 0 or done == config.steps or stops:
                     self._save(done)
-                if leads and (done % config.validate_every == 0 or done == config.steps):
+                if is_main and (done % config.validate_every == 0 or done == config.steps):
                     figures = self.validate(done)
                     for name, value in figures.items():
                         board.add_scalar(f"held_out/{name}", value, done)
@@ -195,22 +214,23 @@ class Training:
         """Do one optimiser step; its randomness is a function of seed and step."""
         config = self.config
         batch = self._draw(step)
-        for group, part in zip(self.optimizer.param_groups, self._parts, strict=True):
-            group["lr"] = part.lr * rate_share(config, step)
+        for group, each in zip(self.optimizer.param_groups, self._trained, strict=True):
+            group["lr"] = each.lr * rate_share(config, step)
         self._train_mode()
         with self._network_precision.autocast(self.device.type):
             predicted = self._parallel(batch.x)
-        terms, figures = self._judge(predicted.float(), batch)
+        terms, figures = self._compare(predicted.float(), batch)
         self.optimizer.zero_grad()
         self.objective.total(terms).backward()
-        for part in self._parts[1:]:  # the embedding network's gradients are averaged as they come
-            self.team.average(p.grad for p in part.parameters if p.grad is not None)
+        # DDP averages the embedding network's gradients during the backward pass.
+        for each in self._trained[1:]:
+            self.ranks.average(p.grad for p in each.parameters if p.grad is not None)
         clip = torch.nn.utils.clip_grad_norm_
-        norms = [clip(part.parameters, config.clip_norm) for part in self._parts]
+        norms = [clip(each.parameters, config.clip_norm) for each in self._trained]
         self.optimizer.step()
-        for part in self._parts:
+        for each in self._trained:
             # Faster at the start.
-            part.average(1 - min(config.ema, (step + 1) / (step + 10)))
+            each.average(1 - min(config.ema, (step + 1) / (step + 10)))
         values = {name: value.item() for name, value in terms.items()}
         return values | figures | {"grad_norm": norms[0].item()}
 
@@ -226,6 +246,7 @@ class Training:
     def _draw(self, step: int) -> Batch:
         """Draw the step's pairs and photographs, shard by shard."""
         config = self.config
+        # By the name of what is drawn, which seeds how it is augmented.
         images: dict[str, UInt8[Tensor, "batch 3 size size"]] = {}
         codes = [torch.empty(0, *self.producer.ring.code_shape)]
         if config.pairs_per_shard:
@@ -238,15 +259,22 @@ class Training:
                 drawn = self.producer.ring.draw(oldest, newest, config.pairs_per_shard, random)
                 images[f"pairs-{k}"] = drawn[0]
                 codes.append(drawn[1])
-        count = config.photos_per_shard
-        photos = {k: shard.stream.draw(step, count) for k, shard in self.photos.items()}
-        images |= {f"photos-{k}": batch.img for k, batch in photos.items()}
+        ws = torch.cat(codes).to(self.device)
+        photos: dict[int, PhotoRows] = {}
+        first = len(ws)  # photographs follow the pairs
+        for k, shard in self.photos.items():
+            photo_batch = shard.stream.draw(step, config.photos_per_shard)
+            images[f"photos-{k}"] = photo_batch.img
+            rows = slice(first, first + len(photo_batch.img))
+            photos[k] = PhotoRows(rows, photo_batch.slots)
+            first = rows.stop
         floats = {name: to_float(img.to(self.device)) for name, img in images.items()}
         for name in (f"photos-{k}" for k in photos):
             random = seeded(config.seed, f"vary-{name}", step)
             floats[name] = vary(floats[name], config.photo_light, config.photo_warp, random)
         changed = [self._augment(img, f"augment-{name}", step) for name, img in floats.items()]
-        return Batch(torch.cat(changed), torch.cat([*floats.values()]), torch.cat(codes), photos)
+        img = torch.cat([*floats.values()])  # (pairs and photographs, 3, size, size)
+        return Batch(torch.cat(changed), img, slice(0, len(ws)), ws, photos)
 
     def _augment(
         self, img: Float[Tensor, "batch 3 size size"], stream: str, step: int
@@ -255,41 +283,41 @@ class Training:
         random = seeded(config.seed, stream, step)
         return augment(img, config.jitter, config.degrade_share, random)
 
-    def _judge(
+    def _compare(
         self,
         predicted: Float[Tensor, "batch num_ws w_dim"],
         batch: Batch,
     ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, float]]:
-        """Have the photographs taught, and compare; return the losses and other figures."""
+        """Let the iterator improve the photographs' codes; return the losses and other figures."""
         config = self.config
-        pairs = len(batch.ws)
-        first_seen = 0 if config.pair_images else pairs
-        small = F.adaptive_avg_pool2d(batch.img[first_seen:], config.loss_px)
-        of_pairs, of_photos = small.tensor_split([pairs - first_seen])
-        taught = predicted[pairs:]
-        codes, seen = [batch.ws.to(self.device)], [of_pairs]
-        lessons: list[Lesson] = []
-        first = 0
+        known = [(batch.pairs, batch.ws)]
+        seen: list[tuple[slice, Float[Tensor, "rows 3 size size"]]] = []
+        if config.pair_images and len(batch.ws):
+            seen.append((batch.pairs, self._small(batch.img[batch.pairs])))
+        supervised: list[IteratorTargets] = []
         for k, photos in batch.photos.items():
-            mine = slice(first, first + len(photos.slots))
-            first = mine.stop
-            target = of_photos[mine]
-            if teacher := self.photos[k].teacher:
-                lesson = teacher.teach(target, photos.slots, taught[mine])
-                lessons.append(lesson)
-                codes.append(lesson.ws)
+            target = self._small(batch.img[photos.rows])
+            if supervisor := self.photos[k].supervisor:
+                found = supervisor.supervise(target, photos.slots, predicted[photos.rows])
+                supervised.append(found)
+                known.append((photos.rows, found.ws))
                 if config.supervision == "iterator":
                     with torch.no_grad():
-                        target = self.objective.render(lesson.ws).to(target.dtype)
-            seen.append(target)
-        known, targets = torch.cat(codes), torch.cat(seen)
-        terms = self.objective.codes(predicted[: len(known)], known) if len(known) else {}
-        if len(targets):
-            terms |= self.objective.images(predicted[first_seen:], targets)
-        figures = average_lessons(lessons)
+                        target = self.objective.render(found.ws).to(target.dtype)
+            seen.append((photos.rows, target))
+        terms: dict[str, Float[Tensor, ""]] = {}
+        codes, ws = _join(predicted, known)
+        if len(codes):
+            terms |= self.objective.codes(codes, ws)
+        if seen:
+            terms |= self.objective.images(*_join(predicted, seen))
+        figures = average_figures(supervised)
         if caches := self._caches:
             figures["cache_filled"] = sum(cache.filled for cache in caches) / len(caches)
         return terms, figures
+
+    def _small(self, img: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n 3 small small"]:
+        return F.adaptive_avg_pool2d(img, self.config.loss_px)
 
     def _train_mode(self) -> None:
         self.network.train()
@@ -300,16 +328,24 @@ class Training:
 
     @property
     def _caches(self) -> list[CodeCache]:
-        return [shard.teacher.cache for shard in self.photos.values() if shard.teacher]
+        return [shard.supervisor.cache for shard in self.photos.values() if shard.supervisor]
 
     def _save(self, done: int) -> None:
         """Write a checkpoint; caches are brought to it whenever a kill may come."""
         caches = self._caches
         for cache in caches:
             cache.prepare(done)
-        self.team.wait()
-        if self.team.leads:
+        self.ranks.wait()
+        if self.ranks.is_main:
             save_checkpoint(self.folder / CHECKPOINTS, done, self._modules, self.optimizer)
-        self.team.wait()
+        self.ranks.wait()
         for cache in caches:
             cache.apply(done)
+
+
+def _join(
+    predicted: Float[Tensor, "batch num_ws w_dim"], targets: list[tuple[slice, Tensor]]
+) -> tuple[Float[Tensor, "n num_ws w_dim"], Float[Tensor, "n ..."]]:
+    """Return the predicted codes of some rows, and what they are compared with."""
+    rows = torch.cat([predicted[rows] for rows, _ in targets])
+    return rows, torch.cat([target for _, target in targets])

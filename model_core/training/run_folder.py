@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from model_core.atomic_file import write_file
 from model_core.errors import InvalidInputError, ModelMismatchError
 from model_core.training.config import TrainConfig
-from model_core.training.durable import publish
 
 CHANGEABLE = frozenset(
     {
@@ -76,8 +76,8 @@ def claim(folder: Path, config: TrainConfig, weights: Mapping[str, str]) -> None
                 f"{name} must be {stored[name][:SHOWN]}, that of the run in {folder}, "
                 f"got {digest[:SHOWN]}; take another --run folder"
             )
-    _write(path, json.dumps(dict(weights), indent=2))
-    _write(folder / "config.json", config.to_json())
+    write_file(path, json.dumps(dict(weights), indent=2).encode())
+    write_file(folder / "config.json", config.to_json().encode())
 
 
 def _read_weights(path: Path) -> dict[str, str]:
@@ -86,10 +86,3 @@ def _read_weights(path: Path) -> dict[str, str]:
         return {"generator": str(stored["generator"])} | {k: str(v) for k, v in stored.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise InvalidInputError(f"{path} must name the run's generator, got {err!r}") from err
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that a kill or a power cut leaves the old one or the new one."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    publish(partial, path)

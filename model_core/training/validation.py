@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
+from model_core.contact_sheet import draw_sheet
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.generators.sampling import sample_codes, seeded
-from model_core.images import to_float
+from model_core.images import to_float, to_pixels
 from model_core.metrics.pixels import mse, psnr
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.precision import FLOAT32, Precision
@@ -117,7 +116,7 @@ class Validator:
             if name == "photos":
                 more = slice(SHEET_COLUMNS, 2 * SHEET_COLUMNS)
                 pictures += [img[more], rendered[more]]
-        draw_sheet(pictures, sheet)
+        draw_sheet([[to_pixels(img) for img in row] for row in pictures], sheet)
         return figures
 
     def _embed(
@@ -145,15 +144,3 @@ def _compare(
         "psnr": psnr(a, b).mean().item(),
         lpips.name: torch.cat(distance).mean().item(),
     }
-
-
-def draw_sheet(rows: list[UInt8[Tensor, "_ 3 size size"]], path: Path) -> None:
-    """Write images of one size as a grid, one list a row; a JPEG or PNG by the path's suffix."""
-    columns = max(len(row) for row in rows)
-    size = rows[0].shape[-1]
-    grid = np.full((len(rows) * size, columns * size, 3), 255, np.uint8)
-    for i, row in enumerate(rows):
-        for j, img in enumerate(row):
-            grid[i * size : (i + 1) * size, j * size : (j + 1) * size] = img.permute(1, 2, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid).save(path, quality=90)

@@ -5,8 +5,9 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from model_core.atomic_file import partial_file, publish
 from model_core.errors import CheckpointError
-from model_core.weights.files import CHUNK_BYTES, partial_file, publish
+from model_core.weights.files import CHUNK_BYTES
 from model_core.weights.registry import Member
 
 

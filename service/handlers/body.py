@@ -2,20 +2,20 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
+from service.handlers.context import Named, RequestContext, begin, missing
 from service.handlers.runtime import Runtime
 from service.wire.forms import MAX_FIELDS, MULTIPART, URLENCODED, read_form
 from service.wire.json_text import read_json
 from service.wire.options import Options
-from service.wire.problems import MAX_PART, invalid_request, pointer_of
-from service.wire.sources import Source, source_of_file, source_of_text
+from service.wire.problems import MAX_PART, invalid_request
+from service.wire.sources import source_of_file, source_of_text
 
 MAX_DEPTH = 5  # of a code: body, sources, source, code, rows
 MAX_SHOWN = 40  # characters of a value in a message
@@ -25,7 +25,6 @@ FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safet
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
 
 Opts = TypeVar("Opts", bound=Options)
-Named = list[tuple[str, Source]]
 
 
 class Body(Protocol):
@@ -36,39 +35,7 @@ class Body(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Opts]):
-    """What a request asks for.
-
-    Attributes:
-        options: Its options, valid.
-        sources: Its sources with their field names, in order.
-        owner: Name of the caller, whose latent ids it may use.
-    """
-
-    options: Opts
-    sources: Named
-    owner: str
-
-    def only(self, *names: str) -> list[Source]:
-        """Hand out the sources, one for each name, in that order.
-
-        Raises:
-            InvalidRequestError: If one is missing or given twice.
-        """
-        for name in names:
-            count = len([1 for given, _ in self.sources if given == name])
-            if count != 1:
-                raise missing(name, f"{name} must be given once, got {count}")
-        return [next(s for given, s in self.sources if given == name) for name in names]
-
-
-def missing(name: str, detail: str) -> InvalidRequestError:
-    """Make the error for a source that is not there as it should be."""
-    return InvalidRequestError(detail, [{"pointer": pointer_of(name), "detail": detail}])
-
-
-async def read_call(
+async def read_request(
     request: Request,
     runtime: Runtime,
     options: type[Opts],
@@ -76,12 +43,12 @@ async def read_call(
     names: tuple[str, ...],
     *,
     raw: str | None = None,
-) -> Call[Opts]:
+) -> RequestContext[Opts]:
     """Read a request.
 
     Args:
         request: The request, its body not read yet.
-        runtime: Lends worker threads.
+        runtime: The service's parts.
         options: Model of the options, from the query and from a form's other fields.
         body: Model of the JSON body, a subclass of `options`.
         names: Form fields that are sources.
@@ -92,24 +59,35 @@ async def read_call(
         UnsupportedMediaTypeError: If the Content-Type is none that the endpoint reads.
         InvalidRequestError: If a field breaks its rule.
     """
+    model, sources = await _read(request, runtime, options, body, names, raw)
+    return begin(request, runtime, model, sources)
+
+
+async def _read(
+    request: Request,
+    runtime: Runtime,
+    options: type[Opts],
+    body: type[Body],
+    names: tuple[str, ...],
+    raw: str | None,
+) -> tuple[Opts, Named]:
     _check_coding(request)
     query = once(request.query_params.multi_items())
-    owner: str = request.state.owner
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media in FORMS:
         form = await _read_form(request, runtime, media, names)
         if form is not None:
             fields, sources = form
-            return Call(validate(options, once([*query.items(), *fields])), sources, owner)
+            return validate(options, once([*query.items(), *fields])), sources
     data = b"" if media in FORMS else await request.body()
     if not data and query.get(ENOUGH):
-        return Call(validate(options, query), [], owner)
+        return validate(options, query), []
     if not data:
         raise EmptyBodyError("body must not be empty, got 0 bytes")
     if media == "application/json":
-        return await runtime.in_worker(_read_json, data, query, body, owner)
+        return await runtime.in_worker(_read_json, data, query, body)
     if raw is not None and (media.startswith("image/") or media in FILES):
-        return Call(validate(options, query), [(raw, source_of_file(raw, data))], owner)
+        return validate(options, query), [(raw, source_of_file(raw, data))]
     takes = f"{MULTIPART}, application/json" + (", image/*" if raw else "")
     raise UnsupportedMediaTypeError(f"Content-Type must be one of {takes}, got {media or 'none'}")
 
@@ -180,7 +158,7 @@ def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:
             _check_sizes(entry, depth - 1)
 
 
-def _read_json(data: bytes, query: dict[str, str], body: type[Body], owner: str) -> Call[Any]:
+def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> tuple[Any, Named]:
     try:
         members = read_json(data)
     except ValueError as err:
@@ -195,7 +173,7 @@ def _read_json(data: bytes, query: dict[str, str], body: type[Body], owner: str)
             raise _twice(name, query[name], text)
     given = {n: v for n, v in members.items() if n not in query or v not in (None, "")}
     model = validate(cast(type[Options], body), query | given)
-    return Call(model, cast(Body, model).sources(), owner)
+    return model, cast(Body, model).sources()
 
 
 async def _read_form(

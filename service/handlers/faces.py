@@ -1,26 +1,25 @@
-"""From a source to a subject: its code, and where it came from a photo, its aligned face."""
+"""From a source to its code and, where it was a photo, its aligned face."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from model_core.alignment.ffhq import AlignedFace, FaceAligner, brightness
+from model_core.alignment.ffhq import AlignedFace, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
 from model_core.shapes import SquarePixels, Ws
 from service.errors import rule_of
-from service.handlers.runtime import Runtime
-from service.serving.timings import Stages
+from service.handlers.context import RequestContext
 from service.wire.codes import read_code
-from service.wire.images import ImageLimits, read_photo
-from service.wire.options import FaceOptions
+from service.wire.images import read_photo
+from service.wire.options import FaceOptions, Options
 from service.wire.schemas import FaceObject
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class FaceCrop:
     """A face cut out of a photo.
 
     Attributes:
@@ -52,140 +51,116 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ResolvedSource:
     """A code with its history.
 
     Attributes:
         ws: The code.
-        portrait: The face that it was computed from; None if the code itself was given.
+        face: The face that it was computed from; None if the code itself was given.
     """
 
     ws: Ws
-    portrait: Portrait | None = None
+    face: FaceCrop | None = None
 
 
-async def find_subject(
-    source: Source,
-    runtime: Runtime,
-    stages: Stages,
-    options: FaceOptions,
-    owner: str,
-    crop_px: int | None = None,
-) -> Subject:
+async def resolve_source(
+    context: RequestContext[FaceOptions], source: Source, crop_px: int | None = None
+) -> ResolvedSource:
     """Read, align and embed a photo; or read a code; or look a latent id up.
 
     Args:
-        source: What the caller named.
-        runtime: The service's parts.
-        stages: Takes the times.
-        options: How photos are read.
-        owner: The caller, whose latent ids count.
+        context: The request.
+        source: One that it names.
         crop_px: Cut the face out at this size, too.
     """
     if not isinstance(source, PhotoSource):
-        return Subject(await find_known(source, runtime, owner))
-    ws, portrait = await embed_photo(source, runtime, stages, options, crop_px)
-    return Subject(ws, portrait)
+        return ResolvedSource(await resolve_code(context, source))
+    ws, face = await embed_photo(context, source, crop_px)
+    return ResolvedSource(ws, face)
 
 
 async def embed_photo(
+    context: RequestContext[FaceOptions],
     source: PhotoSource,
-    runtime: Runtime,
-    stages: Stages,
-    options: FaceOptions,
     crop_px: int | None = None,
     counted: bool = False,
-) -> tuple[Ws, Portrait]:
+) -> tuple[Ws, FaceCrop]:
     """Read, align and embed a photo; `counted` faces can be described."""
-    portrait = await find_portrait(source, runtime, stages, options, crop_px, counted)
-    answer = await runtime.engine.embed(portrait.input, stages.deadline_s)
-    return stages.take("encode", answer), portrait
+    face = await crop_face(context, source, crop_px, counted)
+    answer = await context.runtime.engine.embed(face.input, context.deadline_s)
+    return context.timings.take("encode", answer), face
 
 
-async def find_known(source: CodeSource | LatentSource, runtime: Runtime, owner: str) -> Ws:
+async def resolve_code(context: RequestContext[Options], source: CodeSource | LatentSource) -> Ws:
     """Read a code, or look a latent id up."""
+    runtime = context.runtime
     if isinstance(source, LatentSource):
-        return await runtime.latents.get(source.latent_id, owner)
-    return await runtime.in_worker(read_code, source.value, runtime.generator)
+        return await runtime.latents.get(source.latent_id, context.owner)
+    return await runtime.in_worker(read_code, source.value, context.loaded.generator)
 
 
-async def find_portrait(
+async def crop_face(
+    context: RequestContext[FaceOptions],
     source: PhotoSource,
-    runtime: Runtime,
-    stages: Stages,
-    options: FaceOptions,
     crop_px: int | None = None,
     counted: bool = False,
-) -> Portrait:
+) -> FaceCrop:
     """Decode a photo and cut the face out, on one worker thread, so that only the cut remains."""
+    runtime = context.runtime
     try:
-        return await runtime.in_worker(
-            _cut_out,
-            source.data,
-            runtime.image_limits,
-            runtime.face_aligner(),
-            stages,
-            options,
-            crop_px,
-            counted,
-        )
+        return await runtime.in_worker(_cut_out, context, source.data, crop_px, counted)
     except (ImageRejectedError, NoFaceError) as err:
         runtime.telemetry.image_rejected.labels(reason=rule_of(type(err)).code).inc()
         raise
 
 
 def _cut_out(
-    data: bytes,
-    limits: ImageLimits,
-    aligner: FaceAligner,
-    stages: Stages,
-    options: FaceOptions,
-    crop_px: int | None,
-    counted: bool,
-) -> Portrait:
-    with stages.measure("decode"):
-        photo = read_photo(data, limits)
+    context: RequestContext[FaceOptions], data: bytes, crop_px: int | None, counted: bool
+) -> FaceCrop:
+    timings, options, aligner = context.timings, context.options, context.loaded.aligner
+    with timings.measure("decode"):
+        photo = read_photo(data, context.runtime.image_limits)
     if options.align == "none":
-        with stages.measure("align"):
+        with timings.measure("align"):
             return _as_aligned(photo.pixels, crop_px)
     try:
-        with stages.measure("detect"):
+        with timings.measure("detect"):
             face = aligner.choose(photo.pixels, options.face)
     except NoFaceError as err:
         raise NoFaceError(f"{err}; for a photo that is cropped already: align=none") from err
-    with stages.measure("align"):
+    with timings.measure("align"):
         aligned = aligner.align(photo.pixels, face, FACE_PX)
         crop = None
         if crop_px is not None:
             crop = aligner.align(photo.pixels, face, crop_px).image
     grey = brightness(photo.pixels) if counted else None
     found = Found(aligned, options.face, photo.scale, grey)
-    return Portrait(aligned.image, crop, found)
+    return FaceCrop(aligned.image, crop, found)
 
 
-async def describe_face(portrait: Portrait, runtime: Runtime, stages: Stages) -> FaceObject | None:
+async def describe_face(context: RequestContext[Options], face: FaceCrop) -> FaceObject | None:
     """Say where a face was found, and how many there are; None if it was not to be counted.
 
     Counting takes a closer look at the photo than finding the largest face did.
     """
-    found = portrait.found
+    found = face.found
     if found is None or found.grey is None:
         return None
     grey = found.grey
 
     def count() -> int:
-        with stages.measure("count"):
-            return runtime.face_aligner().count(grey)
+        with context.timings.measure("count"):
+            return context.loaded.aligner.count(grey)
 
-    return _describe(found, await runtime.in_worker(count))
+    return _describe(found, await context.runtime.in_worker(count))
 
 
-def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> Portrait:
+def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> FaceCrop:
     height, width, _ = pixels.shape
     if height != width:
         raise InvalidInputError(f"photo must be square where align is none, got {width}x{height}")
     crop = None if crop_px is None else _resized(pixels, crop_px)
-    return Portrait(_resized(pixels, FACE_PX), crop, None)
+    return FaceCrop(_resized(pixels, FACE_PX), crop, None)
 
 
 def _resized(pixels: SquarePixels, side_px: int) -> SquarePixels:

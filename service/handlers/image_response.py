@@ -1,45 +1,38 @@
 """One code as an answer, with its image where that is wanted."""
 
-from typing import TypeVar
-
 from starlette.responses import Response
 
 from model_core.shapes import Pixels, Ws
-from service.handlers.body import Call
-from service.handlers.faces import Subject
-from service.handlers.runtime import Runtime
+from service.handlers.context import RequestContext
+from service.handlers.faces import ResolvedSource
 from service.handlers.writer import Result, Writer
-from service.serving.timings import Stages
 from service.wire.image_encoding import with_luminance
-from service.wire.options import OutputOptions
+from service.wire.options import Options, OutputOptions
 from service.wire.provenance import COMPOSITE, GENERATED
 
-Opts = TypeVar("Opts", bound=OutputOptions)
 
-
-async def render(runtime: Runtime, stages: Stages, ws: Ws) -> Pixels:
+async def render(context: RequestContext[Options], ws: Ws) -> Pixels:
     """Render a code."""
-    return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
+    answer = await context.runtime.engine.synthesize(ws, context.deadline_s)
+    return context.timings.take("synthesize", answer)
 
 
-async def write_still(
-    runtime: Runtime,
-    stages: Stages,
-    call: Call[Opts],
+async def write_image(
+    context: RequestContext[OutputOptions],
     ws: Ws,
     media: str,
-    luminance: Subject | None = None,
+    luminance: ResolvedSource | None = None,
 ) -> Response:
-    """Answer one code, its image (where wanted) with the luminance of a subject, if any."""
-    writer = Writer(runtime, stages, call.options)
+    """Answer one code, its image (where wanted) with the luminance of another face, if any."""
+    writer = Writer(context)
     pixels, source_type = None, GENERATED
     if writer.wants_image(media):
-        pixels = await render(runtime, stages, ws)
+        pixels = await render(context, ws)
         if luminance is not None:
-            crop = luminance.portrait.crop if luminance.portrait else None
+            crop = luminance.face.crop if luminance.face else None
             source_type = GENERATED if crop is None else COMPOSITE
             if crop is None:
-                crop = await render(runtime, stages, luminance.ws)
-            pixels = await runtime.in_worker(with_luminance, pixels, crop)
-    latent_id = await writer.keep(ws, call.owner)
+                crop = await render(context, luminance.ws)
+            pixels = await context.runtime.in_worker(with_luminance, pixels, crop)
+    latent_id = await writer.keep(ws)
     return await writer.write(Result(ws, latent_id, pixels, source_type), media)

@@ -1,7 +1,7 @@
 """What the routes share: one Runtime for each application, and the way to reach it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -9,19 +9,17 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
-from model_core.alignment.ffhq import FaceAligner
-from model_core.latents.directions.library import Step
 from service.errors import NotReadyError
 from service.jobs.system import JobSystem
 from service.latents.memory import LatentStore
 from service.observability.metrics import Telemetry
-from service.serving.animation_limit import Films
+from service.serving.animation_limit import AnimationLimit
 from service.serving.engine import Engine
 from service.serving.gate import Gate
-from service.serving.timings import Stages
+from service.serving.loaded import Loaded
 from service.settings import Settings
-from service.wire.codes import GeneratorId
 from service.wire.images import ImageLimits
+from service.wire.request_state import state_of
 
 T = TypeVar("T")
 
@@ -38,10 +36,9 @@ class Runtime:
         latents: Keeps codes under ids.
         jobs: Refine jobs, where there are any.
         workers: Bounds the threads that decode, align and encode.
-        films: Bounds the requests that hold many frames.
+        animations: Bounds the requests that hold many frames.
         version: Version of the service.
-        aligner: Finds faces; None until loaded.
-        directions: What strength 1 of each adds to a code; None until loaded.
+        loaded: The networks, the aligner and the directions; None until all are loaded.
     """
 
     settings: Settings
@@ -51,16 +48,14 @@ class Runtime:
     latents: LatentStore
     jobs: JobSystem
     workers: anyio.CapacityLimiter
-    films: Films
+    animations: AnimationLimit
     version: str
-    aligner: FaceAligner | None = field(default=None)
-    directions: dict[str, Step] | None = field(default=None)
+    loaded: Loaded | None = None
 
     @property
     def ready(self) -> bool:
         """Whether all that requests need is loaded and warm."""
-        loaded = self.aligner is not None and self.directions is not None
-        return loaded and self.engine.ready and self.engine.alive
+        return self.loaded is not None and self.engine.ready and self.engine.alive
 
     def check_ready(self) -> None:
         """Refuse unless all that requests need is loaded and warm.
@@ -73,43 +68,21 @@ class Runtime:
         if not self.ready:
             raise NotReadyError("The service is loading its weights.")
 
+    def require_loaded(self) -> Loaded:
+        """Hand out what is loaded.
+
+        Raises:
+            NotReadyError: If something is still loading.
+        """
+        if self.loaded is None:
+            raise NotReadyError("The service is loading its weights.")
+        return self.loaded
+
     @property
     def image_limits(self) -> ImageLimits:
         """What a photo may be."""
         settings = self.settings
         return ImageLimits(settings.max_pixels, settings.min_side_px, settings.max_upload_bytes)
-
-    @property
-    def generator(self) -> GeneratorId:
-        """The generator in use."""
-        predictor = self.engine.predictor
-        return GeneratorId(
-            predictor.generator_name, predictor.fingerprint, (predictor.num_ws, predictor.w_dim)
-        )
-
-    def face_aligner(self) -> FaceAligner:
-        """Hand out the aligner.
-
-        Raises:
-            NotReadyError: If it is not loaded.
-        """
-        if self.aligner is None:
-            raise NotReadyError("The face aligner is not loaded yet.")
-        return self.aligner
-
-    def known_directions(self) -> dict[str, Step]:
-        """Hand out the directions by name.
-
-        Raises:
-            NotReadyError: If they are not loaded.
-        """
-        if self.directions is None:
-            raise NotReadyError("The directions are not loaded yet.")
-        return self.directions
-
-    def stages(self, request: Request, op: str) -> Stages:
-        """Begin to time a request."""
-        return Stages(op, self.telemetry, getattr(request.state, "deadline_s", None))
 
     async def in_worker(self, function: Callable[..., T], *args: object, **named: object) -> T:
         """Run blocking work on a worker thread, of which there are only so many."""
@@ -122,4 +95,10 @@ def runtime_of(request: Request) -> Runtime:
     return runtime
 
 
+def owner_of(request: Request) -> str:
+    """Name the caller."""
+    return state_of(request.scope).owner
+
+
 Shared = Annotated[Runtime, Depends(runtime_of)]
+Owner = Annotated[str, Depends(owner_of)]

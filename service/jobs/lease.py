@@ -84,24 +84,24 @@ class Leases:
         """Read what is to be refined."""
         return cast("bytes | None", self._client.get(f"{job_key(claim.job_id)}:in"))
 
-    def read_checkpoint(self, claim: Claim) -> bytes | None:
+    def read_state(self, claim: Claim) -> bytes | None:
         """Read where an earlier worker left off, if there was one."""
         return cast("bytes | None", self._client.get(f"{job_key(claim.job_id)}:ckpt"))
 
-    def beat(self, claim: Claim, progress: Progress, checkpoint: bytes = b"") -> Hold:
-        """Renew the lease, publish progress, keep a checkpoint if there is one."""
-        return cast(Hold, self._write("beat", claim, (checkpoint,), progress))
+    def beat(self, claim: Claim, progress: Progress, state: bytes = b"") -> Hold:
+        """Renew the lease, publish progress, save the job's state if there is one."""
+        return cast(Hold, self._write("beat", claim, (state,), progress))
 
     def finish(self, claim: Claim, state: str, result: bytes, progress: Progress) -> bool:
         """End a job; false if it has gone to another worker.
 
-        Without a result the last checkpoint becomes it.
+        Without a result the last saved state becomes it.
         """
         return self._write("finish", claim, (state, result), progress) == "done"
 
-    def release(self, claim: Claim, progress: Progress, checkpoint: bytes) -> bool:
+    def release(self, claim: Claim, progress: Progress, state: bytes) -> bool:
         """Hand a job back, at once and without blame; false if it has gone already."""
-        return self._write("release", claim, (checkpoint,), progress) == "done"
+        return self._write("release", claim, (state,), progress) == "done"
 
     def is_busy(self) -> bool:
         """Whether synchronous requests are in flight on the shared device."""

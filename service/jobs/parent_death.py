@@ -20,7 +20,7 @@ def main(parent: str, *words: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
-        if os.getppid() != int(parent):  # it died before the leash was on
+        if os.getppid() != int(parent):  # it died before the signal was set
             sys.exit(1)
     end = words.index("--")
     for word in words[:end]:

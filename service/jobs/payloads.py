@@ -1,4 +1,4 @@
-"""What Redis keeps of a job as bytes: its input, its checkpoints, its result; all safetensors."""
+"""What Redis keeps of a job as bytes: its input, its saved states, its result; all safetensors."""
 
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ class Outcome:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Outcome":
-        """Read it back, or the same part of a checkpoint.
+        """Read it back, or the same part of a saved state.
 
         Raises:
             CheckpointError: If the bytes are something else.

@@ -175,7 +175,7 @@ class JobStore:
             raise UnknownJobError("job id must be one of yours that is still kept, got another")
 
     async def outcome(self, job_id: str) -> Outcome | None:
-        """Read what a job has reached up to its last checkpoint; None before the first."""
+        """Read what a job has reached up to its last saved state; None before the first."""
         key = job_key(job_id)
         found = await self._answer("outcome", self._client.mget(f"{key}:out", f"{key}:ckpt"))
         data = found[0] or found[1]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("parent_death.py")
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 POLL_S = 0.2
 MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 KILLED_S = 5.0  # a killed process that waits for a disk may take longer to go
@@ -55,9 +55,9 @@ class Child:
     def start(self) -> None:
         """Start it; call this from the main thread, whose end is what the child dies of."""
         variables = [f"{name}={value}" for name, value in self._environment.items()]
-        leash = [sys.executable, "-I", str(LEASH), str(os.getpid()), *variables, "--"]
+        guard = [sys.executable, "-I", str(PARENT_DEATH), str(os.getpid()), *variables, "--"]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [*leash, *self._command],
+            [*guard, *self._command],
             stdin=subprocess.DEVNULL,
             pass_fds=self._files,
             process_group=0,

@@ -20,7 +20,7 @@ from service.redis_keys import TAG, latent_key
 from service.wire.codes import GeneratorId, read_code, write_safetensors
 
 INDEX = f"{TAG}:latents"
-REST_S = 5.0  # a Redis that did not answer is left alone so long: each call may cost seconds
+REST_S = 5.0
 
 
 class RedisLatentStore:
@@ -36,6 +36,7 @@ class RedisLatentStore:
         capacity: Most codes kept.
         ttl_s: Seconds that a code is kept after its last use.
         errors: Counts the calls that were not answered, by operation.
+        rest_s: A Redis that did not answer is left alone so long: each call may cost seconds.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class RedisLatentStore:
         capacity: int,
         ttl_s: float,
         errors: Counter,
+        rest_s: float = REST_S,
     ) -> None:
         self._client, self._own, self._generator = client, own, generator
         self._capacity, self._ttl_s, self._errors = capacity, ttl_s, errors
-        self._rests_until_s = 0.0
+        self._rest_s, self._rests_until_s = rest_s, 0.0
         self._size = 0
 
     @property
@@ -121,5 +123,5 @@ class RedisLatentStore:
             return await call()
         except redis.RedisError as err:
             self._errors.labels(op=operation).inc()
-            self._rests_until_s = time.monotonic() + REST_S
+            self._rests_until_s = time.monotonic() + self._rest_s
             raise LatentsUnavailableError(f"latents' Redis must answer, got {err}") from err

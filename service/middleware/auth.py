@@ -6,10 +6,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api_keys import ANONYMOUS, PUBLIC, PUBLIC_FOLDER, KeyRing
 from service.errors import UnauthorizedError
 from service.observability.metrics import Telemetry
+from service.wire.request_state import state_of
 
 
 class AuthMiddleware:
-    """Put the caller's name into the request's state as `owner`, or refuse the request.
+    """Put the caller's name into the request's state, or refuse the request.
 
     Probes, the page and the API's description need no key.
 
@@ -32,7 +33,7 @@ class AuthMiddleware:
         path, owner = scope["path"], ANONYMOUS
         if self.keys is not None and path not in PUBLIC and not path.startswith(PUBLIC_FOLDER):
             owner = self._owner(self.keys, Headers(scope=scope))
-        scope.setdefault("state", {})["owner"] = owner
+        state_of(scope).owner = owner
         await self.app(scope, receive, send)
 
     def _owner(self, keys: KeyRing, headers: Headers) -> str:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DeadlineExceededError, UploadTimeoutError
 from service.serving.gate import is_work
+from service.wire.request_state import state_of
 
 
 class LifetimeMiddleware:
@@ -16,7 +17,7 @@ class LifetimeMiddleware:
 
     The deadline counts from the end of the upload, as how fast a body comes in is up to its
     sender; the upload has a limit of its own. The deadline, in event-loop time, is in the request's
-    state as `deadline_s` once the body has been read. Worker threads are waited for, so that their
+    state once the body has been read. Worker threads are waited for, so that their
     number stays bounded.
 
     Args:
@@ -39,7 +40,7 @@ class LifetimeMiddleware:
 
             def begin() -> None:
                 cancel.deadline = anyio.current_time() + self.deadline_s
-                scope.setdefault("state", {})["deadline_s"] = cancel.deadline
+                state_of(scope).deadline_s = cancel.deadline
 
             lifetime = _Lifetime(receive, send, begin)
             if scope["method"] != "POST":  # nobody reads its body

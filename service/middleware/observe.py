@@ -5,6 +5,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.observability.metrics import OPERATIONS, Telemetry
+from service.wire.request_state import state_of
 
 UNMATCHED = "__unmatched__"
 CLIENT_CLOSED = 499  # nginx's status for a client that left; no answer carries it
@@ -57,8 +58,7 @@ class ObserveMiddleware:
             outcome = self._outcome(scope, status)
             self.telemetry.requests.labels(op=op, outcome=outcome).inc()
             if outcome == "rejected":
-                reason = scope["state"].get("problem", "unknown")
-                self.telemetry.rejected.labels(reason=reason).inc()
+                self.telemetry.rejected.labels(reason=state_of(scope).problem).inc()
 
     @staticmethod
     def _outcome(scope: Scope, status: int) -> str:
@@ -66,6 +66,4 @@ class ObserveMiddleware:
             return "ok"
         if status == CLIENT_CLOSED:
             return "cancelled"
-        default = "invalid" if status < 500 else "error"
-        outcome: str = scope.get("state", {}).get("outcome", default)
-        return outcome
+        return state_of(scope).outcome or ("invalid" if status < 500 else "error")

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import RateLimitedError
 from service.serving.gate import is_work
+from service.wire.request_state import state_of
 
 
 class RateLimitMiddleware:
@@ -30,10 +31,10 @@ class RateLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and is_work(scope["method"], scope["path"]):
-            state = scope["state"]
+            state = state_of(scope)
             for limit in self.limits:
-                if not await self.limiter.hit(limit, state["owner"]):
-                    window = await self.limiter.get_window_stats(limit, state["owner"])
-                    state["retry_after_s"] = max(1, math.ceil(window.reset_time - time.time()))
+                if not await self.limiter.hit(limit, state.owner):
+                    window = await self.limiter.get_window_stats(limit, state.owner)
+                    state.retry_after_s = max(1, math.ceil(window.reset_time - time.time()))
                     raise RateLimitedError(f"requests must be at most {limit}, got more")
         await self.app(scope, receive, send)

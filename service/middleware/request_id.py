@@ -7,6 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.observability import logs
+from service.wire.request_state import state_of
 
 ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -30,8 +31,8 @@ class RequestIdMiddleware:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if ACCEPTED.fullmatch(given) else secrets.token_hex(8)
-        state = scope.setdefault("state", {})
-        state["request_id"], state["retry_after_s"] = request_id, self.retry_after_s
+        state = state_of(scope)
+        state.request_id, state.retry_after_s = request_id, self.retry_after_s
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from prometheus_client import generate_latest
 
-from service.observability.registry import Registry
+from service.observability.metric_registry import MetricRegistry
 
 REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -29,7 +29,7 @@ class Telemetry:
     """The metrics, as attributes; none is shared between instances."""
 
     def __init__(self) -> None:
-        self.registry = registry = Registry()
+        self.registry = registry = MetricRegistry()
         counter, gauge, histogram = registry.counter, registry.gauge, registry.histogram
         self.requests = counter(
             "inference_requests", "Inference requests by outcome.", "op", "outcome"

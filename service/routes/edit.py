@@ -11,22 +11,22 @@ from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
 from model_core.shapes import Pixels, Ws
 from service.errors import InvalidRequestError
-from service.handlers.body import Call, missing, read_call
-from service.handlers.faces import find_known, find_subject
-from service.handlers.image_response import render, write_still
-from service.handlers.runtime import Runtime, Shared
+from service.handlers.body import read_request
+from service.handlers.context import RequestContext, missing
+from service.handlers.faces import resolve_code, resolve_source
+from service.handlers.image_response import render, write_image
+from service.handlers.runtime import Shared
 from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.serving.concurrency import together
-from service.serving.timings import Stages
+from service.serving.concurrency import gather
 from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
-from service.wire.negotiation import ANIMATIONS, CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
 from service.wire.options import PSI, ColorizeOptions, EditOptions, GenerateOptions, MorphOptions
 from service.wire.provenance import GENERATED
 from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
 from service.wire.sources import PhotoSource
 
-STILL_OFFERS = (JSON, *STILLS, *CODES)
+IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)
 ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
 SOURCES = ("image", "code", "latent_id")
@@ -39,7 +39,7 @@ router = APIRouter(tags=["edit"])
     **describe(
         MorphBody,
         SOURCES,
-        (*STILL_OFFERS, "image/gif"),
+        (*IMAGE_OFFERS, "image/gif"),
         (CodeAnswer, FramesAnswer),
         ERRORS,
         photos=2,
@@ -51,68 +51,67 @@ async def morph(request: Request, runtime: Shared) -> Response:
 
     In a form the two are the fields `image`, `code` and `latent_id`, in the order of their coming.
     """
-    negotiate(request, (*STILL_OFFERS, "image/gif"))
-    call = await read_call(request, runtime, MorphOptions, MorphBody, SOURCES)
-    stages = runtime.stages(request, "morph")
-    if len(call.sources) != 2:
-        raise missing("image", f"sources must be two, got {len(call.sources)}")
-    media = negotiate(request, STILL_OFFERS if call.options.steps is None else FRAME_OFFERS)
-    if call.options.steps is not None:
-        with runtime.films.enter():
-            ends = await _ends(runtime, stages, call)
-            async with runtime.films.turn:
-                return await _frames(runtime, stages, call, ends, call.options.steps, media)
-    first, second = await _ends(runtime, stages, call)
-    lam = 0.5 if call.options.lam is None else call.options.lam
-    rows = (call.options.first_row, call.options.last_row)
+    negotiate(request, (*IMAGE_OFFERS, "image/gif"))
+    context = await read_request(request, runtime, MorphOptions, MorphBody, SOURCES)
+    options = context.options
+    if len(context.sources) != 2:
+        raise missing("image", f"sources must be two, got {len(context.sources)}")
+    media = negotiate(request, IMAGE_OFFERS if options.steps is None else FRAME_OFFERS)
+    if options.steps is not None:
+        with runtime.animations.enter():
+            ends = await _ends(context)
+            async with runtime.animations.turn:
+                return await _frames(context, ends, options.steps, media)
+    first, second = await _ends(context)
+    lam = 0.5 if options.lam is None else options.lam
+    rows = (options.first_row, options.last_row)
     ws = morph_ws(first[None], second[None], lam, *rows)[0]
-    return await write_still(runtime, stages, call, ws, media)
+    return await write_image(context, ws, media)
 
 
 @router.post(
     "/colorize",
     summary="Give one face the colours of another",
-    **describe(ColorizeBody, ("gray", "color"), STILL_OFFERS, (CodeAnswer,), ERRORS, photos=2),
+    **describe(ColorizeBody, ("gray", "color"), IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=2),
 )
 async def colorize(request: Request, runtime: Shared) -> Response:
     """Replace the fine rows of the grey photo's code by those of the colour photo's."""
-    media = negotiate(request, STILL_OFFERS)
-    call = await read_call(request, runtime, ColorizeOptions, ColorizeBody, ("gray", "color"))
-    stages = runtime.stages(request, "colorize")
-    options = call.options
-    grey_source, color_source = call.only("gray", "color")
-    crop_px = runtime.engine.predictor.img_resolution if options.keep_luminance else None
-    grey, color = await together(
-        partial(find_subject, grey_source, runtime, stages, options, call.owner, crop_px),
-        partial(find_subject, color_source, runtime, stages, options, call.owner),
+    media = negotiate(request, IMAGE_OFFERS)
+    fields = ("gray", "color")
+    context = await read_request(request, runtime, ColorizeOptions, ColorizeBody, fields)
+    options = context.options
+    grey_source, color_source = context.only(*fields)
+    crop_px = context.loaded.predictor.img_resolution if options.keep_luminance else None
+    grey, color = await gather(
+        partial(resolve_source, context, grey_source, crop_px),
+        partial(resolve_source, context, color_source),
     )
     ws = colorize_ws(grey.ws[None], color.ws[None], options.first_row, options.strength)[0]
     luminance = grey if options.keep_luminance else None
-    return await write_still(runtime, stages, call, ws, media, luminance)
+    return await write_image(context, ws, media, luminance)
 
 
 @router.post(
     "/edit",
     summary="Change one attribute of a face",
-    **describe(EditBody, SOURCES, STILL_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
+    **describe(EditBody, SOURCES, IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
     """Move a photo's code, a code or a latent id along a direction, by `strength` units."""
-    media = negotiate(request, STILL_OFFERS)
-    call = await read_call(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
-    stages = runtime.stages(request, "edit")
-    if len(call.sources) != 1:
+    media = negotiate(request, IMAGE_OFFERS)
+    context = await read_request(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
+    if len(context.sources) != 1:
         raise InvalidRequestError(
-            f"request must have exactly one of {', '.join(SOURCES)}, got {len(call.sources)}"
+            f"request must have exactly one of {', '.join(SOURCES)}, got {len(context.sources)}"
         )
-    directions, name = runtime.known_directions(), call.options.direction
+    directions, name = context.loaded.directions, context.options.direction
     if name not in directions:
         known = ", ".join(sorted(directions)) or "none, as there are none"
         raise missing("direction", f"direction must be one of {known}, got {name}")
-    ((_, source),) = call.sources
-    subject = await find_subject(source, runtime, stages, call.options, call.owner)
-    ws = move(subject.ws[None], directions[name], call.options.strength)[0]
-    return await write_still(runtime, stages, call, ws, media)
+    ((_, source),) = context.sources
+    face = await resolve_source(context, source)
+    ws = move(face.ws[None], directions[name], context.options.strength)[0]
+    return await write_image(context, ws, media)
 
 
 @router.post(
@@ -121,7 +120,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
     **describe(
         GenerateBody,
         ("code", "latent_id"),
-        STILL_OFFERS,
+        IMAGE_OFFERS,
         (CodeAnswer,),
         CODE_ERRORS + DEVICE_ERRORS,
         photos=0,
@@ -130,62 +129,55 @@ async def edit(request: Request, runtime: Shared) -> Response:
 )
 async def generate(request: Request, runtime: Shared) -> Response:
     """Render a code or a latent id, or a face drawn by `seed` and `psi`."""
-    media = negotiate(request, STILL_OFFERS)
+    media = negotiate(request, IMAGE_OFFERS)
     fields = ("code", "latent_id")
-    call = await read_call(request, runtime, GenerateOptions, GenerateBody, fields, raw="code")
-    stages = runtime.stages(request, "generate")
-    seed = call.options.seed
-    if len(call.sources) + (seed is not None) != 1:
+    context = await read_request(
+        request, runtime, GenerateOptions, GenerateBody, fields, raw="code"
+    )
+    seed = context.options.seed
+    if len(context.sources) + (seed is not None) != 1:
         raise InvalidRequestError("request must have exactly one of seed, code, latent_id")
     if seed is not None:
-        psi = PSI if call.options.psi is None else call.options.psi
-        answer = await runtime.engine.sample(seed, psi, stages.deadline_s)
-        ws = stages.take("sample", answer)
+        psi = PSI if context.options.psi is None else context.options.psi
+        answer = await runtime.engine.sample(seed, psi, context.deadline_s)
+        ws = context.timings.take("sample", answer)
     else:
-        ((name, source),) = call.sources
+        ((name, source),) = context.sources
         if isinstance(source, PhotoSource):
             raise missing(name, f"{name} must be a code, got a photo: /embed takes photos")
-        ws = await find_known(source, runtime, call.owner)
-    return await write_still(runtime, stages, call, ws, media)
+        ws = await resolve_code(context, source)
+    return await write_image(context, ws, media)
 
 
-async def _ends(runtime: Runtime, stages: Stages, call: Call[MorphOptions]) -> tuple[Ws, Ws]:
-    """Find the codes of the two subjects of a morph."""
-    first, second = await together(
-        *(
-            partial(find_subject, source, runtime, stages, call.options, call.owner)
-            for _, source in call.sources
-        )
+async def _ends(context: RequestContext[MorphOptions]) -> tuple[Ws, Ws]:
+    """Find the two codes of a morph."""
+    first, second = await gather(
+        *(partial(resolve_source, context, source) for _, source in context.sources)
     )
     return first.ws, second.ws
 
 
 async def _frames(
-    runtime: Runtime,
-    stages: Stages,
-    call: Call[MorphOptions],
-    ends: tuple[Ws, Ws],
-    steps: int,
-    media: str,
+    context: RequestContext[MorphOptions], ends: tuple[Ws, Ws], steps: int, media: str
 ) -> Response:
-    """Answer the steps from the first subject to the second, rendered a batch at a time."""
-    writer = Writer(runtime, stages, call.options)
+    """Answer the steps from the first code to the second, rendered a batch at a time."""
+    writer, options = Writer(context), context.options
     lams = [1 - step / (steps - 1) for step in range(steps)]
-    rows = (call.options.first_row, call.options.last_row)
+    rows = (options.first_row, options.last_row)
     codes = list(interpolate(ends[0][None], ends[1][None], steps, *rows)[:, 0])
     images: list[Pixels | None] = [None] * steps
     if writer.wants_image(media):
         rendered: list[Pixels] = []
-        batch = runtime.settings.max_batch
+        batch = context.runtime.settings.max_batch
         for start in range(0, steps, batch):
             part = codes[start : start + batch]
-            rendered += await together(*(partial(render, runtime, stages, ws) for ws in part))
+            rendered += await gather(*(partial(render, context, ws) for ws in part))
         if media != JSON:
-            return await writer.write_animation(rendered, call.options.frame_ms, media)
+            return await writer.write_animation(rendered, options.frame_ms, media)
         images = [*rendered]
 
     def make() -> FramesAnswer:
-        with stages.measure("output"):
+        with context.timings.measure("output"):
             frames = [
                 Frame(
                     lam=round(lam, 6),
@@ -194,6 +186,6 @@ async def _frames(
                 )
                 for lam, ws, pixels in zip(lams, codes, images, strict=True)
             ]
-        return FramesAnswer(frames=frames, timings_ms=stages.as_ms())
+        return FramesAnswer(frames=frames, timings_ms=context.timings.as_ms())
 
     return await writer.write_json(make)

@@ -7,20 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model_core.shapes import Pixels
-from service.handlers.body import missing, read_call
-from service.handlers.faces import Portrait, describe_face, embed_photo
-from service.handlers.runtime import Runtime, Shared
+from service.handlers.body import read_request
+from service.handlers.context import RequestContext, missing
+from service.handlers.faces import FaceCrop, describe_face, embed_photo
+from service.handlers.image_response import render
+from service.handlers.runtime import Shared
 from service.handlers.writer import Result, Writer
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.serving.concurrency import together
-from service.serving.timings import Stages
+from service.serving.concurrency import gather
 from service.wire.json_bodies import EmbedBody
-from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
 from service.wire.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
 from service.wire.sources import PhotoSource
 
-OFFERS = (JSON, *STILLS, *CODES)
+OFFERS = (JSON, *IMAGES, *CODES)
 router = APIRouter(tags=["embed"])
 
 
@@ -40,44 +41,43 @@ router = APIRouter(tags=["embed"])
 async def embed(request: Request, runtime: Shared) -> Response:
     """Find the face, compute its W+ code, render it and say how near the rendering comes."""
     media = negotiate(request, OFFERS)
-    call = await read_call(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
-    stages = runtime.stages(request, "embed")
-    (source,) = call.only("image")
+    context = await read_request(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
+    options, timings = context.options, context.timings
+    (source,) = context.only("image")
     if not isinstance(source, PhotoSource):
         raise missing("image", "image must be a photo, got a code: /generate renders codes")
     counted = media == JSON  # no other answer says how many faces there are
-    ws, portrait = await embed_photo(source, runtime, stages, call.options, counted=counted)
+    ws, crop = await embed_photo(context, source, counted=counted)
     steps = 0
-    if call.options.budget_ms:
-        budget_s = call.options.budget_ms / 1000
-        improved = await runtime.engine.polish(portrait.input, ws, budget_s, stages.deadline_s)
-        polished = stages.take("polish", improved)
+    if options.budget_ms:
+        budget_s = options.budget_ms / 1000
+        improved = await runtime.engine.polish(crop.input, ws, budget_s, context.deadline_s)
+        polished = timings.take("polish", improved)
         ws, steps = polished.ws[0], polished.steps
-    writer = Writer(runtime, stages, call.options)
+    writer = Writer(context)
     if media in CODES:
-        latent_id = await writer.keep(ws, call.owner)
+        latent_id = await writer.keep(ws)
         return await writer.write(Result(ws, latent_id, None), media)
-    answer = await runtime.engine.synthesize(ws, stages.deadline_s)
-    pixels = stages.take("synthesize", answer)
-    latent_id = await writer.keep(ws, call.owner)
+    pixels = await render(context, ws)
+    latent_id = await writer.keep(ws)
     result = Result(ws, latent_id, pixels)
     if media != JSON:
         return await writer.write(result, media)
     # Two kinds of work, on the device and on a worker thread: neither waits for the other.
-    face, quality = await together(
-        partial(describe_face, portrait, runtime, stages),
-        partial(_judge, runtime, stages, portrait, pixels),
+    face, quality = await gather(
+        partial(describe_face, context, crop),
+        partial(_quality, context, crop, pixels),
     )
     about = {"face": face, "quality": quality, "polish_steps": steps}
     return await writer.write(result, media, EmbedAnswer, **about)
 
 
-async def _judge(
-    runtime: Runtime, stages: Stages, portrait: Portrait, pixels: Pixels
+async def _quality(
+    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels
 ) -> QualityObject:
     """Compare the reconstruction with what the network saw."""
-    answer = await runtime.engine.quality(portrait.input, pixels, stages.deadline_s)
-    quality = stages.take("quality", answer)
+    answer = await context.runtime.engine.quality(crop.input, pixels, context.deadline_s)
+    quality = context.timings.take("quality", answer)
     return QualityObject(
         psnr=quality.psnr,
         ssim=quality.ssim,

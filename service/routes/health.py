@@ -43,9 +43,10 @@ async def version(runtime: Shared) -> Version:
         backend=settings.backend,
         ready=runtime.ready,
     )
-    if not runtime.engine.loaded:
+    loaded = runtime.loaded
+    if loaded is None:
         return answer
-    predictor, generator = runtime.engine.predictor, runtime.generator
+    predictor, generator = loaded.predictor, loaded.generator
     return answer.model_copy(
         update={
             "backend": predictor.backend,
@@ -55,7 +56,7 @@ async def version(runtime: Shared) -> Version:
             "fingerprint": generator.fingerprint,
             "code_shape": list(generator.shape),
             "image_px": predictor.img_resolution,
-            "directions": sorted(runtime.directions or ()),
+            "directions": sorted(loaded.directions),
             "weights": dict(predictor.weight_digests),
         }
     )

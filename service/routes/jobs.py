@@ -20,8 +20,10 @@ from service.errors import (
     UnknownJobError,
 )
 from service.handlers.body import once, validate
+from service.handlers.context import RequestContext, begin
+from service.handlers.image_response import render
 from service.handlers.job_response import job_response
-from service.handlers.runtime import Runtime, Shared
+from service.handlers.runtime import Owner, Runtime, Shared
 from service.handlers.writer import Result, Writer
 from service.jobs import sse
 from service.jobs.payloads import CURVE, Outcome
@@ -35,12 +37,11 @@ from service.jobs.schemas import (
 from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
 from service.redis_keys import TERMINAL
-from service.serving.timings import Stages
-from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import ListOptions, OutputOptions
 from service.wire.problems import responses
 
-RESULT_OFFERS = (JSON, *STILLS, *CODES)
+RESULT_OFFERS = (JSON, *IMAGES, *CODES)
 LOOKUP_ERRORS = (UnknownJobError, UnauthorizedError, JobsUnavailableError)
 RENDER_ERRORS = (
     *LOOKUP_ERRORS,
@@ -63,10 +64,10 @@ router = APIRouter(tags=["jobs"])
     responses=responses(UnauthorizedError, JobsUnavailableError, InvalidRequestError),
     openapi_extra={"parameters": query_of(ListOptions)},
 )
-async def list_jobs(request: Request, runtime: Shared) -> JobsAnswer:
+async def list_jobs(request: Request, runtime: Shared, owner: Owner) -> JobsAnswer:
     """List the caller's jobs that are still kept, the newest first."""
     options = validate(ListOptions, once(request.query_params.multi_items()))
-    rows = await runtime.jobs.store.list_of(request.state.owner, options.limit)
+    rows = await runtime.jobs.store.list_of(owner, options.limit)
     return JobsAnswer(jobs=[job_answer(row) for row in rows])
 
 
@@ -76,9 +77,9 @@ async def list_jobs(request: Request, runtime: Shared) -> JobsAnswer:
     response_model=JobAnswer,
     responses=responses(*LOOKUP_ERRORS),
 )
-async def get_job(job_id: str, request: Request, runtime: Shared) -> Response:
+async def get_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Describe a job; with If-None-Match, only if it has changed."""
-    fields = await runtime.jobs.store.get(job_id, request.state.owner)
+    fields = await runtime.jobs.store.get(job_id, owner)
     return await job_response(request, runtime, fields)
 
 
@@ -88,12 +89,12 @@ async def get_job(job_id: str, request: Request, runtime: Shared) -> Response:
     response_model=JobAnswer,
     responses=responses(*LOOKUP_ERRORS),
 )
-async def cancel_job(job_id: str, request: Request, runtime: Shared) -> Response:
+async def cancel_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Cancel a job: at once where it waits, after its present step where it runs."""
     store = runtime.jobs.store
-    await store.get(job_id, request.state.owner)
-    await store.cancel(job_id, request.state.owner)
-    return await job_response(request, runtime, await store.get(job_id, request.state.owner))
+    await store.get(job_id, owner)
+    await store.cancel(job_id, owner)
+    return await job_response(request, runtime, await store.get(job_id, owner))
 
 
 @router.get(
@@ -104,13 +105,13 @@ async def cancel_job(job_id: str, request: Request, runtime: Shared) -> Response
     | {204: {"description": "The client has the last event."}}
     | responses(*LOOKUP_ERRORS, OverloadedError, DrainingError),
 )
-async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
+async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Stream `progress` events, and `end` as the last; from the first, or past Last-Event-ID.
 
     Whoever has the last event of a job that has ended gets 204, on which browsers stop asking.
     """
     jobs = runtime.jobs
-    await jobs.store.get(job_id, request.state.owner)
+    await jobs.store.get(job_id, owner)
     after = await sse.resume_point(jobs.store, job_id, request.headers.get("last-event-id"))
     if after is None:
         return Response(status_code=204)
@@ -122,29 +123,28 @@ async def watch_job(job_id: str, request: Request, runtime: Shared) -> Response:
     "/jobs/{job_id}/preview",
     summary="See it",
     response_class=Response,
-    responses=describe_files(STILLS) | responses(*RENDER_ERRORS),
+    responses=describe_files(IMAGES) | responses(*RENDER_ERRORS),
 )
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
-    """Render the best code up to the last checkpoint; before the first, the code it started at."""
-    media = negotiate(request, STILLS)
-    options = validate(OutputOptions, once(request.query_params.multi_items()))
+    """Render the best code up to the last saved state; before the first, the code it started at."""
+    media = negotiate(request, IMAGES)
+    context = _context(request, runtime)
     store = runtime.jobs.store
-    fields = await store.get(job_id, request.state.owner)
+    fields = await store.get(job_id, context.owner)
     outcome = await store.outcome(job_id)
     given = await store.read_input(job_id) if outcome is None else None
     if outcome is None and given is None:
         raise NoResultError(f"job must have begun, got one that {fields['state']} before")
     ws = outcome.ws if outcome is not None else given.ws  # type: ignore[union-attr]
-    stages = runtime.stages(request, "refine")
-    pixels = await _render(runtime, stages, fields, ws)
-    return await Writer(runtime, stages, options).write(Result(ws, None, pixels), media)
+    pixels = await _render(context, fields, ws)
+    return await Writer(context).write(Result(ws, None, pixels), media)
 
 
 @router.get(
     "/jobs/{job_id}/result",
     summary="Take it",
     response_model=RefineAnswer,
-    responses=describe_files((*STILLS, *CODES)) | responses(*RENDER_ERRORS),
+    responses=describe_files((*IMAGES, *CODES)) | responses(*RENDER_ERRORS),
 )
 async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     """Answer the best code of a job that has ended, its image, and the curve.
@@ -152,26 +152,31 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     A job that was cancelled or failed has a result, too, if it had done any steps.
     """
     media = negotiate(request, RESULT_OFFERS)
-    options = validate(OutputOptions, once(request.query_params.multi_items()))
-    store, owner = runtime.jobs.store, request.state.owner
-    fields = await store.get(job_id, owner)
+    context = _context(request, runtime)
+    store = runtime.jobs.store
+    fields = await store.get(job_id, context.owner)
     outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None
     if outcome is None:
         raise NoResultError(f"job must have ended with a result, got one that is {fields['state']}")
-    stages = runtime.stages(request, "refine")
-    writer = Writer(runtime, stages, options)
+    writer = Writer(context)
     pixels = None
     if writer.wants_image(media):
-        pixels = await _render(runtime, stages, fields, outcome.ws)
-    found = Result(outcome.ws, await writer.keep(outcome.ws, owner), pixels)
+        pixels = await _render(context, fields, outcome.ws)
+    found = Result(outcome.ws, await writer.keep(outcome.ws), pixels)
     job, curve = job_answer(fields), _curve(outcome)
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
 
 
-async def _render(runtime: Runtime, stages: Stages, fields: Fields, ws: Ws) -> Pixels:
-    if fields["fingerprint"] != runtime.generator.fingerprint:
+def _context(request: Request, runtime: Runtime) -> RequestContext[OutputOptions]:
+    """Read how a job's image or code is to be written."""
+    options = validate(OutputOptions, once(request.query_params.multi_items()))
+    return begin(request, runtime, options, op="refine")
+
+
+async def _render(context: RequestContext[OutputOptions], fields: Fields, ws: Ws) -> Pixels:
+    if fields["fingerprint"] != context.loaded.generator.fingerprint:
         raise ModelMismatchError("job must belong to the generator in use, got another one's")
-    return stages.take("synthesize", await runtime.engine.synthesize(ws, stages.deadline_s))
+    return await render(context, ws)
 
 
 def _curve(outcome: Outcome) -> list[CurvePoint]:

@@ -6,19 +6,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.handlers.body import missing, read_call
-from service.handlers.faces import find_portrait
-from service.handlers.image_response import write_still
+from service.handlers.body import read_request
+from service.handlers.context import missing
+from service.handlers.faces import crop_face
+from service.handlers.image_response import write_image
 from service.handlers.runtime import Shared
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.serving.concurrency import together
+from service.serving.concurrency import gather
 from service.wire.json_bodies import MergeBody
-from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import PhotoOptions
 from service.wire.schemas import CodeAnswer
 from service.wire.sources import PhotoSource
 
-OFFERS = (JSON, *STILLS, *CODES)
+OFFERS = (JSON, *IMAGES, *CODES)
 FIELDS = ("identity", "attribute")
 router = APIRouter(tags=["edit"])
 
@@ -31,15 +32,12 @@ router = APIRouter(tags=["edit"])
 async def merge(request: Request, runtime: Shared) -> Response:
     """Embed the face of `identity` with the pose, hair and light of `attribute`: two photos."""
     media = negotiate(request, OFFERS)
-    call = await read_call(request, runtime, PhotoOptions, MergeBody, FIELDS)
-    stages = runtime.stages(request, "merge")
+    context = await read_request(request, runtime, PhotoOptions, MergeBody, FIELDS)
     photos = []
-    for name, source in zip(FIELDS, call.only(*FIELDS), strict=True):
+    for name, source in zip(FIELDS, context.only(*FIELDS), strict=True):
         if not isinstance(source, PhotoSource):
             raise missing(name, f"{name} must be a photo, got a code: /morph blends codes")
         photos.append(source)
-    identity, attribute = await together(
-        *(partial(find_portrait, photo, runtime, stages, call.options) for photo in photos)
-    )
-    answer = await runtime.engine.merge(identity.input, attribute.input, stages.deadline_s)
-    return await write_still(runtime, stages, call, stages.take("merge", answer), media)
+    identity, attribute = await gather(*(partial(crop_face, context, photo) for photo in photos))
+    answer = await runtime.engine.merge(identity.input, attribute.input, context.deadline_s)
+    return await write_image(context, context.timings.take("merge", answer), media)

@@ -13,16 +13,16 @@ from service.errors import (
     JobQueueFullError,
     JobsUnavailableError,
 )
-from service.handlers.body import Call, missing, read_call
-from service.handlers.faces import find_known, find_portrait
+from service.handlers.body import read_request
+from service.handlers.context import RequestContext, missing
+from service.handlers.faces import crop_face, resolve_code
 from service.handlers.job_response import job_response
-from service.handlers.runtime import Runtime, Shared
+from service.handlers.runtime import Shared
 from service.jobs.payloads import JobInput
 from service.jobs.schemas import JobAnswer
 from service.jobs.store import Submission
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
-from service.serving.timings import Stages
-from service.wire.codes import GeneratorId, read_code
+from service.wire.codes import read_code
 from service.wire.json_bodies import RefineBody
 from service.wire.negotiation import JSON, negotiate
 from service.wire.options import RefineOptions
@@ -62,40 +62,42 @@ async def refine(request: Request, runtime: Shared) -> Response:
     negotiate(request, (JSON,))
     store = runtime.jobs.store
     key = _idempotency_key(request)
-    call = await read_call(request, runtime, RefineOptions, RefineBody, FIELDS, raw="image")
-    stages = runtime.stages(request, "refine")
-    photo, known = _sources(call)
-    start = "code" if known else call.options.start or "embedding"
-    fingerprint = await runtime.in_worker(_fingerprint, call, start, runtime.generator)
-    job_id = await store.find(call.owner, key, fingerprint)
+    context = await read_request(request, runtime, RefineOptions, RefineBody, FIELDS, raw="image")
+    owner = context.owner
+    photo, known = _sources(context)
+    start = "code" if known else context.options.start or "embedding"
+    fingerprint = await runtime.in_worker(_fingerprint, context, start)
+    job_id = await store.find(owner, key, fingerprint)
     if job_id is None:
         job = Submission(
-            call.owner,
-            await _input(call, photo, known, runtime, stages),
-            _fields(call.options, start, runtime),
+            owner,
+            await _input(context, photo, known),
+            _fields(context, start),
             key,
             fingerprint,
         )
         job_id, is_new = await store.submit(job)
         runtime.telemetry.jobs_submitted.inc(is_new)
-    fields = await store.get(job_id, call.owner)
+    fields = await store.get(job_id, owner)
     return await job_response(request, runtime, fields, status=202)
 
 
-def _sources(call: Call[RefineOptions]) -> tuple[PhotoSource, CodeSource | LatentSource | None]:
+def _sources(
+    context: RequestContext[RefineOptions],
+) -> tuple[PhotoSource, CodeSource | LatentSource | None]:
     """Hand out the photo and the code to start from, if there is one."""
-    (photo,) = call.only("image")
+    (photo,) = context.only("image")
     if not isinstance(photo, PhotoSource):
         raise missing(
             "image", "image must be a photo, got a code: to start from it send it as code"
         )
-    others: list[Source] = [source for name, source in call.sources if name != "image"]
+    others: list[Source] = [source for name, source in context.sources if name != "image"]
     if len(others) > 1:
         raise missing("code", f"code and latent_id must be one at the most, got {len(others)}")
     known = others[0] if others else None
     if isinstance(known, PhotoSource):
         raise missing("code", "code must be a code, got a photo")
-    start = call.options.start
+    start = context.options.start
     if (known is None and start == "code") or (known is not None and start not in (None, "code")):
         raise missing(
             "start", f"start must be code where one is given, and only there, got {start}"
@@ -104,31 +106,31 @@ def _sources(call: Call[RefineOptions]) -> tuple[PhotoSource, CodeSource | Laten
 
 
 async def _input(
-    call: Call[RefineOptions],
+    context: RequestContext[RefineOptions],
     photo: PhotoSource,
     known: CodeSource | LatentSource | None,
-    runtime: Runtime,
-    stages: Stages,
 ) -> JobInput:
     """Cut the face out and find the code to start from."""
-    portrait = await find_portrait(photo, runtime, stages, call.options)
+    engine, timings = context.runtime.engine, context.timings
+    face = await crop_face(context, photo)
     if known is not None:
-        return JobInput(portrait.input, await find_known(known, runtime, call.owner))
-    if call.options.start == "mean":
-        answer = await runtime.engine.sample(0, 0.0, stages.deadline_s)  # psi 0: the mean
-        return JobInput(portrait.input, stages.take("sample", answer))
-    embedded = await runtime.engine.embed(portrait.input, stages.deadline_s)
-    return JobInput(portrait.input, stages.take("encode", embedded))
+        return JobInput(face.input, await resolve_code(context, known))
+    if context.options.start == "mean":
+        answer = await engine.sample(0, 0.0, context.deadline_s)  # psi 0: the mean
+        return JobInput(face.input, timings.take("sample", answer))
+    embedded = await engine.embed(face.input, context.deadline_s)
+    return JobInput(face.input, timings.take("encode", embedded))
 
 
-def _fields(options: RefineOptions, start: str, runtime: Runtime) -> dict[str, str | int | float]:
+def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str | int | float]:
     """Write what the worker and the job's owner want to know of the options."""
+    options = context.options
     rows: dict[str, str | int | float | None] = {
         "steps": options.steps,
         "start": start,
         "time_budget_s": options.time_budget_s,
         "target_lpips": options.target_lpips,
-        "fingerprint": runtime.generator.fingerprint,
+        "fingerprint": context.loaded.generator.fingerprint,
     }
     return {name: value for name, value in rows.items() if value is not None}
 
@@ -143,21 +145,21 @@ def _idempotency_key(request: Request) -> str:
     return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
-def _fingerprint(call: Call[RefineOptions], start: str, generator: GeneratorId) -> str:
+def _fingerprint(context: RequestContext[RefineOptions], start: str) -> str:
     """Digest what is asked for, however it was written: as a form or JSON, base64 or numbers.
 
     A latent id counts by its name, as it may be forgotten when the request is sent again.
     """
-    asked = call.options.model_dump(include=set(RefineOptions.model_fields)) | {"start": start}
+    asked = context.options.model_dump(include=set(RefineOptions.model_fields)) | {"start": start}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
-    for name, source in sorted(call.sources, key=lambda pair: pair[0]):
+    for name, source in sorted(context.sources, key=lambda pair: pair[0]):
         match source:
             case PhotoSource(data):
                 content = data
             case LatentSource(latent_id):
                 content = latent_id.encode()
             case CodeSource(value):
-                content = read_code(value, generator).numpy().tobytes()
+                content = read_code(value, context.loaded.generator).numpy().tobytes()
         kind = type(source).__name__
         digest.update(f"{'' if kind == 'CodeSource' else name} {kind} {len(content)} ".encode())
         digest.update(content)

@@ -8,7 +8,7 @@ import anyio
 from service.errors import OverloadedError
 
 
-class Films:
+class AnimationLimit:
     """Bound the requests for many frames: some are made at once, as many more may wait.
 
     Args:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 logger = logging.getLogger("service.serving.concurrency")
 
 
-async def together(*calls: Callable[[], Awaitable[T]]) -> list[T]:
+async def gather(*calls: Callable[[], Awaitable[T]]) -> list[T]:
     """Await all calls at once; the first failure cancels the others and is raised as it is."""
     results: dict[int, T] = {}
 

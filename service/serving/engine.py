@@ -37,7 +37,7 @@ PredictorLoader = Callable[[Settings], Predictor]
 
 def load_predictor(settings: Settings) -> Predictor:
     """Load the predictor that the settings ask for."""
-    embedder = settings.embedder
+    embedder = settings.network_path
     if embedder is None:
         logger.warning(
             "no network embeds photos for %s: only codes are taken; WPLUS_NETWORK may name one",
@@ -49,7 +49,7 @@ def load_predictor(settings: Settings) -> Predictor:
         settings.device,
         settings.backend,
         settings.generator,
-        settings.image_head,
+        settings.polish_head_path,
         dtype=settings.dtype,
         defer_compile=True,
     )
@@ -120,7 +120,7 @@ class Engine:
 
         def batcher(op: str, run: Callable[[Predictor, list[Any]], list[Any]]) -> Batcher[Any, Any]:
             return Batcher(
-                lambda items: self._on_device(run, self.predictor, items),
+                lambda items: self._on_device(run, self._predictor, items),
                 name=op,
                 max_batch=1,
                 max_queue=queue_size,
@@ -142,22 +142,6 @@ class Engine:
     def batchers(self) -> tuple[Batcher[Any, Any], ...]:
         """The batchers of all operations."""
         return tuple(self._by_operation().values())
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the weights are loaded, warm or not."""
-        return self._predictor is not None
-
-    @property
-    def predictor(self) -> Predictor:
-        """The loaded predictor.
-
-        Raises:
-            EngineDownError: If it is not loaded.
-        """
-        if self._predictor is None:
-            raise EngineDownError("The networks are not loaded.")
-        return self._predictor
 
     @property
     def alive(self) -> bool:
@@ -191,16 +175,20 @@ class Engine:
         }[kind]
         return measure(self._device_name)
 
-    async def start(self) -> None:
+    async def start(self) -> Predictor:
         """Load the weights, then run every operation at every batch size once.
+
+        Returns:
+            What was loaded; to be run by the engine alone.
 
         Raises:
             CheckpointError: If a weight file is missing or not what its digest says.
         """
         try:
-            await self._load_weights()
-            await self._warm_up()
+            predictor = self._predictor = await self._load_weights()
+            await self._warm_up(predictor)
             self.ready = True
+            return predictor
         finally:
             self._broken = not self.ready
 
@@ -210,8 +198,10 @@ class Engine:
         Raises:
             EngineDownError: If nothing is loaded.
         """
-        await asyncio.to_thread(self.predictor.import_compiler)
-        await self._on_device(self.predictor.start_compiling)
+        if self._predictor is None:
+            raise EngineDownError("The networks are not loaded.")
+        await asyncio.to_thread(self._predictor.import_compiler)
+        await self._on_device(self._predictor.start_compiling)
 
     async def embed(self, face: Face, deadline_s: float | None = None) -> Answer[Ws]:
         """Compute the code of an aligned face."""
@@ -315,23 +305,24 @@ class Engine:
             "sample": self._sample,
         }
 
-    async def _load_weights(self) -> None:
+    async def _load_weights(self) -> Predictor:
         started_s = time.monotonic()
         logger.info("loading weights")
-        self._predictor = await self._on_device(self._load)
+        predictor = await self._on_device(self._load)
         for operation, batcher in self._by_operation().items():
-            batcher.max_batch = self._max_batch if self._predictor.batches(operation) else 1
+            batcher.max_batch = self._max_batch if predictor.batches(operation) else 1
         took_s = time.monotonic() - started_s
         self._telemetry.model_load_seconds.set(took_s)
         logger.info("weights loaded in %.1f s", took_s)
+        return predictor
 
-    async def _warm_up(self) -> None:
+    async def _warm_up(self, predictor: Predictor) -> None:
         started_s = time.monotonic()
         for batcher in self.batchers:
             batcher.start()
         for size in range(1, max(batcher.max_batch for batcher in self.batchers) + 1):
             logger.info("warming up batches of %d", size)
-            await self._on_device(_run_all, self.predictor, size)
+            await self._on_device(_run_all, predictor, size)
         took_s = time.monotonic() - started_s
         self._telemetry.warmup_seconds.set(took_s)
         logger.info("warm after %.1f s", took_s)

@@ -12,7 +12,7 @@ Span = tuple[float, float]
 """Start and end, on `time.monotonic`'s scale."""
 
 
-class Stages:
+class StageTimings:
     """Collect spans of time by stage.
 
     What a request does side by side (the frames of a morph, two photos) counts once: a stage's

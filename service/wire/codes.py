@@ -4,7 +4,6 @@ Pickles are never read: a .npy of objects is refused by its header. A code may n
 that it belongs to, by the SHA-256 of its weights; another one's is refused.
 """
 
-import ast
 import base64
 import codecs
 import io
@@ -22,6 +21,8 @@ import safetensors
 import safetensors.numpy
 import torch
 
+from model_core.containers import npy_header
+from model_core.containers.npy_header import read_npy_header
 from model_core.errors import ModelMismatchError
 from model_core.shapes import Ws
 from service.errors import InvalidCodeError
@@ -29,7 +30,6 @@ from service.wire.base64_text import read_base64
 from service.wire.json_text import read_json
 
 Encoding = Literal["base64", "numbers"]
-NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NPZ_NAMES = ("w.npy", "ws.npy")  # NVIDIA's projector writes the first
@@ -86,7 +86,7 @@ def read_code(value: object, generator: GeneratorId) -> Ws:
 
 def is_code_file(data: bytes) -> bool:
     """Tell by its first bytes whether a file may hold a code."""
-    return data.startswith((NPY_MAGIC, ZIP_MAGIC)) or _is_safetensors(data) or _is_json(data)
+    return data.startswith((npy_header.MAGIC, ZIP_MAGIC)) or _is_safetensors(data) or _is_json(data)
 
 
 def unwrap(value: Any) -> Any:
@@ -198,7 +198,7 @@ def _from_numbers(rows: list[Any]) -> np.ndarray:
 def _from_bytes(data: bytes, generator: GeneratorId) -> np.ndarray:
     if data.startswith(ZIP_MAGIC):
         data = _unzip(data)
-    return _from_npy(data) if data.startswith(NPY_MAGIC) else _from_file(data, generator)
+    return _from_npy(data) if data.startswith(npy_header.MAGIC) else _from_file(data, generator)
 
 
 def _unzip(data: bytes) -> bytes:
@@ -226,18 +226,14 @@ def _unzip(data: bytes) -> bytes:
 
 def _from_npy(data: bytes) -> np.ndarray:
     """Read a .npy: the header first, so that neither objects nor a lying shape get any further."""
-    lengths = {1: "<H", 2: "<I"}
+    file = io.BytesIO(data)
     try:
-        start = 10 if data[6] == 1 else 12
-        (length,) = struct.unpack_from(lengths[data[6]], data, 8)
-        header = ast.literal_eval(data[start : start + min(length, NPY_HEADER_BYTES)].decode())
-        dtype = np.dtype(str(header["descr"]))
-        shape, fortran = tuple(header["shape"]), bool(header["fortran_order"])
-    except (ValueError, SyntaxError, TypeError, LookupError, RecursionError, struct.error) as err:
+        shape, fortran, dtype = read_npy_header(file, NPY_HEADER_BYTES)
+    except ValueError as err:
         raise InvalidCodeError("npy must have a valid header, got a damaged one") from err
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise InvalidCodeError(f"npy must hold float16, float32 or float64, got {dtype}")
-    return _from_raw(data[start + length :], dtype, shape, "F" if fortran else "C")
+    return _from_raw(data[file.tell() :], dtype, shape, "F" if fortran else "C")
 
 
 def _from_file(data: bytes, generator: GeneratorId) -> np.ndarray:

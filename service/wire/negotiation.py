@@ -7,7 +7,7 @@ from service.errors import NotAcceptableError
 JSON = "application/json"
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"
-STILLS = ("image/jpeg", "image/png", "image/webp")
+IMAGES = ("image/jpeg", "image/png", "image/webp")
 ANIMATIONS = ("image/webp", "image/gif")
 CODES = (NPY, SAFETENSORS)
 

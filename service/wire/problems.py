@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from model_core.errors import WplusError
 from service.errors import InvalidRequestError, rule_of
+from service.wire.request_state import state_of
 from service.wire.schemas import NUMBERS, OTHER
 from service.wire.sentences import KNOWN_INSIDE, sentence_of
 
@@ -69,8 +70,8 @@ def problem(
     advice: str = "",
 ) -> Response:
     """Render a problem as a response; of a 5xx the detail is the advice, and where to look."""
-    state = scope.setdefault("state", {})
-    request_id = state.get("request_id", "")
+    state = state_of(scope)
+    request_id = state.request_id
     if status >= 500:
         detail = f"{advice} The log has more under request id {request_id}.".lstrip()
     body = Problem(
@@ -85,7 +86,7 @@ def problem(
     )
     extra = dict(headers or {})
     if status in RETRY_STATUSES:
-        extra.setdefault("Retry-After", str(state.get("retry_after_s", 1)))
+        extra.setdefault("Retry-After", str(state.retry_after_s))
     if status == 408:
         extra.setdefault("Connection", "close")  # the rest of the body is still on its way
     if status == 401:
@@ -97,8 +98,8 @@ def problem(
 def problem_of(scope: Scope, error: Exception) -> Response:
     """Render an error by the table, and note its outcome and code for the metrics."""
     rule = rule_of(type(error))
-    state = scope.setdefault("state", {})
-    state["outcome"], state["problem"] = rule.outcome, rule.code
+    state = state_of(scope)
+    state.outcome, state.problem = rule.outcome, rule.code
     if rule.status == 500:
         logger.error("request failed", exc_info=error)
     elif rule.status > 500 and rule.outcome != "rejected":

@@ -135,7 +135,7 @@ def test_version_and_metrics_name_the_weights(service, client, embedded):
     version = client.get("/version").json()
     assert version["ready"]
     assert embedded["code"]["fingerprint"] == version["fingerprint"]
-    network = Settings().embedder
+    network = Settings().network_path
     assert version["weights"][network.name] == hashlib.sha256(network.read_bytes()).hexdigest()
     text = httpx.get(service.metrics_url, timeout=60).text
     for name, digest in version["weights"].items():

@@ -88,7 +88,7 @@ def test_a_setting_that_cannot_be_ends_the_start_likewise(variable, value, patte
     ("settings", "pattern"),
     [
         ({"network": "/nope"}, "WPLUS_NETWORK must be a file, got none at /nope"),
-        ({"head": "/nope"}, "WPLUS_HEAD must be a file"),
+        ({"polish_head": "/nope"}, "WPLUS_POLISH_HEAD must be a file"),
         ({"refine_head": "/nope"}, "WPLUS_REFINE_HEAD must be a file"),
         ({"generator": "mine"}, "name must be .* got 'mine'"),
         ({"host": "192.0.2.1", "insecure": True}, "WPLUS_HOST must be an address of this machine"),

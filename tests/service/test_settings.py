@@ -28,8 +28,10 @@ def test_every_field_is_the_variable_of_its_name(monkeypatch):
 
 
 def test_known_variables_and_those_of_others_pass():
-    check_names([PREFIX + field.upper() for field in Settings.model_fields])
-    check_names(["PATH", "wplus_port", "OTHER_WPLUS_THING"])
+    known = [PREFIX + field.upper() for field in Settings.model_fields]
+    with pytest.raises(UnknownVariableError) as refused:
+        check_names([*known, "PATH", "wplus_port", "OTHER_WPLUS_THING", "WPLUS_QQQ"])
+    assert str(refused.value) == "WPLUS_ variables must name a setting, got WPLUS_QQQ"
 
 
 def test_a_misspelt_variable_is_an_error_that_names_the_right_one():
@@ -46,14 +48,14 @@ def test_values_out_of_range_are_refused(wrong):
 
 
 def test_what_embeds_photos_follows_the_generator(tmp_path):
-    assert Settings().embedder == EMBEDDING_NETWORK
+    assert Settings().network_path == EMBEDDING_NETWORK
     settings = Settings(cache=tmp_path, generator="mine")
-    assert settings.embedder is None
+    assert settings.network_path is None
     encoder = tmp_path / "converted" / "mine-encoder.safetensors"
     encoder.parent.mkdir()
     encoder.touch()
-    assert settings.embedder == encoder
-    assert Settings(cache=tmp_path, generator="mine", network="other").embedder == Path("other")
+    assert settings.network_path == encoder
+    assert Settings(cache=tmp_path, generator="mine", network="other").network_path == Path("other")
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from typing import get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, UInt8
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from model_core.alignment.face_finder import FaceFinder
+from model_core.contact_sheet import draw_sheet
 from model_core.errors import WplusError
 from model_core.generators.sampling import sample_w, spread_along
 from model_core.latents.directions.attributes import smile, yaw
@@ -148,13 +148,9 @@ def _draw_sheet(
     path: Path,
 ) -> None:
     """Draw each face as a row, moved further from column to column."""
-    size = (SHEET_PX, SHEET_PX)
-    columns = []
-    for strength in tqdm(SHEET_STRENGTHS, unit="strength", desc=path.name):
-        moved = [Image.fromarray(render(code)) for code in move(ws, step, strength)]
-        columns.append(np.concatenate([img.resize(size, Image.Resampling.BOX) for img in moved]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(columns, axis=1)).save(path)
+    strengths = tqdm(SHEET_STRENGTHS, unit="strength", desc=path.name)
+    columns = [[render(code) for code in move(ws, step, strength)] for strength in strengths]
+    draw_sheet(list(zip(*columns, strict=True)), path, cell_px=SHEET_PX)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ measure by .87, with labels of two classes by .83 at best.) Codes are taken as t
 whitened, and decay is small: the normal leans to components in which codes vary, so edits stay
 among plausible codes.
 
-Source: Shen et al. 2020, "Interpreting the Latent Space of GANs for Semantic Face Editing",
+Source: Shen et al. 2020, "Interpreting the Latent Space of GANs for Semantic DetectedFace Editing",
 sections 3.1 (boundary) and 3.2 (conditional manipulation).
 """
 

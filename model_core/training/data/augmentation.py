@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-Images = Float[Tensor, "batch 3 size size"]
+from model_core.shapes import Images
 
 
 def augment(img: Images, jitter: float, degrade_share: float, random: torch.Generator) -> Images:
@@ -29,7 +28,7 @@ def augment(img: Images, jitter: float, degrade_share: float, random: torch.Gene
         small = F.avg_pool2d(img[poor], factor)
         grain = 0.03 * torch.randn(small.shape, generator=random)
         large = F.interpolate(small + grain.to(device), img.shape[-1], mode="bilinear")
-        img = img.index_put((poor,), large)
+        img = img.index_put((poor,), large)  # a new tensor: the caller's is kept
     return relight(img)
 
 
@@ -50,6 +49,7 @@ def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Ima
     colour = 1 + light * _spread((batch, 1, 1, 1), random)
     turn, size, x, y = (warp * _spread((4, batch), random)).unbind()
     cos, sin = (1 + size) * turn.cos(), (1 + size) * turn.sin()
+    # (batch, 6) -> (batch, 2, 3): output to input positions, in half sides from the middle.
     matrix = torch.stack([cos, -sin, x, sin, cos, y], dim=1).reshape(batch, 2, 3)
     if light:
         grey = img.mean(dim=1, keepdim=True)

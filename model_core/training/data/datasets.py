@@ -29,7 +29,7 @@ CELEBA_NAME = re.compile(r"\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Dataset:
     """The photos of a folder.
 
     Attributes:
@@ -43,7 +43,7 @@ class Layout:
     persons: dict[Path, str]
 
 
-def read_layout(folder: Path) -> Layout:
+def read_dataset(folder: Path) -> Dataset:
     """Recognise a folder of photos, as shipped or aligned: cropping keeps the files' names.
 
     Args:
@@ -64,13 +64,13 @@ def read_layout(folder: Path) -> Layout:
     mapping = _first(places, *CELEBA_TABLES)
     identities = _first(places, CELEBA_PERSONS, f"Anno/{CELEBA_PERSONS}")
     if mapping and identities and all(CELEBA_NAME.fullmatch(f.stem) for f in files):
-        return Layout("CelebA-HQ", files, _celeba_hq(files, mapping, identities))
+        return Dataset("CelebA-HQ", files, _celeba_hq(files, mapping, identities))
     names = [CACD_NAME.fullmatch(file.stem) for file in files]
     if all(names):
         table = _first(places, CACD_TABLE)
         named = {f: name["person"] for f, name in zip(files, names, strict=True) if name}
-        return Layout("CACD", files, _cacd(files, table) if table else named)
-    return Layout("photos", files, {})
+        return Dataset("CACD", files, _cacd(files, table) if table else named)
+    return Dataset("photos", files, {})
 
 
 def _first(places: list[Path], *names: str) -> Path | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from model_core.errors import BrokenImageError, ImageRejectedError, InvalidInputError
 from model_core.images import FACE_PX
 from model_core.photos.reader import PhotoLimits, read_photo
-from model_core.training.data.datasets import Layout, read_layout
+from model_core.training.data.datasets import Dataset, read_dataset
 
 HELD_OUT_ONE_IN = 5
 
@@ -59,12 +59,12 @@ class Photos:
         owner = _read_persons(persons) if persons else None
         parts = []
         for folder in folders:
-            layout = read_layout(folder)
-            training, held_out = cls._divide(layout, owner)
+            dataset = read_dataset(folder)
+            training, held_out = cls._divide(dataset, owner)
             parts.append((training, held_out))
             if report:
                 report(
-                    f"{folder}: {layout.name}, {len(training)} to train on, "
+                    f"{folder}: {dataset.name}, {len(training)} to train on, "
                     f"{len(held_out)} held out"
                 )
         if parts and not any(len(held_out) for _, held_out in parts):
@@ -92,10 +92,10 @@ class Photos:
         All photos of a person fall on one side; those without a person are for training.
 
         Args:
-            folders: Folders of aligned photos, in a layout of model_core.training.data.datasets or
-                in none. In none, and without persons, each file is a person of its own.
-            persons: TSV with the columns `file` (relative to the TSV) and `person`. It stands over
-                what the layout says; a file of no layout that it lacks has no person.
+            folders: Folders of aligned photos: datasets that model_core.training.data.datasets
+                knows, or others. In others, and without persons, each file is its own person.
+            persons: TSV with the columns `file` (relative to the TSV) and `person`. It overrides
+                what the dataset says; in other folders a file that it lacks has no person.
 
         Returns:
             Photos for training, and held-out ones in an order drawn by the files' names.
@@ -104,21 +104,21 @@ class Photos:
                 read or lacks a column.
         """
         owner = _read_persons(persons) if persons else None
-        layouts = [read_layout(folder) for folder in folders]
-        parts = [cls._divide(layout, owner) for layout in layouts]
+        datasets = [read_dataset(folder) for folder in folders]
+        parts = [cls._divide(dataset, owner) for dataset in datasets]
         training = [file for part, _ in parts for file in part.files]
         return cls(training), cls.drawn(part for _, part in parts)
 
     @classmethod
-    def _divide(cls, layout: Layout, owner: dict[Path, str] | None) -> tuple["Photos", "Photos"]:
+    def _divide(cls, dataset: Dataset, owner: dict[Path, str] | None) -> tuple["Photos", "Photos"]:
         """Divide one folder's photos into those to train on and those held out."""
         training: list[Path] = []
         held_out: list[Path] = []
-        for file in layout.files:
-            person = layout.persons.get(file, "")
+        for file in dataset.files:
+            person = dataset.persons.get(file, "")
             if owner is not None:
                 person = owner.get(file.resolve(), person)
-            elif not layout.persons:
+            elif not dataset.persons:
                 person = file.name
             held = person and _number(person) % HELD_OUT_ONE_IN == 0
             (held_out if held else training).append(file)

@@ -29,8 +29,9 @@ class StyleLoss(nn.Module):
             z = torch.randn(4096, generator.w_dim, generator=random)
             w = generator.mapping(z)
             metrics = []
-            for matrix in generator.style_matrices():
+            for matrix in generator.style_matrices():  # (styles, w_dim), one a row of W+
                 scaled = matrix / (w @ matrix.T).std(dim=0)[:, None]
+                # |T delta|^2 / styles = delta' M delta: M (w_dim, w_dim) spares the styles.
                 metrics.append(scaled.T @ scaled / len(scaled))
         self.register_buffer("metric", torch.stack(metrics))
         self.register_buffer("row_weights", row_weights)
@@ -39,8 +40,8 @@ class StyleLoss(nn.Module):
         self, ws: Float[Tensor, "batch num_ws w_dim"], target: Float[Tensor, "batch num_ws w_dim"]
     ) -> Float[Tensor, " batch"]:
         """Return the loss per item; codes drawn independently from W stand at about 2."""
-        delta = (ws - target).transpose(0, 1)
-        error = (torch.bmm(delta, self.metric) * delta).sum(dim=2)
+        delta = (ws - target).transpose(0, 1)  # (num_ws, batch, w_dim), as bmm takes rows
+        error = (torch.bmm(delta, self.metric) * delta).sum(dim=2)  # (num_ws, batch)
         return (error * self.row_weights[:, None]).mean(dim=0)
 
 
@@ -57,6 +58,7 @@ class SensitivityLoss(nn.Module):
 
     def __init__(self, gradients: Float[Tensor, "count num_ws w_dim"]):
         super().__init__()
+        # (num_ws * w_dim, count): codes times this are all products at once.
         self.register_buffer("gradients", gradients.flatten(1).T.contiguous())
 
     def forward(
@@ -84,7 +86,7 @@ def measure_row_weights(
     for _ in range(samples):
         w = generator.mapping(torch.randn(2, generator.w_dim, generator=random))
         ws = w[0].repeat(rows + 1, rows, 1)  # the last one stays as it is
-        ws[torch.arange(rows), torch.arange(rows)] = w[1]
+        ws[torch.arange(rows), torch.arange(rows)] = w[1]  # code r has its row r from the other
         img = render_all(render, ws).float()
         influence += (img[:rows] - img[-1]).square().mean(dim=(1, 2, 3))
     return 0.5 + 0.5 * rows * influence / influence.sum()

@@ -55,6 +55,7 @@ def sample_gradients(
             ws = sample_each(generator, config, randoms).to(device)
         ws.requires_grad_(True)
         noise = [torch.randn(3, PIXELS, PIXELS, generator=random) for random in randoms]
+        # (chunk, 3, 64, 64). (g . delta)^2 is a sum over the image's values; divided, their mean.
         v = torch.stack(noise).to(device) / (3 * PIXELS * PIXELS) ** 0.5
         gradients.append(torch.autograd.grad(run(ws, v), ws)[0].cpu())
     return torch.cat(gradients)

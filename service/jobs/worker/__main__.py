@@ -41,7 +41,7 @@ def load_refiner(settings: Settings) -> "Refiner":
         settings.device,
         settings.backend,
         settings.generator,
-        settings.first_refiner,
+        settings.refine_head_path,
         settings.dtype,
     )
 
@@ -50,15 +50,15 @@ def work(settings: Settings, url: str, refiner: "Refiner") -> None:
     """Work off the queue until SIGINT or SIGTERM; a second one ends the process at once."""
     from service.jobs.worker.loop import Worker
     from service.jobs.worker.metrics import WorkerTelemetry
-    from service.jobs.worker.run import Rhythm
+    from service.jobs.worker.run import Intervals
 
     is_stopping = stop_on_signals()
     telemetry = WorkerTelemetry()
     serve_metrics(settings, "worker_metrics_port", telemetry.registry)
     leases = Leases(connect(url), settings.job_lease_s, settings.shared_device)
-    rhythm = Rhythm(settings.job_beat_s, settings.job_checkpoint_s)
+    intervals = Intervals(settings.job_beat_s, settings.job_save_s)
     logger.info("waiting for jobs")
-    Worker(leases, refiner, rhythm, telemetry, is_stopping).run()
+    Worker(leases, refiner, intervals, telemetry, is_stopping).run()
 
 
 def main() -> None:

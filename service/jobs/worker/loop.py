@@ -9,7 +9,7 @@ import redis
 from model_core.inversion.refiner import Refiner
 from service.jobs.lease import Claim, Leases
 from service.jobs.worker.metrics import WorkerTelemetry
-from service.jobs.worker.run import MAX_RETRY_S, Rhythm, Run
+from service.jobs.worker.run import MAX_RETRY_S, Intervals, Run
 from service.observability import logs
 
 logger = logging.getLogger("service.jobs.worker")
@@ -21,7 +21,7 @@ class Worker:
     Args:
         leases: The queue.
         refiner: Does the steps.
-        rhythm: How often Redis is told.
+        intervals: How often a run writes to Redis.
         telemetry: The metrics.
         stopping: Whether the worker has been told to stop.
     """
@@ -30,11 +30,11 @@ class Worker:
         self,
         leases: Leases,
         refiner: Refiner,
-        rhythm: Rhythm,
+        intervals: Intervals,
         telemetry: WorkerTelemetry,
         stopping: Callable[[], bool],
     ) -> None:
-        self._leases, self._refiner, self._rhythm = leases, refiner, rhythm
+        self._leases, self._refiner, self._intervals = leases, refiner, intervals
         self._telemetry, self._stopping = telemetry, stopping
 
     def run(self) -> None:
@@ -77,7 +77,7 @@ class Worker:
                 self._leases,
                 claim,
                 self._refiner,
-                self._rhythm,
+                self._intervals,
                 self._telemetry,
                 self._stopping,
             ).work()

@@ -1,6 +1,6 @@
 """Prometheus metrics of a worker, in a registry of their own; seconds."""
 
-from service.observability.registry import Registry
+from service.observability.metric_registry import MetricRegistry
 
 STEP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 JOB_BUCKETS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -11,7 +11,7 @@ class WorkerTelemetry:
     """The metrics, as attributes."""
 
     def __init__(self) -> None:
-        self.registry = registry = Registry()
+        self.registry = registry = MetricRegistry()
         counter, gauge, histogram = registry.counter, registry.gauge, registry.histogram
         self.finished = counter("jobs_finished", "Jobs that this worker ended.", "state")
         self.redelivered = counter("jobs_redelivered", "Jobs taken over from another worker.")

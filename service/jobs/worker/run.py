@@ -1,4 +1,4 @@
-"""One job, from its claim to its end: steps, and between them heartbeats and checkpoints.
+"""One job, from its claim to its end: steps, and between them heartbeats and saves of its state.
 
 Nothing beats but the step loop itself, so that a hung device lets the lease run out.
 """
@@ -21,7 +21,7 @@ from model_core.inversion.refiner import Refiner
 from model_core.metrics.pixels import PEAK_TO_PEAK
 from service.jobs.lease import Claim, Leases
 from service.jobs.payloads import Curve, JobInput, Outcome
-from service.jobs.worker.checkpoint import Checkpoint
+from service.jobs.worker.job_state import JobState
 from service.jobs.worker.metrics import WorkerTelemetry
 
 PAUSE_S = 0.02  # between looks at the busy sign
@@ -44,16 +44,16 @@ class LeaseLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often a run speaks to Redis.
+class Intervals:
+    """How often a run writes to Redis.
 
     Attributes:
         beat_s: Seconds between heartbeats.
-        checkpoint_s: Seconds between checkpoints.
+        save_s: Seconds between saves of a job's state.
     """
 
     beat_s: float
-    checkpoint_s: float
+    save_s: float
 
 
 class Run:
@@ -63,7 +63,7 @@ class Run:
         leases: Where the job came from.
         claim: The job.
         refiner: Does the steps.
-        rhythm: How often Redis is told.
+        intervals: How often the run writes to Redis.
         telemetry: The metrics.
         stopping: Whether the worker has been told to stop.
     """
@@ -73,12 +73,12 @@ class Run:
         leases: Leases,
         claim: Claim,
         refiner: Refiner,
-        rhythm: Rhythm,
+        intervals: Intervals,
         telemetry: WorkerTelemetry,
         stopping: Callable[[], bool],
     ) -> None:
         self._leases, self._claim, self._refiner = leases, claim, refiner
-        self._rhythm, self._telemetry, self._stopping = rhythm, telemetry, stopping
+        self._intervals, self._telemetry, self._stopping = intervals, telemetry, stopping
         self._steps = int(claim.fields["steps"])
         self._time_budget_s = float(claim.fields.get("time_budget_s", "inf"))
         self._target_lpips = float(claim.fields.get("target_lpips", "-inf"))
@@ -91,8 +91,8 @@ class Run:
         self._paced: tuple[bool, bool] | None = None
         self._reported_s = math.nan
         self._started_s = self._stepped_s = self._held_s = time.monotonic()
-        self._next_beat_s = self._next_checkpoint_s = 0.0
-        self._retry_s = rhythm.beat_s
+        self._next_beat_s = self._next_save_s = 0.0
+        self._retry_s = intervals.beat_s
 
     def work(self) -> None:
         """Run the job to its end, or as far as this worker may."""
@@ -136,18 +136,18 @@ class Run:
         self._refiner.run(self._state, job.target, remaining, self._on_step)
 
     def _resume(self) -> IteratorState | None:
-        data = self._insist(lambda: self._leases.read_checkpoint(self._claim))
+        data = self._insist(lambda: self._leases.read_state(self._claim))
         if data is None:
             return None
         try:
-            checkpoint = Checkpoint.unpack(data, self._refiner.device)
+            saved = JobState.unpack(data, self._refiner.device)
         except CheckpointError:
-            logger.exception("the checkpoint cannot be read, beginning anew")
+            logger.exception("the saved state cannot be read; starting again")
             return None
-        self._rows = [tuple(row) for row in checkpoint.curve.tolist()]
-        self._ran_before_s = checkpoint.ran_s
-        logger.info("resuming at step %d", checkpoint.state.step)
-        return checkpoint.state
+        self._rows = [tuple(row) for row in saved.curve.tolist()]
+        self._ran_before_s = saved.ran_s
+        logger.info("resuming at step %d", saved.state.step)
+        return saved.state
 
     def _on_step(self, report: StepReport) -> bool:
         now_s = time.monotonic()
@@ -197,19 +197,19 @@ class Run:
     def _beat(self) -> None:
         """Renew the lease; where Redis is silent, go on for as long as the lease would have run."""
         now_s = time.monotonic()
-        due = now_s >= self._next_checkpoint_s
-        checkpoint = self._checkpoint() if due else b""
+        due = now_s >= self._next_save_s
+        saved = self._packed_state() if due else b""
         try:
-            answer = self._leases.beat(self._claim, self._progress(), checkpoint)
+            answer = self._leases.beat(self._claim, self._progress(), saved)
         except redis.RedisError as err:
             self._endure(err)
             self._next_beat_s = time.monotonic() + self._retry_s
             self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
             return
         self._held_s = now_s
-        self._next_beat_s, self._retry_s = now_s + self._rhythm.beat_s, self._rhythm.beat_s
-        if checkpoint:
-            self._next_checkpoint_s = now_s + self._rhythm.checkpoint_s
+        self._next_beat_s, self._retry_s = now_s + self._intervals.beat_s, self._intervals.beat_s
+        if saved:
+            self._next_save_s = now_s + self._intervals.save_s
         self._telemetry.heartbeat.set_to_current_time()
         if answer == "cancel":
             self._stop = "cancelled"
@@ -270,15 +270,15 @@ class Run:
     def _curve(self) -> Curve:
         return np.asarray(self._rows, np.float32).reshape(-1, 4)
 
-    def _checkpoint(self) -> bytes:
+    def _packed_state(self) -> bytes:
         """Write down where the run stands; nothing before it has begun."""
         if self._state is None:
             return b""
-        return Checkpoint(self._state, self._curve(), self._ran_s).pack()
+        return JobState(self._state, self._curve(), self._ran_s).pack()
 
     def _release(self) -> None:
-        checkpoint, progress = self._checkpoint(), self._progress()
-        if not self._insist(lambda: self._leases.release(self._claim, progress, checkpoint)):
+        saved, progress = self._packed_state(), self._progress()
+        if not self._insist(lambda: self._leases.release(self._claim, progress, saved)):
             self._give_up()
         logger.info("handed back at step %d", self._state.step if self._state else 0)
 

@@ -3,7 +3,7 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from model_core.alignment.ffhq import AlignedFace, Face, FaceAligner, ffhq_quad
+from model_core.alignment.ffhq import AlignedFace, DetectedFace, FaceAligner, ffhq_quad
 from model_core.errors import InvalidInputError, NoFaceError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
@@ -22,7 +22,7 @@ def face_at(centre, eye_distance, degrees=0.0):
     landmarks[54] = [eye_distance / 3, eye_distance]
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     landmarks = landmarks @ np.array([[cos, sin], [-sin, cos]]) + centre
-    return Face((0.0, 0.0, 1.0, 1.0), landmarks, 1.0)
+    return DetectedFace((0.0, 0.0, 1.0, 1.0), landmarks, 1.0)
 
 
 def reference(photo, quad, size):

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
-from model_core.evaluation.networks import Workshop
-from model_core.evaluation.scoring import Judge
+from model_core.evaluation.networks import EvaluationNetworks
+from model_core.evaluation.scoring import Scorer
 from model_core.generators.image_head import ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.images import to_uint8
@@ -49,7 +49,7 @@ def generator():
 
 
 @pytest.fixture(scope="session")
-def workshop(generator, cache):
+def nets(generator, cache):
     """Tiny networks and real perceptual distances, without a compiler."""
     torch.manual_seed(1)
     networks = {
@@ -61,20 +61,20 @@ def workshop(generator, cache):
     }
     digests = {name: name for name in (*networks, "generator", "tuned generator", "head")}
     head = ImageHead.above(generator, 2).eval().requires_grad_(False)
-    return Workshop(
+    return EvaluationNetworks(
         generator, networks, digests, cache, None, "eager", tuned=generator, head=head, face_px=64
     )
 
 
 @pytest.fixture(scope="session")
-def faces(workshop):
+def faces(nets):
     """Three images of the tiny generator, far from its mean."""
     random = torch.Generator().manual_seed(2)
-    return to_uint8(workshop.render(20 * torch.randn(3, 10, 10, generator=random)))
+    return to_uint8(nets.render(20 * torch.randn(3, 10, 10, generator=random)))
 
 
 @pytest.fixture(scope="session")
-def judge(cache):
+def scorer(cache):
     """Measures faces of any size."""
     distances = [load_stlpips(cache, "alex"), load_stlpips(cache, "vgg")]
-    return Judge(describe, distances, {"colours": lambda img: img.mean(dim=(2, 3)) + 2})
+    return Scorer(describe, distances, {"colours": lambda img: img.mean(dim=(2, 3)) + 2})

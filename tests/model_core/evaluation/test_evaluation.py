@@ -17,11 +17,11 @@ def test_the_network_beats_the_mean_code_on_faces_that_anyone_can_make(
     flags = ["--network", str(network_file), "--count", "3", "--device", "cpu"]
     # The compiler cannot read functions whose shapes are checked.
     assert main([*flags, "--backend", "eager", "--out", str(out)], cache) == 0
-    systems = json.loads((out / "results.json").read_text())["systems"]
-    mean, network = systems["mean"]["figures"], systems["network"]["figures"]
+    methods = json.loads((out / "results.json").read_text())["systems"]
+    mean, network = methods["mean"]["figures"], methods["network"]["figures"]
     assert network["mse"]["mean"] < mean["mse"]["mean"]
     assert network["st-lpips-vgg"]["mean"] < mean["st-lpips-vgg"]["mean"]
-    assert systems["network"]["faces"] == 3
+    assert methods["network"]["faces"] == 3
     assert (out / "network.jpg").stat().st_size > 0
     assert "| network (one pass) |" in capsys.readouterr().out
 
@@ -34,7 +34,7 @@ def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
 
 @pytest.mark.parametrize(("flags", "steps"), [([], 5000), (["--steps", "30"], 30)])
 def test_searches_take_the_papers_steps_by_default(flags, steps, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(__main__, "_evaluate", lambda options, _cache: options.steps)
+    monkeypatch.setattr(__main__, "evaluate", lambda options, _cache: options.steps)
     assert main(["--methods", "mean", "--out", str(tmp_path), *flags], tmp_path) == 0
     assert capsys.readouterr().out == f"{steps}\n"
 

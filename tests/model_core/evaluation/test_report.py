@@ -1,13 +1,13 @@
-"""The bench and the report on tiny networks: every file that an evaluation writes."""
+"""The runner and the report on tiny networks: every file that an evaluation writes."""
 
 import json
 
 import pytest
 from PIL import Image
 
-from model_core.evaluation.methods import System, make_system
+from model_core.evaluation.methods import Method, make_method
 from model_core.evaluation.report import Findings, write_report
-from model_core.evaluation.runner import Bench
+from model_core.evaluation.runner import EvaluationRunner
 
 NAMES = (
     "mean",
@@ -29,13 +29,13 @@ STEPS = 5
 
 
 @pytest.fixture(scope="module")
-def bench(faces, judge, tmp_path_factory):
-    return Bench(faces, judge, tmp_path_factory.mktemp("records"), few=2)
+def runner(faces, scorer, tmp_path_factory):
+    return EvaluationRunner(faces, scorer, tmp_path_factory.mktemp("records"), few=2)
 
 
 @pytest.fixture(scope="module")
-def records(bench, workshop):
-    return bench.run([make_system(name, workshop, STEPS) for name in NAMES])
+def records(runner, nets):
+    return runner.run([make_method(name, nets, STEPS) for name in NAMES])
 
 
 def test_searches_get_the_first_faces_only(records):
@@ -43,19 +43,19 @@ def test_searches_get_the_first_faces_only(records):
     assert len(records["iterator"]) == 2
 
 
-def test_finished_faces_are_not_embedded_again(records, bench, workshop, monkeypatch):
+def test_finished_faces_are_not_embedded_again(records, runner, nets, monkeypatch):
     def refuse(*_):
         raise AssertionError("this face is finished")
 
-    monkeypatch.setattr(System, "run", refuse)
-    again = bench.run([make_system("iterator", workshop, STEPS)])
+    monkeypatch.setattr(Method, "run", refuse)
+    again = runner.run([make_method("iterator", nets, STEPS)])
     assert again["iterator"][1].total_s == records["iterator"][1].total_s
     with pytest.raises(AssertionError, match="finished"):
-        bench.run([make_system("iterator", workshop, STEPS + 1)])
+        runner.run([make_method("iterator", nets, STEPS + 1)])
 
 
-def test_the_report_holds_every_table_and_picture(records, faces, judge, workshop, tmp_path):
-    found = Findings(faces, records, judge.measures, {"steps": STEPS}, workshop)
+def test_the_report_holds_every_table_and_picture(records, faces, scorer, nets, tmp_path):
+    found = Findings(faces, records, scorer.measures, {"steps": STEPS}, nets)
     text = write_report(found, tmp_path)
     for number in "1234":
         assert f"**Table {number}:" in text
@@ -89,9 +89,9 @@ def test_the_report_holds_every_table_and_picture(records, faces, judge, worksho
     assert last["st-lpips-alex"]["mean"] < first["st-lpips-alex"]["mean"]
 
 
-def test_what_was_not_run_is_left_out(records, faces, judge, workshop, tmp_path):
+def test_what_was_not_run_is_left_out(records, faces, scorer, nets, tmp_path):
     few = {name: records[name] for name in ("mean", "network")}
-    text = write_report(Findings(faces, few, judge.measures, {}, workshop), tmp_path)
+    text = write_report(Findings(faces, few, scorer.measures, {}, nets), tmp_path)
     assert "**Table 2" not in text
     assert "forward pass is worth" not in text
     assert not (tmp_path / "figure6.jpg").exists()

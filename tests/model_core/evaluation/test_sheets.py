@@ -2,9 +2,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from model_core.contact_sheet import LABEL_PX, TITLE_PX
 from model_core.evaluation.plots import plot_runtimes
 from model_core.evaluation.records import Record
-from model_core.evaluation.sheets import LABEL_PX, TITLE_PX, after, draw_grid
+from model_core.evaluation.sheets import after, draw_grid
 
 
 def record(steps, total_s=1.0):

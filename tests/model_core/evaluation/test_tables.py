@@ -37,7 +37,7 @@ def test_the_papers_table_holds_mse_likeness_and_time_with_intervals(records):
     table = paper_table("1", records, [*MEASURES, "arcface_similarity"], "st-lpips-alex")
     _, _, head, _, search, one_pass = table.splitlines()
     figures = ["PSNR, dB", "SSIM", "st-lpips-alex", "MSE", "arcface_similarity", "seconds"]
-    assert cells(head) == ["", "system", *figures, "paper, CelebA-HQ", "paper, CACD"]
+    assert cells(head) == ["", "method", *figures, "paper, CelebA-HQ", "paper, CACD"]
     same = ["20 [20, 20]", "0.5 [0.5, 0.5]", "0.25 [0.25, 0.25]"]
     assert cells(search)[2:-2] == [
         *same,

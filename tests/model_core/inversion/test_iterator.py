@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState
+from model_core.inversion.iterator import IteratorConfig, IteratorState, LatentIterator
 from model_core.perceptual.stlpips import Perceptual
 
 
@@ -47,7 +47,7 @@ def assert_same(one, other):
 
 @pytest.fixture
 def iterator():
-    return Iterator(render, Edges(), IteratorConfig(lr=0.05))
+    return LatentIterator(render, Edges(), IteratorConfig(lr=0.05))
 
 
 def test_the_loss_falls_and_the_best_codes_have_the_best_loss(iterator, start, target):
@@ -97,7 +97,7 @@ def test_single_steps_are_those_of_a_run(iterator, start, target):
     for _ in range(3):
         descent.evaluate()
         descent.update()
-    descent.judge()
+    descent.score()
     assert_same(single, whole)
 
 
@@ -113,8 +113,10 @@ def test_no_steps_only_judge_the_start(iterator, start, target):
 
 
 def test_larger_renderings_are_brought_to_the_target_by_area(start, target):
-    small = ran(Iterator(render, Edges()), start, target, 3)
-    large = Iterator(lambda ws: render(ws).repeat_interleave(4, 2).repeat_interleave(4, 3), Edges())
+    small = ran(LatentIterator(render, Edges()), start, target, 3)
+    large = LatentIterator(
+        lambda ws: render(ws).repeat_interleave(4, 2).repeat_interleave(4, 3), Edges()
+    )
     assert torch.allclose(ran(large, start, target, 3).ws, small.ws, atol=1e-6)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.inversion.polisher import Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
 from tests.model_core.training.tiny import PixelDistance
@@ -39,7 +39,7 @@ def test_a_budget_brings_the_code_nearer(polisher, images, face, monkeypatch):
     monkeypatch.setattr("model_core.inversion.polisher.MAX_STEPS", 10)
     polished = polisher(face, ZEROS, budget_s=600.0)
     assert polished.steps == 10
-    losses = Iterator(images, PixelDistance()).losses
+    losses = LatentIterator(images, PixelDistance()).losses
     assert losses(polished.ws, face) < losses(ZEROS, face)
 
 
@@ -96,6 +96,6 @@ def test_a_pause_counts_towards_the_budget(polisher, clock, face):
 def test_it_waits_for_the_work_of_a_device_that_queues_it(images, face, monkeypatch):
     finished, device = [], torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "synchronize", finished.append)
-    descent = Iterator(images, PixelDistance()).begin(IteratorState.start(ZEROS), face)
+    descent = LatentIterator(images, PixelDistance()).begin(IteratorState.start(ZEROS), face)
     Polishing(descent, device).go_on(0.0)
     assert finished == [device, device]  # before the evaluation, and after it

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.inversion.iterator import Iterator, IteratorState
+from model_core.inversion.iterator import IteratorState, LatentIterator
 from tests.model_core.tiny import CONFIG, SHAPE, Edges, black_head, tiny_generator, tiny_refiner
 
 TARGET = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -20,7 +20,7 @@ def test_a_face_of_bytes_is_matched_as_the_iterator_does(refiner):
     img = torch.from_numpy(TARGET).permute(2, 0, 1)[None].float() / 127.5 - 1
     generator = tiny_generator()
     plain = IteratorState.start(start[None])
-    Iterator(
+    LatentIterator(
         lambda ws: torch.nn.functional.adaptive_avg_pool2d(generator.synthesis(ws), 32),
         Edges(),
         CONFIG,
@@ -48,5 +48,8 @@ def test_a_step_is_told_and_may_be_the_last(refiner):
     assert (len(reports), state.step) == (1, 0)  # append answers None
 
 
-def test_a_device_that_computes_is_found_well(refiner):
+def test_a_device_that_no_longer_computes_is_told_from_one_that_does(refiner):
     refiner.check_device()
+    refiner.device = "meta"  # has no numbers, as a lost one
+    with pytest.raises(RuntimeError):
+        refiner.check_device()

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model_core.inversion.iterator import Iterator, IteratorConfig, IteratorState
-from model_core.inversion.two_stage import EARLY_STEPS, FastIterator, HeadRender
+from model_core.inversion.iterator import IteratorConfig, IteratorState, LatentIterator
+from model_core.inversion.two_stage import EARLY_STEPS, HeadRender, TwoStageIterator
 from tests.model_core.tiny import Edges
 
 CONFIG = IteratorConfig(lr=0.05)
@@ -27,7 +27,7 @@ def target():
 
 @pytest.fixture
 def fast():
-    return FastIterator(render, Edges(), CONFIG, HeadRender(render_small, SMALL_PX))
+    return TwoStageIterator(render, Edges(), CONFIG, HeadRender(render_small, SMALL_PX))
 
 
 def start():
@@ -73,10 +73,10 @@ def test_the_legs_share_codes_and_moments(fast, target):
     found, _ = told(fast, start(), target, 9)
     expected = start()
     small = F.adaptive_avg_pool2d(target, SMALL_PX)
-    Iterator(render_small, Edges(), CONFIG).run(expected, small, 4, judge_last=False)
+    LatentIterator(render_small, Edges(), CONFIG).run(expected, small, 4, score_last=False)
     assert expected.moment1.abs().sum() > 0
     expected.best_loss.fill_(torch.inf)
-    Iterator(render, Edges(), CONFIG).run(expected, target, 5)
+    LatentIterator(render, Edges(), CONFIG).run(expected, target, 5)
     for name in ("ws", "moment1", "moment2", "best_ws", "best_loss"):
         assert torch.equal(getattr(found, name), getattr(expected, name))
 
@@ -86,7 +86,7 @@ def test_the_best_is_that_of_true_output(fast, target):
     early, late = ([r.loss for r in reports if r.by_head is head] for head in (True, False))
     assert torch.equal(state.best_loss, torch.stack(late).amin(dim=0))
     assert (torch.stack(early).amin(dim=0) < state.best_loss).any()  # else nothing is shown
-    again = Iterator(render, Edges(), CONFIG).losses(state.best_ws, target)
+    again = LatentIterator(render, Edges(), CONFIG).losses(state.best_ws, target)
     assert torch.allclose(again, state.best_loss, atol=1e-6)
 
 
@@ -103,8 +103,8 @@ def test_a_run_that_was_stopped_goes_on_as_it_would_have(fast, target, stop_at):
 
 
 def test_without_a_head_it_is_the_iterator(target):
-    found, reports = told(FastIterator(render, Edges(), CONFIG), start(), target, 9)
-    plain, expected = told(Iterator(render, Edges(), CONFIG), start(), target, 9)
+    found, reports = told(TwoStageIterator(render, Edges(), CONFIG), start(), target, 9)
+    plain, expected = told(LatentIterator(render, Edges(), CONFIG), start(), target, 9)
     assert by_head(reports) == 0
     assert len(reports) == len(expected)
     assert torch.equal(found.best_ws, plain.best_ws)

@@ -271,7 +271,7 @@ def test_every_format_is_turned_upright(form, orientation):
 
 
 def test_a_defect_of_ours_is_not_the_senders(monkeypatch):
-    monkeypatch.setattr("model_core.photos.reader._shrink", lambda img: img.nothing)
+    monkeypatch.setattr("model_core.photos.reader.to_srgb", lambda img, *_: img.nothing)
     with pytest.raises(AttributeError):
         read(encode(noise()))
 

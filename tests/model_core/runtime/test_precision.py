@@ -21,7 +21,7 @@ def processor(monkeypatch):
     def make(units, float32_s, bfloat16_s):
         seconds = {torch.float32: float32_s, torch.bfloat16: bfloat16_s}
         monkeypatch.setattr(precision, "bfloat16_units", lambda _device: units)
-        monkeypatch.setattr(precision, "_convolve", lambda _device, dtype: seconds[dtype])
+        monkeypatch.setattr(precision, "time_convolution", lambda _device, dtype: seconds[dtype])
 
     return make
 
@@ -42,7 +42,7 @@ def test_units_that_the_probe_does_not_find_are_not(processor, bfloat16_s):
 
 def test_a_processor_without_units_is_not_even_probed(processor, monkeypatch):
     processor([], 1, 1)
-    monkeypatch.setattr(precision, "_convolve", None)
+    monkeypatch.setattr(precision, "time_convolution", None)
     chosen = choose_precision()
     assert chosen.dtype is torch.float32
     assert "no bfloat16 units" in chosen.reason
@@ -66,7 +66,7 @@ def test_this_processor_gets_what_it_computes_faster():
     if not precision.bfloat16_units("cpu"):
         assert chosen.dtype is torch.float32
     threads = torch.get_num_threads()
-    precision._probe("cpu")
+    precision.probe("cpu")
     assert torch.get_num_threads() == threads
 
 

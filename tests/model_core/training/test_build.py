@@ -1,4 +1,3 @@
-import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -11,10 +10,9 @@ from PIL import Image
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.networks.loading import load_embedding_network, save_embedding_network
 from model_core.runtime.precision import BFLOAT16, FLOAT32
-from model_core.training.build import Assembly
+from model_core.training.build import Assembly, RunInputs
 from model_core.training.config import TrainConfig
-from model_core.training.distributed import Team
-from model_core.weights.cache import DEFAULT_GENERATOR
+from model_core.training.distributed import Ranks
 from model_core.weights.store import load_network, save_network
 
 HEADS = Path(__file__).parents[3] / "weights"
@@ -26,12 +24,10 @@ def assemble(cache, tmp_path):
     """Put a run together from the default weights."""
 
     def make(config, run="run", precision=FLOAT32, **options):
-        given = {"cache": cache, "generator": DEFAULT_GENERATOR, "photos": [], "persons": None}
-        given |= {"start": None, "head_weights": HEADS / "image_head_128.safetensors"}
-        given |= {"trunks": None} | options
+        head_weights = HEADS / "image_head_128.safetensors"
+        inputs = RunInputs(**{"cache": cache, "head_weights": head_weights} | options)
         device = torch.device("cpu")
-        options = argparse.Namespace(**given)
-        return Assembly(options, config, tmp_path / run, Team(), device, precision)
+        return Assembly(inputs, config, tmp_path / run, Ranks(), device, precision)
 
     return make
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from model_core.errors import InvalidInputError
-from model_core.training.distributed import Team, own_device
+from model_core.training.distributed import Ranks, own_device
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def test_more_processes_than_gpus_are_refused(two_gpus):
 
 
 def test_every_shard_has_one_owner():
-    assert [Team(rank, 2).shards(4) for rank in (0, 1)] == [[0, 2], [1, 3]]
+    assert [Ranks(rank, 2).shards(4) for rank in (0, 1)] == [[0, 2], [1, 3]]
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_shards_that_do_not_divide_evenly_are_refused(count):
     with pytest.raises(InvalidInputError, match=f"multiple of the 2 processes, got {count}"):
-        Team(1, 2).shards(count)
+        Ranks(1, 2).shards(count)

@@ -4,19 +4,19 @@ import pytest
 from torch import nn
 
 from model_core.networks.loading import load_tuned_generator, save_tuned_generator
-from model_core.training.distributed import Team
-from model_core.training.ema import Part, unfreeze_synthesis
+from model_core.training.distributed import Ranks
+from model_core.training.ema import TrainedNetwork, unfreeze_synthesis
 from tests.model_core.training import tiny
 
 
 def test_the_mean_follows_the_trained_weights_and_takes_counts_as_they_are():
-    part = Part(nn.BatchNorm1d(2), [], lr=0.1)
-    nn.init.constant_(part.trained.weight, 3.0)
-    part.trained.num_batches_tracked += 5
-    part.average(0.25)
-    assert part.averaged.weight.tolist() == pytest.approx([1.5, 1.5])
-    assert part.averaged.num_batches_tracked == 5
-    assert not part.averaged.weight.requires_grad
+    trained = TrainedNetwork(nn.BatchNorm1d(2), [], lr=0.1)
+    nn.init.constant_(trained.network.weight, 3.0)
+    trained.network.num_batches_tracked += 5
+    trained.average(0.25)
+    assert trained.averaged.weight.tolist() == pytest.approx([1.5, 1.5])
+    assert trained.averaged.num_batches_tracked == 5
+    assert not trained.averaged.weight.requires_grad
 
 
 def test_the_mapping_network_stays_frozen(generator):
@@ -29,7 +29,7 @@ def test_the_mapping_network_stays_frozen(generator):
 def test_a_generator_is_trained_along_and_exported(tmp_path):
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.TUNED, steps=1, warmup_steps=0, generator_lr=0.01)
-    training = tiny.make_training(config, tmp_path / "run", photos, Team())
+    training = tiny.make_training(config, tmp_path / "run", photos, Ranks())
     training.run(report=str)
     original = tiny.make_generator()
     path = tmp_path / "tuned_generator.safetensors"

@@ -18,8 +18,8 @@ from model_core.images import to_float
 from model_core.training import loop
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.data.photo_stream import READERS
-from model_core.training.distributed import Team
-from model_core.training.iterator_supervision import Lesson, Teacher
+from model_core.training.distributed import Ranks
+from model_core.training.iterator_supervision import IteratorSupervisor, IteratorTargets
 from model_core.training.loop import Training, rate_share
 from model_core.training.losses.objective import Objective
 from tests.model_core.training import tiny
@@ -31,12 +31,12 @@ def interrupt_after(steps):
     """What a run asks after each step, and is interrupted by as by Ctrl-C after some."""
     asked = itertools.count(1)
 
-    def told_to_stop():
+    def should_stop():
         if next(asked) == steps:
             raise KeyboardInterrupt
         return False
 
-    return told_to_stop
+    return should_stop
 
 
 class NotedTraining(Training):
@@ -60,21 +60,23 @@ class NotedObjective(Objective):
         return super().images(predicted, target)
 
 
-class Told(Teacher):
+class Told(IteratorSupervisor):
     """Teaches that all is well with the same loss for every photo."""
 
     def __init__(self, cache, loss, hit):
         self.cache = cache
         self._loss, self._hit = loss, hit
 
-    def teach(self, target, slots, ws):
+    def supervise(self, target, slots, ws):
         losses = torch.full((len(slots),), self._loss)
-        return Lesson(ws.detach(), losses, losses + 1, torch.full((len(slots),), self._hit))
+        return IteratorTargets(
+            ws.detach(), losses, losses + 1, torch.full((len(slots),), self._hit)
+        )
 
 
 def codes(training):
     """Codes and losses in the caches of a run."""
-    caches = [shard.teacher.cache for shard in training.photos.values() if shard.teacher]
+    caches = [shard.supervisor.cache for shard in training.photos.values() if shard.supervisor]
     return [x for cache in caches for x in cache.read(torch.arange(len(cache)))]
 
 
@@ -131,7 +133,7 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
     monkeypatch.setattr(loop, "BOARD_EVERY", 2)
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, steps=3)
-    training = tiny.make_training(config, tmp_path / "run", photos, Team(), NotedTraining)
+    training = tiny.make_training(config, tmp_path / "run", photos, Ranks(), NotedTraining)
     training.run(report=str)
     done = training.done
 
@@ -158,7 +160,7 @@ def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, su
             tiny.COLLABORATIVE, supervision=supervision, pair_images=pair_images, amp=False
         )
         run = tmp_path / str(pair_images)
-        training = tiny.make_training(config, run, photos, Team(), objective_kind=NotedObjective)
+        training = tiny.make_training(config, run, photos, Ranks(), objective_kind=NotedObjective)
         with training.producer as producer:
             training.step(0)
             drawn = producer.ring.read(range(producer.ring.count))
@@ -179,17 +181,17 @@ def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, su
     assert torch.equal(more_img[:pairs], expected)
 
 
-@pytest.mark.parametrize("told_to_stop", [True, False])
-def test_no_reader_of_photos_outlives_a_run(tmp_path, told_to_stop):
+@pytest.mark.parametrize("should_stop", [True, False])
+def test_no_reader_of_photos_outlives_a_run(tmp_path, should_stop):
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, supervision="photo")
-    training = tiny.make_training(config, tmp_path / "run", photos, Team())
+    training = tiny.make_training(config, tmp_path / "run", photos, Ranks())
     before = set(threading.enumerate())
-    if told_to_stop:
-        assert not training.run(report=str, told_to_stop=lambda: True)
+    if should_stop:
+        assert not training.run(report=str, should_stop=lambda: True)
     else:
         with pytest.raises(KeyboardInterrupt):
-            training.run(report=str, told_to_stop=interrupt_after(1))
+            training.run(report=str, should_stop=interrupt_after(1))
     left = set(threading.enumerate()) - before
     assert not [thread for thread in left if thread.name.startswith(READERS)]
 
@@ -197,11 +199,11 @@ def test_no_reader_of_photos_outlives_a_run(tmp_path, told_to_stop):
 def test_a_step_reports_the_lessons_of_all_its_shards(tmp_path):
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, shards=2)
-    training = tiny.make_training(config, tmp_path / "run", photos, Team())
+    training = tiny.make_training(config, tmp_path / "run", photos, Ranks())
     for k, (loss, hit) in enumerate([(0.5, True), (1.5, False)]):
         shard = training.photos[k]
-        told = Told(shard.teacher.cache, loss, hit)
-        training.photos[k] = dataclasses.replace(shard, teacher=told)
+        told = Told(shard.supervisor.cache, loss, hit)
+        training.photos[k] = dataclasses.replace(shard, supervisor=told)
     scalars = training.step(0)
     named = ("iterator", "iterator_start", "cache_hits")
     assert [scalars[name] for name in named] == [1.0, 2.0, 0.5]
@@ -215,14 +217,14 @@ def test_a_step_reports_the_lessons_of_all_its_shards(tmp_path):
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
     photos = tiny.make_photos(tmp_path / "photos")
-    whole = tiny.make_training(config, tmp_path / "whole", photos, Team())
+    whole = tiny.make_training(config, tmp_path / "whole", photos, Ranks())
     whole.run(report=str)
 
     parts = tmp_path / "parts"
-    first = tiny.make_training(config, parts, photos, Team())
+    first = tiny.make_training(config, parts, photos, Ranks())
     with pytest.raises(KeyboardInterrupt):  # one step after the checkpoint at 2: it is done again
-        first.run(report=str, told_to_stop=interrupt_after(3))
-    second = tiny.make_training(config, parts, photos, Team())
+        first.run(report=str, should_stop=interrupt_after(3))
+    second = tiny.make_training(config, parts, photos, Ranks())
     second.run(report=str)
 
     expected = weights(whole)
@@ -235,9 +237,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
 
 @pytest.mark.slow
 def test_a_run_told_to_stop_keeps_the_step_it_was_at(tmp_path):
-    training = tiny.make_training(tiny.CONFIG, tmp_path / "run", {}, Team())
+    training = tiny.make_training(tiny.CONFIG, tmp_path / "run", {}, Ranks())
     answers = iter([False, False, True])
-    assert not training.run(report=str, told_to_stop=lambda: next(answers))
+    assert not training.run(report=str, should_stop=lambda: next(answers))
     assert newest_checkpoint(tmp_path / "run" / "checkpoints").stem == "00000003"
 
 

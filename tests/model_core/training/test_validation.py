@@ -1,11 +1,10 @@
 import numpy as np
 import torch
-from PIL import Image
 
 from model_core.perceptual.stlpips import Perceptual
 from model_core.training.data.pairs import make_render
 from model_core.training.losses.code_losses import StyleLoss
-from model_core.training.validation import HeldOut, Validator, draw_sheet
+from model_core.training.validation import HeldOut, Validator
 
 
 def test_figures_are_float32_means_over_pairs_and_photos(generator, network, lpips, tmp_path):
@@ -32,12 +31,3 @@ def test_figures_are_float32_means_over_pairs_and_photos(generator, network, lpi
         f"{kind}/{name}" for kind in ("pairs", "photos") for name in ("mse", "psnr", "compared")
     } | {"pairs/style_loss"}
     assert all(np.isfinite(value) for value in figures.values())
-
-
-def test_a_sheet_has_a_row_a_list_and_white_where_one_is_short(tmp_path):
-    rows = [torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(1, 3, 4, 4, dtype=torch.uint8)]
-    draw_sheet(rows, tmp_path / "sheets" / "sheet.png")
-    grid = np.asarray(Image.open(tmp_path / "sheets" / "sheet.png"))
-    assert grid.shape == (8, 8, 3)
-    assert grid[:, :4].max() == grid[:4].max() == 0
-    assert grid[4:, 4:].min() == 255

@@ -12,7 +12,7 @@ from torch import nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
-from model_core.inversion.iterator import Iterator
+from model_core.inversion.iterator import LatentIterator
 from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
 from model_core.training.code_cache import CodeCache
@@ -20,8 +20,8 @@ from model_core.training.config import TrainConfig
 from model_core.training.data.pairs import make_render
 from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.photos import Photos
-from model_core.training.distributed import Team
-from model_core.training.iterator_supervision import Teacher
+from model_core.training.distributed import Ranks
+from model_core.training.iterator_supervision import IteratorSupervisor
 from model_core.training.loop import PhotoShard, Training
 from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
 from model_core.training.losses.objective import Objective
@@ -126,7 +126,7 @@ def make_photos(folder):
     return Photos(sorted(folder.iterdir()))
 
 
-def make_training(config, folder, photos, team, kind=Training, objective_kind=Objective):
+def make_training(config, folder, photos, ranks, kind=Training, objective_kind=Objective):
     """A run in a folder, always from the same start; of other kinds where a test looks on."""
     generator = make_generator()
     network = make_network(generator, config.disentangled)
@@ -141,24 +141,26 @@ def make_training(config, folder, photos, team, kind=Training, objective_kind=Ob
     sensitivity = SensitivityLoss(gradients)
     objective = objective_kind(config, style, sensitivity, generator.w_std, images, lpips)
     shards = {}
-    for k in team.shards(config.shards) if config.photos_per_shard else []:
+    for k in ranks.shards(config.shards) if config.photos_per_shard else []:
         stream = PhotoStream([photos], [1.0], k, config.shards, 0, config.steps)
-        teacher = None
+        supervisor = None
         if config.supervision != "photo":
             shape = (generator.num_ws, generator.w_dim)
             cache = WitnessedCache(folder / f"cache-{k}", stream.keys, shape)
-            iterator = Iterator(images, lpips)
-            teacher = Teacher(iterator, cache, config.iterator_steps, config.from_cache)
-        shards[k] = PhotoShard(stream, teacher)
+            iterator = LatentIterator(images, lpips)
+            supervisor = IteratorSupervisor(
+                iterator, cache, config.iterator_steps, config.from_cache
+            )
+        shards[k] = PhotoShard(stream, supervisor)
     validator = Validator(hold_out(generator, render, config, None), render, style, lpips)
-    return kind(config, folder, generator, network, objective, shards, validator, team, device)
+    return kind(config, folder, generator, network, objective, shards, validator, ranks, device)
 
 
 def main(name: str, folder: Path, photos: Path) -> None:
     """Do one step of a training on two shards, alone or as one of several processes."""
-    team = Team.join(torch.device("cpu"))
-    make_training(ONE_STEP[name], folder, Photos(sorted(photos.iterdir())), team).run(report=str)
-    team.leave()
+    ranks = Ranks.join(torch.device("cpu"))
+    make_training(ONE_STEP[name], folder, Photos(sorted(photos.iterdir())), ranks).run(report=str)
+    ranks.leave()
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def start_worker(valkey, tmp_path):
     workers = []
 
     def start(**settings):
-        quick = {"job_lease_s": 1, "job_beat_s": 0.05, "job_checkpoint_s": 0.1}
+        quick = {"job_lease_s": 1, "job_beat_s": 0.05, "job_save_s": 0.1}
         log = tmp_path / f"worker{len(workers)}.log"
         workers.append(Worker(valkey.url, log, **quick | settings))
         return workers[-1]

@@ -13,7 +13,7 @@ from service.settings import Settings
 
 async def main(cache):
     worker = [sys.executable, "-m", "tests.service.jobs.tiny"]
-    embedded = Embedded(Settings(cache=cache, job_lease_s=1, job_checkpoint_s=0.1), worker)
+    embedded = Embedded(Settings(cache=cache, job_lease_s=1, job_save_s=0.1), worker)
     url = embedded.start_server()
     embedded.start_worker(url)
     print(url, embedded.server.pid, embedded.worker.pid, flush=True)

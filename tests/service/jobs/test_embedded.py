@@ -9,17 +9,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from service.jobs import embedded
-from service.jobs.embedded import Embedded, EmbeddedError
+from service.jobs.embedded import DEVICE, Embedded, EmbeddedError, find_server, worker_variables
 from service.jobs.supervisor import Child
-from service.process import descendants, kill_descendants
+from service.process import descendants
 from service.redis_keys import connect, job_key
 from service.settings import Settings
 from tests.service.jobs.conftest import ROOT, wait_for
 
 pytestmark = pytest.mark.anyio
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def start_parent(cache):
+    """Start a service's stand-in; return its process, the server's URL and its children's ids."""
+    command = [sys.executable, "-m", "tests.service.jobs.parent", str(cache)]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with parent.stdout:
+        url, *pids = parent.stdout.readline().split()
+    return parent, url, [int(pid) for pid in pids]
 
 
 def is_running(pid):
@@ -64,16 +74,18 @@ async def test_two_services_do_not_share_a_folder(tmp_path):
         await first.stop()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 async def test_the_folder_that_a_killed_service_left_goes_with_the_next_start(tmp_path):
-    first, second = Embedded(Settings(cache=tmp_path)), Embedded(Settings(cache=tmp_path))
-    left = Path(first.start_server().removeprefix("unix://")).parent
-    kill_descendants()  # as a killed parent's end does
-    first._lock.close()
+    parent, url, children = start_parent(tmp_path)
+    left = Path(url.removeprefix("unix://")).parent
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(is_running(pid) for pid in children), 10)
     assert left.is_dir()
-    second.start_server()
+    following = Embedded(Settings(cache=tmp_path))
+    following.start_server()
     assert not left.exists()
-    await second.stop()
-    await first.stop()
+    await following.stop()
 
 
 async def test_a_machine_without_a_server_is_told_what_to_do(tmp_path, monkeypatch):
@@ -120,26 +132,74 @@ async def test_what_a_child_has_started_is_killed_with_it():
     wait_for(lambda: not any(is_running(pid) for pid in pids), 10)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the leash is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 def test_a_parent_that_is_killed_leaves_nobody_behind_and_loses_no_job(tmp_path):
-    command = [sys.executable, "-m", "tests.service.jobs.parent", str(tmp_path)]
-
-    def start():
-        parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        with parent.stdout:
-            url, *pids = parent.stdout.readline().split()
-        return parent, url, [int(pid) for pid in pids]
-
-    parent, url, children = start()
+    parent, url, children = start_parent(tmp_path)
     with connect(url) as client:
         client.hset(job_key("x"), "state", "queued")
     assert all(is_running(pid) for pid in children)
     parent.kill()
     parent.wait()
     wait_for(lambda: not any(is_running(pid) for pid in children), 10)
-    parent, url, children = start()
+    parent, url, children = start_parent(tmp_path)
     with connect(url) as client:
         assert client.hget(job_key("x"), "state") == b"queued"
     parent.kill()
     parent.wait()
     wait_for(lambda: not any(is_running(pid) for pid in children), 10)
+
+
+def test_a_worker_reads_all_settings_of_its_service(tmp_path, monkeypatch):
+    given = Settings(
+        cache=tmp_path,
+        dtype="bfloat16",
+        generator="mine",
+        log_format="json",
+        job_save_s=3,
+        max_upload_bytes="7MB",
+        rate_limit="10/second",
+        worker_metrics_port=0,
+    )
+    for name, value in worker_variables(given, "unix:///socket").items():
+        monkeypatch.setenv(name, value)
+    own = {"redis_url": SecretStr("unix:///socket"), "shared_device": DEVICE}
+    assert Settings() == given.model_copy(update=own)
+
+
+def script(path, text):
+    """An executable that stands on PATH in place of a server."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "used"),
+    [
+        ("valkey-server", "echo 'Valkey server v=8.1.0 sha=00000000:0'", True),
+        ("redis-server", "echo 'Redis server v=7.2.4 sha=00000000:0'", True),
+        ("redis-server", "echo 'Redis server v=6.2.14 sha=00000000:0'", False),
+        ("redis-server", "exit 1", False),
+    ],
+)
+def test_a_server_on_the_path_is_used_if_it_is_new_enough(tmp_path, monkeypatch, name, told, used):
+    installed = script(tmp_path / name, told)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = find_server()
+    assert (found == installed) == used
+    assert found.is_file()
+
+
+async def test_a_folder_keeps_to_the_server_that_it_began_with(tmp_path, monkeypatch):
+    first = Embedded(Settings(cache=tmp_path))
+    first.start_server()
+    await first.stop()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script(folder / "valkey-server", "echo 'Valkey server v=99.0.0'")  # answers, and serves nothing
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    assert find_server() == folder / "valkey-server"
+    second = Embedded(Settings(cache=tmp_path))
+    with connect(second.start_server()) as client:
+        assert client.ping()
+    await second.stop()

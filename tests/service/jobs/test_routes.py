@@ -19,7 +19,7 @@ from service.jobs.lease import Leases
 from service.jobs.sse import Streams
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
-from service.jobs.worker.run import Rhythm
+from service.jobs.worker.run import Intervals
 from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
@@ -42,7 +42,7 @@ def working(valkey, step_s=0.0, head=None, refiner=None):
     stop, telemetry = threading.Event(), WorkerTelemetry()
     leases = Leases(valkey.connect(), 30, "cpu0")
     refiner = refiner or tiny_refiner(step_s, head)
-    worker = Worker(leases, refiner, Rhythm(0.05, 0.1), telemetry, stop.is_set)
+    worker = Worker(leases, refiner, Intervals(0.05, 0.1), telemetry, stop.is_set)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

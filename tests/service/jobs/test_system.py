@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 
@@ -26,11 +27,12 @@ def job_system(tmp_path):
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
 async def test_it_stops_in_whatever_its_first_calls_are(tmp_path, turns):
     """Redis's client swallows a cancellation that comes while it connects."""
-    jobs = job_system(tmp_path)
+    jobs, others = job_system(tmp_path), asyncio.all_tasks()
     await jobs.start()
     for _ in range(turns):
         await asyncio.sleep(0)
-    tasks = list(jobs._tasks)
+    tasks = asyncio.all_tasks() - others
+    assert tasks
     await asyncio.wait_for(jobs.stop(), 60)
     assert all(task.done() for task in tasks)
 
@@ -46,11 +48,12 @@ async def test_a_task_that_ignores_its_cancellation_does_not_hold_the_stop_up(
             with contextlib.suppress(asyncio.CancelledError):
                 await over.wait()
 
+    monkeypatch.setattr(system, "show_busy", lambda *_: deaf())
     jobs = job_system(tmp_path)
     await jobs.start()
-    jobs._spawn(deaf())
     await asyncio.sleep(0)
-    private = jobs._embedded._private
+    private = Path((tmp_path / "jobs" / "socket").read_text())
+    assert private.is_dir()
     await asyncio.wait_for(jobs.stop(), 60)
     assert "ignores its cancellation" in caplog.text
     assert not private.exists()

@@ -24,11 +24,13 @@ async def make(valkey):  # noqa: F811 - the fixture
     """Open stores as of several processes."""
     clients = []
 
-    def make(capacity=10, ttl_s=60.0, generator=GENERATOR):
+    def make(capacity=10, ttl_s=60.0, generator=GENERATOR, rest_s=5.0):
         clients.append(connect_async(valkey.url))
         errors = Counter("errors", "", ("op",), registry=CollectorRegistry())
         own = MemoryLatentStore(capacity, ttl_s)
-        return RedisLatentStore(clients[-1], own, lambda: generator, capacity, ttl_s, errors)
+        return RedisLatentStore(
+            clients[-1], own, lambda: generator, capacity, ttl_s, errors, rest_s
+        )
 
     yield make
     for client in clients:
@@ -77,7 +79,7 @@ async def test_ids_expire(make, valkey):  # noqa: F811 - the fixture
 
 
 async def test_codes_are_kept_here_while_redis_is_silent(make, valkey):  # noqa: F811
-    store = make()
+    store = make(rest_s=0.1)
     shared = await store.put(ws(1), "me")
     valkey.kill()
     kept = await store.put(ws(2), "me")
@@ -85,6 +87,6 @@ async def test_codes_are_kept_here_while_redis_is_silent(make, valkey):  # noqa:
     with pytest.raises(LatentsUnavailableError):
         await store.get(shared, "me")
     valkey.start()
-    store._rests_until_s = 0.0
+    await asyncio.sleep(0.1)
     assert torch.equal(await store.get(shared, "me"), ws(1))
     assert torch.equal(await store.get(kept, "me"), ws(2))

@@ -122,13 +122,13 @@ def test_codes_alone_need_no_rendering(client):
 
 def test_only_so_many_morphs_hold_their_frames_at_once(serve):
     predictor = Held()
-    with serve(predictor, max_films=1, max_batch=2) as client:
+    with serve(predictor, max_animations=1, max_batch=2) as client:
         ids = [client.post("/generate", json={"seed": seed}).json()["latent_id"] for seed in (1, 2)]
         body = {"sources": [{"latent_id": latent_id} for latent_id in ids], "steps": 4}
         predictor.hold = True
         calls = [in_background(lambda: client.post("/morph", json=body)) for _ in range(2)]
         runtime = client.runtime
-        wait_until(lambda: runtime.films.turn.statistics().tasks_waiting == 1)
+        wait_until(lambda: runtime.animations.turn.statistics().tasks_waiting == 1)
         assert sum(batcher.depth for batcher in runtime.engine.batchers) <= 1
         refusal(client.post("/morph", json=body), 429, "overloaded")
         predictor.go.set()

@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 import pytest
 
-from service.serving.concurrency import cancel_all, is_cancelled, together, within
+from service.serving.concurrency import cancel_all, gather, is_cancelled, within
 
 pytestmark = pytest.mark.anyio
 
@@ -18,8 +18,8 @@ async def after(seconds, value):
 
 
 async def test_results_come_in_the_order_of_the_calls():
-    assert await together(partial(after, 0.01, "a"), partial(after, 0, "b")) == ["a", "b"]
-    assert await together() == []
+    assert await gather(partial(after, 0.01, "a"), partial(after, 0, "b")) == ["a", "b"]
+    assert await gather() == []
 
 
 async def test_the_first_failure_cancels_the_rest_and_is_raised_bare():
@@ -33,7 +33,7 @@ async def test_the_first_failure_cancels_the_rest_and_is_raised_bare():
         raise ZeroDivisionError
 
     with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
-        await together(slow, broken)
+        await gather(slow, broken)
     assert not finished
 
 

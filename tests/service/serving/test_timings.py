@@ -6,7 +6,7 @@ import pytest
 
 from service.observability.metrics import Telemetry
 from service.serving.batcher import Answer
-from service.serving.timings import Stages
+from service.serving.timings import StageTimings
 
 
 def answer(began_s, ended_s, queued_s=0.0, batch_size=1):
@@ -22,7 +22,7 @@ def sampled(telemetry, stage, kind):
 
 def test_times_add_up_and_are_published():
     telemetry = Telemetry()
-    stages = Stages("embed", telemetry)
+    stages = StageTimings("embed", telemetry)
     for _ in range(2):
         with stages.measure("decode"):
             time.sleep(0.01)
@@ -35,7 +35,7 @@ def test_times_add_up_and_are_published():
 
 def test_an_answer_counts_as_long_as_it_took_and_its_share_is_published():
     telemetry = Telemetry()
-    stages = Stages("embed", telemetry)
+    stages = StageTimings("embed", telemetry)
     assert stages.take("encode", answer(0.0, 0.2, queued_s=0.001, batch_size=4)) == "x"
     times = stages.as_ms()
     del times["total"]
@@ -45,7 +45,7 @@ def test_an_answer_counts_as_long_as_it_took_and_its_share_is_published():
 
 
 def test_what_ran_together_counts_once():
-    stages = Stages("morph", Telemetry())
+    stages = StageTimings("morph", Telemetry())
     for _ in range(4):  # one run of four
         stages.take("synthesize", answer(0.1, 0.3, queued_s=0.1, batch_size=4))
     for _ in range(2):  # the run after it, for which they waited meanwhile
@@ -57,13 +57,13 @@ def test_what_ran_together_counts_once():
 
 
 def test_a_failing_stage_is_timed_all_the_same():
-    stages = Stages("embed", Telemetry())
+    stages = StageTimings("embed", Telemetry())
     with pytest.raises(ZeroDivisionError), stages.measure("align"):
         raise ZeroDivisionError
     assert "align" in stages.as_ms()
 
 
 def test_the_header_is_server_timing():
-    stages = Stages("embed", Telemetry())
+    stages = StageTimings("embed", Telemetry())
     stages.take("encode", answer(0.0, 0.01))
     assert stages.as_header().startswith("queue;dur=0.0, encode;dur=10.0, total;dur=")

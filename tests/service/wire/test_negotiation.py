@@ -4,9 +4,9 @@ import pytest
 from starlette.requests import Request
 
 from service.errors import NotAcceptableError
-from service.wire.negotiation import CODES, JSON, STILLS, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 
-OFFERS = (JSON, *STILLS, *CODES)
+OFFERS = (JSON, *IMAGES, *CODES)
 
 
 def request(*accepts):

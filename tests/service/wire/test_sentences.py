@@ -18,7 +18,11 @@ DIRECTION = {"direction": "smile"}
             {"no_stroe": "1"},
             "no_stroe is not a field of this request (did you mean no_store?)",
         ),
-        (EmbedOptions, {"Face": "1"}, "Face is not a field of this request (did you mean face?)"),
+        (
+            EmbedOptions,
+            {"Face": "1"},
+            "Face is not a field of this request (did you mean face?)",
+        ),
         (EmbedOptions, {"xyzzy": "1"}, "xyzzy is not a field of this request"),
         (
             EmbedOptions,

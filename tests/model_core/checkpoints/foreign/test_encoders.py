@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet34
 
 from model_core.checkpoints.foreign.psp import new_encoder
-from model_core.checkpoints.importer import bring
+from model_core.checkpoints.importer import import_checkpoint
 from model_core.checkpoints.inspection import read_content
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
@@ -187,7 +187,7 @@ def test_restyle_of_one_pass_is_loaded(tmp_path):
     """It looks at the mean face once: its first layer has six channels as others' have."""
     config = StyleEncoderConfig(4, pyramid=False, looks=True)
     torch.save(restyle_content(config, "BackboneEncoder", steps=1), tmp_path / "restyle.pt")
-    bring(tmp_path / "restyle.pt", tmp_path, "restyle", "none", lambda _: None)
+    import_checkpoint(tmp_path / "restyle.pt", tmp_path, "restyle", "none", lambda _: None)
     generator, fingerprint = load_generator(tmp_path, "restyle")
     encoder = load_embedder(encoder_path(tmp_path, "restyle"), tmp_path, generator, fingerprint)
     assert (encoder.config.steps, encoder.config.looks) == (1, True)

@@ -4,7 +4,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from model_core.errors import InvalidInputError
-from model_core.training.data.datasets import read_layout
+from model_core.training.data.datasets import read_dataset
 from model_core.training.data.photos import Photos
 
 CACD = [f"{20 + year}_{name}_{year:04}" for name in "ABCDEFGHIJ" for year in (1, 2, 3)]
@@ -20,8 +20,8 @@ def draw(folder, names):
         Image.new("RGB", (16, 16), (i, 0, 0)).save(folder / name)
 
 
-def persons(layout):
-    return {file.stem: person for file, person in layout.persons.items()}
+def persons(dataset):
+    return {file.stem: person for file, person in dataset.persons.items()}
 
 
 def sides(folder):
@@ -55,17 +55,17 @@ def celeba_hq(tmp_path):
 
 @pytest.mark.parametrize("inner", ["", "CACD2000"])
 def test_cacd_is_known_by_its_table(cacd, inner):
-    layout = read_layout(cacd / inner)
-    assert layout.name == "CACD"
-    assert persons(layout) == {name: f"CACD {i // 3 + 1}" for i, name in enumerate(CACD)}
+    dataset = read_dataset(cacd / inner)
+    assert dataset.name == "CACD"
+    assert persons(dataset) == {name: f"CACD {i // 3 + 1}" for i, name in enumerate(CACD)}
 
 
 def test_cacd_is_known_by_its_names_where_there_is_no_table(cacd):
     (cacd / "celebrity2000_meta.mat").unlink()
-    layout = read_layout(cacd)
-    assert layout.name == "CACD"
-    assert persons(layout)[CACD[0]] == "Zoë_de_la_Ray"
-    assert persons(layout)["21_B_0001"] == persons(layout)["22_B_0002"] == "B"
+    dataset = read_dataset(cacd)
+    assert dataset.name == "CACD"
+    assert persons(dataset)[CACD[0]] == "Zoë_de_la_Ray"
+    assert persons(dataset)["21_B_0001"] == persons(dataset)["22_B_0002"] == "B"
 
 
 def test_photos_that_cacds_table_lacks_are_trained_on(cacd):
@@ -80,15 +80,15 @@ def test_photos_that_cacds_table_lacks_are_trained_on(cacd):
 @pytest.mark.parametrize("table", ["CelebA-HQ-to-CelebA-mapping.txt", "image_list.txt"])
 def test_celeba_hq_is_known_by_its_tables(celeba_hq, inner, table):
     (celeba_hq / "CelebA-HQ-to-CelebA-mapping.txt").rename(celeba_hq / table)
-    layout = read_layout(celeba_hq / inner)
-    assert layout.name == "CelebA-HQ"
-    assert persons(layout) == {str(i): f"CelebA {person}" for i, _, person in CELEBA_HQ}
+    dataset = read_dataset(celeba_hq / inner)
+    assert dataset.name == "CelebA-HQ"
+    assert persons(dataset) == {str(i): f"CelebA {person}" for i, _, person in CELEBA_HQ}
 
 
 def test_celebas_own_folder_of_annotations_is_looked_into(celeba_hq):
     (celeba_hq / "Anno").mkdir()
     (celeba_hq / "identity_CelebA.txt").rename(celeba_hq / "Anno" / "identity_CelebA.txt")
-    assert read_layout(celeba_hq).name == "CelebA-HQ"
+    assert read_dataset(celeba_hq).name == "CelebA-HQ"
 
 
 @pytest.mark.parametrize("dataset", ["cacd", "celeba_hq"])
@@ -105,26 +105,26 @@ def test_aligned_copies_are_known_by_the_tables_among_them(celeba_hq, tmp_path):
     draw(tmp_path / "aligned", [f"{i:05}.png" for i, _, _ in CELEBA_HQ])
     for table in celeba_hq.glob("*.txt"):
         table.rename(tmp_path / "aligned" / table.name)
-    assert read_layout(tmp_path / "aligned").name == "CelebA-HQ"
+    assert read_dataset(tmp_path / "aligned").name == "CelebA-HQ"
 
 
 def test_numbered_photos_without_both_tables_are_just_photos(celeba_hq):
     (celeba_hq / "identity_CelebA.txt").unlink()
-    layout = read_layout(celeba_hq)
-    assert (layout.name, len(layout.files), layout.persons) == ("photos", 30, {})
+    dataset = read_dataset(celeba_hq)
+    assert (dataset.name, len(dataset.files), dataset.persons) == ("photos", 30, {})
 
 
 def test_numbers_from_one_on_are_refused(celeba_hq):
     (celeba_hq / "CelebA-HQ-img" / "0.jpg").rename(celeba_hq / "CelebA-HQ-img" / "30000.jpg")
     with pytest.raises(InvalidInputError, match=r"from 0 to 29999.*got 30000\.jpg"):
-        read_layout(celeba_hq)
+        read_dataset(celeba_hq)
 
 
 @pytest.mark.parametrize("text", ["", "idx file\n0 000001.jpg\n"])
 def test_a_mapping_of_other_columns_is_refused(celeba_hq, text):
     (celeba_hq / "CelebA-HQ-to-CelebA-mapping.txt").write_text(text)
     with pytest.raises(InvalidInputError, match="must have the columns idx, orig_idx"):
-        read_layout(celeba_hq)
+        read_dataset(celeba_hq)
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "other"])
@@ -135,7 +135,7 @@ def test_a_table_that_is_not_cacds_is_refused(cacd, damage):
     else:
         table.write_bytes(b"no table" if damage == "text" else table.read_bytes()[:300])
     with pytest.raises(InvalidInputError, match="must be CACD's table of images and persons"):
-        read_layout(cacd)
+        read_dataset(cacd)
 
 
 def test_a_table_of_persons_stands_over_the_layout(cacd, tmp_path):

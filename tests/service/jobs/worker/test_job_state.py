@@ -6,7 +6,7 @@ import torch
 
 from model_core.errors import CheckpointError
 from service.jobs.payloads import JobInput, Outcome
-from service.jobs.worker.checkpoint import TENSORS, Checkpoint
+from service.jobs.worker.job_state import TENSORS, JobState
 from tests.model_core.tiny import black_head, tiny_refiner
 from tests.service.jobs.conftest import submission
 
@@ -14,20 +14,20 @@ GIVEN = submission().input
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
+def saved():
     refiner = tiny_refiner()
     state = refiner.start(GIVEN.ws)
     refiner.run(state, GIVEN.target, 3)
     curve = np.arange(12, dtype=np.float32).reshape(3, 4)
-    return Checkpoint(state, curve, 12.5)
+    return JobState(state, curve, 12.5)
 
 
-def test_a_checkpoint_comes_back_whole(checkpoint):
-    back = Checkpoint.unpack(checkpoint.pack(), "cpu")
+def test_a_checkpoint_comes_back_whole(saved):
+    back = JobState.unpack(saved.pack(), "cpu")
     assert (back.state.step, back.ran_s) == (3, 12.5)
-    assert np.array_equal(back.curve, checkpoint.curve)
+    assert np.array_equal(back.curve, saved.curve)
     for name in TENSORS:
-        assert torch.equal(getattr(back.state, name), getattr(checkpoint.state, name)), name
+        assert torch.equal(getattr(back.state, name), getattr(saved.state, name)), name
 
 
 def test_a_run_goes_on_from_a_checkpoint_bit_equal():
@@ -36,17 +36,17 @@ def test_a_run_goes_on_from_a_checkpoint_bit_equal():
     refiner.run(whole, GIVEN.target, 6)
     for stop in (2, 4):  # steps of the head first, then of true output
         refiner.run(part, GIVEN.target, 6 - part.step, lambda report, stop=stop: report.step < stop)
-        data = Checkpoint(part, np.zeros((0, 4), np.float32), 0.0).pack()
-        part = Checkpoint.unpack(data, "cpu").state
+        data = JobState(part, np.zeros((0, 4), np.float32), 0.0).pack()
+        part = JobState.unpack(data, "cpu").state
     refiner.run(part, GIVEN.target, 6 - part.step)
     assert part.step == whole.step
     for name in TENSORS:
         assert torch.equal(getattr(part, name), getattr(whole, name)), name
 
 
-def test_what_was_reached_can_be_read_off_a_checkpoint(checkpoint):
-    whole = Outcome(checkpoint.state.best_ws[0], checkpoint.curve)
-    for data in (checkpoint.pack(), whole.pack()):
+def test_what_was_reached_can_be_read_off_a_checkpoint(saved):
+    whole = Outcome(saved.state.best_ws[0], saved.curve)
+    for data in (saved.pack(), whole.pack()):
         found = Outcome.unpack(data)
         assert torch.equal(found.ws, whole.ws)
         assert np.array_equal(found.curve, whole.curve)
@@ -59,9 +59,9 @@ def test_an_input_comes_back_whole():
 
 
 @pytest.mark.parametrize("kind", [JobInput, Outcome, lambda: None])
-def test_other_bytes_are_refused(kind, checkpoint):
-    unpack = getattr(kind, "unpack", lambda data: Checkpoint.unpack(data, "cpu"))
+def test_other_bytes_are_refused(kind, saved):
+    unpack = getattr(kind, "unpack", lambda data: JobState.unpack(data, "cpu"))
     with pytest.raises(CheckpointError, match="safetensors"):
         unpack(b"nonsense")
     with pytest.raises(CheckpointError, match="must hold"):
-        unpack(GIVEN.pack() if kind is not JobInput else checkpoint.pack())
+        unpack(GIVEN.pack() if kind is not JobInput else saved.pack())

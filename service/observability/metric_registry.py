@@ -12,7 +12,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 
-class Registry(CollectorRegistry):
+class MetricRegistry(CollectorRegistry):
     """Makes metrics under our prefix; has those of the process and of Python itself."""
 
     def __init__(self) -> None:

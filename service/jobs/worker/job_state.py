@@ -1,4 +1,4 @@
-"""A run's state as bytes: enough to go on from, by this worker or another."""
+"""A job's state as bytes: enough to go on from, by this worker or another."""
 
 from dataclasses import dataclass, fields
 
@@ -13,12 +13,12 @@ TENSORS = tuple(field.name for field in fields(IteratorState) if field.name != "
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Where a run stands.
+class JobState:
+    """How far a job has come.
 
     Attributes:
         state: The iterator's state.
-        curve: As of `blobs.Outcome`, up to the state's step.
+        curve: As of `payloads.Outcome`, up to the state's step.
         ran_s: Seconds that the job has run, all workers together.
     """
 
@@ -37,7 +37,7 @@ class Checkpoint:
         return safetensors.torch.save(tensors)
 
     @classmethod
-    def unpack(cls, data: bytes, device: str) -> "Checkpoint":
+    def unpack(cls, data: bytes, device: str) -> "JobState":
         """Read it back onto a device.
 
         Raises:

@@ -1,0 +1,31 @@
+"""What the service has loaded once it is ready: the networks, the aligner and the directions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model_core.alignment.ffhq import FaceAligner
+from model_core.latents.directions.library import Step
+from model_core.predictor import Predictor
+from service.wire.codes import GeneratorId
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Made once, when everything is loaded.
+
+    Attributes:
+        predictor: The networks; only the engine runs them, on the device thread.
+        aligner: Finds faces.
+        directions: What strength 1 of each adds to a code, by name.
+    """
+
+    predictor: Predictor
+    aligner: FaceAligner
+    directions: Mapping[str, Step]
+
+    @property
+    def generator(self) -> GeneratorId:
+        """The generator in use."""
+        predictor = self.predictor
+        shape = (predictor.num_ws, predictor.w_dim)
+        return GeneratorId(predictor.generator_name, predictor.fingerprint, shape)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from model_core.errors import WplusError
+from model_core.program import program_name
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
 from model_core.weights.packs import list_outputs, original_file, pull, verify
 from model_core.weights.progress import ConsoleProgress, megabytes
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
 
 def _parser(cache: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m model_core.checkpoints", description="The pretrained weights of wplus."
+        prog=program_name("model_core.checkpoints"), description="The pretrained weights of wplus."
     )
     parser.add_argument(
         "--cache", type=Path, default=cache, help="where the weights are kept (now: %(default)s)"

@@ -1,4 +1,4 @@
-"""Measure embedders on faces: python -m model_core.evaluation --network FILE --out DIR.
+"""Measure embedding networks on faces: python -m model_core.evaluation --out DIR.
 
 With --photos DIR the faces are held-out photographs, taken as in training, else a portrait in the
 public domain and faces generated from seeds. Results of finished faces are kept under the output
@@ -31,6 +31,7 @@ from model_core.networks.loading import (
     load_tuned_generator,
 )
 from model_core.perceptual.trunks import TRUNKS
+from model_core.program import program_name
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
 from model_core.runtime.execution import Execution
@@ -44,6 +45,7 @@ from model_core.weights.cache import (
     verified_path,
 )
 from model_core.weights.files import file_digest
+from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
 
 ALL = "all"
 
@@ -57,7 +59,9 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
         parser.error("--device must be one that torch finds, got cuda")
     if (TUNED in options.variant) != (options.tuned_generator is not None):
         parser.error(f"--tuned-generator must be given with --variant {TUNED}=FILE, got one alone")
-    options.head_weights = options.head_weights or _default_head(options.generator)
+    if options.generator == DEFAULT_GENERATOR:
+        options.network = options.network or EMBEDDING_NETWORK
+        options.head_weights = options.head_weights or image_head(256)
     if ALL in options.methods:
         options.methods = [name for name in METHODS if not _lacking(name, options)]
     for name in options.methods:
@@ -72,11 +76,11 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
 
 
 def _parser(dtype: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m model_core.evaluation")
+    parser = argparse.ArgumentParser(prog=program_name("model_core.evaluation"))
     add = parser.add_argument
     add("--photos", type=Path, nargs="+", help="aligned photographs; one person in five is used")
     add("--persons", type=Path, help="TSV with file and person: keeps them apart")
-    add("--network", type=Path, help="embedding network, .safetensors")
+    add("--network", type=Path, help="embedding network; the default generator has its own")
     add("--methods", nargs="+", choices=(*METHODS, ALL), default=["mean", "network"])
     add(
         "--variant",
@@ -167,11 +171,6 @@ def _networks(options: argparse.Namespace, cache: Path) -> EvaluationNetworks:
         head,
         options.device,
     )
-
-
-def _default_head(generator: str) -> Path | None:
-    file = Path("weights") / "image_head_256.safetensors"
-    return file if generator == DEFAULT_GENERATOR and file.is_file() else None
 
 
 def _faces(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) -> ByteImages:

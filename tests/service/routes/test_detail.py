@@ -17,7 +17,14 @@ from tests.service.fakes import FakePredictor
 DARK, LIGHT = photos.plain((51, 51, 51), form="PNG"), photos.plain((204, 204, 204), form="PNG")
 SAFETENSORS = "application/vnd.safetensors"
 WS = torch.full((18, 512), 0.2)
-GENERATOR = GeneratorId("fake", "f" * 64, (18, 512), DetailId("d" * 64, (2, 4, 4)))
+
+
+@pytest.fixture
+def client(serve, tmp_path):
+    """An application that knows a direction."""
+    np.save(tmp_path / "light.npy", np.ones(512))
+    with serve(directions=tmp_path) as ready:
+        yield ready
 
 
 def has_detail(answer):
@@ -37,7 +44,7 @@ def detailed_file(shape=(2, 4, 4), value=1.0, fingerprint="d" * 64):
 
 CALLS = {
     "embed": ("/embed", {"files": {"image": DARK}, "data": {"return": "both"}}),
-    "edit": ("/edit", {"files": {"image": DARK}, "data": {"direction": "smile"}}),
+    "edit": ("/edit", {"files": {"image": DARK}, "data": {"direction": "light"}}),
     "colorize": ("/colorize", {"files": {"gray": DARK, "color": LIGHT}}),
     "morph": ("/morph", {"files": [("image", DARK), ("image", LIGHT)]}),
 }
@@ -69,7 +76,7 @@ def test_merged_faces_and_faces_drawn_by_chance_have_none(client):
 def test_a_latent_id_keeps_the_detail_from_edit_to_edit(client):
     latent_id = client.post("/embed", files={"image": DARK}).json()["latent_id"]
     edited = client.post(
-        "/edit?format=png", json={"latent_id": latent_id, "direction": "smile", "strength": 1}
+        "/edit?format=png", json={"latent_id": latent_id, "direction": "light", "strength": 1}
     )
     assert has_detail(edited)
     again = {"latent_id": edited.json()["latent_id"], "format": "png"}
@@ -105,7 +112,7 @@ def test_a_safetensors_file_carries_it_there_and_back(client):
     ("file", "status", "words"),
     [
         (detailed_file(fingerprint="e" * 64), 409, "detail=false takes the code alone"),
-        (detailed_file(shape=(2, 4, 8)), 422, "detail must have the shape (2, 4, 4)"),
+        (detailed_file(shape=(2, 8, 8)), 422, "detail must have the shape (2, 4, 4)"),
         (detailed_file(value=torch.nan), 422, "finite"),
         (detailed_file(value=torch.inf), 422, "finite"),
     ],

@@ -68,8 +68,8 @@ class Predictor:
         generator_name: What the generator is called.
         judge: Recogniser of the quality figures; None leaves the identity out of them.
         head: Gives small images, which polishing needs.
-        detail: Encodes what codes leave out of photos; None renders codes alone.
-        detail_digest: SHA-256 of its weights.
+        detail: Encodes what codes leave out of photos, and the SHA-256 of its weights; None renders
+            codes alone.
         defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
     Raises:
@@ -87,8 +87,7 @@ class Predictor:
         generator_name: str = DEFAULT_GENERATOR,
         judge: FaceRes | None = None,
         head: ImageHead | None = None,
-        detail: DetailEncoder | None = None,
-        detail_digest: str | None = None,
+        detail: tuple[DetailEncoder, str] | None = None,
         defer_compile: bool = False,
     ):
         self.fingerprint, self.weight_digests = fingerprint, weight_digests
@@ -111,8 +110,9 @@ class Predictor:
             images = SmallImages(generator, head.config.img_px, head, dtype).to(device)
             queue = execution.queue if execution.compiles else None
             self._polisher = Polisher(images, copy.deepcopy(lpips).to(dtype), device, queue)
-        self._detail = DetailRenderer(generator, detail, execution) if detail else None
-        self._detail_digest = detail_digest if detail else None
+        self._detail: DetailRenderer | None = None
+        if detail:
+            self._detail = DetailRenderer(generator, detail[0], detail[1], execution)
         self._network: Embedder | StyleEncoder | None = None
         if isinstance(network, EmbeddingNetwork):
             self._network = Embedder(network, execution)
@@ -175,7 +175,6 @@ class Predictor:
             judge=judge,
             head=load_image_head(head, fingerprint) if head else None,
             detail=load_detail_encoder(detail, generator, fingerprint) if detail else None,
-            detail_digest=digests[detail.name] if detail else None,
             defer_compile=defer_compile,
         )
 
@@ -197,7 +196,7 @@ class Predictor:
     @property
     def detail_digest(self) -> str | None:
         """SHA-256 of the detail encoder's weights; None where there is none."""
-        return self._detail_digest
+        return self._detail.fingerprint if self._detail else None
 
     @property
     def detail_shape(self) -> tuple[int, int, int] | None:

@@ -91,6 +91,7 @@ def check_worker_files(settings: Settings, compiled: Path) -> None:
     """
     if settings.jobs:
         _check_file("REFINE_HEAD", settings.refine_head_path)
+    _check_file("DETAIL_ENCODER", settings.detail_encoder_path)
     _check_weights(settings)
     _check_room(settings, compiled)
 

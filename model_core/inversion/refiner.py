@@ -1,6 +1,7 @@
 """Bring a code nearer to a face, step by step: the generator and the iterator behind two calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from model_core.inversion.iterator import IteratorConfig, IteratorState, Render,
 from model_core.inversion.rendering import SmallImages, defer_images
 from model_core.inversion.two_stage import HeadRender, TwoStageIterator
 from model_core.networks.loading import (
+    load_detail_encoder,
     load_generator,
     load_image_head,
     load_judge,
@@ -21,10 +23,11 @@ from model_core.networks.loading import (
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.backends import Backend
 from model_core.runtime.background import BackgroundCompiled
+from model_core.runtime.detail import DetailEncoding
 from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import DtypeName
-from model_core.shapes import SingleImage
+from model_core.shapes import DetailTensor, SingleImage
 from model_core.weights.cache import DEFAULT_GENERATOR
 
 
@@ -39,6 +42,7 @@ class Refiner:
         config: What equation 1 leaves open.
         head: Renders the first steps, if there is one.
         judge: Compares persons; None leaves that out.
+        detail: Encodes what a refined code still leaves out of the face; None leaves that out.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class Refiner:
         config: IteratorConfig | None = None,
         head: HeadRender | None = None,
         judge: IdentityJudge | None = None,
+        detail: DetailEncoding | None = None,
     ):
-        self._judge = judge
+        self._judge, self._detail = judge, detail
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
         self._iterator = TwoStageIterator(render, lpips.to(device), config, head)
         renders = (render, head.render if head else None)
@@ -74,6 +79,7 @@ class Refiner:
         generator_name: str = DEFAULT_GENERATOR,
         head: Path | None = None,
         dtype: DtypeName = "auto",
+        detail: Path | None = None,
     ) -> "Refiner":
         """Load a generator; it is compiled in the background while the first steps run.
 
@@ -86,10 +92,11 @@ class Refiner:
             head: The .safetensors file of the generator's image head, without which all steps go
                 through true output.
             dtype: What networks compute in: model_core.runtime.precision.
+            detail: The .safetensors file of the generator's detail encoder, if details are wanted.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
             InvalidInputError: If the backend cannot run on the device.
-            ModelMismatchError: If the head was fitted to another generator.
+            ModelMismatchError: If head or detail encoder belong to another generator.
         """
         generator, fingerprint = load_generator(cache, generator_name)
         execution = Execution.choose(
@@ -106,10 +113,16 @@ class Refiner:
         render = _deferred(execution, "refiner", images, without_gradient=True)
         judge = load_judge(cache)
         compares = IdentityJudge(judge, execution) if judge else None
+        encoding = None
+        if detail:
+            loaded = load_detail_encoder(detail, generator, fingerprint)
+            # Once a job, so nothing of it is worth compiling.
+            once: Backend = "openvino" if execution.by_openvino else "eager"
+            encoding = DetailEncoding(generator, *loaded, replace(execution, backend=once))
         execution.queue.import_compiler()
         execution.queue.start()
         lpips = load_stlpips(cache).to(chosen)
-        return cls(render, lpips, fingerprint, device, head=small, judge=compares)
+        return cls(render, lpips, fingerprint, device, head=small, judge=compares, detail=encoding)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
         """Begin at a code."""
@@ -139,6 +152,19 @@ class Refiner:
             on_step: Told of every evaluation before its update; a false answer stops the run.
         """
         self._iterator.run(state, self._to_img(target), steps, on_step)
+
+    @property
+    def detail_fingerprint(self) -> str | None:
+        """SHA-256 of the detail encoder's weights; None where there is none."""
+        return self._detail.fingerprint if self._detail else None
+
+    def encode_detail(
+        self, target: UInt8[np.ndarray, "size size 3"], ws: Float[Tensor, "1 num_ws w_dim"]
+    ) -> DetailTensor | None:
+        """Compute what a code leaves out of a face; None without a detail encoder."""
+        if self._detail is None:
+            return None
+        return self._detail.encode(self._to_img(target), ws)[0]
 
     def identity_similarity(
         self, target: UInt8[np.ndarray, "size size 3"], report: StepReport

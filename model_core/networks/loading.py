@@ -153,9 +153,13 @@ def load_image_head(path: Path, fingerprint: str) -> ImageHead:
     return _filled(head, floats, path.name).eval().requires_grad_(False)
 
 
-def load_detail_encoder(path: Path, generator: Generator, fingerprint: str) -> DetailEncoder:
+def load_detail_encoder(
+    path: Path, generator: Generator, fingerprint: str
+) -> tuple[DetailEncoder, str]:
     """Load a detail encoder, in float32 and frozen.
 
+    Returns:
+        The encoder and the SHA-256 of its weights, to which details belong.
     Raises:
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was trained for another generator.
@@ -168,7 +172,8 @@ def load_detail_encoder(path: Path, generator: Generator, fingerprint: str) -> D
         raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
     encoder = DetailEncoder(config, generator.w_mean, generator.w_std)
     floats = {key: value.float() for key, value in state.items()}
-    return _filled(encoder, floats, path.name).eval().requires_grad_(False)
+    encoder = _filled(encoder, floats, path.name).eval().requires_grad_(False)
+    return encoder, str(sidecar["sha256"])
 
 
 def save_detail_encoder(

@@ -24,44 +24,43 @@ Run = Callable[..., Tensor]
 _log = logging.getLogger(__name__)
 
 
-class DetailRenderer:
-    """The generator cut in two, with the detail encoder between.
+class DetailEncoding:
+    """The detail encoder above the generator's lower blocks.
 
-    Three networks run one after the other: the lower blocks, the detail encoder, and the upper
-    blocks on the corrected features. The features of the last code are remembered, as an answer
-    first encodes the detail beside a code and then renders both.
+    The features of the last code are remembered, as an answer first encodes the detail beside a
+    code and then renders both.
 
     Args:
         generator: Frozen, float32, on the CPU; copied.
         encoder: Trained for it; copied.
+        fingerprint: SHA-256 of the encoder's weights.
         execution: How the networks run.
     Raises:
         InvalidInputError: If the generator cannot be cut.
     """
 
-    def __init__(self, generator: Generator, encoder: DetailEncoder, execution: Execution):
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: DetailEncoder,
+        fingerprint: str,
+        execution: Execution,
+    ):
         if not isinstance(generator, SplitGenerator):
             raise InvalidInputError(
                 "detail must go with a generator that can be cut, as MobileStyleGAN can, "
                 f"got {type(generator).__name__}"
             )
-        self.shape = (
-            encoder.config.bottleneck,
-            encoder.config.features_px,
-            encoder.config.features_px,
-        )
-        self._execution = execution
-        network, encoder = _folded(generator, encoder)
         config = encoder.config
-        ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
+        self.fingerprint = fingerprint
+        self.shape = (config.bottleneck, config.features_px, config.features_px)
+        self._execution = execution
+        self._networks = network, encoder = _folded(generator, encoder)
+        self._ws = ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
         photo = torch.zeros(1, 3, *[config.features_px * CELL_PX] * 2)
-        features = torch.zeros(1, config.features, *self.shape[1:])
-        detail = torch.zeros(1, *self.shape)
+        self._blank = features = torch.zeros(1, config.features, *self.shape[1:])
         self._lower = self._runner("generator's lower blocks", _Lower(network, encoder), ws)
         self._encode = self._runner("detail encoder", _Encode(encoder), photo, features, ws)
-        self._tail = self._runner(
-            "generator's upper blocks", _Upper(network, encoder), features, detail, ws
-        )
         self._last: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
@@ -75,12 +74,6 @@ class DetailRenderer:
         ws = ws.float().contiguous()
         details = self._encode(photos.contiguous(), self.features(ws), ws)
         return details.half().cpu()
-
-    @torch.inference_mode()
-    def __call__(self, ws: Codes, details: Details) -> UInt8[Tensor, "batch height width 3"]:
-        """Render codes with details to RGB bytes on the CPU."""
-        ws = ws.float().contiguous()
-        return self._tail(self.features(ws), details.float().contiguous(), ws).cpu()
 
     @torch.inference_mode()
     def features(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
@@ -111,6 +104,38 @@ class DetailRenderer:
             return out
 
         return _one_by_one(run) if execution.on_cpu else run
+
+
+class DetailRenderer(DetailEncoding):
+    """The generator cut in two, with the detail encoder between.
+
+    Three networks run one after the other: the lower blocks, the detail encoder, and the upper
+    blocks on the corrected features.
+
+    Args:
+        generator: As of `DetailEncoding`, like the rest.
+        encoder: Trained for it; copied.
+        fingerprint: SHA-256 of the encoder's weights.
+        execution: How the networks run.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: DetailEncoder,
+        fingerprint: str,
+        execution: Execution,
+    ):
+        super().__init__(generator, encoder, fingerprint, execution)
+        detail = torch.zeros(1, *self.shape)
+        upper = _Upper(*self._networks)
+        self._upper = self._runner("generator's upper blocks", upper, self._blank, detail, self._ws)
+
+    @torch.inference_mode()
+    def __call__(self, ws: Codes, details: Details) -> UInt8[Tensor, "batch height width 3"]:
+        """Render codes with details to RGB bytes on the CPU."""
+        ws = ws.float().contiguous()
+        return self._upper(self.features(ws), details.float().contiguous(), ws).cpu()
 
 
 def _one_by_one(run: Run) -> Run:

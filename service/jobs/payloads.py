@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float32
 
 from model_core.errors import CheckpointError
-from model_core.shapes import SquarePixels, Ws
+from model_core.shapes import DetailTensor, SquarePixels, Ws
+from service.wire.codes import read_metadata
 
 CURVE = ("step", "loss", "psnr", "lpips")
 Curve = Float32[np.ndarray, "points 4"]
@@ -50,14 +51,23 @@ class Outcome:
     Attributes:
         ws: The best code so far.
         curve: For every step its number, loss, PSNR in dB and perceptual distance.
+        detail: What the code still leaves out of the face; None where nobody has computed it.
+        detail_fingerprint: SHA-256 of the weights that the detail belongs to, hexadecimal.
     """
 
     ws: Ws
     curve: Curve
+    detail: DetailTensor | None = None
+    detail_fingerprint: str | None = None
 
     def pack(self) -> bytes:
         """Write it."""
-        return safetensors.numpy.save({"best_ws": _array(self.ws)[None], "curve": self.curve})
+        tensors = {"best_ws": _array(self.ws)[None], "curve": self.curve}
+        metadata = {}
+        if self.detail is not None and self.detail_fingerprint is not None:
+            tensors["detail"] = self.detail.numpy()
+            metadata["detail_fingerprint"] = self.detail_fingerprint
+        return safetensors.numpy.save(tensors, metadata)
 
     @classmethod
     def unpack(cls, data: bytes) -> "Outcome":
@@ -67,7 +77,11 @@ class Outcome:
             CheckpointError: If the bytes are something else.
         """
         tensors = load(data, "best_ws", "curve")
-        return cls(torch.from_numpy(tensors["best_ws"][0]), tensors["curve"])
+        ws, curve = torch.from_numpy(tensors["best_ws"][0]), tensors["curve"]
+        if "detail" not in tensors:
+            return cls(ws, curve)
+        fingerprint = read_metadata(data).get("detail_fingerprint")
+        return cls(ws, curve, torch.from_numpy(tensors["detail"]), fingerprint)
 
 
 def load(data: bytes, *names: str) -> dict[str, np.ndarray]:

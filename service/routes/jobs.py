@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
-from model_core.latents.latent import Latent
-from model_core.shapes import Pixels, Ws
+from model_core.latents.latent import Detail, Latent
+from model_core.shapes import Pixels
 from service.errors import (
     DeadlineExceededError,
     DrainingError,
@@ -136,9 +136,9 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     given = await store.read_input(job_id) if outcome is None else None
     if outcome is None and given is None:
         raise NoResultError(f"job must have begun, got one that {fields['state']} before")
-    ws = outcome.ws if outcome is not None else given.ws  # type: ignore[union-attr]
-    pixels = await _render(context, fields, ws)
-    return await Writer(context).write(Result(Latent(ws), None, pixels), media)
+    latent = _latent(context, outcome) if outcome is not None else Latent(given.ws)  # type: ignore[union-attr]
+    pixels = await _render(context, fields, latent)
+    return await Writer(context).write(Result(latent, None, pixels), media)
 
 
 @router.get(
@@ -159,11 +159,10 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None
     if outcome is None:
         raise NoResultError(f"job must have ended with a result, got one that is {fields['state']}")
-    writer = Writer(context)
+    writer, latent = Writer(context), _latent(context, outcome)
     pixels = None
     if writer.wants_image(media):
-        pixels = await _render(context, fields, outcome.ws)
-    latent = Latent(outcome.ws)
+        pixels = await _render(context, fields, latent)
     found = Result(latent, await writer.keep(latent), pixels)
     job, curve = job_answer(fields), _curve(outcome)
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
@@ -175,10 +174,23 @@ def _context(request: Request, runtime: Runtime) -> RequestContext[OutputOptions
     return begin(request, runtime, options, op="refine")
 
 
-async def _render(context: RequestContext[OutputOptions], fields: Fields, ws: Ws) -> Pixels:
+def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
+    """Put code and detail together, if the detail is wanted and belongs to the weights in use."""
+    known = context.loaded.generator.detail
+    if (
+        outcome.detail is None
+        or not context.options.detail
+        or known is None
+        or outcome.detail_fingerprint != known.fingerprint
+    ):
+        return Latent(outcome.ws)
+    return Latent(outcome.ws, Detail(outcome.detail, outcome.ws))
+
+
+async def _render(context: RequestContext[OutputOptions], fields: Fields, latent: Latent) -> Pixels:
     if fields["fingerprint"] != context.loaded.generator.fingerprint:
         raise ModelMismatchError("job must belong to the generator in use, got another one's")
-    return await render(context, Latent(ws))
+    return await render(context, latent)
 
 
 def _curve(outcome: Outcome) -> list[CurvePoint]:

@@ -118,7 +118,7 @@ def read_latent(value: object, generator: GeneratorId, with_detail: bool = True)
     tensors = safetensors.numpy.load(value)
     if "detail" not in tensors:
         return Latent(ws)
-    return Latent(ws, _detail(tensors, _metadata(value).get("detail_fingerprint"), generator))
+    return Latent(ws, _detail(tensors, read_metadata(value).get("detail_fingerprint"), generator))
 
 
 def is_code_file(data: bytes) -> bool:
@@ -201,7 +201,8 @@ def _detail(
     return Detail(tensor, _checked(tensors["home"], generator.shape))
 
 
-def _metadata(data: bytes) -> dict[str, Any]:
+def read_metadata(data: bytes) -> dict[str, str]:
+    """Read the metadata of a safetensors file that is known to be whole."""
     (length,) = struct.unpack_from("<Q", data)
     return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
 

@@ -43,6 +43,7 @@ def load_refiner(settings: Settings) -> "Refiner":
         settings.generator,
         settings.refine_head_path,
         settings.dtype,
+        settings.detail_encoder_path,
     )
 
 

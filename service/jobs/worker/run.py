@@ -19,7 +19,7 @@ from model_core.errors import CheckpointError, WplusError
 from model_core.inversion.iterator import IteratorState, StepReport
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.pixels import PEAK_TO_PEAK
-from model_core.shapes import SquarePixels
+from model_core.shapes import SingleCode, SquarePixels
 from service.jobs.lease import Claim, Leases
 from service.jobs.payloads import Curve, JobInput, Outcome
 from service.jobs.worker.job_state import JobState
@@ -86,6 +86,7 @@ class Run:
         self._rows: list[tuple[float, float, float, float]] = []
         self._stop: Stop | None = None
         self._state: IteratorState | None = None
+        self._target: SquarePixels | None = None
         self._similarity: float | None = None
         self._ran_before_s = 0.0
         self._step_s = 0.0
@@ -132,6 +133,7 @@ class Run:
                 f"job must be for the generator {self._refiner.fingerprint[:12]}, got {wanted}"
             )
         job = JobInput.unpack(data)
+        self._target = job.target
         self._state = self._resume() or self._refiner.start(job.ws)
         self._started_s = self._stepped_s = time.monotonic()
         remaining = self._steps - self._state.step
@@ -280,6 +282,14 @@ class Run:
     def _curve(self) -> Curve:
         return np.asarray(self._rows, np.float32).reshape(-1, 4)
 
+    def _outcome(self, ws: SingleCode) -> Outcome:
+        """Put the result together, with what the code still leaves out of the face."""
+        detail = None
+        if self._target is not None:
+            detail = self._refiner.encode_detail(self._target, ws)
+        fingerprint = self._refiner.detail_fingerprint
+        return Outcome(ws[0].cpu(), self._curve(), detail, fingerprint)
+
     def _packed_state(self) -> bytes:
         """Write down where the run stands; nothing before it has begun."""
         if self._state is None:
@@ -298,7 +308,7 @@ class Run:
             # The best by its loss may be above the target, which the last ones judged have reached.
             reached = self._stop == "target_lpips"
             ws = self._state.ws if reached else self._state.best_ws
-            result = Outcome(ws[0].cpu(), self._curve()).pack()
+            result = self._outcome(ws).pack()
         progress = self._progress()
         if error_type:
             progress |= {"error_type": error_type, "error": error}

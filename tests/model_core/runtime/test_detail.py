@@ -41,7 +41,7 @@ def reference(generator, encoder, photos, ws):
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_details_and_images_are_those_of_the_networks(generator, photos, codes, backend):
     encoder = make_encoder()
-    renderer = DetailRenderer(generator, encoder, Execution(backend=backend))
+    renderer = DetailRenderer(generator, encoder, "d" * 64, Execution(backend=backend))
     detail, img = reference(generator, encoder, photos, codes)
     got = renderer.encode(photos, codes)
     assert got.dtype == torch.float16
@@ -54,7 +54,7 @@ def test_compiled_it_gives_the_same(generator, photos, codes):
     execution = Execution(backend="compile")
     if not execution.compiles:
         pytest.skip("no C++ compiler here")
-    renderer = DetailRenderer(generator, encoder, execution)
+    renderer = DetailRenderer(generator, encoder, "d" * 64, execution)
     before = renderer.encode(photos, codes)
     execution.queue.run()
     after = renderer.encode(photos, codes)
@@ -64,7 +64,7 @@ def test_compiled_it_gives_the_same(generator, photos, codes):
 
 
 def test_another_code_is_not_taken_for_the_last_one(generator, photos, codes):
-    renderer = DetailRenderer(generator, make_encoder(), Execution(backend="eager"))
+    renderer = DetailRenderer(generator, make_encoder(), "d" * 64, Execution(backend="eager"))
     first = renderer.features(codes)
     assert not torch.equal(renderer.features(codes + 1), first)
     assert torch.equal(renderer.features(codes), first)
@@ -76,7 +76,9 @@ def test_without_openvino_plain_torch_renders(generator, photos, codes, monkeypa
 
     monkeypatch.setattr("model_core.runtime.detail.run_by_openvino", broken)
     with caplog.at_level(logging.ERROR):
-        renderer = DetailRenderer(generator, make_encoder(), Execution(backend="openvino"))
+        renderer = DetailRenderer(
+            generator, make_encoder(), "d" * 64, Execution(backend="openvino")
+        )
     assert "plain torch" in caplog.text
     assert renderer.encode(photos, codes).shape == (2, 8, 16, 16)
 
@@ -84,4 +86,4 @@ def test_without_openvino_plain_torch_renders(generator, photos, codes, monkeypa
 def test_a_family_that_cannot_be_cut_is_refused():
     generator = StyleGAN2(StyleGAN2Config(w_dim=16, mapping_layers=1, widths=(8, 8)))
     with pytest.raises(InvalidInputError, match=r"can be cut.*StyleGAN2"):
-        DetailRenderer(generator, make_encoder(), Execution(backend="eager"))
+        DetailRenderer(generator, make_encoder(), "d" * 64, Execution(backend="eager"))

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from PIL import Image
 
+from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.detail import DetailEncoding
 from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
 from service.jobs.lease import Leases
@@ -24,7 +27,7 @@ from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
 from service.jobs.worker.run import Intervals
 from tests.model_core.judges import seeded_judge
-from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
+from tests.model_core.tiny import FINGERPRINT, black_head, tiny_generator, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
 from tests.service.jobs.conftest import wait_for
@@ -493,3 +496,27 @@ def test_the_worker_steps_aside_for_requests(valkey, serve):
         predictor.go.set()
         thread.join()
         wait_until(lambda: not leases.is_busy())
+
+
+@pytest.mark.parametrize(("fingerprint", "wanted"), [("d" * 64, True), ("e" * 64, False)])
+def test_a_result_has_the_detail_that_belongs_to_the_weights_in_use(
+    client, valkey, fingerprint, wanted
+):
+    generator = tiny_generator()
+    config = DetailEncoderConfig(
+        blocks=6, features=8, bottleneck=4, width=8, half_width=8, quarter_width=8, first_row=13
+    )
+    encoder = DetailEncoder(config, generator.w_mean, generator.w_std).eval()
+    encoding = DetailEncoding(generator, encoder, fingerprint, Execution(backend="eager"))
+    refiner = Refiner(
+        grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2), detail=encoding
+    )
+    files = {"image": JPEG, "code": (None, json.dumps(CODE))}
+    job_id = client.post("/refine", files=files, data={"steps": "2", "align": "none"}).json()["id"]
+    with working(valkey, refiner=refiner):
+        finished(client, job_id)
+    result = f"/jobs/{job_id}/result"
+    assert client.get(result).json()["detail"] is wanted
+    assert client.get(f"{result}?detail=false").json()["detail"] is False
+    file = client.get(result, headers={"Accept": "application/vnd.safetensors"}).content
+    assert ("detail" in safetensors.numpy.load(file)) is wanted

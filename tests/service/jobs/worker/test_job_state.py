@@ -52,6 +52,15 @@ def test_what_was_reached_can_be_read_off_a_checkpoint(saved):
         assert np.array_equal(found.curve, whole.curve)
 
 
+def test_a_detail_comes_back_with_the_weights_that_it_belongs_to(saved):
+    detail = torch.randn(2, 4, 4).half()
+    whole = Outcome(saved.state.best_ws[0], saved.curve, detail, "d" * 64)
+    found = Outcome.unpack(whole.pack())
+    assert torch.equal(found.detail, detail)
+    assert found.detail_fingerprint == "d" * 64
+    assert Outcome.unpack(saved.pack()).detail is None
+
+
 def test_an_input_comes_back_whole():
     back = JobInput.unpack(GIVEN.pack())
     assert np.array_equal(back.target, GIVEN.target)

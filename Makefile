@@ -20,7 +20,7 @@ if free_gb < 5.5 and not glob.glob("$(VENV)/lib/python3*/site-packages/torch"):
 endef
 export CHECK_ROOM
 
-.PHONY: help setup serve test coverage check format train eval bench weights clean
+.PHONY: help setup serve test coverage check format train eval bench weights wheels clean
 
 help:
 	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
@@ -33,7 +33,8 @@ help:
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
 	@echo "make bench   measure speed, load, growth and memory: 75 minutes (QUICK=1: 20, to see it run)"
 	@echo "make weights fetch and convert the pretrained weights"
-	@echo "make clean   remove the virtual environment"
+	@echo "make wheels  build the wheels of wplus, weights included, and of its client into dist/"
+	@echo "make clean   remove the virtual environment and what was built"
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or set PYTHON=/path/to/python3" >&2; exit 1; }
@@ -55,6 +56,11 @@ setup: $(VENV)/.installed
 
 weights: $(VENV)/.installed
 	@$(RUN) -m model_core.checkpoints pull
+
+# What an earlier build left would be packed again.
+wheels: $(VENV)/bin/python
+	@rm -rf build wplus_client/build
+	@$(RUN) -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist . ./wplus_client
 
 serve: weights
 	@WPLUS_HOST=$(HOST) WPLUS_PORT=$(PORT) exec $(RUN) -m service
@@ -85,7 +91,7 @@ train: $(VENV)/.installed-dev weights
 	@$(RUN) -m model_core.training $(ARGS)
 
 eval: $(VENV)/.installed-dev weights
-	@$(RUN) -m model_core.evaluation --network weights/embedding.safetensors $(ARGS)
+	@$(RUN) -m model_core.evaluation $(ARGS)
 
 # QUICK=1 shows that everything runs; its figures mean nothing.
 bench: $(VENV)/.installed-bench weights
@@ -106,4 +112,4 @@ bench: $(VENV)/.installed-bench weights
 	@$(RUN) benchmarks/memory.py $(if $(QUICK),--requests 40 --checkpoints 4)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build dist wplus_client/build *.egg-info wplus_client/*.egg-info

@@ -28,13 +28,14 @@ from model_core.images import FACE_PX
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.weights.cache import cache_folder
+from model_core.weights.shipped import EMBEDDING_NETWORK
 from service.jobs.embedded import Embedded
 from service.jobs.lease import Leases
 from service.jobs.payloads import JobInput
 from service.jobs.store import JobStore, Submission
 from service.observability.metrics import Telemetry
 from service.redis_keys import connect, connect_async
-from service.settings import WEIGHTS, Settings
+from service.settings import Settings
 
 MEGAPIXELS = (0.1, 0.5, 1, 4, 12, 25)
 FACES = (1, 2, 4, 8, 16)
@@ -59,9 +60,7 @@ def main() -> None:
             ("growth by rows blended", by_rows(http)),
         ):
             report(title, interleave(ways, options.rounds))
-    predictor = Predictor.load(
-        cache_folder(os.environ.get("WPLUS_CACHE")), WEIGHTS / "embedding.safetensors"
-    )
+    predictor = Predictor.load(cache_folder(os.environ.get("WPLUS_CACHE")), EMBEDDING_NETWORK)
     face, ws = np.full((1, FACE_PX, FACE_PX, 3), 127, np.uint8), predictor.sample(0, 0.7)
     for title, ways in (
         ("growth of embedding by batch", by_batch(predictor.embed, lambda n: face.repeat(n, 0))),

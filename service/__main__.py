@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from model_core.errors import WplusError
+from model_core.program import program_name
 from service.api_keys import KeyFileError
 from service.observability import logs
 from service.preflight import check_device, check_files, check_metrics_port, listen
@@ -147,7 +148,7 @@ def serve(settings: Settings, sockets: list[socket.socket]) -> int:
 def main() -> None:
     """Read the settings, check them, then serve."""
     argparse.ArgumentParser(
-        prog="python -m service",
+        prog=program_name("service"),
         description=__doc__.partition(":")[0] + ".",
         epilog=describe(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -5,9 +5,7 @@ from pathlib import Path
 
 from model_core.errors import ModelMismatchError
 from model_core.latents.directions.library import Space, Step, load_directions
-from service.settings import WEIGHTS
-
-SHIPPED = WEIGHTS / "directions"
+from model_core.weights.shipped import DIRECTIONS
 
 logger = logging.getLogger("service.directions")
 
@@ -26,7 +24,7 @@ def read_directions(folder: Path | None, space: Space) -> dict[str, Step]:
     """
     own = {} if folder is None else load_directions(folder, space)
     try:
-        return load_directions(SHIPPED, space) | own
+        return load_directions(DIRECTIONS, space) | own
     except ModelMismatchError as err:
         logger.warning("shipped directions are left out: %s", err)
         return own

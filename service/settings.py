@@ -12,10 +12,10 @@ from pydantic import AfterValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder, encoder_path
+from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
 from service.observability.logs import LogFormat
 
 PREFIX = "WPLUS_"
-WEIGHTS = Path(__file__).parents[1] / "weights"
 DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
 
 
@@ -56,11 +56,11 @@ class Settings(BaseSettings):
         description="Embedding network or converted encoder; unset, the generator's own.",
     )
     polish_head: Path = Field(
-        default=WEIGHTS / "image_head_128.safetensors",
+        default=image_head(128),
         description="Image head of the default generator, by which codes are polished.",
     )
     refine_head: Path = Field(
-        default=WEIGHTS / "image_head_256.safetensors",
+        default=image_head(256),
         description="Image head of the default generator, by which refining begins.",
     )
     generator: str = Field(
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
         if self.network is not None:
             return self.network
         if self.generator == DEFAULT_GENERATOR:
-            return WEIGHTS / "embedding.safetensors"
+            return EMBEDDING_NETWORK
         converted = encoder_path(self.cache, self.generator)
         return converted if converted.is_file() else None
 

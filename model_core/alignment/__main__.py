@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from model_core.alignment.folder import align_folder
 from model_core.errors import WplusError
+from model_core.program import program_name
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 INTERRUPTED = 130
@@ -17,7 +18,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str], cache: Path) -> int:
     """Align a folder from the command line and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model_core.alignment", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program_name("model_core.alignment"), description=__doc__)
     parser.add_argument("source", metavar="DIR", type=Path, help="folder of photos")
     parser.add_argument("target", metavar="OUT", type=Path, help="folder for the crops")
     parser.add_argument("--size", type=int, default=256, help="side of the crops, px")

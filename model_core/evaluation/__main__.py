@@ -1,4 +1,4 @@
-"""Measure embedders on faces: python -m model_core.evaluation --network FILE --out DIR.
+"""Measure embedding networks on faces: python -m model_core.evaluation --out DIR.
 
 With --photos DIR the faces are held-out photographs, taken as in training, else a portrait in the
 public domain and faces generated from seeds. Results of finished faces are kept under the output
@@ -27,9 +27,11 @@ from model_core.networks.loading import (
     load_generator,
     load_identity,
     load_image_head,
+    load_judge,
     load_tuned_generator,
 )
 from model_core.perceptual.trunks import TRUNKS
+from model_core.program import program_name
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import can_compile
 from model_core.runtime.execution import Execution
@@ -37,12 +39,13 @@ from model_core.runtime.precision import DtypeName
 from model_core.shapes import ByteImages
 from model_core.weights.cache import (
     DEFAULT_GENERATOR,
-    DEFAULT_IDENTITY,
+    DEFAULT_JUDGE,
     LANDMARKS,
     cache_folder,
     verified_path,
 )
 from model_core.weights.files import file_digest
+from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
 
 ALL = "all"
 
@@ -56,7 +59,9 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
         parser.error("--device must be one that torch finds, got cuda")
     if (TUNED in options.variant) != (options.tuned_generator is not None):
         parser.error(f"--tuned-generator must be given with --variant {TUNED}=FILE, got one alone")
-    options.head_weights = options.head_weights or _default_head(options.generator)
+    if options.generator == DEFAULT_GENERATOR:
+        options.network = options.network or EMBEDDING_NETWORK
+        options.head_weights = options.head_weights or image_head(256)
     if ALL in options.methods:
         options.methods = [name for name in METHODS if not _lacking(name, options)]
     for name in options.methods:
@@ -71,11 +76,11 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
 
 
 def _parser(dtype: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m model_core.evaluation")
+    parser = argparse.ArgumentParser(prog=program_name("model_core.evaluation"))
     add = parser.add_argument
     add("--photos", type=Path, nargs="+", help="aligned photographs; one person in five is used")
     add("--persons", type=Path, help="TSV with file and person: keeps them apart")
-    add("--network", type=Path, help="embedding network, .safetensors")
+    add("--network", type=Path, help="embedding network; the default generator has its own")
     add("--methods", nargs="+", choices=(*METHODS, ALL), default=["mean", "network"])
     add(
         "--variant",
@@ -128,7 +133,7 @@ def evaluate(options: argparse.Namespace, cache: Path) -> str:
         faces, scorer, options.out / "records", options.iterator_count, options.device
     )
     records = runner.run(methods)
-    settings = _settings(options, nets, len(faces))
+    settings = _settings(options, nets, scorer, len(faces))
     return write_report(Findings(faces, records, scorer.measures, settings, nets), options.out)
 
 
@@ -168,11 +173,6 @@ def _networks(options: argparse.Namespace, cache: Path) -> EvaluationNetworks:
     )
 
 
-def _default_head(generator: str) -> Path | None:
-    file = Path("weights") / "image_head_256.safetensors"
-    return file if generator == DEFAULT_GENERATOR and file.is_file() else None
-
-
 def _faces(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) -> ByteImages:
     if options.photos:
         return photographs(options.photos, options.persons, options.count)
@@ -197,15 +197,22 @@ def _scorer(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) 
     def describe(name: str) -> Describe:
         return load_identity(cache, name).to(nets.device).descriptor
 
+    recogniser = load_judge(cache)
+    if recogniser is None:
+        print(
+            f"no identity figures: {DEFAULT_JUDGE} is not in {cache}; "
+            f"`python -m model_core.checkpoints pull {DEFAULT_JUDGE}` fetches it",
+            file=sys.stderr,
+        )
     return Scorer(
-        describe(DEFAULT_IDENTITY),
+        recogniser.to(nets.device).descriptor if recogniser else None,
         [nets.distance(name) for name in names],
         {name: describe(name) for name in options.recogniser},
     )
 
 
 def _settings(
-    options: argparse.Namespace, nets: EvaluationNetworks, count: int
+    options: argparse.Namespace, nets: EvaluationNetworks, scorer: Scorer, count: int
 ) -> dict[str, object]:
     source = "held-out photographs" if options.photos else "a public-domain portrait, generated"
     return {
@@ -217,7 +224,7 @@ def _settings(
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "recognisers": ["dlib-resnet29", *options.recogniser],
+        "recognisers": [DEFAULT_JUDGE] * scorer.judges_identity + options.recogniser,
         "generator": options.generator,
         "weights": {name: digest[:12] for name, digest in sorted(nets.digests.items())},
     }

@@ -15,6 +15,7 @@ import torch
 
 from model_core.errors import InvalidInputError, WplusError
 from model_core.networks.loading import save_embedding_network, save_tuned_generator
+from model_core.program import program_name
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import DtypeName, choose_precision
 from model_core.training.build import Assembly, RunInputs
@@ -24,6 +25,7 @@ from model_core.training.distributed import Ranks, own_device
 from model_core.training.loop import CHECKPOINTS
 from model_core.training.run_folder import require_config
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
+from model_core.weights.shipped import image_head
 
 INTERRUPTED = 130
 
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str], cache: Path, local_rank: int = 0, dtype: str 
 
 
 def _parser(cache: Path, dtype: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m model_core.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program_name("model_core.training"), description=__doc__)
     parser.add_argument("--preset", default="pretrain", choices=presets())
     parser.add_argument("--run", type=Path, help="run folder; default CACHE/runs/PRESET")
     parser.add_argument(
@@ -73,7 +75,7 @@ def _parser(cache: Path, dtype: str) -> argparse.ArgumentParser:
     parser.add_argument("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
     parser.add_argument("--start", type=Path, help="embedding network to begin with")
     parser.add_argument(
-        "--head-weights", type=Path, help="image head; default weights/ of that size"
+        "--head-weights", type=Path, help="image head; default the shipped one of that size"
     )
     parser.add_argument(
         "--trunks", type=Path, help="folder with torchvision's weights, for --perceptual lpips-..."
@@ -102,8 +104,7 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
     run = options.run or options.cache / "runs" / options.preset
     inputs = RunInputs(
         cache=options.cache,
-        head_weights=options.head_weights
-        or Path("weights") / f"image_head_{config.loss_px}.safetensors",
+        head_weights=options.head_weights or image_head(config.loss_px),
         generator=options.generator,
         photos=options.photos,
         persons=options.persons,

@@ -25,7 +25,7 @@ from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import converted_path, encoder_path
 from model_core.weights.files import file_digest
-from service.settings import WEIGHTS
+from model_core.weights.shipped import EMBEDDING_NETWORK
 from tests.e2e.running import Service, jpeg, patience, start_s
 from tests.model_core.checkpoints.foreign.seeded import psp_content, rosinality_content
 
@@ -183,7 +183,7 @@ def test_an_encoder_of_psps_embeds_for_the_generator_beside_it(start, cache, tmp
 
 @pytest.mark.parametrize("mine", [True, False])
 def test_a_network_of_another_generator_is_refused_with_the_reason(own, network, mine):
-    settings = {"generator": "mine", "network": WEIGHTS / "embedding.safetensors"}
+    settings = {"generator": "mine", "network": EMBEDDING_NETWORK}
     service = Service(own, **(settings if mine else {"network": network}), jobs=False)
     assert service.ended(start_s()) == 1
     assert "belongs to the generator" in service.log

@@ -8,8 +8,9 @@ import torch
 from starlette.testclient import TestClient
 
 from model_core.errors import CheckpointError
+from model_core.weights.shipped import DIRECTIONS
 from service.app import create_app
-from service.directions import SHIPPED, read_directions
+from service.directions import read_directions
 from service.settings import Settings
 from tests.service.fakes import FakeAligner, FakePredictor, wait_until
 
@@ -23,7 +24,7 @@ def space(fingerprint):
 @pytest.fixture
 def owner():
     """The generator that the shipped directions are for."""
-    return json.loads((SHIPPED / "pose.json").read_text())["generator"]
+    return json.loads((DIRECTIONS / "pose.json").read_text())["generator"]
 
 
 def test_pose_and_smile_are_shipped(owner):

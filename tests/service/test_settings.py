@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import PREFIX, WEIGHTS, Settings, UnknownVariableError, check_names
+from model_core.weights.shipped import EMBEDDING_NETWORK
+from service.settings import PREFIX, Settings, UnknownVariableError, check_names
 
 
 def test_defaults_serve_a_bare_machine():
@@ -47,7 +48,7 @@ def test_values_out_of_range_are_refused(wrong):
 
 
 def test_what_embeds_photos_follows_the_generator(tmp_path):
-    assert Settings().network_path == WEIGHTS / "embedding.safetensors"
+    assert Settings().network_path == EMBEDDING_NETWORK
     settings = Settings(cache=tmp_path, generator="mine")
     assert settings.network_path is None
     encoder = tmp_path / "converted" / "mine-encoder.safetensors"

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.service import photos
-from wplus_client import Client, Face, ServiceError, UnreachableError
+from wplus_client import Client, Face, Job, ServiceError, UnreachableError
 
 PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")
@@ -40,6 +40,14 @@ def test_a_photo_becomes_a_face(client, connect):
     assert Image.open(io.BytesIO(face.image)).format == "PNG"
     assert len(face.latent_id) == 22
     assert face.details["quality"]["lpips"] == 0.4
+    assert (face.identity_similarity, face.same_person) == (0.9, True)
+    assert (
+        Face(face.code, b"", None).identity_similarity,
+        Face(face.code, b"", None).same_person,
+    ) == (
+        None,
+        None,
+    )
 
 
 def test_every_kind_of_source_names_the_same_face(client, connect, tmp_path):
@@ -75,7 +83,7 @@ def test_a_service_that_is_away_is_an_error_that_says_what_to_do():
     with (
         Client("http://127.0.0.1:1", tries=1) as wplus,
         pytest.raises(
-            UnreachableError, match=r"nothing answers at http://127\.0\.0\.1:1: is `make"
+            UnreachableError, match=r"nothing answers at http://127\.0\.0\.1:1: is `wplus"
         ),
     ):
         wplus.embed(PHOTO)
@@ -140,7 +148,7 @@ def test_a_pillow_image_stays_upright(client, connect):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (np.zeros((20, 20, 3), np.float32), "array must be a picture of uint8"),
+        (np.zeros((20, 20, 3), np.float32), "array must be an image of uint8"),
         (np.zeros((18, 512), np.int64), "got int64 of \\(18, 512\\)"),
         ("https://example.org/ann.jpg", "got a URL: download"),
     ],
@@ -268,6 +276,36 @@ def test_a_face_needs_no_details():
     assert Face(np.zeros((18, 512), np.float32), b"", None).media_type == "application/octet-stream"
 
 
-def test_it_brings_no_torch():
-    code = "import sys, wplus_client.client; sys.exit('torch' in sys.modules)"
+def test_it_imports_neither_torch_nor_pillow():
+    code = "import sys, wplus_client; sys.exit(bool({'torch', 'PIL'} & {*sys.modules}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Face(np.zeros((18, 512)), b'', None).pil()",
+        "Client().embed(np.zeros((9, 9, 3), np.uint8))",
+    ],
+)
+def test_without_pillow_it_says_what_to_install(call):
+    code = (
+        "import sys; sys.modules['PIL'] = None\n"
+        f"import numpy as np; from wplus_client import Client, Face; {call}"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "ImportError: Pillow must be installed" in ended.stderr
+    assert ended.stderr.rstrip().endswith("pip install pillow")
+
+
+@pytest.mark.parametrize("tries", [0, -1])
+def test_a_client_that_never_tries_is_refused(tries):
+    with pytest.raises(ValueError, match=f"tries must be at least 1, got {tries}"):
+        Client(tries=tries)
+
+
+def test_clients_and_jobs_are_short_in_print():
+    with Client("http://127.0.0.1:8000", key="secret-Zx81") as wplus:
+        assert repr(wplus) == "Client('http://127.0.0.1:8000')"
+        assert repr(Job(wplus, "abc")) == "Job(id='abc')"

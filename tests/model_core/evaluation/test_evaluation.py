@@ -42,7 +42,7 @@ def test_searches_take_the_papers_steps_by_default(flags, steps, tmp_path, capsy
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--methods", "iterator-from-network"], "--network must name a file"),
+        (["--generator", "mine", "--methods", "network"], "--network must name a file"),
         (["--methods", "stylegan-encoder"], "--variant single-resnet=FILE must name a file"),
         (["--variant", "mse-lpips-tuned=f"], "--tuned-generator must be given with"),
         (["--variant", "better=f"], "must be NAME=FILE"),

@@ -1,0 +1,118 @@
+"""Run one of wplus's programs: `wplus COMMAND ARGUMENTS`, or `python -m wplus`.
+
+Each command runs a module as `python -m` does, and imports nothing else: `wplus --help` answers
+without torch.
+"""
+
+import difflib
+import runpy
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import requires, version
+
+WRONG_USAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A word of the command line and what it stands for.
+
+    Attributes:
+        module: What is run.
+        help: One line about it.
+        first: The module's own subcommand, which goes before the user's arguments.
+        extra: The extra of the distribution that has the packages it needs.
+    """
+
+    module: str
+    help: str
+    first: str | None = None
+    extra: str | None = None
+
+    def argv(self, name: str, arguments: Sequence[str]) -> list[str]:
+        """Return the `sys.argv` with which the module runs; the first item names the program."""
+        if self.first is None:
+            return [f"wplus {name}", *arguments]
+        return ["wplus", self.first, *arguments]
+
+
+COMMANDS = {
+    "serve": Command("wplus.serve", "fetch the weights that are missing, then run the service"),
+    "worker": Command("service.jobs.worker", "run a refine worker on WPLUS_REDIS_URL"),
+    "pull": Command("model_core.checkpoints", "fetch and convert the pretrained weights", "pull"),
+    "inspect": Command(
+        "model_core.checkpoints", "describe a checkpoint of another project", "inspect"
+    ),
+    "convert": Command(
+        "model_core.checkpoints", "convert a checkpoint of another project", "convert"
+    ),
+    "align": Command("model_core.alignment", "cut the faces of a folder as FFHQ's are"),
+    "train": Command("model_core.training", "train the embedding network", extra="train"),
+    "evaluate": Command(
+        "model_core.evaluation", "measure the embedding network and its rivals", extra="eval"
+    ),
+}
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names.
+
+    It ends with status 2 if there is none of that name, and with 1 if a package of its extra is
+    not installed.
+    """
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if name in ("-V", "--version"):
+        print(f"wplus {version('wplus')}")
+        return
+    if name not in COMMANDS:
+        print(f"wplus: {unknown(name)}", file=sys.stderr)
+        sys.exit(WRONG_USAGE)
+    command = COMMANDS[name]
+    sys.argv = command.argv(name, arguments)
+    try:
+        # Not alter_sys: it would put its own path into the first argument, which names the program.
+        runpy.run_module(command.module, run_name="__main__")
+    except ModuleNotFoundError as err:
+        if command.extra is None:
+            raise
+        sys.exit(f"wplus: {lacking(name, command.extra, err)}")
+
+
+def usage() -> str:
+    """Return what --help prints."""
+    rows = [f"  {name:10} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: wplus COMMAND [ARGUMENTS]",
+            "",
+            "A photo of a face in, its StyleGAN W+ code and edited 1024 px images out.",
+            "",
+            "commands:",
+            *rows,
+            "",
+            "`wplus COMMAND --help` describes one; `wplus --version` prints the version.",
+        ]
+    )
+
+
+def lacking(name: str, extra: str, failure: ModuleNotFoundError) -> str:
+    """Say how to install the packages of an extra, which the metadata of the distribution lists."""
+    rows = (row.partition(";") for row in requires("wplus") or ())
+    packages = [package.strip() for package, _, marker in rows if f'"{extra}"' in marker]
+    return f"{name} needs more packages, got no {failure.name}: pip install {shlex.join(packages)}"
+
+
+def unknown(name: str) -> str:
+    """Say which commands there are, and which one may have been meant."""
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"COMMAND must be one of {', '.join(COMMANDS)}, got {name!r}{hint}"
+
+
+if __name__ == "__main__":
+    main()

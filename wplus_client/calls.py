@@ -1,0 +1,127 @@
+"""The service's operations as requests, free of I/O: both clients send them."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import httpx2 as httpx
+
+from wplus_client.answers import read_face, read_frames, read_members
+from wplus_client.face import Face
+from wplus_client.sources import Source, write_part
+
+T = TypeVar("T")
+Sources = list[tuple[str, Source]]
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A request, and how its answer is read.
+
+    Attributes:
+        method: GET, POST or DELETE.
+        path: Where to.
+        read: Turns the answer into what the caller gets.
+        request: The rest of the request, as httpx2 takes it.
+    """
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    request: dict[str, Any] = field(default_factory=dict)
+
+
+def embed(photo: Source, options: Options) -> Call[Face]:
+    """Find the code of the face in a photo."""
+    return _face_call("/embed", [("image", photo)], options)
+
+
+def morph(first: Source, second: Source, lam: float | None, options: Options) -> Call[Face]:
+    """Blend two faces."""
+    return _face_call("/morph", [("image", first), ("image", second)], options | {"lam": lam})
+
+
+def morph_frames(first: Source, second: Source, options: Options) -> Call[list[Face]]:
+    """Blend two faces in as many frames as the option `steps` says."""
+    form = _form([("image", first), ("image", second)], options | {"return": "both"})
+    return Call("POST", "/morph", read_frames, form)
+
+
+def colorize(gray: Source, color: Source, options: Options) -> Call[Face]:
+    """Give one face the colours of another."""
+    return _face_call("/colorize", [("gray", gray), ("color", color)], options)
+
+
+def merge(identity: Source, attribute: Source, options: Options) -> Call[Face]:
+    """Give one person the pose, hair and light of another photo."""
+    return _face_call("/merge", [("identity", identity), ("attribute", attribute)], options)
+
+
+def edit(face: Source, direction: str, strength: float, options: Options) -> Call[Face]:
+    """Move a face along a direction."""
+    asked = options | {"direction": direction, "strength": strength}
+    return _face_call("/edit", [("image", face)], asked)
+
+
+def generate(code: Source | None, seed: int | None, options: Options) -> Call[Face]:
+    """Render a code, or the face that a seed draws."""
+    sources: Sources = [] if code is None else [("code", code)]
+    return _face_call("/generate", sources, options | {"seed": seed})
+
+
+def refine(photo: Source, steps: int, start: Source | None, options: Options) -> Call[str]:
+    """Start a refine job; the answer is its id."""
+    sources: Sources = [("image", photo)] + ([] if start is None else [("code", start)])
+    form = _form(sources, options | {"steps": steps})
+    # A second attempt finds the job that the first one started.
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    return Call(
+        "POST",
+        "/refine",
+        lambda answer: str(read_members(answer)["id"]),
+        form | {"headers": headers},
+    )
+
+
+def jobs(limit: int) -> Call[list[str]]:
+    """List the ids of the caller's jobs."""
+
+    def read(answer: httpx.Response) -> list[str]:
+        return [row["id"] for row in read_members(answer)["jobs"]]
+
+    return Call("GET", "/jobs", read, {"params": {"limit": limit}})
+
+
+def job_status(job_id: str) -> Call[dict[str, Any]]:
+    """Get the status of a job."""
+    return Call("GET", f"/jobs/{job_id}", read_members)
+
+
+def job_result(job_id: str) -> Call[Face]:
+    """Get the result of a job."""
+    return Call("GET", f"/jobs/{job_id}/result", read_face)
+
+
+def cancel_job(job_id: str) -> Call[None]:
+    """Cancel a job."""
+    return Call("DELETE", f"/jobs/{job_id}", lambda _answer: None)
+
+
+def version() -> Call[dict[str, Any]]:
+    """Get the versions, the generator, the directions and the digests of the weights."""
+    return Call("GET", "/version", read_members)
+
+
+def _face_call(path: str, sources: Sources, options: Options) -> Call[Face]:
+    return Call("POST", path, read_face, _form(sources, options | {"return": "both"}))
+
+
+def _form(sources: Sources, options: Options) -> dict[str, Any]:
+    fields = {name: _text(value) for name, value in options.items() if value is not None}
+    return {"files": [(name, write_part(source)) for name, source in sources], "data": fields}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,49 @@
+"""Show how a refine job is going, and tell when it has ended."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from wplus_client.errors import ServiceError
+
+TERMINAL = ("succeeded", "failed", "cancelled")
+Status = dict[str, Any]
+
+
+class Progress:
+    """A bar of a job's steps.
+
+    Args:
+        bar: Where to draw.
+    """
+
+    def __init__(self, bar: "tqdm[Any]") -> None:
+        self._bar = bar
+
+    def show(self, status: Status) -> bool:
+        """Draw a status; return whether the job has ended.
+
+        Raises:
+            ServiceError: If the job has failed.
+        """
+        step = status["progress"]
+        self._bar.total, self._bar.n = step["steps"], step["step"]
+        figures = {name: step[name] for name in ("lpips", "psnr") if step.get(name) is not None}
+        self._bar.set_postfix(state=status["state"], **figures)
+        if status["state"] == "failed":
+            raise ServiceError(status["error"]["type"], status["error"]["detail"], 200)
+        return status["state"] in TERMINAL
+
+
+@contextmanager
+def progress_bar(shown: bool) -> Iterator[Progress]:
+    """Open a bar, which draws nothing unless it is to be shown."""
+    with tqdm(disable=not shown, unit="step", desc="refine") as bar:
+        yield Progress(bar)
+
+
+def timed_out(timeout_s: float, status: Status) -> TimeoutError:
+    """Return the error for a job that has not ended in time."""
+    return TimeoutError(f"job must end within {timeout_s:g} s, got {status['state']}")

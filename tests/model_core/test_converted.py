@@ -107,4 +107,4 @@ def test_a_cpu_runs_no_operation_in_batches(converted):
     assert not any(predictor.batches(operation) for operation in get_args(Operation))
     predictor.device = "cuda"  # what it says of one, without one
     batched = {operation for operation in get_args(Operation) if predictor.batches(operation)}
-    assert batched == {"embed", "merge", "synthesize", "quality"}
+    assert batched == {"embed", "merge", "detail", "synthesize", "quality"}

@@ -23,6 +23,7 @@ from model_core.evaluation.report import Findings, write_report
 from model_core.evaluation.runner import EvaluationRunner
 from model_core.evaluation.scoring import Describe, Scorer
 from model_core.networks.loading import (
+    load_detail_encoder,
     load_embedding_network,
     load_generator,
     load_identity,
@@ -45,7 +46,7 @@ from model_core.weights.cache import (
     verified_path,
 )
 from model_core.weights.files import file_digest
-from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
+from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK, image_head
 
 ALL = "all"
 
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
     if options.generator == DEFAULT_GENERATOR:
         options.network = options.network or EMBEDDING_NETWORK
         options.head_weights = options.head_weights or image_head(256)
+        options.detail_weights = options.detail_weights or DETAIL_ENCODER
     if ALL in options.methods:
         options.methods = [name for name in METHODS if not _lacking(name, options)]
     for name in options.methods:
@@ -92,6 +94,7 @@ def _parser(dtype: str) -> argparse.ArgumentParser:
     )
     add("--tuned-generator", type=Path, help=f"the generator trained along with {TUNED}")
     add("--head-weights", type=Path, help="the generator's image head; the default one has its own")
+    add("--detail-weights", type=Path, help="its detail encoder; the default one has its own")
     add("--steps", type=_positive, default=5000, help="of the methods that search; default 5000")
     add("--count", type=_positive, default=200, help="faces for methods of one pass; default 200")
     add("--iterator-count", type=_positive, default=20, help="for those that search; default 20")
@@ -151,6 +154,10 @@ def _networks(options: argparse.Namespace, cache: Path) -> EvaluationNetworks:
     if options.head_weights:
         head = load_image_head(options.head_weights, fingerprint)
         digests["head"] = file_digest(options.head_weights)
+    detail = None
+    if options.detail_weights:
+        detail = load_detail_encoder(options.detail_weights, generator, fingerprint)
+        digests["detail"] = detail[1]
     compiles = options.backend == "compile" or (
         options.backend == "auto" and can_compile(options.device)
     )
@@ -169,6 +176,7 @@ def _networks(options: argparse.Namespace, cache: Path) -> EvaluationNetworks:
         execution.precision,
         tuned,
         head,
+        detail,
         options.device,
     )
 
@@ -237,6 +245,8 @@ def _lacking(name: str, options: argparse.Namespace) -> str | None:
         return "--network"
     if RECIPES[name].head and not options.head_weights:
         return "--head-weights"
+    if RECIPES[name].detail and not options.detail_weights:
+        return "--detail-weights"
     if start in VARIANTS and start not in options.variant:
         return f"--variant {start}=FILE"
     return None

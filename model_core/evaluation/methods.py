@@ -17,7 +17,7 @@ from model_core.evaluation.baselines import (
 from model_core.evaluation.networks import EvaluationNetworks
 from model_core.evaluation.recorder import Recorder
 from model_core.evaluation.records import Record
-from model_core.inversion.iterator import IteratorConfig
+from model_core.inversion.iterator import IteratorConfig, Render
 from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.shapes import SingleCode, SingleImage
 
@@ -41,6 +41,7 @@ class Recipe:
         config: Adam's values and alpha.
         noise: Whether noise maps are searched after the code.
         head: Whether the first steps go through the generator's image head.
+        detail: Whether the code is rendered with the detail of the face.
     """
 
     start: str
@@ -48,11 +49,13 @@ class Recipe:
     config: IteratorConfig = YARDSTICK
     noise: bool = False
     head: bool = False
+    detail: bool = False
 
 
 RECIPES = {
     "mean": Recipe("mean"),
     "network": Recipe("network"),
+    "network+detail": Recipe("network", detail=True),
     "iterator": Recipe("mean", "st-lpips-alex"),
     "iterator-from-network": Recipe("network", "st-lpips-alex"),
     "iterator-from-random": Recipe("random", "st-lpips-alex"),
@@ -77,6 +80,8 @@ class Method:
         search: What is done to it; of zero steps for embedders of one pass.
         noise: Search of noise maps after that, or None.
         facts: What its results depend on, as JSON.
+        detail: Makes what renders codes of a face, from the face and its first code; None renders
+            codes alone.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Method:
     search: CodeSearch
     noise: NoiseSearch | None
     facts: dict[str, Any]
+    detail: Callable[[SingleImage, SingleCode], Render] | None = None
 
     @property
     def one_pass(self) -> bool:
@@ -105,8 +111,10 @@ class Method:
     def run(self, face: SingleImage, index: int, recorder: Recorder) -> Record:
         """Embed a face."""
         start = self.start(face, index).float()
-        recorder.started()
         true, head = self.search.render, self.search.head
+        if self.detail:
+            true = self.detail(face, start)
+        recorder.started()
         if head:
             head = dataclasses.replace(head, render=recorder.wrap(head.render, true))
         search = dataclasses.replace(self.search, render=recorder.wrap(true), head=head)
@@ -152,12 +160,16 @@ def make_method(name: str, nets: EvaluationNetworks, steps: int) -> Method:
         }
     if name == TUNED:
         facts["tuned_generator"] = nets.digests["tuned generator"]
+    detail = None
+    if recipe.detail:
+        detail = nets.render_with_detail
+        facts["detail"] = nets.detail_renderer.fingerprint
     noise = None
     if recipe.noise:
         images, own = nets.noisy_images()
         noise = NoiseSearch(images, own, max(1, round(NOISE_SHARE * steps)))
         facts["noise"] = dataclasses.asdict(NOISE) | {"steps": noise.steps}
-    return Method(name, _start(recipe.start, nets), search, noise, facts)
+    return Method(name, _start(recipe.start, nets), search, noise, facts, detail)
 
 
 def _start(name: str, nets: EvaluationNetworks) -> Callable[[SingleImage, int], SingleCode]:

@@ -10,19 +10,24 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
+from model_core.encoders.detail_encoder import DetailEncoder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import InvalidInputError
 from model_core.evaluation.baselines import NoisyImages
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
-from model_core.images import FACE_PX
+from model_core.images import FACE_PX, to_float
 from model_core.inversion.iterator import Render
 from model_core.inversion.rendering import SmallImages
 from model_core.inversion.two_stage import HeadRender
 from model_core.networks.distances import load_distance
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.detail import DetailRenderer
+from model_core.runtime.execution import Execution
 from model_core.runtime.precision import FLOAT32, Precision
+from model_core.shapes import SingleCode, SingleImage
 
 Backend = Literal["eager", "compile"]
 Embed = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 num_ws w_dim"]]
@@ -45,6 +50,7 @@ class EvaluationNetworks:
         precision: What these compute in.
         tuned: Generator that was trained along with the network "mse-lpips-tuned", or None.
         head: The generator's image head, or None.
+        detail: The generator's detail encoder and the SHA-256 of its weights, or None.
         device: "cpu" or a CUDA device, where all that is handed out runs.
         face_px: Side of the faces.
     """
@@ -58,6 +64,7 @@ class EvaluationNetworks:
     precision: Precision = FLOAT32
     tuned: Generator | None = None
     head: ImageHead | None = None
+    detail: tuple[DetailEncoder, str] | None = None
     device: str = "cpu"
     face_px: int = FACE_PX
     _embedders: dict[str, Embed] = field(default_factory=dict)
@@ -104,6 +111,31 @@ class EvaluationNetworks:
         """Return what renders codes with noise, and the generator's own noise."""
         images = NoisyImages(self.generator, self.face_px, self.dtype)
         return self._run(images), images.own.to(self.device)
+
+    @functools.cached_property
+    def detail_renderer(self) -> DetailRenderer:
+        """The detail encoder with its generator, as the service runs them, not compiled.
+
+        Raises:
+            InvalidInputError: If none was given.
+        """
+        if self.detail is None:
+            raise InvalidInputError("the generator must have a detail encoder, got none")
+        by_openvino = self.device == "cpu" and self.backend == "compile"
+        backend: Literal["openvino", "eager"] = "openvino" if by_openvino else "eager"
+        execution = Execution(self.device, backend, self.precision)
+        return DetailRenderer(self.generator, *self.detail, execution)
+
+    def render_with_detail(self, face: SingleImage, ws: SingleCode) -> Render:
+        """Return what renders codes with the detail of a face, encoded beside its code."""
+        renderer = self.detail_renderer
+        detail = renderer.encode(face, ws)
+
+        def render(codes: Tensor) -> Tensor:
+            images = renderer(codes, detail).to(face.device).permute(0, 3, 1, 2)
+            return F.adaptive_avg_pool2d(to_float(images), self.face_px)
+
+        return render
 
     def distance(self, name: str) -> Perceptual:
         """Load a perceptual distance."""

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
 from model_core.evaluation.networks import EvaluationNetworks
 from model_core.evaluation.scoring import Scorer
@@ -61,8 +62,30 @@ def nets(generator, cache):
     }
     digests = {name: name for name in (*networks, "generator", "tuned generator", "head")}
     head = ImageHead.above(generator, 2).eval().requires_grad_(False)
+    config = DetailEncoderConfig(
+        blocks=1,
+        features=8,
+        features_px=16,
+        bottleneck=4,
+        width=8,
+        half_width=8,
+        quarter_width=8,
+        first_row=3,
+        w_dim=10,
+    )
+    detail = DetailEncoder(config, generator.w_mean, generator.w_std)
+    torch.nn.init.normal_(detail.out.weight)
     return EvaluationNetworks(
-        generator, networks, digests, cache, None, "eager", tuned=generator, head=head, face_px=64
+        generator,
+        networks,
+        digests,
+        cache,
+        None,
+        "eager",
+        tuned=generator,
+        head=head,
+        detail=(detail.eval().requires_grad_(False), "d" * 64),
+        face_px=64,
     )
 
 

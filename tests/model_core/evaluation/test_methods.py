@@ -125,3 +125,22 @@ def test_a_missing_network_is_told(nets, generator, cache):
         make_method("stylegan-encoder", bare, 5)
     with pytest.raises(InvalidInputError, match="must have its generator"):
         make_method("mse-lpips-tuned", bare, 5)
+
+
+def test_detail_changes_what_is_measured_and_not_the_code(nets, scorer, faces):
+    face = to_float(faces[:1])
+    records = {
+        name: run(make_method(name, nets, 1), scorer, face)
+        for name in ("network", "network+detail")
+    }
+    plain, detailed = records.values()
+    assert torch.equal(plain.ws, detailed.ws)
+    assert plain.curve[-1] != detailed.curve[-1]
+    again = run(make_method("network+detail", nets, 1), scorer, face)
+    assert again.curve[-1] == detailed.curve[-1]
+
+
+def test_a_missing_detail_encoder_is_told(nets):
+    bare = dataclasses.replace(nets, detail=None)
+    with pytest.raises(InvalidInputError, match="detail encoder"):
+        make_method("network+detail", bare, 1)

@@ -27,11 +27,12 @@ from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.inversion.polisher import POLISHING
 from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison
-from model_core.networks.loading import load_generator, load_stlpips
+from model_core.networks.loading import load_generator, load_judge, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.background import CompileQueue
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
+from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import BFLOAT16, FLOAT32, Precision, choose_precision
 from model_core.runtime.synthesizer import Synthesizer, folded_render
 from model_core.weights.cache import cache_folder
@@ -151,8 +152,8 @@ def embedding_ways(cache: Path, precision: Precision) -> Ways:
 
 def quality_ways(cache: Path, precision: Precision) -> Ways:
     """The quality figures of one answer."""
-    generator, network, _ = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
-    lpips, px = load_stlpips(cache), generator.img_resolution
+    generator, _, _ = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
+    lpips, judge, px = load_stlpips(cache), load_judge(cache), generator.img_resolution
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
     img = torch.from_numpy(np.zeros((1, px, px, 3), np.float32)).permute(0, 3, 1, 2)
     executions = {
@@ -161,7 +162,7 @@ def quality_ways(cache: Path, precision: Precision) -> Ways:
     }
     ways: Ways = {}
     for backend, execution in executions.items():
-        compare = Comparison(lpips, network.identity, px, execution)
+        compare = Comparison(lpips, judge and IdentityJudge(judge, execution), px, execution)
         ways[f"{backend} {precision.name}"] = lambda c=compare: c(face, img)
     return ways
 

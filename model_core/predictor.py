@@ -3,15 +3,16 @@
 import copy
 import time
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.encoders.detail_encoder import DetailEncoder
 from model_core.encoders.embedding_network import EmbeddingNetwork
+from model_core.encoders.faceres import FaceRes
 from model_core.encoders.style_encoder import StyleEncoder
 from model_core.errors import InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
@@ -20,14 +21,15 @@ from model_core.generators.sampling import sample_w, spread_along
 from model_core.images import to_float
 from model_core.inversion.polisher import Polished, Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
+from model_core.latents.carrying import carry
+from model_core.latents.editing import COLOUR_ROW
 from model_core.metrics.quality import Comparison, Quality
 from model_core.networks.loading import (
-    Identity,
     load_detail_encoder,
     load_embedder,
     load_generator,
-    load_identity,
     load_image_head,
+    load_judge,
     load_stlpips,
 )
 from model_core.perceptual.stlpips import Perceptual
@@ -35,10 +37,11 @@ from model_core.runtime.backends import Backend
 from model_core.runtime.detail import DetailRenderer
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
+from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.shapes import Codes, Faces
-from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_IDENTITY, LANDMARKS, checked_digest
+from model_core.shapes import Codes, Details, Faces
+from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_JUDGE, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
 Operation = Literal["embed", "merge", "detail", "synthesize", "quality", "polish", "sample"]
@@ -48,6 +51,9 @@ BATCHED: tuple[Operation, ...] = ("embed", "merge", "detail", "synthesize", "qua
 class Predictor:
     """Embed faces, render codes, judge reconstructions.
 
+    Attributes:
+        identity_judge: Name of the recogniser behind the identity figures; None without one.
+
     Args:
         generator: Frozen, float32, on the CPU.
         network: Trained for that generator; without one no photos are embedded.
@@ -56,14 +62,13 @@ class Predictor:
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
         execution: How all of it runs; None takes the CPU and what is faster there.
         generator_name: What the generator is called.
-        judge: Recogniser of the quality figures; None takes the embedding network's own.
+        judge: Recogniser of the quality figures; None leaves the identity out of them.
         head: Gives small images, which polishing needs.
         detail: Encodes what codes leave out of photos; None renders codes alone.
         defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
     Raises:
-        InvalidInputError: If neither network nor judge has a recogniser, or the generator cannot
-            be cut for the detail encoder.
+        InvalidInputError: If the generator cannot be cut for the detail encoder.
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class Predictor:
         weight_digests: dict[str, str],
         execution: Execution | None = None,
         generator_name: str = DEFAULT_GENERATOR,
-        judge: Identity | None = None,
+        judge: FaceRes | None = None,
         head: ImageHead | None = None,
         detail: DetailEncoder | None = None,
         defer_compile: bool = False,
@@ -89,16 +94,11 @@ class Predictor:
         self._generator = generator
         if network is not None:
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        own = network.identity if isinstance(network, EmbeddingNetwork) else None
-        identity = judge or own
-        if identity is None:
-            raise InvalidInputError(
-                "judge must be a recogniser where the network has none of its own, got None"
-            )
-        recogniser = cast(Identity, identity.to(device))
         lpips = lpips.to(device)
         self._synthesizer = Synthesizer(generator, execution)
-        self._compare = Comparison(lpips, recogniser, generator.img_resolution, execution)
+        self.identity_judge = DEFAULT_JUDGE if judge else None
+        compares = IdentityJudge(judge, execution) if judge else None
+        self._compare = Comparison(lpips, compares, generator.img_resolution, execution)
         self._polisher: Polisher | None = None
         if head:
             dtype = execution.precision.dtype
@@ -149,10 +149,12 @@ class Predictor:
         """
         generator, fingerprint = load_generator(cache, generator_name)
         embedder = load_embedder(network, cache, generator, fingerprint) if network else None
-        own = embedder.config.identity if isinstance(embedder, EmbeddingNetwork) else None
-        judge = None if own else load_identity(cache)
-        names = {generator_name, own or DEFAULT_IDENTITY}
-        packs = [checked_digest(cache, n) for n in (*sorted(names), "st-lpips-alex", LANDMARKS)]
+        names = {generator_name, "st-lpips-alex", LANDMARKS}
+        if isinstance(embedder, EmbeddingNetwork):
+            names.add(embedder.config.identity)
+        if judge := load_judge(cache):
+            names.add(DEFAULT_JUDGE)
+        packs = [checked_digest(cache, name) for name in sorted(names)]
         own_files = [file for file in (network, head, detail) if file]
         digests = dict(packs) | {file.name: str(read_sidecar(file)["sha256"]) for file in own_files}
         return cls(
@@ -288,7 +290,7 @@ class Predictor:
         codes = self.embed(faces) if ws is None else ws
         return self._polisher.begin(self._to_float(faces), codes)
 
-    def encode_detail(self, faces: Faces, ws: Codes) -> Float16[Tensor, "batch bottleneck px px"]:
+    def encode_detail(self, faces: Faces, ws: Codes) -> Details:
         """Compute what codes leave out of aligned faces.
 
         Args:
@@ -299,8 +301,28 @@ class Predictor:
         """
         return self._details().encode(self._to_float(faces), ws)
 
+    @torch.inference_mode()
+    def carry_detail(self, details: Details, homes: Codes, ws: Codes) -> Details:
+        """Move details along to other codes, so that an edit leaves no ghost of them behind.
+
+        Where only rows differ that act above the features, details stay as they are.
+
+        Args:
+            details: From `encode_detail`.
+            homes: The codes beside which they were encoded.
+            ws: The codes that are to be rendered with them.
+        Raises:
+            InvalidInputError: If there is no detail encoder for the generator.
+        """
+        renderer = self._details()
+        coarse = slice(COLOUR_ROW)
+        if torch.equal(homes[:, coarse], ws[:, coarse]):
+            return details
+        old, new = renderer.features(homes), renderer.features(ws)
+        return carry(details.float().to(old.device), old, new).half().cpu()
+
     def synthesize(
-        self, ws: Codes, details: Float16[Tensor, "batch bottleneck px px"] | None = None
+        self, ws: Codes, details: Details | None = None
     ) -> UInt8[np.ndarray, "batch height width 3"]:
         """Render codes to RGB bytes, with their details or without.
 

@@ -1,7 +1,7 @@
 """Shapes of latent codes and images, by the names that all signatures use."""
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float16, UInt8
 from torch import Tensor
 
 Ws = Float[Tensor, "num_ws w_dim"]
@@ -12,6 +12,12 @@ Codes = Float[Tensor, "batch num_ws w_dim"]
 
 SingleCode = Float[Tensor, "1 num_ws w_dim"]
 """A batch of one latent code."""
+
+DetailTensor = Float16[Tensor, "bottleneck px px"]
+"""What the detail encoder gives for one face."""
+
+Details = Float16[Tensor, "batch bottleneck px px"]
+"""What it gives for several faces."""
 
 Images = Float[Tensor, "batch 3 height width"]
 """RGB images in [-1, 1]."""

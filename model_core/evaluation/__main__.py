@@ -27,6 +27,7 @@ from model_core.networks.loading import (
     load_generator,
     load_identity,
     load_image_head,
+    load_judge,
     load_tuned_generator,
 )
 from model_core.perceptual.trunks import TRUNKS
@@ -38,7 +39,7 @@ from model_core.runtime.precision import DtypeName
 from model_core.shapes import ByteImages
 from model_core.weights.cache import (
     DEFAULT_GENERATOR,
-    DEFAULT_IDENTITY,
+    DEFAULT_JUDGE,
     LANDMARKS,
     cache_folder,
     verified_path,
@@ -132,7 +133,7 @@ def evaluate(options: argparse.Namespace, cache: Path) -> str:
         faces, scorer, options.out / "records", options.iterator_count, options.device
     )
     records = runner.run(methods)
-    settings = _settings(options, nets, len(faces))
+    settings = _settings(options, nets, scorer, len(faces))
     return write_report(Findings(faces, records, scorer.measures, settings, nets), options.out)
 
 
@@ -196,15 +197,22 @@ def _scorer(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) 
     def describe(name: str) -> Describe:
         return load_identity(cache, name).to(nets.device).descriptor
 
+    recogniser = load_judge(cache)
+    if recogniser is None:
+        print(
+            f"no identity figures: {DEFAULT_JUDGE} is not in {cache}; "
+            f"`python -m model_core.checkpoints pull {DEFAULT_JUDGE}` fetches it",
+            file=sys.stderr,
+        )
     return Scorer(
-        describe(DEFAULT_IDENTITY),
+        recogniser.to(nets.device).descriptor if recogniser else None,
         [nets.distance(name) for name in names],
         {name: describe(name) for name in options.recogniser},
     )
 
 
 def _settings(
-    options: argparse.Namespace, nets: EvaluationNetworks, count: int
+    options: argparse.Namespace, nets: EvaluationNetworks, scorer: Scorer, count: int
 ) -> dict[str, object]:
     source = "held-out photographs" if options.photos else "a public-domain portrait, generated"
     return {
@@ -216,7 +224,7 @@ def _settings(
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "recognisers": ["dlib-resnet29", *options.recogniser],
+        "recognisers": [DEFAULT_JUDGE] * scorer.judges_identity + options.recogniser,
         "generator": options.generator,
         "weights": {name: digest[:12] for name, digest in sorted(nets.digests.items())},
     }

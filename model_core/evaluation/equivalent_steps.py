@@ -11,7 +11,7 @@ from model_core.evaluation.scoring import higher_is_better
 from model_core.evaluation.summary import Summary
 
 EQUIVALENT_MEASURES = ("mse", "st-lpips-vgg", "identity_similarity")
-"""MSE, and two that the iterator's loss does not hold; other recognisers come on top."""
+"""MSE, and two that are outside the iterator's loss; other recognisers come on top."""
 
 
 @dataclass(frozen=True, slots=True)

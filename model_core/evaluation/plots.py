@@ -25,10 +25,9 @@ def plot_starts(records: Records, measures: Sequence[str], path: Path) -> bool:
         return False
     marks = next(iter(lines.values()))[0].marks
     steps = [step for step in marks if step in CURVE_STEPS or step == marks[-1]]
-    columns = [name for name in measures if name != "dlib_distance"]
-    width = math.ceil(len(columns) / 2)
+    width = math.ceil(len(measures) / 2)
     figure = Figure(figsize=(4 * width, 6.4), layout="constrained")
-    for i, name in enumerate(columns):
+    for i, name in enumerate(measures):
         axes = figure.add_subplot(2, width, i + 1)
         for start, rows in lines.items():
             values = [summarize(rows, measures, step)[name].mean for step in steps]

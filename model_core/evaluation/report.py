@@ -20,6 +20,7 @@ from model_core.evaluation.tables import (
     paper_table,
     runtime_table,
 )
+from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from model_core.shapes import ByteImages
 
 DEFINITIONS = {
@@ -31,11 +32,10 @@ DEFINITIONS = {
     "st-lpips-alex, st-lpips-vgg": "Shift-tolerant LPIPS (Ghildyal and Liu 2022); not the paper's "
     "LPIPS. The iterator here minimises st-lpips-alex, which flatters it in that column",
     "lpips-alex, lpips-vgg": "LPIPS v0.1 of the package lpips, where its trunks were supplied",
-    "identity_similarity": "cosine of dlib's descriptors, strangers at about .83; circular: the "
-    "descriptor's network is the embedding network's own identity encoder. No second recogniser "
-    "comes with the default weights; a column NAME_similarity is a converted one's cosine",
-    "dlib_distance": "Euclidean distance of the same descriptors, .6 is dlib's threshold for one "
-    "person; circular likewise",
+    "identity_similarity": "cosine of FaceRes's descriptors, on which nothing here is trained; "
+    "strangers are at about .37. A column NAME_similarity is a converted recogniser's cosine",
+    "same_person": f"1 where identity_similarity is at least {SAME_PERSON_SIMILARITY}, else 0: one "
+    "pair of strangers in a hundred is; its mean is a share of the faces",
     "averages": "means over faces of each face's figure; where an interval stands, the median and "
     "its 95 % bootstrap interval (2000 draws over faces, fixed seed)",
     "seconds": "measuring is not counted, nor loading, compiling or alignment; one face at a time",

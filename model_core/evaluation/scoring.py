@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from model_core.metrics.pixels import identity_distance, identity_similarity, mse, psnr, ssim
+from model_core.metrics.identity import SAME_PERSON_SIMILARITY
+from model_core.metrics.pixels import identity_similarity, mse, psnr, ssim
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import SingleImage
 
@@ -17,22 +17,21 @@ Describe = Callable[[SingleImage], Tensor]
 
 def higher_is_better(measure: str) -> bool:
     """Tell whether larger figures of a measure are better."""
-    return measure in ("psnr_db", "ssim") or measure.endswith("similarity")
+    return measure in ("psnr_db", "ssim", "same_person") or measure.endswith("similarity")
 
 
 class Scorer:
     """Measures images at the face's size.
 
     Args:
-        describe: dlib's descriptors, of 128 numbers. They come from the embedding network's own
-            identity encoder, so these figures are circular for that network.
+        describe: The identity judge's descriptors; None leaves its two figures out.
         distances: Perceptual distances, each a column of its own.
         recognisers: Others by name, each a column of its own.
     """
 
     def __init__(
         self,
-        describe: Describe,
+        describe: Describe | None,
         distances: Sequence[Perceptual],
         recognisers: Mapping[str, Describe] | None = None,
     ):
@@ -40,11 +39,17 @@ class Scorer:
         self._recognisers = dict(recognisers or {})
 
     @property
+    def judges_identity(self) -> bool:
+        """Whether there is an identity judge."""
+        return self._describe is not None
+
+    @property
     def measures(self) -> list[str]:
         """Names of the figures, in the order that `against` gives them."""
         named = [distance.name for distance in self._distances]
+        identity = ["identity_similarity", "same_person"] if self.judges_identity else []
         others = [f"{name}_similarity" for name in self._recognisers]
-        return ["mse", "psnr_db", "ssim", *named, "identity_similarity", "dlib_distance", *others]
+        return ["mse", "psnr_db", "ssim", *named, *identity, *others]
 
     def against(self, face: SingleImage) -> "FaceScorer":
         """Prepare to measure many images of one face."""
@@ -57,15 +62,15 @@ class FaceScorer:
     @torch.no_grad()
     def __init__(
         self,
-        describe: Describe,
+        describe: Describe | None,
         distances: Sequence[Perceptual],
         recognisers: Sequence[Describe],
         face: SingleImage,
     ):
-        self._describe, self._distances, self._face = describe, distances, face
+        self._distances, self._face = distances, face
+        self._judged = None if describe is None else (describe, describe(face))
         self._others = [(recognise, recognise(face)) for recognise in recognisers]
         self._features = [distance.features(face) for distance in distances]
-        self._descriptor = describe(face)
 
     @property
     def device(self) -> torch.device:
@@ -80,9 +85,11 @@ class FaceScorer:
             distance.distance(distance.features(img), features)
             for distance, features in zip(self._distances, self._features, strict=True)
         ]
-        descriptor = self._describe(img)
-        same = identity_similarity(self._descriptor, descriptor)
-        apart = identity_distance(self._descriptor, descriptor)
         pixels = [measure(self._face, img) for measure in (mse, psnr, ssim)]
-        others = [F.cosine_similarity(recognise(img), known) for recognise, known in self._others]
-        return torch.cat([*pixels, *far, same, apart, *others])
+        identity: list[Tensor] = []
+        if self._judged is not None:
+            describe, known = self._judged
+            alike = identity_similarity(describe(img), known)
+            identity = [alike, (alike >= SAME_PERSON_SIMILARITY).float()]
+        others = [identity_similarity(recognise(img), known) for recognise, known in self._others]
+        return torch.cat([*pixels, *far, *identity, *others])

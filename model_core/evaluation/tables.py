@@ -26,8 +26,7 @@ def summarize(records: Sequence[Record], measures: Sequence[str], step: int) -> 
 def paper_table(number: str, records: Records, measures: Sequence[str], lpips: str) -> str | None:
     """Return one of the paper's tables with our figures before its own; None without a row.
 
-    MSE, the likeness of persons and the time stand behind the three figures that the paper has. The
-    likeness is by the recognisers other than the embedding network's own encoder, if there are any.
+    MSE, the likeness of persons and the time stand behind the three figures that the paper has.
 
     Args:
         number: "1" to "4".
@@ -43,7 +42,7 @@ def paper_table(number: str, records: Records, measures: Sequence[str], lpips: s
         return None
     count = min(len(records[method]) for _, method, _, _ in done)
     columns = {"PSNR, dB": "psnr_db", "SSIM": "ssim", lpips: lpips, "MSE": "mse"}
-    columns |= _identities(measures)
+    columns |= {name: name for name in measures if name.endswith("_similarity")}
     lines = [
         f"**Table {number}: {title}** (median over {count} faces, 95 % bootstrap interval; the "
         "paper's PSNR / SSIM / LPIPS)",
@@ -133,13 +132,6 @@ def as_json(records: Records, measures: Sequence[str]) -> dict[str, object]:
 
 def _plain(figures: dict[str, Summary]) -> dict[str, dict[str, float]]:
     return {name: asdict(figure) for name, figure in figures.items()}
-
-
-def _identities(measures: Sequence[str]) -> dict[str, str]:
-    """Return the columns by which persons are told apart, by title; dlib's is circular."""
-    own = "identity_similarity"
-    others = [name for name in measures if name.endswith("_similarity") and name != own]
-    return {name: name for name in others} or {f"{own} (circular)": own}
 
 
 def _seconds(records: Sequence[Record], key: str) -> Summary:

@@ -66,13 +66,14 @@ class IteratorState:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one evaluation of equation 1 found, each (batch,).
+    """What one evaluation of equation 1 found; the figures are (batch,).
 
     Attributes:
         step: Updates done when the codes were evaluated.
         loss: mse + alpha * lpips.
         mse: Mean squared error on [-1, 1].
         lpips: Perceptual distance.
+        img: What the codes render, at the target's size, in [-1, 1].
         by_head: Whether an image head rendered the codes, so that these figures do not compare with
             those of true output.
     """
@@ -81,6 +82,7 @@ class StepReport:
     loss: Float[Tensor, " batch"]
     mse: Float[Tensor, " batch"]
     lpips: Float[Tensor, " batch"]
+    img: Images
     by_head: bool = False
 
 
@@ -160,7 +162,7 @@ class LatentIterator:
             img = F.adaptive_avg_pool2d(img, (target.shape[-2], target.shape[-1]))
         mse = (img - target).square().mean(dim=(1, 2, 3))
         lpips = self._lpips.distance(self._lpips.features(img), wanted)
-        return StepReport(step, mse + self.config.alpha * lpips, mse, lpips)
+        return StepReport(step, mse + self.config.alpha * lpips, mse, lpips, img.detach())
 
 
 class Descent:

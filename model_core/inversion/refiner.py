@@ -12,12 +12,19 @@ from model_core.images import FACE_PX, to_float
 from model_core.inversion.iterator import IteratorConfig, IteratorState, Render, StepReport
 from model_core.inversion.rendering import SmallImages, defer_images
 from model_core.inversion.two_stage import HeadRender, TwoStageIterator
-from model_core.networks.loading import load_generator, load_image_head, load_stlpips
+from model_core.networks.loading import (
+    load_generator,
+    load_image_head,
+    load_judge,
+    load_stlpips,
+)
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.backends import Backend
 from model_core.runtime.background import BackgroundCompiled
 from model_core.runtime.execution import Execution
+from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import DtypeName
+from model_core.shapes import SingleImage
 from model_core.weights.cache import DEFAULT_GENERATOR
 
 
@@ -31,6 +38,7 @@ class Refiner:
         device: Where render computes.
         config: What equation 1 leaves open.
         head: Renders the first steps, if there is one.
+        judge: Compares persons; None leaves that out.
     """
 
     def __init__(
@@ -41,7 +49,9 @@ class Refiner:
         device: str = "cpu",
         config: IteratorConfig | None = None,
         head: HeadRender | None = None,
+        judge: IdentityJudge | None = None,
     ):
+        self._judge = judge
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
         self._iterator = TwoStageIterator(render, lpips.to(device), config, head)
         renders = (render, head.render if head else None)
@@ -94,9 +104,12 @@ class Refiner:
             small = HeadRender(_deferred(execution, "first refiner", images), size_px)
         images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
         render = _deferred(execution, "refiner", images, without_gradient=True)
+        judge = load_judge(cache)
+        compares = IdentityJudge(judge, execution) if judge else None
         execution.queue.import_compiler()
         execution.queue.start()
-        return cls(render, load_stlpips(cache).to(chosen), fingerprint, device, head=small)
+        lpips = load_stlpips(cache).to(chosen)
+        return cls(render, lpips, fingerprint, device, head=small, judge=compares)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
         """Begin at a code."""
@@ -125,8 +138,18 @@ class Refiner:
             steps: Updates.
             on_step: Told of every evaluation before its update; a false answer stops the run.
         """
-        img = torch.from_numpy(target).to(self.device).permute(2, 0, 1)[None]
-        self._iterator.run(state, to_float(img), steps, on_step)
+        self._iterator.run(state, self._to_img(target), steps, on_step)
+
+    def identity_similarity(
+        self, target: UInt8[np.ndarray, "size size 3"], report: StepReport
+    ) -> float | None:
+        """Compare the person that a step has come to with the face's; None without a judge."""
+        if self._judge is None:
+            return None
+        return float(self._judge(self._to_img(target), report.img))
+
+    def _to_img(self, target: UInt8[np.ndarray, "size size 3"]) -> SingleImage:
+        return to_float(torch.from_numpy(target).to(self.device).permute(2, 0, 1)[None])
 
 
 def _deferred(

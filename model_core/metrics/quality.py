@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.images import FACE_PX
-from model_core.metrics.pixels import identity_similarity, psnr, ssim
-from model_core.networks.loading import Identity
+from model_core.metrics.identity import is_same_person
+from model_core.metrics.pixels import psnr, ssim
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.compiled import Run, defer_network
 from model_core.runtime.execution import Execution
+from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import Precision
 from model_core.shapes import FaceImages, Images
 
@@ -26,15 +27,20 @@ class Quality:
         ssim: Structural similarity, at most 1.
         lpips: Perceptual distance by the network that lpips_net names, 0 is identical.
         lpips_net: Name of the perceptual distance.
-        identity_similarity: Cosine of face descriptors, at most 1. The descriptor is the identity
-            encoder's own, so the figure flatters.
+        identity_similarity: Cosine of face descriptors by a recogniser on which nothing was
+            trained, at most 1; None without one.
     """
 
     psnr: float
     ssim: float
     lpips: float
     lpips_net: str
-    identity_similarity: float
+    identity_similarity: float | None
+
+    @property
+    def same_person(self) -> bool | None:
+        """Whether the two are taken for one person; None without a recogniser."""
+        return is_same_person(self.identity_similarity)
 
 
 class Comparison:
@@ -42,14 +48,16 @@ class Comparison:
 
     Args:
         lpips: The perceptual distance.
-        identity: Gives the descriptors.
+        judge: Compares persons; None leaves the identity out.
         img_px: Side of the reconstructions.
         execution: How the networks run; on a CPU they are compiled where that proves faster.
     """
 
-    def __init__(self, lpips: Perceptual, identity: Identity, img_px: int, execution: Execution):
-        self._lpips_net = lpips.name
-        figures = _Figures(lpips, identity, execution.precision)
+    def __init__(
+        self, lpips: Perceptual, judge: IdentityJudge | None, img_px: int, execution: Execution
+    ):
+        self._lpips_net, self._judge = lpips.name, judge
+        figures = _Figures(lpips, execution.precision)
         self._figures: Run = figures
         if execution.on_cpu and execution.compiles and execution.backend != "openvino":
             shapes = ((3, FACE_PX, FACE_PX), (3, img_px, img_px))
@@ -59,22 +67,27 @@ class Comparison:
     def __call__(self, faces: FaceImages, images: Images) -> list[Quality]:
         """Compare pair by pair, all in [-1, 1]."""
         rows = self._figures(faces, images).tolist()
-        return [Quality(p, s, d, self._lpips_net, i) for p, s, d, i in rows]
+        same: list[float | None] = [None] * len(rows)
+        if self._judge is not None:
+            same = self._judge(faces, images).tolist()
+        return [
+            Quality(p, s, d, self._lpips_net, similarity)
+            for (p, s, d), similarity in zip(rows, same, strict=True)
+        ]
 
 
 class _Figures(nn.Module):
-    """PSNR, SSIM, perceptual distance and identity; the two networks in the precision's dtype."""
+    """PSNR, SSIM and perceptual distance, whose network computes in the precision's dtype."""
 
-    def __init__(self, lpips: Perceptual, identity: Identity, precision: Precision):
+    def __init__(self, lpips: Perceptual, precision: Precision):
         super().__init__()
-        self.lpips, self.identity, self.precision = lpips, identity, precision
+        self.lpips, self.precision = lpips, precision
 
-    def forward(self, a: FaceImages, images: Images) -> Float[Tensor, "batch 4"]:
+    def forward(self, a: FaceImages, images: Images) -> Float[Tensor, "batch 3"]:
         b = F.adaptive_avg_pool2d(images, FACE_PX)
         both = torch.cat([a, b])  # two images at once take four fifths of the time
         with self.precision.autocast(a.device.type):
             maps = [each.chunk(2) for each in self.lpips.features(both)]
             maps_a, maps_b = zip(*maps, strict=True)
             lpips = self.lpips.distance(maps_a, maps_b)
-            same = identity_similarity(*self.identity.descriptor(both).chunk(2))
-        return torch.stack([psnr(a, b), ssim(a, b), lpips, same], dim=1)
+        return torch.stack([psnr(a, b), ssim(a, b), lpips], dim=1)

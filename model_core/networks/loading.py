@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
+from model_core.encoders.faceres import FaceRes
 from model_core.encoders.identity import DlibIdentity
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, ModelMismatchError
@@ -21,9 +22,11 @@ from model_core.perceptual.stlpips import STLPIPS
 from model_core.weights.cache import (
     DEFAULT_GENERATOR,
     DEFAULT_IDENTITY,
+    DEFAULT_JUDGE,
     is_packed,
     network_path,
     verified_path,
+    weight_path,
 )
 from model_core.weights.files import read_sidecar
 from model_core.weights.store import load_network, save_network
@@ -75,6 +78,20 @@ def load_identity(cache: Path, name: str = DEFAULT_IDENTITY) -> Identity:
     identity = RECOGNISERS[family](config)
     _filled(identity.network, _counters(identity.network) | state, name)
     return identity
+
+
+def load_judge(cache: Path) -> FaceRes | None:
+    """Load the recogniser that judges identity, frozen; None where its weights are not there.
+
+    It is none of RECOGNISERS, so that no network can be trained on what judges it.
+
+    Raises:
+        CheckpointError: If the weights are there and not the pinned ones.
+    """
+    if not weight_path(cache, DEFAULT_JUDGE).is_file():
+        return None
+    state, _ = load_network(verified_path(cache, DEFAULT_JUDGE))
+    return _filled(FaceRes(), state, DEFAULT_JUDGE).eval().requires_grad_(False)
 
 
 def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> StyleEncoder:

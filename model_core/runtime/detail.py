@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Float16, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from model_core.encoders.detail_encoder import CELL_PX, DetailEncoder
@@ -17,7 +17,7 @@ from model_core.images import to_uint8
 from model_core.runtime.compiled import defer_module
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
-from model_core.shapes import Codes, Images
+from model_core.shapes import Codes, Details, Images
 
 Run = Callable[..., Tensor]
 
@@ -57,7 +57,7 @@ class DetailRenderer:
         photo = torch.zeros(1, 3, *[config.features_px * CELL_PX] * 2)
         features = torch.zeros(1, config.features, *self.shape[1:])
         detail = torch.zeros(1, *self.shape)
-        self._features = self._runner("generator's lower blocks", _Lower(network, encoder), ws)
+        self._lower = self._runner("generator's lower blocks", _Lower(network, encoder), ws)
         self._encode = self._runner("detail encoder", _Encode(encoder), photo, features, ws)
         self._tail = self._runner(
             "generator's upper blocks", _Upper(network, encoder), features, detail, ws
@@ -65,7 +65,7 @@ class DetailRenderer:
         self._last: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
-    def encode(self, photos: Images, ws: Codes) -> Float16[Tensor, "batch bottleneck px px"]:
+    def encode(self, photos: Images, ws: Codes) -> Details:
         """Compute the details of aligned faces beside their codes; on the CPU.
 
         Args:
@@ -73,20 +73,20 @@ class DetailRenderer:
             ws: Their codes.
         """
         ws = ws.float().contiguous()
-        details = self._encode(photos.contiguous(), self._features_of(ws), ws)
+        details = self._encode(photos.contiguous(), self.features(ws), ws)
         return details.half().cpu()
 
     @torch.inference_mode()
-    def __call__(
-        self, ws: Codes, details: Float16[Tensor, "batch bottleneck px px"]
-    ) -> UInt8[Tensor, "batch height width 3"]:
+    def __call__(self, ws: Codes, details: Details) -> UInt8[Tensor, "batch height width 3"]:
         """Render codes with details to RGB bytes on the CPU."""
         ws = ws.float().contiguous()
-        return self._tail(self._features_of(ws), details.float().contiguous(), ws).cpu()
+        return self._tail(self.features(ws), details.float().contiguous(), ws).cpu()
 
-    def _features_of(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
+    @torch.inference_mode()
+    def features(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
+        """Compute the features of codes that details correct, on the device."""
         if self._last is None or not torch.equal(self._last[0], ws):
-            self._last = (ws.clone(), self._features(ws))
+            self._last = (ws.clone(), self._lower(ws))
         return self._last[1]
 
     def _runner(self, name: str, network: nn.Module, *example: Tensor) -> Run:

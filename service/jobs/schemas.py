@@ -5,14 +5,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model_core.metrics.identity import is_same_person
 from service.jobs.store import Fields
-from service.wire.schemas import CodeAnswer
+from service.wire.schemas import CodeAnswer, NullsWritten
 
-FIGURES = ("loss", "psnr", "lpips", "eta_s")
+FIGURES = ("loss", "psnr", "lpips", "identity_similarity", "eta_s")
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
-class JobProgress(BaseModel):
+class JobProgress(NullsWritten):
     """How far a job is, as of its last heartbeat; what no step has found yet is null.
 
     The first steps are judged by an image head where there is one, at its size instead of 256 px.
@@ -23,6 +24,13 @@ class JobProgress(BaseModel):
     loss: float | None = Field(description="Of the present code: MSE plus perceptual distance.")
     psnr: float | None = Field(description="Of the present image, in dB, at 256 px.")
     lpips: float | None = Field(description="Perceptual distance of the present image, at 256 px.")
+    identity_similarity: float | None = Field(
+        description="Of the present image to the photo, as of /embed; null also where the worker "
+        "has no recogniser."
+    )
+    same_person: bool | None = Field(
+        description="Whether that is enough for one person, as of /embed; null likewise."
+    )
     eta_s: float | None = Field(
         description="Seconds that are left, at the present pace; null where that is not known yet."
     )
@@ -115,9 +123,11 @@ def job_progress(fields: Fields) -> JobProgress:
     figures = {name: fields.get(name) or None for name in FIGURES}
     if fields["state"] != "running":  # left by a worker that has handed the job back
         figures["eta_s"] = None
+    similarity = figures["identity_similarity"]
     return JobProgress.model_validate(
         figures
         | {
+            "same_person": is_same_person(None if similarity is None else float(similarity)),
             "step": fields.get("step"),
             "steps": fields.get("steps"),
             "warming_up": fields["state"] == "running" and figures["eta_s"] is None,

@@ -84,5 +84,6 @@ async def _quality(
         lpips=quality.lpips,
         lpips_net=quality.lpips_net,
         identity_similarity=quality.identity_similarity,
+        same_person=quality.same_person,
         refine_recommended=quality.lpips > REFINE_ABOVE_LPIPS,
     )

@@ -56,6 +56,7 @@ async def version(runtime: Shared) -> Version:
             "fingerprint": generator.fingerprint,
             "code_shape": list(generator.shape),
             "image_px": predictor.img_resolution,
+            "identity_judge": predictor.identity_judge,
             "directions": sorted(loaded.directions),
             "weights": dict(predictor.weight_digests),
         }

@@ -19,6 +19,7 @@ from model_core.inversion.polisher import Polished, Polishing
 from model_core.metrics.quality import Quality
 from model_core.predictor import Operation, Predictor
 from model_core.shapes import Face, SquarePixels, Ws
+from model_core.weights.cache import DEFAULT_JUDGE
 from service.errors import EngineDownError
 from service.observability.metrics import Telemetry
 from service.serving.batcher import Answer, Batcher
@@ -43,7 +44,7 @@ def load_predictor(settings: Settings) -> Predictor:
             "no network embeds photos for %s: only codes are taken; WPLUS_NETWORK may name one",
             settings.generator,
         )
-    return Predictor.load(
+    predictor = Predictor.load(
         settings.cache,
         embedder,
         settings.device,
@@ -53,6 +54,14 @@ def load_predictor(settings: Settings) -> Predictor:
         dtype=settings.dtype,
         defer_compile=True,
     )
+    if predictor.identity_judge is None:
+        logger.warning(
+            "no recogniser is in %s: answers do not say whether it is the same person; "
+            "`python -m model_core.checkpoints pull %s` fetches it",
+            settings.cache,
+            DEFAULT_JUDGE,
+        )
+    return predictor
 
 
 @dataclass(eq=False, slots=True)

@@ -57,12 +57,16 @@ function drawCrop(canvas, bitmap, quad) {
 }
 
 function showFigures(list, quality) {
-  const rows = { "PSNR dB": quality.psnr, SSIM: quality.ssim, [quality.lpips_net]: quality.lpips, identity: quality.identity_similarity };
-  list.replaceChildren(...Object.entries(rows).map(([name, value]) => {
+  const figures = { "PSNR dB": quality.psnr?.toFixed(1) ?? "∞", SSIM: quality.ssim.toFixed(3), [quality.lpips_net]: quality.lpips.toFixed(3) };
+  // Null where the service has no recogniser.
+  if (quality.identity_similarity != null) {
+    figures[quality.same_person ? "identity: same person" : "identity: not the same person"] = quality.identity_similarity.toFixed(3);
+  }
+  list.replaceChildren(...Object.entries(figures).map(([name, value]) => {
     const row = document.createElement("div");
     const [term, figure] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = name;
-    figure.textContent = value == null ? "∞" : value.toFixed(name === "PSNR dB" ? 1 : 3);
+    figure.textContent = value;
     row.append(term, figure);
     return row;
   }));

@@ -2,8 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_serializer,
+)
 
+from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from service.wire.codes import MAX_AXES, Encoding, unwrap
 
 REFINE_ABOVE_LPIPS = 0.21  # half of 200 held-out photographs are above it after one pass
@@ -58,6 +67,15 @@ class ImageObject(BaseModel):
     data: Base64
 
 
+class NullsWritten(BaseModel):
+    """An object whose null members are written where answers leave others out."""
+
+    # Unannotated: pydantic would put the return type in the place of the members' schema.
+    @model_serializer
+    def _members(self):  # type: ignore[no-untyped-def]
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
 class FaceObject(BaseModel):
     """The face that was used, in pixels of the upright photo."""
 
@@ -71,14 +89,25 @@ class FaceObject(BaseModel):
     )
 
 
-class QualityObject(BaseModel):
+class QualityObject(NullsWritten):
     """How near the reconstruction comes to the crop, at 256 px."""
 
-    psnr: float | None = Field(description="Decibels; peak to peak is 2 on [-1, 1].")
+    psnr: float | None = Field(
+        description="Decibels; peak to peak is 2 on [-1, 1]. Null where the two are equal."
+    )
     ssim: float
     lpips: float = Field(description="Perceptual distance, 0 is the same.")
     lpips_net: str = Field(description="Which one.", examples=["st-lpips-alex"])
-    identity_similarity: float = Field(description="Cosine of the face descriptors.")
+    identity_similarity: float | None = Field(
+        description="Cosine of the two faces' descriptors by the recogniser that `identity_judge` "
+        "of /version names, on which nothing here was trained; strangers are at about .37. Null "
+        "where its weights are not there.",
+        examples=[0.62],
+    )
+    same_person: bool | None = Field(
+        description=f"Whether that is at least {SAME_PERSON_SIMILARITY}, which one pair of "
+        "strangers in a hundred reaches; null likewise."
+    )
     refine_recommended: bool = Field(
         description=f"Whether the perceptual distance is above {REFINE_ABOVE_LPIPS}."
     )
@@ -143,5 +172,10 @@ class Version(BaseModel):
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
     code_shape: list[int] | None = None
     image_px: int | None = None
+    identity_judge: str | None = Field(
+        default=None,
+        description="Recogniser behind `identity_similarity` and `same_person`; null where its "
+        "weights are not there, and those figures with it.",
+    )
     directions: list[str] = Field(default=[], description="What /edit can change.")
     weights: dict[str, str] = Field(default={}, description="SHA-256 by weight file.")

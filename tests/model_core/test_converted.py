@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
-from model_core.errors import InvalidInputError, ModelMismatchError, NoEmbedderError
+from model_core.errors import (
+    CheckpointError,
+    InvalidInputError,
+    ModelMismatchError,
+    NoEmbedderError,
+)
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.networks.loading import load_generator
 from model_core.predictor import Operation, Predictor
-from model_core.runtime.execution import Execution
-from model_core.weights.cache import converted_path
+from model_core.weights.cache import DEFAULT_JUDGE, converted_path
 from model_core.weights.store import save_network
-from tests.model_core.tiny import Edges
 
 FACES = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
 
@@ -73,10 +76,30 @@ def test_a_network_of_the_default_generator_is_refused(converted, network_file):
         load(converted, network_file)
 
 
-def test_the_quality_figures_need_a_recogniser_from_somewhere():
-    generator = StyleGAN2(StyleGAN2Config(widths=(8, 8), w_dim=8, mapping_layers=1)).eval()
-    with pytest.raises(InvalidInputError, match="judge must be a recogniser"):
-        Predictor(generator, None, Edges(), "f" * 64, {}, Execution(backend="eager"), judge=None)
+def test_without_the_optional_pack_there_are_no_figures_of_identity(converted, tmp_path):
+    (tmp_path / "converted").symlink_to(converted / "converted")
+    (tmp_path / "weights").mkdir()
+    for file in (converted / "weights").iterdir():
+        if not file.name.startswith(DEFAULT_JUDGE):
+            (tmp_path / "weights" / file.name).symlink_to(file)
+    predictor = load(tmp_path, None)
+    assert predictor.identity_judge is None
+    assert "faceres.safetensors" not in predictor.weight_digests
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    for quality in predictor.quality(FACES, images):
+        assert quality.lpips > 0
+        assert (quality.identity_similarity, quality.same_person) == (None, None)
+
+
+def test_a_judge_of_other_bytes_is_refused(converted, cache, tmp_path):
+    (tmp_path / "converted").symlink_to(converted / "converted")
+    (tmp_path / "weights").mkdir()
+    for file in (converted / "weights").iterdir():
+        if file.name != "faceres.safetensors":
+            (tmp_path / "weights" / file.name).symlink_to(file)
+    (tmp_path / "weights" / "faceres.safetensors").write_bytes(b"other")
+    with pytest.raises(CheckpointError, match=r"must have SHA-256 .* delete it and run"):
+        load(tmp_path, None)
 
 
 def test_a_cpu_runs_no_operation_in_batches(converted):

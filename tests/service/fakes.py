@@ -18,7 +18,8 @@ class FakeQuality:
     ssim: float = 0.5
     lpips: float = 0.4
     lpips_net: str = "st-lpips-alex"
-    identity_similarity: float = 0.9
+    identity_similarity: float | None = 0.9
+    same_person: bool | None = True
 
 
 class FakePolishing:
@@ -49,6 +50,8 @@ class FakePredictor:
     num_ws, w_dim, img_resolution = 18, 512, 64
     generator_name, backend, precision = "fake", "eager", FLOAT32
     fingerprint = "f" * 64
+    identity_judge = "faceres"
+    found = FakeQuality()
 
     def __init__(self, delay_s=0.0, batched=True):
         self.weight_digests = {"fake.safetensors": "a" * 64}
@@ -91,7 +94,7 @@ class FakePredictor:
 
     def quality(self, faces, images):
         self._work("quality", len(faces))
-        return [FakeQuality()] * len(faces)
+        return [self.found] * len(faces)
 
     embeds = merges = polishes = True
 

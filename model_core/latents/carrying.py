@@ -1,0 +1,103 @@
+"""Carry a detail from one code to another: it moves along with what the edit moves.
+
+An edit of a code turns the head or opens the mouth; a detail that stayed where it was would leave
+a ghost there. Each place of the new features looks for the places of the old ones that resemble
+it, near by, and takes their detail. Nothing is trained: features of the same part of a face are
+alike in both, whichever way it has moved.
+"""
+
+import functools
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+REACH = 8
+"""Places, of 64, that a detail can move: a turn of the head by 1.5 units takes 5."""
+
+BLOCK = 8
+"""Side of the squares of places that are matched together, against one window."""
+
+STRIDE = 4
+"""Every fourth channel of 512 finds the same matches in half of the time."""
+
+SMOOTH = 3
+"""Side of the mean by which features see what is around them."""
+
+TEMPERATURE = 0.01
+"""Of the softmax over cosines; a lower one is sharper and breaks smooth surfaces."""
+
+STAY = 0.0005
+"""What a match loses in cosine by each squared place of distance: flat regions stay put."""
+
+_WINDOW = BLOCK + 2 * REACH
+
+
+def carry(
+    details: Float[Tensor, "batch bottleneck px px"],
+    old: Float[Tensor, "batch channels px px"],
+    new: Float[Tensor, "batch channels px px"],
+) -> Float[Tensor, "batch bottleneck px px"]:
+    """Move details from features to those of edited codes.
+
+    Args:
+        details: Encoded beside the old features.
+        old: The features; px is a multiple of BLOCK.
+        new: The features of the edited codes.
+    """
+    old, new = old[:, ::STRIDE], new[:, ::STRIDE]
+    queries = _blocks(_comparable(new, old))  # (batch, blocks, BLOCK ** 2, channels)
+    keys = _windows(_comparable(old, old))  # (batch, blocks, WINDOW ** 2, channels)
+    values = _windows(details)
+    likeness = queries @ keys.transpose(-1, -2)  # cosines, (batch, blocks, BLOCK**2, WINDOW**2)
+    penalty, is_far = _distances(details.device)
+    likeness = (likeness - penalty).masked_fill(is_far, -torch.inf)
+    moved: Tensor = (likeness / TEMPERATURE).softmax(
+        -1
+    ) @ values  # (batch, blocks, BLOCK**2, bottleneck)
+    batch, bottleneck, px, _ = details.shape
+    moved = moved.unflatten(2, (BLOCK, BLOCK)).unflatten(1, (px // BLOCK, px // BLOCK))
+    # (batch, row of blocks, column of blocks, row, column, bottleneck) -> an image again
+    return moved.permute(0, 5, 1, 3, 2, 4).reshape(batch, bottleneck, px, px)
+
+
+def _comparable(
+    features: Float[Tensor, "batch channels px px"], old: Float[Tensor, "batch channels px px"]
+) -> Float[Tensor, "batch channels px px"]:
+    """Standardise by the old features' channels, so that none outweighs the rest, and normalise."""
+    mean, std = old.mean((2, 3), keepdim=True), old.std((2, 3), keepdim=True)
+    standard = (features - mean) / (std + 1e-3)
+    around = F.avg_pool2d(standard, SMOOTH, 1, SMOOTH // 2, count_include_pad=False)
+    return F.normalize(around, dim=1)
+
+
+def _blocks(
+    x: Float[Tensor, "batch channels px px"],
+) -> Float[Tensor, "batch blocks places channels"]:
+    """Cut an image into blocks, row by row."""
+    cut = x.unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK)
+    return cut.permute(0, 2, 3, 4, 5, 1).flatten(3, 4).flatten(1, 2)
+
+
+def _windows(
+    x: Float[Tensor, "batch channels px px"],
+) -> Float[Tensor, "batch blocks places channels"]:
+    """Cut out the blocks with all that is within reach of them."""
+    padded = F.pad(x, [REACH] * 4, mode="replicate")
+    cut = padded.unfold(2, _WINDOW, BLOCK).unfold(3, _WINDOW, BLOCK)
+    return cut.permute(0, 2, 3, 4, 5, 1).flatten(3, 4).flatten(1, 2)
+
+
+@functools.lru_cache(maxsize=2)
+def _distances(
+    device: torch.device,
+) -> tuple[Float[Tensor, "places window"], Bool[Tensor, "places window"]]:
+    """Compute what each match loses by its distance, and whether it is out of reach."""
+    query = torch.arange(BLOCK, device=device) + REACH
+    offset = torch.arange(_WINDOW, device=device)[None] - query[:, None]  # (BLOCK, WINDOW)
+    # (row, row of the window) and (column, column of the window) -> (row, column, row, column)
+    squared = offset[:, None, :, None] ** 2 + offset[None, :, None, :] ** 2
+    far = offset.abs() > REACH
+    is_far = far[:, None, :, None] | far[None, :, None, :]
+    return (STAY * squared).flatten(2, 3).flatten(0, 1), is_far.flatten(2, 3).flatten(0, 1)

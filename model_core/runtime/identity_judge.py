@@ -1,0 +1,80 @@
+"""Tell how alike two faces are as persons, by a recogniser outside of all training."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_core.encoders.faceres import FaceRes
+from model_core.images import FACE_PX
+from model_core.runtime.execution import Execution
+from model_core.runtime.openvino import run_by_openvino
+from model_core.runtime.precision import Precision
+from model_core.shapes import FaceImages, Images
+
+Describe = Callable[[Tensor], Tensor]
+
+_log = logging.getLogger(__name__)
+
+
+class IdentityJudge:
+    """Compare faces pair by pair.
+
+    On a CPU OpenVINO runs the recogniser unless the backend is eager.
+
+    Args:
+        network: Frozen.
+        execution: How it runs.
+    """
+
+    def __init__(self, network: FaceRes, execution: Execution):
+        self._device = execution.device
+        describe = _Describe(network.to(execution.device), execution.precision)
+        self._describe: Describe = describe
+        if execution.by_openvino:
+            self._describe = _convert(describe, execution.precision)
+
+    @torch.inference_mode()
+    def __call__(
+        self, a: Images, b: Float[Tensor, "batch 3 other_height other_width"]
+    ) -> Float[Tensor, " batch"]:
+        """Compute the cosine of descriptors: 1 is the same image, strangers are at about .37.
+
+        Args:
+            a: Aligned faces in [-1, 1], of any size.
+            b: Others, one for each, of any size likewise.
+        """
+        faces = torch.cat([self._to_face_px(a), self._to_face_px(b)])
+        described_a, described_b = self._describe(faces).chunk(2)
+        return F.cosine_similarity(described_a, described_b)
+
+    def _to_face_px(self, img: Images) -> FaceImages:
+        img = img.to(self._device).float()
+        if img.shape[-1] < FACE_PX:
+            return F.interpolate(img, (FACE_PX, FACE_PX), mode="bilinear", align_corners=False)
+        return F.adaptive_avg_pool2d(img, FACE_PX)
+
+
+class _Describe(nn.Module):
+    """Faces to their descriptors, computed in the precision's dtype."""
+
+    def __init__(self, network: FaceRes, precision: Precision):
+        super().__init__()
+        self.network, self.precision = network, precision
+
+    def forward(self, faces: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 1024"]:
+        with self.precision.autocast(faces.device.type):
+            return self.network.descriptor(faces).float()
+
+
+def _convert(describe: _Describe, precision: Precision) -> Describe:
+    """Have OpenVINO describe the faces two by two, as they come in pairs, if it can."""
+    try:
+        run = run_by_openvino(describe, precision, torch.zeros(2, 3, FACE_PX, FACE_PX))
+    except RuntimeError:
+        _log.exception("OpenVINO cannot run the identity judge here: plain torch does")
+        return describe
+    return lambda faces: torch.cat([run(pair) for pair in faces.split(2)])

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from model_core.inversion.polisher import Polished, Polisher, Polishing
 from model_core.inversion.rendering import SmallImages
 from model_core.latents.carrying import carry
 from model_core.latents.editing import COLOUR_ROW
+from model_core.latents.latent import Detail, Latent, blend
 from model_core.metrics.quality import Comparison, Quality
 from model_core.networks.loading import (
     load_detail_encoder,
@@ -40,11 +42,13 @@ from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import DtypeName, Precision
 from model_core.runtime.synthesizer import Synthesizer
-from model_core.shapes import Codes, Details, Faces
+from model_core.shapes import Codes, Details, DetailTensor, Faces, Ws
 from model_core.weights.cache import DEFAULT_GENERATOR, DEFAULT_JUDGE, LANDMARKS, checked_digest
 from model_core.weights.files import read_sidecar
 
-Operation = Literal["embed", "merge", "detail", "synthesize", "quality", "polish", "sample"]
+Operation = Literal[
+    "embed", "merge", "detail", "blend", "synthesize", "quality", "polish", "sample"
+]
 BATCHED: tuple[Operation, ...] = ("embed", "merge", "detail", "synthesize", "quality")
 
 
@@ -65,6 +69,7 @@ class Predictor:
         judge: Recogniser of the quality figures; None leaves the identity out of them.
         head: Gives small images, which polishing needs.
         detail: Encodes what codes leave out of photos; None renders codes alone.
+        detail_digest: SHA-256 of its weights.
         defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
     Raises:
@@ -83,6 +88,7 @@ class Predictor:
         judge: FaceRes | None = None,
         head: ImageHead | None = None,
         detail: DetailEncoder | None = None,
+        detail_digest: str | None = None,
         defer_compile: bool = False,
     ):
         self.fingerprint, self.weight_digests = fingerprint, weight_digests
@@ -106,6 +112,7 @@ class Predictor:
             queue = execution.queue if execution.compiles else None
             self._polisher = Polisher(images, copy.deepcopy(lpips).to(dtype), device, queue)
         self._detail = DetailRenderer(generator, detail, execution) if detail else None
+        self._detail_digest = detail_digest if detail else None
         self._network: Embedder | StyleEncoder | None = None
         if isinstance(network, EmbeddingNetwork):
             self._network = Embedder(network, execution)
@@ -168,6 +175,7 @@ class Predictor:
             judge=judge,
             head=load_image_head(head, fingerprint) if head else None,
             detail=load_detail_encoder(detail, generator, fingerprint) if detail else None,
+            detail_digest=digests[detail.name] if detail else None,
             defer_compile=defer_compile,
         )
 
@@ -185,6 +193,11 @@ class Predictor:
     def merges(self) -> bool:
         """Whether that network keeps identity and attributes apart: converted encoders do not."""
         return isinstance(self._network, Embedder) and self._network.disentangled
+
+    @property
+    def detail_digest(self) -> str | None:
+        """SHA-256 of the detail encoder's weights; None where there is none."""
+        return self._detail_digest
 
     @property
     def detail_shape(self) -> tuple[int, int, int] | None:
@@ -333,6 +346,30 @@ class Predictor:
             return self._synthesizer(ws).numpy()
         return self._details()(ws, details).numpy()
 
+    def render(self, latents: Sequence[Latent]) -> UInt8[np.ndarray, "batch height width 3"]:
+        """Render latents to RGB bytes, each with its detail if it has one.
+
+        Raises:
+            InvalidInputError: If one has a detail and there is no detail encoder.
+        """
+        if all(latent.detail is None for latent in latents):
+            return self.synthesize(torch.stack([latent.ws for latent in latents]))
+        return np.concatenate([self._render_one(latent) for latent in latents])
+
+    def blend(self, a: Latent, b: Latent, lam: float, ws: Ws) -> Latent:
+        """Make the latent of a blended code, with the details of both, moved to it.
+
+        Args:
+            a: The latent of lam = 1.
+            b: The latent of lam = 0.
+            lam: 0 to 1.
+            ws: The blended code.
+        Raises:
+            InvalidInputError: If one has a detail and there is no detail encoder.
+        """
+        tensor = blend(self._moved(a, ws), self._moved(b, ws), lam)
+        return Latent(ws, None if tensor is None else Detail(tensor, ws))
+
     def sample(self, seed: int, psi: float) -> Float[Tensor, "1 num_ws w_dim"]:
         """Sample the code of a random face: the same seed gives the same face everywhere.
 
@@ -361,6 +398,17 @@ class Predictor:
                 "codes and the mean code need none"
             )
         return self._network
+
+    def _render_one(self, latent: Latent) -> UInt8[np.ndarray, "1 height width 3"]:
+        detail = self._moved(latent, latent.ws)
+        return self.synthesize(latent.ws[None], None if detail is None else detail[None])
+
+    def _moved(self, latent: Latent, ws: Ws) -> DetailTensor | None:
+        """Return the detail of a latent as it belongs to another code."""
+        detail = latent.detail
+        if detail is None:
+            return None
+        return self.carry_detail(detail.tensor[None], detail.home[None], ws[None])[0]
 
     def _details(self) -> DetailRenderer:
         if self._detail is None:

@@ -143,7 +143,9 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
     gate = Gate(settings.max_inflight, lambda: runtime.check_ready())
     url = settings.redis_url
     client = None if url is None else connect_async(url.get_secret_value())
-    latents: LatentStore = MemoryLatentStore(settings.latent_capacity, settings.latent_ttl_s)
+    latents: LatentStore = MemoryLatentStore(
+        settings.latent_capacity, settings.latent_ttl_s, detail_capacity=settings.detail_capacity
+    )
     if client is not None:
         latents = RedisLatentStore(
             client,
@@ -152,6 +154,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
             settings.latent_capacity,
             settings.latent_ttl_s,
             telemetry.redis_errors,
+            settings.detail_capacity,
         )
     runtime = Runtime(
         settings=settings,

@@ -74,6 +74,7 @@ def check_files(settings: Settings, compiled: Path) -> None:
         raise StartError(f"{PREFIX}DIRECTIONS must be a folder, got none at {folder}")
     _check_file("NETWORK", settings.network)
     _check_file("POLISH_HEAD", settings.polish_head_path)
+    _check_file("DETAIL_ENCODER", settings.detail_encoder_path)
     check_worker_files(settings, compiled)
 
 

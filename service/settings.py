@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder, encoder_path
-from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
+from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK, image_head
 from service.observability.logs import LogFormat
 
 PREFIX = "WPLUS_"
@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     refine_head: Path = Field(
         default=image_head(256),
         description="Image head of the default generator, by which refining begins.",
+    )
+    detail_encoder: Path = Field(
+        default=DETAIL_ENCODER,
+        description="Detail encoder of the default generator, which keeps what codes leave out.",
     )
     generator: str = Field(
         default=DEFAULT_GENERATOR,
@@ -143,6 +147,11 @@ class Settings(BaseSettings):
         default=3600.0, gt=0, description="Life of a latent id since last use."
     )
     latent_capacity: int = Field(default=2000, ge=1, description="Latent ids kept at the most.")
+    detail_capacity: int = Field(
+        default=256,
+        ge=1,
+        description="Latent ids with a detail kept at the most, of 1 MB each.",
+    )
 
     redis_url: SecretStr | None = Field(
         default=None,
@@ -181,6 +190,11 @@ class Settings(BaseSettings):
     def polish_head_path(self) -> Path | None:
         """Path of the head that polishes; None where the generator is not the default one."""
         return self.polish_head if self.generator == DEFAULT_GENERATOR else None
+
+    @property
+    def detail_encoder_path(self) -> Path | None:
+        """Path of the detail encoder; None where the generator is not the default one."""
+        return self.detail_encoder if self.generator == DEFAULT_GENERATOR else None
 
     @property
     def refine_head_path(self) -> Path | None:

@@ -42,9 +42,7 @@ def extract_member(archive: Path, member: Member, folder: Path) -> Path:
     """
     parts = PurePosixPath(member.path).parts
     if not parts or member.path.startswith("/") or ".." in parts or "\\" in member.path:
-        raise CheckpointError(
-            f"member must be a plain path inside the archive, got {member.path!r}"
-        )
+        raise CheckpointError(f"member must be a plain path in the archive, got {member.path!r}")
     target = folder / parts[-1]
     digest = hashlib.sha256()
     left = member.size_bytes

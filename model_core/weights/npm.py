@@ -4,7 +4,7 @@ import http.client
 import os
 import urllib.request
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from model_core.weights.files import CHUNK_BYTES
 from model_core.weights.progress import Progress
@@ -38,6 +38,8 @@ def download_tarball(folder: Path, pack: Pack, progress: Progress) -> Path:
                 done_bytes += len(chunk)
                 advance(done_bytes)
     except (URLError, http.client.HTTPException, TimeoutError, ConnectionError) as err:
+        if isinstance(err, HTTPError):
+            err.close()  # it holds the connection
         raise OSError(f"{err!r} from {url}") from err
     return target
 

@@ -12,6 +12,7 @@ from pathlib import Path
 SHIPPED = Path(str(files("model_core") / "shipped")).resolve()
 
 EMBEDDING_NETWORK = SHIPPED / "embedding.safetensors"
+DETAIL_ENCODER = SHIPPED / "detail.safetensors"
 DIRECTIONS = SHIPPED / "directions"
 
 

@@ -8,12 +8,13 @@ from PIL import Image
 from model_core.alignment.ffhq import AlignedFace, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
+from model_core.latents.latent import Detail, Latent
 from model_core.shapes import SquarePixels, Ws
 from service.errors import rule_of
 from service.handlers.context import RequestContext
-from service.wire.codes import read_code
+from service.wire.codes import read_latent
 from service.wire.images import read_photo
-from service.wire.options import FaceOptions, Options
+from service.wire.options import FaceOptions, Options, OutputOptions
 from service.wire.schemas import FaceObject
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
@@ -55,11 +56,11 @@ class ResolvedSource:
     """A code with its history.
 
     Attributes:
-        ws: The code.
+        latent: The code, with its detail where there is one.
         face: The face that it was computed from; None if the code itself was given.
     """
 
-    ws: Ws
+    latent: Latent
     face: FaceCrop | None = None
 
 
@@ -76,7 +77,7 @@ async def resolve_source(
     if not isinstance(source, PhotoSource):
         return ResolvedSource(await resolve_code(context, source))
     ws, face = await embed_photo(context, source, crop_px)
-    return ResolvedSource(ws, face)
+    return ResolvedSource(await add_detail(context, face, ws), face)
 
 
 async def embed_photo(
@@ -91,12 +92,27 @@ async def embed_photo(
     return context.timings.take("encode", answer), face
 
 
-async def resolve_code(context: RequestContext[Options], source: CodeSource | LatentSource) -> Ws:
+async def add_detail(context: RequestContext[FaceOptions], face: FaceCrop, ws: Ws) -> Latent:
+    """Encode what a code leaves out of its face, if that is wanted and can be had."""
+    if not _wants_detail(context) or context.loaded.generator.detail is None:
+        return Latent(ws)
+    answer = await context.runtime.engine.detail(face.input, ws, context.deadline_s)
+    return Latent(ws, Detail(context.timings.take("detail", answer), ws))
+
+
+async def resolve_code(
+    context: RequestContext[Options], source: CodeSource | LatentSource
+) -> Latent:
     """Read a code, or look a latent id up."""
-    runtime = context.runtime
+    runtime, with_detail = context.runtime, _wants_detail(context)
     if isinstance(source, LatentSource):
-        return await runtime.latents.get(source.latent_id, context.owner)
-    return await runtime.in_worker(read_code, source.value, context.loaded.generator)
+        latent = await runtime.latents.get(source.latent_id, context.owner)
+        return latent if with_detail else Latent(latent.ws)
+    return await runtime.in_worker(read_latent, source.value, context.loaded.generator, with_detail)
+
+
+def _wants_detail(context: RequestContext[Options]) -> bool:
+    return isinstance(context.options, OutputOptions) and context.options.detail
 
 
 async def crop_face(

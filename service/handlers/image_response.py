@@ -2,7 +2,8 @@
 
 from starlette.responses import Response
 
-from model_core.shapes import Pixels, Ws
+from model_core.latents.latent import Latent
+from model_core.shapes import Pixels
 from service.handlers.context import RequestContext
 from service.handlers.faces import ResolvedSource
 from service.handlers.writer import Result, Writer
@@ -11,28 +12,28 @@ from service.wire.options import Options, OutputOptions
 from service.wire.provenance import COMPOSITE, GENERATED
 
 
-async def render(context: RequestContext[Options], ws: Ws) -> Pixels:
-    """Render a code."""
-    answer = await context.runtime.engine.synthesize(ws, context.deadline_s)
+async def render(context: RequestContext[Options], latent: Latent) -> Pixels:
+    """Render a latent."""
+    answer = await context.runtime.engine.synthesize(latent, context.deadline_s)
     return context.timings.take("synthesize", answer)
 
 
 async def write_image(
     context: RequestContext[OutputOptions],
-    ws: Ws,
+    latent: Latent,
     media: str,
     luminance: ResolvedSource | None = None,
 ) -> Response:
-    """Answer one code, its image (where wanted) with the luminance of another face, if any."""
+    """Answer one latent, its image (where wanted) with the luminance of another face, if any."""
     writer = Writer(context)
     pixels, source_type = None, GENERATED
     if writer.wants_image(media):
-        pixels = await render(context, ws)
+        pixels = await render(context, latent)
         if luminance is not None:
             crop = luminance.face.crop if luminance.face else None
             source_type = GENERATED if crop is None else COMPOSITE
             if crop is None:
-                crop = await render(context, luminance.ws)
+                crop = await render(context, luminance.latent)
             pixels = await context.runtime.in_worker(with_luminance, pixels, crop)
-    latent_id = await writer.keep(ws)
-    return await writer.write(Result(ws, latent_id, pixels, source_type), media)
+    latent_id = await writer.keep(latent)
+    return await writer.write(Result(latent, latent_id, pixels, source_type), media)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, Ws
 from service.handlers.context import RequestContext
 from service.wire.codes import write_code, write_npy, write_safetensors
@@ -31,13 +32,13 @@ class Result:
     """What an operation came to.
 
     Attributes:
-        ws: The code.
+        latent: The code, with the detail that it is rendered with.
         latent_id: Its name in later calls; None if it is not kept.
         pixels: Its image; None where nobody asked for it.
         source_type: What the image's mark says it is.
     """
 
-    ws: Ws
+    latent: Latent
     latent_id: str | None
     pixels: Pixels | None
     source_type: str = GENERATED
@@ -72,12 +73,12 @@ class Writer:
             headers["X-Latent-Id"] = result.latent_id
         return await self._respond(lambda: self._file(result, media), media, headers)
 
-    async def keep(self, ws: Ws) -> str | None:
-        """Keep the caller's code under an id, unless the caller asked for nothing to be kept."""
+    async def keep(self, latent: Latent) -> str | None:
+        """Keep the caller's latent under an id, unless the caller asked for nothing to be kept."""
         context = self.context
         if context.options.no_store:
             return None
-        return await context.runtime.latents.put(ws, context.owner)
+        return await context.runtime.latents.put(latent, context.owner)
 
     def wants_image(self, media: str) -> bool:
         """Whether an answer as `media` carries an image."""
@@ -141,10 +142,11 @@ class Writer:
         self, result: Result, model: type[CodeAnswer], members: dict[str, Any]
     ) -> CodeAnswer:
         with self.context.timings.measure("output"):
-            code = self.code_object(result.ws)
+            code = self.code_object(result.latent.ws)
             image = self.image_object(result.pixels, result.source_type)
         return model(
             latent_id=result.latent_id,
+            detail=result.latent.detail is not None,
             code=code,
             image=image,
             timings_ms=self.context.timings.as_ms(),
@@ -153,9 +155,9 @@ class Writer:
 
     def _file(self, result: Result, media: str) -> bytes:
         if media == NPY:
-            return write_npy(result.ws)
+            return write_npy(result.latent.ws)
         if media == SAFETENSORS:
-            return write_safetensors(result.ws, self.context.loaded.generator)
+            return write_safetensors(result.latent, self.context.loaded.generator)
         pixels = cast(Pixels, result.pixels)  # there, as `media` is an image
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
 

@@ -7,19 +7,21 @@ this process, where only this process finds them.
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import redis
 import redis.asyncio
 from prometheus_client import Counter
 
-from model_core.shapes import Ws
+from model_core.latents.latent import Latent
 from service.errors import LatentsUnavailableError, UnknownLatentError
 from service.latents.memory import LatentStore
 from service.redis_keys import TAG, latent_key
-from service.wire.codes import GeneratorId, read_code, write_safetensors
+from service.wire.codes import GeneratorId, read_latent, write_safetensors
 
 INDEX = f"{TAG}:latents"
+DETAILED = f"{TAG}:latents:detailed"
 REST_S = 5.0
 
 
@@ -36,6 +38,7 @@ class RedisLatentStore:
         capacity: Most codes kept.
         ttl_s: Seconds that a code is kept after its last use.
         errors: Counts the calls that were not answered, by operation.
+        detail_capacity: Most latents with a detail kept.
         rest_s: A Redis that did not answer is left alone so long: each call may cost seconds.
     """
 
@@ -47,10 +50,12 @@ class RedisLatentStore:
         capacity: int,
         ttl_s: float,
         errors: Counter,
+        detail_capacity: int = 256,
         rest_s: float = REST_S,
     ) -> None:
         self._client, self._own, self._generator = client, own, generator
         self._capacity, self._ttl_s, self._errors = capacity, ttl_s, errors
+        self._detail_capacity = detail_capacity
         self._rest_s, self._rests_until_s = rest_s, 0.0
         self._size = 0
 
@@ -59,25 +64,29 @@ class RedisLatentStore:
         """Number of codes kept, as of the last one that was put."""
         return self._size + self._own.size
 
-    async def put(self, ws: Ws, owner: str) -> str:
-        """Keep a caller's code, answer its id: 128 random bits."""
+    async def put(self, latent: Latent, owner: str) -> str:
+        """Keep a caller's latent, answer its id: 128 random bits."""
         latent_id = secrets.token_urlsafe(16)
-        key, data = latent_key(owner, latent_id), write_safetensors(ws, self._generator())
+        key, data = latent_key(owner, latent_id), write_safetensors(latent, self._generator())
         now_s = time.time()
         pipeline = self._client.pipeline()
         pipeline.set(key, data, px=self._ttl_ms)
         pipeline.zadd(INDEX, {key: now_s})
         pipeline.zremrangebyscore(INDEX, "-inf", now_s - self._ttl_s)
+        if latent.detail is not None:
+            pipeline.zadd(DETAILED, {key: now_s})
+        pipeline.zremrangebyscore(DETAILED, "-inf", now_s - self._ttl_s)
         pipeline.zcard(INDEX)
+        pipeline.zcard(DETAILED)
         try:
-            *_, size = await self._answer("latent_put", pipeline.execute)
-            await self._trim(size)
+            *_, size, detailed = await self._answer("latent_put", pipeline.execute)
+            await self._trim(size, detailed)
         except LatentsUnavailableError:
-            return await self._own.put(ws, owner)
+            return await self._own.put(latent, owner)
         return latent_id
 
-    async def get(self, latent_id: str, owner: str) -> Ws:
-        """Look a caller's code up, which renews its time.
+    async def get(self, latent_id: str, owner: str) -> Latent:
+        """Look a caller's latent up, which renews its time.
 
         Raises:
             UnknownLatentError: If the id is not, or no longer, one of the caller's.
@@ -90,9 +99,8 @@ class RedisLatentStore:
                 "latent_get", lambda: self._client.getex(key, px=self._ttl_ms)
             )
             if data is not None:
-                await self._answer(
-                    "latent_get", lambda: self._client.zadd(INDEX, {key: time.time()}, xx=True)
-                )
+                for index in (INDEX, DETAILED):
+                    await self._answer("latent_get", partial(self._renew, index, key))
         except LatentsUnavailableError as unavailable:
             try:
                 return await self._own.get(latent_id, owner)
@@ -100,21 +108,32 @@ class RedisLatentStore:
                 raise unavailable from None
         if data is None:
             return await self._own.get(latent_id, owner)
-        return read_code(data, self._generator())
+        return read_latent(data, self._generator())
 
     @property
     def _ttl_ms(self) -> int:
         return max(int(1000 * self._ttl_s), 1)
 
-    async def _trim(self, size: int) -> None:
+    def _renew(self, index: str, key: str) -> Awaitable[Any] | Any:
+        return self._client.zadd(index, {key: time.time()}, xx=True)
+
+    async def _trim(self, size: int, detailed: int) -> None:
         self._size = min(size, self._capacity)
-        if size > self._capacity:
-            oldest = await self._answer(
-                "latent_put", lambda: self._client.zpopmin(INDEX, size - self._capacity)
-            )
-            await self._answer(
-                "latent_put", lambda: self._client.delete(*(key for key, _ in oldest))
-            )
+        for index, surplus in (
+            (DETAILED, detailed - self._detail_capacity),
+            (INDEX, size - self._capacity),
+        ):
+            if surplus > 0:
+                await self._drop_oldest(index, surplus)
+
+    async def _drop_oldest(self, index: str, count: int) -> None:
+        oldest = await self._answer("latent_put", lambda: self._client.zpopmin(index, count))
+        keys = [key for key, _ in oldest]
+        pipeline = self._client.pipeline()
+        pipeline.delete(*keys)
+        pipeline.zrem(INDEX, *keys)
+        pipeline.zrem(DETAILED, *keys)
+        await self._answer("latent_put", pipeline.execute)
 
     async def _answer(self, operation: str, call: Callable[[], Awaitable[Any] | Any]) -> Any:
         if time.monotonic() < self._rests_until_s:

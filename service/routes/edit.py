@@ -9,6 +9,7 @@ from starlette.responses import Response
 from model_core.latents.editing import colorize as colorize_ws
 from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
+from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, Ws
 from service.errors import InvalidRequestError
 from service.handlers.body import read_request
@@ -30,6 +31,7 @@ IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)
 ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
 SOURCES = ("image", "code", "latent_id")
+Ends = tuple[Latent, Latent]
 router = APIRouter(tags=["edit"])
 
 
@@ -65,8 +67,8 @@ async def morph(request: Request, runtime: Shared) -> Response:
     first, second = await _ends(context)
     lam = 0.5 if options.lam is None else options.lam
     rows = (options.first_row, options.last_row)
-    ws = morph_ws(first[None], second[None], lam, *rows)[0]
-    return await write_image(context, ws, media)
+    ws = morph_ws(first.ws[None], second.ws[None], lam, *rows)[0]
+    return await write_image(context, await _between(context, (first, second), lam, ws), media)
 
 
 @router.post(
@@ -86,9 +88,10 @@ async def colorize(request: Request, runtime: Shared) -> Response:
         partial(resolve_source, context, grey_source, crop_px),
         partial(resolve_source, context, color_source),
     )
-    ws = colorize_ws(grey.ws[None], color.ws[None], options.first_row, options.strength)[0]
+    codes = (grey.latent.ws[None], color.latent.ws[None])
+    ws = colorize_ws(*codes, options.first_row, options.strength)[0]
     luminance = grey if options.keep_luminance else None
-    return await write_image(context, ws, media, luminance)
+    return await write_image(context, grey.latent.moved_to(ws), media, luminance)
 
 
 @router.post(
@@ -110,8 +113,9 @@ async def edit(request: Request, runtime: Shared) -> Response:
         raise missing("direction", f"direction must be one of {known}, got {name}")
     ((_, source),) = context.sources
     face = await resolve_source(context, source)
-    ws = move(face.ws[None], directions[name], context.options.strength)[0]
-    return await write_image(context, ws, media)
+    latent = face.latent
+    ws = move(latent.ws[None], directions[name], context.options.strength)[0]
+    return await write_image(context, latent.moved_to(ws), media)
 
 
 @router.post(
@@ -140,38 +144,55 @@ async def generate(request: Request, runtime: Shared) -> Response:
     if seed is not None:
         psi = PSI if context.options.psi is None else context.options.psi
         answer = await runtime.engine.sample(seed, psi, context.deadline_s)
-        ws = context.timings.take("sample", answer)
+        latent = Latent(context.timings.take("sample", answer))
     else:
         ((name, source),) = context.sources
         if isinstance(source, PhotoSource):
             raise missing(name, f"{name} must be a code, got a photo: /embed takes photos")
-        ws = await resolve_code(context, source)
-    return await write_image(context, ws, media)
+        latent = await resolve_code(context, source)
+    return await write_image(context, latent, media)
 
 
-async def _ends(context: RequestContext[MorphOptions]) -> tuple[Ws, Ws]:
-    """Find the two codes of a morph."""
+async def _ends(context: RequestContext[MorphOptions]) -> Ends:
+    """Find the two latents of a morph."""
     first, second = await gather(
         *(partial(resolve_source, context, source) for _, source in context.sources)
     )
-    return first.ws, second.ws
+    return first.latent, second.latent
+
+
+async def _between(context: RequestContext[MorphOptions], ends: Ends, lam: float, ws: Ws) -> Latent:
+    """Give a blended code its detail: both ends' if all rows are blended, else the second's."""
+    first, second = ends
+    if first.detail is None and second.detail is None:
+        return Latent(ws)
+    options = context.options
+    if options.first_row or options.last_row not in (None, len(ws) - 1):
+        return second.moved_to(ws)
+    answer = await context.runtime.engine.blend(first, second, lam, ws, context.deadline_s)
+    return context.timings.take("blend", answer)
+
+
+async def _frame(context: RequestContext[MorphOptions], ends: Ends, lam: float, ws: Ws) -> Pixels:
+    """Render one step of a morph."""
+    return await render(context, await _between(context, ends, lam, ws))
 
 
 async def _frames(
-    context: RequestContext[MorphOptions], ends: tuple[Ws, Ws], steps: int, media: str
+    context: RequestContext[MorphOptions], ends: Ends, steps: int, media: str
 ) -> Response:
     """Answer the steps from the first code to the second, rendered a batch at a time."""
     writer, options = Writer(context), context.options
     lams = [1 - step / (steps - 1) for step in range(steps)]
     rows = (options.first_row, options.last_row)
-    codes = list(interpolate(ends[0][None], ends[1][None], steps, *rows)[:, 0])
+    codes = list(interpolate(ends[0].ws[None], ends[1].ws[None], steps, *rows)[:, 0])
     images: list[Pixels | None] = [None] * steps
     if writer.wants_image(media):
         rendered: list[Pixels] = []
         batch = context.runtime.settings.max_batch
         for start in range(0, steps, batch):
-            part = codes[start : start + batch]
-            rendered += await gather(*(partial(render, context, ws) for ws in part))
+            part = list(zip(lams, codes, strict=True))[start : start + batch]
+            rendered += await gather(*(partial(_frame, context, ends, *each) for each in part))
         if media != JSON:
             return await writer.write_animation(rendered, options.frame_ms, media)
         images = [*rendered]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from model_core.shapes import Pixels
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, describe_face, embed_photo
+from service.handlers.faces import FaceCrop, add_detail, describe_face, embed_photo
 from service.handlers.image_response import render
 from service.handlers.runtime import Shared
 from service.handlers.writer import Result, Writer
@@ -54,13 +54,14 @@ async def embed(request: Request, runtime: Shared) -> Response:
         improved = await runtime.engine.polish(crop.input, ws, budget_s, context.deadline_s)
         polished = timings.take("polish", improved)
         ws, steps = polished.ws[0], polished.steps
+    latent = await add_detail(context, crop, ws)
     writer = Writer(context)
     if media in CODES:
-        latent_id = await writer.keep(ws)
-        return await writer.write(Result(ws, latent_id, None), media)
-    pixels = await render(context, ws)
-    latent_id = await writer.keep(ws)
-    result = Result(ws, latent_id, pixels)
+        latent_id = await writer.keep(latent)
+        return await writer.write(Result(latent, latent_id, None), media)
+    pixels = await render(context, latent)
+    latent_id = await writer.keep(latent)
+    result = Result(latent, latent_id, pixels)
     if media != JSON:
         return await writer.write(result, media)
     # Two kinds of work, on the device and on a worker thread: neither waits for the other.

@@ -54,6 +54,7 @@ async def version(runtime: Shared) -> Version:
             "dtype_reason": predictor.precision.reason,
             "generator": generator.name,
             "fingerprint": generator.fingerprint,
+            "detail": generator.detail.fingerprint if generator.detail else None,
             "code_shape": list(generator.shape),
             "image_px": predictor.img_resolution,
             "identity_judge": predictor.identity_judge,

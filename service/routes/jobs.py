@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from model_core.errors import ModelMismatchError
+from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, Ws
 from service.errors import (
     DeadlineExceededError,
@@ -137,7 +138,7 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
         raise NoResultError(f"job must have begun, got one that {fields['state']} before")
     ws = outcome.ws if outcome is not None else given.ws  # type: ignore[union-attr]
     pixels = await _render(context, fields, ws)
-    return await Writer(context).write(Result(ws, None, pixels), media)
+    return await Writer(context).write(Result(Latent(ws), None, pixels), media)
 
 
 @router.get(
@@ -162,7 +163,8 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     pixels = None
     if writer.wants_image(media):
         pixels = await _render(context, fields, outcome.ws)
-    found = Result(outcome.ws, await writer.keep(outcome.ws), pixels)
+    latent = Latent(outcome.ws)
+    found = Result(latent, await writer.keep(latent), pixels)
     job, curve = job_answer(fields), _curve(outcome)
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
 
@@ -176,7 +178,7 @@ def _context(request: Request, runtime: Runtime) -> RequestContext[OutputOptions
 async def _render(context: RequestContext[OutputOptions], fields: Fields, ws: Ws) -> Pixels:
     if fields["fingerprint"] != context.loaded.generator.fingerprint:
         raise ModelMismatchError("job must belong to the generator in use, got another one's")
-    return await render(context, ws)
+    return await render(context, Latent(ws))
 
 
 def _curve(outcome: Outcome) -> list[CurvePoint]:

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from model_core.latents.latent import Latent
 from service.handlers.body import read_request
 from service.handlers.context import missing
 from service.handlers.faces import crop_face
@@ -40,4 +41,4 @@ async def merge(request: Request, runtime: Shared) -> Response:
         photos.append(source)
     identity, attribute = await gather(*(partial(crop_face, context, photo) for photo in photos))
     answer = await runtime.engine.merge(identity.input, attribute.input, context.deadline_s)
-    return await write_image(context, context.timings.take("merge", answer), media)
+    return await write_image(context, Latent(context.timings.take("merge", answer)), media)

@@ -114,7 +114,7 @@ async def _input(
     engine, timings = context.runtime.engine, context.timings
     face = await crop_face(context, photo)
     if known is not None:
-        return JobInput(face.input, await resolve_code(context, known))
+        return JobInput(face.input, (await resolve_code(context, known)).ws)
     if context.options.start == "mean":
         answer = await engine.sample(0, 0.0, context.deadline_s)  # psi 0: the mean
         return JobInput(face.input, timings.take("sample", answer))

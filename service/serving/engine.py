@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from model_core.inversion.polisher import Polished, Polishing
+from model_core.latents.latent import Detail, Latent
 from model_core.metrics.quality import Quality
 from model_core.predictor import Operation, Predictor
-from model_core.shapes import Face, SquarePixels, Ws
+from model_core.shapes import DetailTensor, Face, SquarePixels, Ws
 from model_core.weights.cache import DEFAULT_JUDGE
 from service.errors import EngineDownError
 from service.observability.metrics import Telemetry
@@ -32,6 +33,9 @@ POLISH_SLICE_S = 0.25
 
 logger = logging.getLogger("service.serving.engine")
 
+
+_Blend = tuple[Latent, Latent, float, Ws]
+"""The latents of lam = 1 and lam = 0, lam, and the code between."""
 
 PredictorLoader = Callable[[Settings], Predictor]
 
@@ -52,6 +56,7 @@ def load_predictor(settings: Settings) -> Predictor:
         settings.generator,
         settings.polish_head_path,
         dtype=settings.dtype,
+        detail=settings.detail_encoder_path,
         defer_compile=True,
     )
     if predictor.identity_judge is None:
@@ -142,7 +147,9 @@ class Engine:
 
         self._embed: Batcher[Face, Ws] = batcher("encode", _embed)
         self._merge: Batcher[tuple[Face, Face], Ws] = batcher("merge", _merge)
-        self._synthesize: Batcher[Ws, SquarePixels] = batcher("synthesize", _synthesize)
+        self._detail: Batcher[tuple[Face, Ws], DetailTensor] = batcher("detail", _detail)
+        self._blend: Batcher[_Blend, Latent] = batcher("blend", _blend)
+        self._synthesize: Batcher[Latent, SquarePixels] = batcher("synthesize", _synthesize)
         self._quality: Batcher[tuple[Face, SquarePixels], Quality] = batcher("quality", _quality)
         self._polish: Batcher[_Polish, None] = batcher("polish", self._polish_on)
         self._sample: Batcher[tuple[int, float], Ws] = batcher("sample", _sample)
@@ -252,9 +259,23 @@ class Engine:
         ended_s = time.monotonic()
         return Answer(work.polished, ended_s - now_s - ran_s, ran_s, 1, ended_s)
 
-    async def synthesize(self, code: Ws, deadline_s: float | None = None) -> Answer[SquarePixels]:
-        """Render a code."""
-        return await self._synthesize.submit(code, deadline_s)
+    async def detail(
+        self, face: Face, code: Ws, deadline_s: float | None = None
+    ) -> Answer[DetailTensor]:
+        """Compute what a code leaves out of an aligned face."""
+        return await self._detail.submit((face, code), deadline_s)
+
+    async def blend(
+        self, a: Latent, b: Latent, lam: float, ws: Ws, deadline_s: float | None = None
+    ) -> Answer[Latent]:
+        """Move the details of two latents to a code between theirs and blend them."""
+        return await self._blend.submit((a, b, lam, ws), deadline_s)
+
+    async def synthesize(
+        self, latent: Latent, deadline_s: float | None = None
+    ) -> Answer[SquarePixels]:
+        """Render a latent."""
+        return await self._synthesize.submit(latent, deadline_s)
 
     async def quality(
         self, face: Face, image: SquarePixels, deadline_s: float | None = None
@@ -308,6 +329,8 @@ class Engine:
         return {
             "embed": self._embed,
             "merge": self._merge,
+            "detail": self._detail,
+            "blend": self._blend,
             "synthesize": self._synthesize,
             "quality": self._quality,
             "polish": self._polish,
@@ -368,8 +391,17 @@ def _merge(predictor: Predictor, pairs: list[tuple[Face, Face]]) -> list[Ws]:
     return list(predictor.merge(np.stack(identity), np.stack(attribute)))
 
 
-def _synthesize(predictor: Predictor, codes: list[Ws]) -> list[SquarePixels]:
-    return list(predictor.synthesize(torch.stack(codes)))
+def _detail(predictor: Predictor, pairs: list[tuple[Face, Ws]]) -> list[DetailTensor]:
+    faces, codes = zip(*pairs, strict=True)
+    return list(predictor.encode_detail(np.stack(faces), torch.stack(codes)))
+
+
+def _blend(predictor: Predictor, blends: list[_Blend]) -> list[Latent]:
+    return [predictor.blend(*each) for each in blends]
+
+
+def _synthesize(predictor: Predictor, latents: list[Latent]) -> list[SquarePixels]:
+    return list(predictor.render(latents))
 
 
 def _quality(predictor: Predictor, pairs: list[tuple[Face, SquarePixels]]) -> list[Quality]:
@@ -386,7 +418,12 @@ def _run_all(predictor: Predictor, size: int) -> None:
     faces = [np.full((256, 256, 3), 127, np.uint8)] * size
     code = predictor.sample(0, 0.7)[0]
     codes = _embed(predictor, faces) if predictor.embeds else [code] * size
-    images = _synthesize(predictor, codes)
+    images = _synthesize(predictor, [Latent(code) for code in codes])
+    if predictor.detail_shape:
+        details = _detail(predictor, list(zip(faces, codes, strict=True)))
+        latents = [Latent(*pair) for pair in zip(codes, map(Detail, details, codes), strict=True)]
+        _synthesize(predictor, [latent.moved_to(latent.ws + 0.1) for latent in latents])
+        _blend(predictor, [(latents[0], latents[0], 0.5, codes[0])])
     if predictor.merges:
         _merge(predictor, list(zip(faces, faces, strict=True)))
     _quality(predictor, list(zip(faces, images, strict=True)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from model_core.alignment.ffhq import FaceAligner
 from model_core.latents.directions.library import Step
 from model_core.predictor import Predictor
-from service.wire.codes import GeneratorId
+from service.wire.codes import DetailId, GeneratorId
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +28,6 @@ class Loaded:
         """The generator in use."""
         predictor = self.predictor
         shape = (predictor.num_ws, predictor.w_dim)
-        return GeneratorId(predictor.generator_name, predictor.fingerprint, shape)
+        digest, detail_shape = predictor.detail_digest, predictor.detail_shape
+        detail = DetailId(digest, detail_shape) if digest and detail_shape else None
+        return GeneratorId(predictor.generator_name, predictor.fingerprint, shape, detail)

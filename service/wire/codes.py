@@ -23,7 +23,8 @@ import torch
 
 from model_core.containers import npy_header
 from model_core.containers.npy_header import read_npy_header
-from model_core.errors import ModelMismatchError
+from model_core.errors import InvalidInputError, ModelMismatchError
+from model_core.latents.latent import Detail, Latent, check_detail
 from model_core.shapes import Ws
 from service.errors import InvalidCodeError
 from service.wire.base64_text import read_base64
@@ -49,11 +50,26 @@ class GeneratorId:
         name: Its name.
         fingerprint: SHA-256 of its weights, hexadecimal.
         shape: Shape of a code, (num_ws, w_dim).
+        detail: Its detail encoder; None where it has none.
     """
 
     name: str
     fingerprint: str
     shape: tuple[int, int]
+    detail: "DetailId | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetailId:
+    """The detail encoder that a detail belongs to.
+
+    Attributes:
+        fingerprint: SHA-256 of its weights, hexadecimal.
+        shape: Shape of a detail, (bottleneck, px, px).
+    """
+
+    fingerprint: str
+    shape: tuple[int, int, int]
 
 
 def read_code(value: object, generator: GeneratorId) -> Ws:
@@ -82,6 +98,27 @@ def read_code(value: object, generator: GeneratorId) -> Ws:
     else:
         raise InvalidCodeError(f"code must be numbers or an object, got {type(value).__name__}")
     return _checked(array, generator.shape)
+
+
+def read_latent(value: object, generator: GeneratorId, with_detail: bool = True) -> Latent:
+    """Read a code from any of its forms, and its detail from a safetensors file that holds one.
+
+    Args:
+        value: As of `read_code`.
+        generator: The generator in use.
+        with_detail: Whether a detail is read; otherwise the code alone is.
+
+    Raises:
+        InvalidCodeError: If the code or the detail breaks a rule.
+        ModelMismatchError: If either belongs to other weights.
+    """
+    ws = read_code(value, generator)
+    if not with_detail or not isinstance(value, bytes) or not _is_safetensors(value):
+        return Latent(ws)
+    tensors = safetensors.numpy.load(value)
+    if "detail" not in tensors:
+        return Latent(ws)
+    return Latent(ws, _detail(tensors, _metadata(value).get("detail_fingerprint"), generator))
 
 
 def is_code_file(data: bytes) -> bool:
@@ -126,14 +163,47 @@ def write_npy(ws: Ws) -> bytes:
     return out.getvalue()
 
 
-def write_safetensors(ws: Ws, generator: GeneratorId) -> bytes:
-    """Write a code as a safetensors file that names its generator in the metadata."""
+def write_safetensors(latent: Latent, generator: GeneratorId) -> bytes:
+    """Write a latent as a safetensors file that names in its metadata the weights it belongs to.
+
+    `ws` is the code. Where there is a detail, `detail` is its tensor in float16, and `home` the
+    code beside which it was encoded.
+    """
     metadata = {
         "format": "wplus-code",
         "generator": generator.name,
         "fingerprint": generator.fingerprint,
     }
-    return safetensors.numpy.save({"ws": _array(ws)}, metadata)
+    tensors = {"ws": _array(latent.ws)}
+    if latent.detail is not None and generator.detail is not None:
+        metadata["detail_fingerprint"] = generator.detail.fingerprint
+        tensors["detail"] = latent.detail.tensor.numpy()
+        tensors["home"] = _array(latent.detail.home)
+    return safetensors.numpy.save(tensors, metadata)
+
+
+def _detail(
+    tensors: Mapping[str, np.ndarray], fingerprint: object, generator: GeneratorId
+) -> Detail:
+    known = generator.detail
+    if known is None or fingerprint != known.fingerprint:
+        ours = known.fingerprint[:12] if known else "none"
+        raise ModelMismatchError(
+            f"detail must belong to the detail encoder in use ({ours}), got one of "
+            f"{str(fingerprint)[:12]}: detail=false takes the code alone"
+        )
+    if "home" not in tensors:
+        raise InvalidCodeError("safetensors must hold `home` where it holds `detail`, got none")
+    try:
+        tensor = check_detail(torch.from_numpy(tensors["detail"].copy()), known.shape)
+    except (InvalidInputError, TypeError) as err:
+        raise InvalidCodeError(str(err)) from err
+    return Detail(tensor, _checked(tensors["home"], generator.shape))
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    (length,) = struct.unpack_from("<Q", data)
+    return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
 
 
 def _array(ws: Ws) -> np.ndarray:

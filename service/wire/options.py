@@ -40,7 +40,13 @@ class Options(BaseModel):
 
 
 class OutputOptions(Options):
-    """How results are written."""
+    """How results are made and written."""
+
+    detail: bool = Field(
+        default=True,
+        description="Render with the detail that the code leaves out of the photo; false renders "
+        "the code alone.",
+    )
 
     wanted: Wanted = Field(
         default="both", alias="return", description="What a JSON answer carries."

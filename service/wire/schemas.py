@@ -119,6 +119,10 @@ class CodeAnswer(BaseModel):
     latent_id: str | None = Field(
         default=None, description="Names the code in later calls, for a while; none by no_store."
     )
+    detail: bool = Field(
+        description="Whether the image has what the code leaves out of the photo; `latent_id` and "
+        "a safetensors answer hold it."
+    )
     code: CodeObject | None = None
     image: ImageObject | None = None
     timings_ms: dict[str, float] = Field(
@@ -172,6 +176,10 @@ class Version(BaseModel):
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
     code_shape: list[int] | None = None
     image_px: int | None = None
+    detail: str | None = Field(
+        default=None,
+        description="SHA-256 of the detail encoder's weights; null where the generator has none.",
+    )
     identity_judge: str | None = Field(
         default=None,
         description="Recogniser behind `identity_similarity` and `same_person`; null where its "

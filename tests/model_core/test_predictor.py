@@ -127,7 +127,7 @@ def test_the_networks_figures_are_nearly_those_of_float32(predictor, cache, face
     need_judge(cache)
     describe = load_judge(cache).descriptor
     same = identity_similarity(describe(to_float(faces)), describe(small))
-    assert [q.identity_similarity for q in found] == pytest.approx(same.tolist(), abs=0.01)
+    assert [q.identity_similarity for q in found] == pytest.approx(same.tolist(), abs=0.001)
     assert not any(q.same_person for q in found)
 
 

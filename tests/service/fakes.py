@@ -9,6 +9,7 @@ import torch
 
 from model_core.errors import InvalidInputError, NoFaceError
 from model_core.inversion.polisher import Polished
+from model_core.latents.latent import Detail, Latent, blend
 from model_core.runtime.precision import FLOAT32
 
 
@@ -51,6 +52,7 @@ class FakePredictor:
     generator_name, backend, precision = "fake", "eager", FLOAT32
     fingerprint = "f" * 64
     identity_judge = "faceres"
+    detail_shape, detail_digest = (2, 4, 4), "d" * 64
     found = FakeQuality()
 
     def __init__(self, delay_s=0.0, batched=True):
@@ -79,6 +81,25 @@ class FakePredictor:
 
     def spread(self, directions):
         return torch.full((len(directions),), 0.5)
+
+    def encode_detail(self, faces, ws):
+        """The face's mean colour again, halved."""
+        self._work("detail", len(faces))
+        means = torch.from_numpy(faces).float().mean((1, 2, 3)) / 510
+        return means[:, None, None, None].expand(-1, *self.detail_shape).half()
+
+    def blend(self, a, b, lam, ws):
+        self._work("blend", 1)
+        tensor = blend(*(each.detail and each.detail.tensor for each in (a, b)), lam)
+        return Latent(ws, None if tensor is None else Detail(tensor, ws))
+
+    def render(self, latents):
+        """A latent with detail has a white corner of one pixel."""
+        images = self.synthesize(torch.stack([latent.ws for latent in latents]))
+        for image, latent in zip(images, latents, strict=True):
+            if latent.detail is not None:
+                image[0, 0] = 255
+        return images
 
     def synthesize(self, ws):
         self._work("synthesize", len(ws))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from model_core.latents.latent import Latent
 from service.wire.codes import GeneratorId, write_code, write_npy, write_safetensors
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
@@ -72,7 +73,7 @@ def test_a_row_range_leaves_the_other_rows_to_the_second(client):
 
 def test_every_pair_of_sources_can_be_morphed(client):
     light_id = latent(client, LIGHT)
-    dark_npy, dark_file = write_npy(code(0.2)), write_safetensors(code(0.2), GENERATOR)
+    dark_npy, dark_file = write_npy(code(0.2)), write_safetensors(Latent(code(0.2)), GENERATOR)
     dark_json = write_code(code(0.2), GENERATOR)
     calls = [
         {"files": [("latent_id", (None, light_id)), ("image", DARK)]},
@@ -286,7 +287,10 @@ def test_a_code_is_rendered_in_every_dress(client):
         {"files": {"code": ("c.npy", write_npy(ws))}},
         {"data": {"code": json.dumps(ws.tolist())}},
         {"content": write_npy(ws), "headers": {"Content-Type": NPY}},
-        {"content": write_safetensors(ws, GENERATOR), "headers": {"Content-Type": SAFETENSORS}},
+        {
+            "content": write_safetensors(Latent(ws), GENERATOR),
+            "headers": {"Content-Type": SAFETENSORS},
+        },
     ]
     for call in calls:
         answer = client.post("/generate?format=png", **call)
@@ -355,7 +359,7 @@ def test_another_generators_code_is_a_conflict(client):
     assert "other" in refusal(client.post("/generate", json=body), 409, "model-mismatch")
     raw = client.post(
         "/generate",
-        content=write_safetensors(code(0.2), other),
+        content=write_safetensors(Latent(code(0.2)), other),
         headers={"Content-Type": SAFETENSORS},
     )
     refusal(raw, 409, "model-mismatch")

@@ -58,6 +58,7 @@ def test_a_form_is_answered_by_json(client):
         "decode",
         "detect",
         "align",
+        "detail",
         "queue",
         "encode",
         "synthesize",

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model_core.errors import CheckpointError
+from model_core.latents.latent import Detail, Latent
 from service.errors import BatcherClosedError, EngineDownError
 from service.observability.metrics import Telemetry
 from service.serving.engine import Engine
@@ -31,8 +32,11 @@ async def start(predictor, **options):
 async def test_warm_up_runs_every_operation_at_every_batch_size_that_counts(batched, sizes):
     predictor = FakePredictor(batched=batched)
     engine = await start(predictor, max_batch=3)
-    wanted = {(op, size) for op in ("embed", "merge", "synthesize", "quality") for size in sizes}
-    assert wanted | {("sample", 1), ("polish", 1)} == set(predictor.calls)
+    wanted = {
+        (op, size) for op in ("embed", "merge", "detail", "synthesize", "quality") for size in sizes
+    }
+    once = {("sample", 1), ("polish", 1), ("blend", 1)}
+    assert wanted | once == set(predictor.calls)
     assert engine.ready
     assert engine.alive
     await engine.close()
@@ -44,7 +48,7 @@ async def test_without_a_network_for_photos_all_else_is_warmed_up():
 
     predictor = Codes(batched=False)
     engine = await start(predictor)
-    wanted = {(op, 1) for op in ("synthesize", "quality")}
+    wanted = {(op, 1) for op in ("detail", "blend", "synthesize", "quality")}
     assert wanted | {("sample", 1), ("polish", 1)} == set(predictor.calls)
     await engine.close()
 
@@ -80,8 +84,12 @@ async def test_each_operation_answers():
     engine = await start(FakePredictor())
     code = (await engine.embed(face(51))).value
     assert torch.equal(code, torch.full((18, 512), 0.2))
-    image = (await engine.synthesize(code)).value
+    image = (await engine.synthesize(Latent(code))).value
     assert (image == 51).all()
+    detail = Detail((await engine.detail(face(51), code)).value, code)
+    assert (await engine.synthesize(Latent(code, detail))).value[0, 0, 0] == 255
+    blended = (await engine.blend(Latent(code, detail), Latent(code), 0.5, code)).value
+    assert torch.equal(blended.detail.tensor, detail.tensor / 2)
     assert (await engine.quality(face(51), image)).value.lpips_net == "st-lpips-alex"
     assert (await engine.sample(1, 0.5)).value.shape == (18, 512)
     await engine.close()

@@ -12,6 +12,7 @@ import safetensors.numpy
 import torch
 
 from model_core.errors import ModelMismatchError
+from model_core.latents.latent import Latent
 from service.errors import InvalidCodeError
 from service.wire.codes import GeneratorId, read_code, write_code, write_npy, write_safetensors
 
@@ -38,7 +39,7 @@ def test_every_form_comes_back_the_same(ws):
         {"data": ws.tolist()},
         {"data": base64.b64encode(ws.numpy().tobytes()).decode()},
         write_npy(ws),
-        write_safetensors(ws, GENERATOR),
+        write_safetensors(Latent(ws), GENERATOR),
     ]
     for form in forms:
         read = read_code(form, GENERATOR)
@@ -60,7 +61,7 @@ def test_the_json_form_says_what_it_holds(ws):
 
 def test_safetensors_names_its_generator(ws, tmp_path):
     path = tmp_path / "code.safetensors"
-    path.write_bytes(write_safetensors(ws, GENERATOR))
+    path.write_bytes(write_safetensors(Latent(ws), GENERATOR))
     with safetensors.safe_open(path, "np") as stored:
         assert stored.metadata()["fingerprint"] == "f" * 64
         assert stored.get_tensor("ws").shape == (18, 512)
@@ -82,7 +83,7 @@ def test_other_tools_layouts_are_read(ws):
 
 def test_another_generators_code_is_refused(ws):
     other = GeneratorId("other", "0" * 64, (18, 512))
-    for form in (write_code(ws, other), write_safetensors(ws, other)):
+    for form in (write_code(ws, other), write_safetensors(Latent(ws), other)):
         with pytest.raises(ModelMismatchError, match=r"belong to fake \(ffffffffffff\)"):
             read_code(form, GENERATOR)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from model_core.latents.latent import Latent
 from service.errors import EmptyBodyError, InvalidRequestError
 from service.wire.codes import GeneratorId, write_npy, write_safetensors
 from service.wire.sources import (
@@ -24,7 +25,7 @@ WS = torch.zeros(18, 512)
         (photos.plain(form="PNG"), PhotoSource),
         (b"anything else", PhotoSource),
         (write_npy(WS), CodeSource),
-        (write_safetensors(WS, GeneratorId("g", "f", (18, 512))), CodeSource),
+        (write_safetensors(Latent(WS), GeneratorId("g", "f", (18, 512))), CodeSource),
     ],
     ids=["jpeg", "png", "other", "npy", "safetensors"],
 )

@@ -12,7 +12,8 @@ from photos import astronaut
 from running import Service
 from tables import show
 
-from wplus_client.client import TERMINAL, Client, Job
+from wplus_client import Client, Job
+from wplus_client.progress import TERMINAL
 
 MAX_STEPS = 5000  # more than any block has time for
 WARM_UP_S = 3.0

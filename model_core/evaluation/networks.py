@@ -114,16 +114,14 @@ class EvaluationNetworks:
 
     @functools.cached_property
     def detail_renderer(self) -> DetailRenderer:
-        """The detail encoder with its generator, as the service runs them, not compiled.
+        """The detail encoder with its generator, in plain torch.
 
         Raises:
             InvalidInputError: If none was given.
         """
         if self.detail is None:
             raise InvalidInputError("the generator must have a detail encoder, got none")
-        by_openvino = self.device == "cpu" and self.backend == "compile"
-        backend: Literal["openvino", "eager"] = "openvino" if by_openvino else "eager"
-        execution = Execution(self.device, backend, self.precision)
+        execution = Execution(self.device, "eager", self.precision)
         return DetailRenderer(self.generator, *self.detail, execution)
 
     def render_with_detail(self, face: SingleImage, ws: SingleCode) -> Render:

@@ -16,7 +16,6 @@ from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.images import to_uint8
 from model_core.runtime.compiled import defer_module
 from model_core.runtime.execution import Execution
-from model_core.runtime.openvino import run_by_openvino
 from model_core.shapes import Codes, Details, Images
 
 Run = Callable[..., Tensor]
@@ -93,6 +92,8 @@ class DetailEncoding:
     def _fallback(self, network: nn.Module, *example: Tensor) -> Run:
         execution = self._execution
         if execution.by_openvino:
+            from model_core.runtime.openvino import run_by_openvino  # evaluations go without it
+
             try:
                 return _one_by_one(run_by_openvino(network, execution.precision, *example))
             except RuntimeError:

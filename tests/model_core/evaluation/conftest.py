@@ -74,7 +74,8 @@ def nets(generator, cache):
         w_dim=10,
     )
     detail = DetailEncoder(config, generator.w_mean, generator.w_std)
-    torch.nn.init.normal_(detail.out.weight)
+    for parameter in detail.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
     return EvaluationNetworks(
         generator,
         networks,

@@ -74,7 +74,7 @@ def test_without_openvino_plain_torch_renders(generator, photos, codes, monkeypa
     def broken(*_):
         raise RuntimeError("no kernels")
 
-    monkeypatch.setattr("model_core.runtime.detail.run_by_openvino", broken)
+    monkeypatch.setattr("model_core.runtime.openvino.run_by_openvino", broken)
     with caplog.at_level(logging.ERROR):
         renderer = DetailRenderer(
             generator, make_encoder(), "d" * 64, Execution(backend="openvino")

@@ -229,8 +229,11 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
     directions = await run_sync(read_directions, settings.directions, predictor)
     runtime.loaded = Loaded(predictor, face_aligner, directions)
     logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)
-    runtime.telemetry.describe_model(
-        predictor.weight_digests, predictor.precision.name, settings.device, predictor.backend
+    runtime.telemetry.model_info.publish(
+        predictor.weight_digests,
+        predictor.precision.name,
+        settings.device,
+        lambda: predictor.backend,
     )
     runtime.jobs.start_worker()
     logger.info("ready")

@@ -4,11 +4,10 @@ Names and labels follow the OpenTelemetry shape where it has one. Label values a
 templates, never paths; no ids. Units are seconds and bytes.
 """
 
-from collections.abc import Mapping
-
 from prometheus_client import generate_latest
 
 from service.observability.metric_registry import MetricRegistry
+from service.observability.model_info import ModelInfo
 
 REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -73,9 +72,8 @@ class Telemetry:
         self.queue_limit = gauge("batch_queue_limit", "Entries that may wait for an operation.")
         self.ready = gauge("ready", "Whether a component is ready.", "component")
         self.engine_up = gauge("engine_up", "Whether the engine can answer.")
-        self.model_info = gauge(
-            "model_info", "A weight file in use.", "model", "sha256", "dtype", "device", "backend"
-        )
+        self.model_info = ModelInfo()
+        self.registry.register(self.model_info)
         self.build_info = gauge("build_info", "Version of the service.", "version")
         self.model_load_seconds = gauge("model_load_seconds", "Time the weights took to load.")
         self.warmup_seconds = gauge("warmup_seconds", "Time the warm-up took.")
@@ -87,13 +85,6 @@ class Telemetry:
     def dropped(self, reason: str) -> None:
         """Count a queue entry that was dropped before the device saw it."""
         self.rejected.labels(reason=f"queue_{reason}").inc()
-
-    def describe_model(
-        self, digests: Mapping[str, str], dtype: str, device: str, backend: str
-    ) -> None:
-        """Publish the digest of every weight file in use, and how the networks run."""
-        for model, sha256 in digests.items():
-            self.model_info.labels(model, sha256, dtype, device, backend).set(1)
 
     def exposition(self) -> bytes:
         """Render all metrics in Prometheus's text format."""

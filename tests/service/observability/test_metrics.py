@@ -49,11 +49,17 @@ def test_instances_share_nothing():
 
 def test_every_weight_file_is_named_with_its_digest():
     telemetry = Telemetry()
-    telemetry.describe_model({"a.safetensors": "12ab"}, "bfloat16", "cpu", "compile")
-    assert (
-        'wplus_model_info{backend="compile",device="cpu",dtype="bfloat16",'
-        'model="a.safetensors",sha256="12ab"} 1.0' in telemetry.exposition().decode()
+    served_by = ["openvino"]
+    telemetry.model_info.publish(
+        {"a.safetensors": "12ab"}, "bfloat16", "cpu", lambda: served_by[-1]
     )
+    for backend in ("openvino", "compile"):
+        served_by.append(backend)
+        text = telemetry.exposition().decode()
+        assert text.count("wplus_model_info{") == 1
+        (line,) = (row for row in text.splitlines() if row.startswith("wplus_model_info{"))
+        for label in (f'backend="{backend}"', 'dtype="bfloat16"', 'sha256="12ab"'):
+            assert label in line
 
 
 def test_outcomes_start_at_zero():

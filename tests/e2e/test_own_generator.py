@@ -135,7 +135,7 @@ def test_a_generator_alone_takes_codes_and_says_why_no_photos(start, own, tmp_pa
     np.save(tmp_path / "age.npy", direction)
     service = start(own, generator="mine", directions=tmp_path)
     client = service.client
-    assert "no network embeds photos for mine" in service.log
+    assert "no embedding network for mine" in service.log
     photo = {"image": jpeg(FACE)}
     for call in ("/embed?", "/refine?", "/edit?direction=age&"):
         answer = client.post(f"{call}align=none", files=photo)

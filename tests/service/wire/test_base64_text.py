@@ -41,7 +41,7 @@ def test_every_dialect_is_read(text):
     [
         ("https://example.org/photo.jpg", "a URL: nothing is fetched"),
         ("file:///tmp/photo.jpg", "a URL: nothing is fetched"),
-        ("data:image/svg+xml,%3Csvg/%3E", "a data: URL that is not of base64"),
+        ("data:image/svg+xml,%3Csvg/%3E", "a data: URL that is not base64"),
         (repr(TEXT.encode()), r"call \.decode\(\) on it"),
         (TEXT.replace("+", " "), "was a \\+ sent in a form"),
         ("photo.jpg", r"\. at 5"),

@@ -73,7 +73,7 @@ class Predictor:
         defer_compile: Serve with fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
     Raises:
-        InvalidInputError: If the generator cannot be cut for the detail encoder.
+        InvalidInputError: If the generator cannot be split for the detail encoder.
     """
 
     def __init__(

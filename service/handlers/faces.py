@@ -21,7 +21,7 @@ from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
-    """A face cut out of a photo.
+    """A face cropped from a photo.
 
     Attributes:
         input: What the embedding network sees, 256 px.
@@ -72,7 +72,7 @@ async def resolve_source(
     Args:
         context: The request.
         source: One of its sources.
-        crop_px: Also cut the face out at this size.
+        crop_px: Also crop the face at this size.
     """
     if not isinstance(source, PhotoSource):
         return ResolvedSource(await resolve_code(context, source))
@@ -121,7 +121,7 @@ async def crop_face(
     crop_px: int | None = None,
     counted: bool = False,
 ) -> FaceCrop:
-    """Decode a photo and cut the face out in one worker thread, so that only the crop remains."""
+    """Decode a photo and crop the face in one worker thread, so that only the crop remains."""
     runtime = context.runtime
     try:
         return await runtime.in_worker(_cut_out, context, source.data, crop_px, counted)

@@ -20,7 +20,7 @@ class JobProgress(NullsWritten):
     """
 
     step: int = Field(description="Updates done.")
-    steps: int = Field(description="Updates asked for.")
+    steps: int = Field(description="Updates requested.")
     loss: float | None = Field(description="Of the current code: MSE plus perceptual distance.")
     psnr: float | None = Field(description="Of the current image, in dB, at 256 px.")
     lpips: float | None = Field(description="Perceptual distance of the current image, at 256 px.")

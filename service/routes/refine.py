@@ -144,7 +144,7 @@ def _idempotency_key(request: Request) -> str:
 
 
 def _fingerprint(context: RequestContext[RefineOptions], start: str) -> str:
-    """Hash what is asked for, in whatever format: as a form or JSON, base64 or numbers.
+    """Hash the request's content, in whatever format: form or JSON, base64 or numbers.
 
     A latent id counts by its name, because it may have expired when the request is repeated.
     """

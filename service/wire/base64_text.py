@@ -41,7 +41,7 @@ def read_base64(text: str) -> bytes:
     if foreign:
         raise ValueError(_reason(foreign[0], foreign.start()))
     if len(body) % 4 == 1 or len(letters) - len(body) > 2:
-        raise ValueError(f"text that is cut off: {len(body)} letters")
+        raise ValueError(f"text that is cut off: {len(body)} characters")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as err:

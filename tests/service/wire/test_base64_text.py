@@ -47,7 +47,7 @@ def test_every_dialect_is_read(text):
         ("photo.jpg", r"\. at 5"),
         ("QUJD\0QUJD", r"U\+0000 at 4"),
         ("QUI=QUJD", "padding in its middle"),
-        ("QUJDQ", "cut off: 5 letters"),
+        ("QUJDQ", "cut off: 5 characters"),
         ("QUJD===", "cut off"),
     ],
 )

@@ -1,1 +1,1 @@
-"""StyleGAN W+ embedding: generators, encoders, training and editing, free of HTTP and queues."""
+"""StyleGAN W+ embedding: generators, encoders, training and editing, without HTTP or queues."""

@@ -1,6 +1,6 @@
-"""Write files so that a reader sees all of one or nothing, and a power cut leaves old or new.
+"""Write files so that a reader sees all or nothing, and a power cut leaves the old or the new.
 
-Free of torch, so that looking at a full cache takes no time.
+Does not import torch, so that checking a full cache is fast.
 """
 
 import os
@@ -15,7 +15,7 @@ PARTIAL = ".partial"
 
 @contextmanager
 def partial_file(target: Path) -> Iterator[IO[bytes]]:
-    """Open a new file beside the target; it is gone at the end unless it was published.
+    """Open a new file next to the target; it is removed at the end unless it was published.
 
     It is readable by everyone once published: a cache filled by root serves other users.
     """
@@ -30,12 +30,12 @@ def partial_file(target: Path) -> Iterator[IO[bytes]]:
 
 
 def publish(file: IO[bytes], target: Path, durable: bool = True) -> None:
-    """Give a partial file its name.
+    """Rename a partial file to its final name.
 
     Args:
         file: From `partial_file`.
-        target: Its name.
-        durable: Return when bytes and name have reached the disk. Without that, a power cut may
+        target: Its final name.
+        durable: Return once bytes and name have reached the disk. Otherwise a power cut may
             leave an empty file, and later files may outlast this one.
     """
     if durable:
@@ -55,7 +55,7 @@ def write_file(target: Path, data: bytes, durable: bool = True) -> None:
 
 
 def settle(file: IO[bytes]) -> None:
-    """Return when a file's bytes have reached the disk."""
+    """Wait until a file's bytes have reached the disk."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""Contact sheets: images of one size as a grid, with or without titles."""
+"""Contact sheets: images of one size in a grid, with or without titles."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +24,10 @@ def draw_sheet(
 
     Args:
         rows: Images row by row, all of one size.
-        path: JPEG or PNG by its suffix; its folder is made where it is missing.
+        path: JPEG or PNG by its suffix; its folder is created if missing.
         titles: One above each column; none by default.
         labels: A word or two to the left of each row; none by default.
-        cell_px: Side to bring the images to by area; None leaves them as they are.
+        cell_px: Side to which images are area-averaged; None leaves them as they are.
     """
     size = cell_px or len(rows[0][0])
     left, top = LABEL_PX if labels else 0, TITLE_PX if titles else 0

@@ -10,15 +10,15 @@ class InvalidInputError(WplusError, ValueError):
 
 
 class NoFaceError(WplusError):
-    """No face was found where one is needed."""
+    """No face was found where one is required."""
 
 
 class ImageRejectedError(WplusError):
-    """A photo cannot be taken in."""
+    """A photo cannot be processed."""
 
 
 class UnsupportedImageError(ImageRejectedError):
-    """The bytes are no image, or one of a format that is not read."""
+    """The bytes are not an image, or are in an unsupported format."""
 
 
 class BrokenImageError(ImageRejectedError):
@@ -26,20 +26,20 @@ class BrokenImageError(ImageRejectedError):
 
 
 class TooManyPixelsError(ImageRejectedError):
-    """The image has more pixels than it may."""
+    """The image has too many pixels."""
 
 
 class TooSmallError(ImageRejectedError):
-    """The image has fewer pixels on a side than it must."""
+    """The image has too few pixels on a side."""
 
 
 class NoEmbedderError(WplusError):
-    """A photo is to be embedded, and no network does that for the generator in use."""
+    """A photo must be embedded, but there is no network for the generator in use."""
 
 
 class CheckpointError(WplusError):
-    """A weight file is missing, damaged, of an unknown layout or not what its digest says."""
+    """A weight file is missing, damaged, of an unknown layout, or has the wrong digest."""
 
 
 class ModelMismatchError(WplusError):
-    """A code or a network belongs to another generator than the one in use."""
+    """A code or a network belongs to a different generator than the one in use."""

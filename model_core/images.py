@@ -10,15 +10,15 @@ FACE_PX = 256
 
 
 def to_float(img: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Bring bytes to [-1, 1]."""
+    """Map bytes to [-1, 1]."""
     return img.float() / 127.5 - 1
 
 
 def to_uint8(img: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """Bring numbers in [-1, 1], clamped, to bytes, rounded to the nearest."""
+    """Map numbers, clamped to [-1, 1], to bytes, rounded to the nearest."""
     return ((img.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def to_pixels(img: UInt8[Tensor, "3 height width"]) -> UInt8[np.ndarray, "height width 3"]:
-    """Turn one image from torch's order into Pillow's."""
+    """Convert one image from torch's axis order to Pillow's."""
     return np.ascontiguousarray(img.permute(1, 2, 0).cpu().numpy())

@@ -1,4 +1,4 @@
-"""The whole model behind a few calls: bytes in, codes and bytes out, batch first, no state."""
+"""The whole model behind a few calls: bytes in, codes and bytes out, batch first, stateless."""
 
 import copy
 import time
@@ -53,27 +53,27 @@ BATCHED: tuple[Operation, ...] = ("embed", "merge", "detail", "synthesize", "qua
 
 
 class Predictor:
-    """Embed faces, render codes, judge reconstructions.
+    """Embed faces, render codes, measure reconstructions.
 
     Attributes:
         identity_judge: Name of the recogniser behind the identity figures; None without one.
 
     Args:
         generator: Frozen, float32, on the CPU.
-        network: Trained for that generator; without one no photos are embedded.
+        network: Trained for that generator; without one, photos cannot be embedded.
         lpips: The perceptual distance of the quality figures.
         fingerprint: SHA-256 of the generator's weights.
         weight_digests: SHA-256 of each weight file in use, by file name, the landmarks' included.
-        execution: How all of it runs; None takes the CPU and what is faster there.
-        generator_name: What the generator is called.
-        judge: Recogniser of the quality figures; None leaves the identity out of them.
-        head: Gives small images, which polishing needs.
+        execution: How everything runs; None takes the CPU and whatever is faster there.
+        generator_name: Name of the generator.
+        judge: Recogniser of the quality figures; None leaves out the identity figures.
+        head: Renders small images, which polishing needs.
         detail: Encodes what codes leave out of photos, and the SHA-256 of its weights; None renders
             codes alone.
-        defer_compile: Serve by fallbacks until `start_compiling` has replaced them in the
+        defer_compile: Serve with fallbacks until `start_compiling` has replaced them in the
             background; False compiles here, which takes minutes.
     Raises:
-        InvalidInputError: If the generator cannot be cut for the detail encoder.
+        InvalidInputError: If the generator cannot be split for the detail encoder.
     """
 
     def __init__(
@@ -134,19 +134,19 @@ class Predictor:
         detail: Path | None = None,
         defer_compile: bool = False,
     ) -> "Predictor":
-        """Load a generator, and what embeds faces for it.
+        """Load a generator, and the network that embeds faces for it.
 
         Args:
             cache: Weights cache, filled by `python -m model_core.checkpoints pull`.
             network: The .safetensors file of an embedding network, or of a converted encoder;
-                without one no photos are embedded.
+                without one, photos cannot be embedded.
             device: "cpu" or a CUDA device.
-            backend: How networks run: model_core.runtime.execution.
+            backend: How networks run; see model_core.runtime.execution.
             generator_name: The default's name, or one given to `checkpoints convert`.
-            head: The .safetensors file of the generator's image head, without which nothing is
+            head: The .safetensors file of the generator's image head; without one, codes cannot be
                 polished.
-            dtype: What networks compute in: model_core.runtime.precision.
-            detail: The .safetensors file of the generator's detail encoder, without which codes
+            dtype: Precision of the networks; see model_core.runtime.precision.
+            detail: The .safetensors file of the generator's detail encoder; without one, codes
                 are rendered alone.
             defer_compile: As for the constructor.
         Raises:
@@ -185,47 +185,47 @@ class Predictor:
 
     @property
     def embeds(self) -> bool:
-        """Whether there is a network for photos; without one, codes alone are taken."""
+        """Whether there is a network for photos; without one, only codes are accepted."""
         return self._network is not None
 
     @property
     def merges(self) -> bool:
-        """Whether that network keeps identity and attributes apart: converted encoders do not."""
+        """Whether that network separates identity and attributes; converted encoders do not."""
         return isinstance(self._network, Embedder) and self._network.disentangled
 
     @property
     def detail_digest(self) -> str | None:
-        """SHA-256 of the detail encoder's weights; None where there is none."""
+        """SHA-256 of the detail encoder's weights; None if there is none."""
         return self._detail.fingerprint if self._detail else None
 
     @property
     def detail_shape(self) -> tuple[int, int, int] | None:
-        """Shape of the detail of one face; None where there is no detail encoder."""
+        """Shape of the detail of one face; None if there is no detail encoder."""
         return self._detail.shape if self._detail else None
 
     @property
     def polishes(self) -> bool:
-        """Whether there is an image head, without which nothing is polished."""
+        """Whether there is an image head, which polishing needs."""
         return self._polisher is not None
 
     def batches(self, operation: Operation) -> bool:
-        """Whether items of an operation run together faster than one after the other.
+        """Whether an operation runs faster on a batch than on its items one by one.
 
-        On a CPU they do not: its cores are busy with one.
+        On a CPU it does not: one item keeps the cores busy.
         """
         return self.device != "cpu" and operation in BATCHED
 
     @property
     def precision(self) -> Precision:
-        """What the networks compute in, and why."""
+        """Precision of the networks, and the reason for it."""
         return self._execution.precision
 
     def import_compiler(self) -> None:
-        """Import what `start_compiling` needs, which takes seconds; any thread can."""
+        """Import what `start_compiling` needs, which takes seconds; works on any thread."""
         self._execution.queue.import_compiler()
 
     def start_compiling(self) -> None:
-        """Compile what was deferred in a background thread; call it in the thread that predicts."""
+        """Compile what was deferred on a background thread; call on the thread that predicts."""
         self._execution.queue.start()
 
     @torch.inference_mode()
@@ -247,37 +247,37 @@ class Predictor:
         """Embed the identity of one batch of faces with the attributes of another.
 
         Raises:
-            InvalidInputError: If the batches differ in size, or the network in use does not keep
-                identity and attributes apart, as converted encoders do not.
+            InvalidInputError: If the batches differ in size, or the network does not separate
+                identity and attributes, as converted encoders do not.
             NoEmbedderError: If there is no network for photos.
         Source: Guan et al. 2020, figure 9: the features are merged inside the network.
         """
         if len(identity) != len(attribute):
             raise InvalidInputError(
-                f"identity must have {len(attribute)} faces as attribute has, got {len(identity)}"
+                f"identity must have {len(attribute)} faces like attribute, got {len(identity)}"
             )
         embedder = self._embedder()
         if not isinstance(embedder, Embedder):
             raise InvalidInputError(
-                "merge must be asked of an embedding network, got a converted encoder"
+                "network must be an embedding network to merge faces, got a converted encoder"
             )
         if not embedder.disentangled:
             raise InvalidInputError(
-                "merge must be asked of a network that keeps identity and attributes apart, "
-                "got one of `disentangled = false`"
+                "network must separate identity and attributes to merge faces, "
+                "got one with `disentangled = false`"
             )
         return embedder(self._to_float(identity), self._to_float(attribute)).cpu()
 
     def polish(self, faces: Faces, ws: Codes | None, budget_s: float) -> Polished:
-        """Improve codes by as many iterator steps as fit a time, all of them together.
+        """Improve codes together by as many iterator steps as fit a time budget.
 
         Args:
-            faces: What the codes shall render.
-            ws: Their codes from `embed`; None has them embedded, in the same time.
+            faces: What the codes should render.
+            ws: Their codes from `embed`; None embeds them first, within the same budget.
             budget_s: Seconds.
         Raises:
             InvalidInputError: If there is no image head for the generator.
-            NoEmbedderError: If faces have to be embedded and there is no network for photos.
+            NoEmbedderError: If faces must be embedded and there is no network for photos.
         """
         end_s = time.monotonic() + budget_s
         polishing = self.polishing(faces, ws)
@@ -285,19 +285,19 @@ class Predictor:
         return polishing.result
 
     def polishing(self, faces: Faces, ws: Codes | None) -> Polishing:
-        """Begin what `polish` does in one go, to do it in parts.
+        """Begin what `polish` does in one go, to run it in parts.
 
         Args:
-            faces: What the codes shall render.
-            ws: Their codes from `embed`; None has them embedded.
+            faces: What the codes should render.
+            ws: Their codes from `embed`; None embeds them first.
         Raises:
             InvalidInputError: If there is no image head for the generator.
-            NoEmbedderError: If faces have to be embedded and there is no network for photos.
+            NoEmbedderError: If faces must be embedded and there is no network for photos.
         """
         if self._polisher is None:
             raise InvalidInputError(
-                f"codes must be polished by an image head, got none for {self.generator_name}: "
-                "leave the budget out"
+                f"polishing needs an image head, got none for {self.generator_name}: "
+                "omit the budget"
             )
         codes = self.embed(faces) if ws is None else ws
         return self._polisher.begin(self._to_float(faces), codes)
@@ -317,12 +317,12 @@ class Predictor:
     def carry_detail(self, details: Details, homes: Codes, ws: Codes) -> Details:
         """Move details along to other codes, so that an edit leaves no ghost of them behind.
 
-        Where only rows differ that act above the features, details stay as they are.
+        If only rows above the features differ, details stay as they are.
 
         Args:
             details: From `encode_detail`.
-            homes: The codes beside which they were encoded.
-            ws: The codes that are to be rendered with them.
+            homes: The codes that they were encoded for.
+            ws: The codes to render with them.
         Raises:
             InvalidInputError: If there is no detail encoder for the generator.
         """
@@ -336,7 +336,7 @@ class Predictor:
     def synthesize(
         self, ws: Codes, details: Details | None = None
     ) -> UInt8[np.ndarray, "batch height width 3"]:
-        """Render codes to RGB bytes, with their details or without.
+        """Render codes to RGB bytes, with or without their details.
 
         Raises:
             InvalidInputError: If details are given and there is no detail encoder.
@@ -356,7 +356,7 @@ class Predictor:
         return np.concatenate([self._render_one(latent) for latent in latents])
 
     def blend(self, a: Latent, b: Latent, lam: float, ws: Ws) -> Latent:
-        """Make the latent of a blended code, with the details of both, moved to it.
+        """Make the latent of a blended code, with the details of both moved to it.
 
         Args:
             a: The latent of lam = 1.
@@ -387,14 +387,14 @@ class Predictor:
     def quality(
         self, faces: Faces, images: UInt8[np.ndarray, "batch height width 3"]
     ) -> list[Quality]:
-        """Compare faces with their reconstructions, brought to 256 px by area."""
+        """Compare faces with their reconstructions, area-averaged to 256 px."""
         return self._compare(self._to_float(faces), self._to_float(images))
 
     def _embedder(self) -> Embedder | StyleEncoder:
         if self._network is None:
             raise NoEmbedderError(
-                f"photo must have a network that embeds it for {self.generator_name}, got none: "
-                "codes and the mean code need none"
+                f"embedding a photo needs a network for {self.generator_name}, got none: "
+                "send a code, or start from the mean code"
             )
         return self._network
 
@@ -403,7 +403,7 @@ class Predictor:
         return self.synthesize(latent.ws[None], None if detail is None else detail[None])
 
     def _moved(self, latent: Latent, ws: Ws) -> DetailTensor | None:
-        """Return the detail of a latent as it belongs to another code."""
+        """Return the detail of a latent, moved to another code."""
         detail = latent.detail
         if detail is None:
             return None
@@ -412,7 +412,7 @@ class Predictor:
     def _details(self) -> DetailRenderer:
         if self._detail is None:
             raise InvalidInputError(
-                f"detail must have a detail encoder for {self.generator_name}, got none: "
+                f"detail needs a detail encoder for {self.generator_name}, got none: "
                 "detail=false renders the code alone"
             )
         return self._detail

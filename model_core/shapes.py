@@ -14,10 +14,10 @@ SingleCode = Float[Tensor, "1 num_ws w_dim"]
 """A batch of one latent code."""
 
 DetailTensor = Float16[Tensor, "bottleneck px px"]
-"""What the detail encoder gives for one face."""
+"""Output of the detail encoder for one face."""
 
 Details = Float16[Tensor, "batch bottleneck px px"]
-"""What it gives for several faces."""
+"""Output of the detail encoder for several faces."""
 
 Images = Float[Tensor, "batch 3 height width"]
 """RGB images in [-1, 1]."""

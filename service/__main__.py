@@ -32,22 +32,22 @@ from service.settings import PREFIX, ExposedError, Settings, check_exposure
 if TYPE_CHECKING:
     from service.handlers.runtime import Runtime
 
-ECHO_S = 0.2  # timeout(1) signals a process, then the group that it is in
+ECHO_S = 0.2  # timeout(1) signals the process, then its group; the echo is no second request
 
 logger = logging.getLogger("service")
 
 
 class Server(uvicorn.Server):
-    """A server that answers the requests under way before it stops, and refuses new ones.
+    """A server that finishes the requests in flight before it stops, and refuses new ones.
 
-    Until then it goes on listening, so that probes and newcomers get 503 and not silence. A second
-    signal ends the process at once.
+    Until then it keeps listening, so that probes and new clients get 503 rather than silence. A
+    second signal ends the process at once.
 
     Args:
         config: uvicorn's settings.
         gate: Closed by the first signal.
-        grace_s: Seconds that the requests under way may take.
-        abandon: Ends the process with a status, by the second signal.
+        grace_s: Seconds that the requests in flight may take.
+        abandon: Ends the process with a status, on the second signal.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
         self._signalled_s: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take SIGINT or SIGTERM: the first one stops the server, the second the process."""
+        """Handle SIGINT or SIGTERM: the first stops the server, the second ends the process."""
         del frame
         now_s = time.monotonic()
         if self._signalled_s is None:
@@ -68,14 +68,14 @@ class Server(uvicorn.Server):
             self._abandon(128 + sig)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then log where: uvicorn does not where it is given sockets."""
+        """Start, then log the address: uvicorn does not when it is given sockets."""
         await super().startup(sockets)
         for each in sockets or ():
             host, port = each.getsockname()[:2]
             logger.info("running on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
     async def on_tick(self, counter: int) -> bool:
-        """Answer whether to stop listening, ten times a second."""
+        """Return whether to stop listening; called ten times a second."""
         if self._signalled_s is not None and not self.should_exit:
             left_s = self._signalled_s + self._grace_s - time.monotonic()
             if not self._gate.inflight or left_s <= 0:
@@ -95,12 +95,12 @@ def describe() -> str:
 
 
 def check(settings: Settings) -> list[socket.socket]:
-    """Take the port and look at all that can be known to fail, before torch is imported.
+    """Bind the port and check everything that can be known to fail, before torch is imported.
 
     Raises:
         WplusError: If the service cannot start like this; the message says what to do.
         ExposedError: If it would be open to strangers.
-        KeyFileError: If there is to be a file of API keys, and it cannot be read.
+        KeyFileError: If a file of API keys is configured but cannot be read.
     """
     check_exposure(settings)
     with contextlib.ExitStack() as refused:
@@ -136,7 +136,7 @@ def serve(settings: Settings, sockets: list[socket.socket]) -> int:
     )
     grace_s = settings.shutdown_grace_s
     server = Server(config, runtime.gate, grace_s, lambda status: end(status, embedded.abandon))
-    # Not closed: that would wait for whatever ignores its cancellation, and the process ends here.
+    # Not closed: that would wait for tasks that ignore cancellation, and the process ends here.
     runner = asyncio.Runner(loop_factory=config.get_loop_factory())
     try:
         runner.run(server.serve(sockets))
@@ -159,7 +159,7 @@ def main() -> None:
         sockets = check(settings)
         logs.set_up(settings.log_level, settings.log_format)
         prepare(settings)
-        logger.info("starting, Ctrl-C stops")
+        logger.info("starting; press Ctrl-C to stop")
         check_device(settings.device)
     except (WplusError, ExposedError, KeyFileError) as err:
         sys.exit(f"wplus: {err}")

@@ -61,7 +61,7 @@ def load_aligner(settings: Settings) -> FaceAligner:
     """Load the face aligner.
 
     Raises:
-        CheckpointError: If the landmark file is missing, or not the one that is pinned.
+        CheckpointError: If the landmark file is missing or its digest is not the pinned one.
     """
     return FaceAligner(verified_path(settings.cache, LANDMARKS))
 
@@ -77,15 +77,15 @@ def create_app(
     """Build the application; nothing is loaded before it starts.
 
     Args:
-        settings: As read at start.
+        settings: The service's settings.
         predictor: Builds the predictor, on the device thread.
         aligner: Builds the face aligner, on a worker thread.
-        embedded: Runs a Valkey and a worker where the settings name no Redis; else there are no
+        embedded: Runs a Valkey and a worker if the settings name no Redis; without it there are no
             refine jobs.
-        on_failure: Told when loading or warming up fails; the application then stays unready.
+        on_failure: Called when loading or warming up fails; the application then stays unready.
 
     Raises:
-        KeyFileError: If there is to be a file of API keys, and it cannot be read.
+        KeyFileError: If a file of API keys is configured but cannot be read.
     """
     keys = None if settings.api_keys is None else read_keys(settings.api_keys)
     runtime = _runtime(settings, predictor, embedded)
@@ -112,6 +112,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own needs the internet
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # names a generated method
         middleware=_middleware(runtime, keys),
     )
     app.state.runtime = runtime
@@ -213,7 +214,7 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
 
 
 async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -> None:
-    """Load aligner and engine side by side, publish what was loaded, then start compiling."""
+    """Load the aligner and the engine concurrently, publish what was loaded, start compiling."""
     settings = runtime.settings
     aligners: list[FaceAligner] = []
     predictors = []

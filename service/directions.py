@@ -1,4 +1,4 @@
-"""The directions that /edit knows: those that are shipped, and the operator's own."""
+"""The directions that /edit offers: the shipped ones and the operator's own."""
 
 import logging
 from pathlib import Path
@@ -11,11 +11,11 @@ logger = logging.getLogger("service.directions")
 
 
 def read_directions(folder: Path | None, space: Space) -> dict[str, Step]:
-    """Read the shipped directions, unless they belong to another generator, and a folder's.
+    """Read the shipped directions, unless they belong to another generator, and those in a folder.
 
     Args:
-        folder: Of the operator's own, which go before shipped ones of the same name; None if there
-            is none.
+        folder: The operator's own directions, which override shipped ones of the same name; None if
+            there are none.
         space: The generator in use.
 
     Raises:
@@ -26,5 +26,5 @@ def read_directions(folder: Path | None, space: Space) -> dict[str, Step]:
     try:
         return load_directions(DIRECTIONS, space) | own
     except ModelMismatchError as err:
-        logger.warning("shipped directions are left out: %s", err)
+        logger.warning("skipping the shipped directions: %s", err)
         return own

@@ -1,6 +1,6 @@
 """The service's errors, and the one table that says what a client gets for each.
 
-Data only; `problems.py` renders it. A class not in the table answers as its nearest parent does.
+Data only; `problems.py` renders it. A class missing from the table uses its nearest parent's rule.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Outcome = Literal["invalid", "no_face", "rejected", "timeout", "error"]
 
 
 class QueueFullError(WplusError):
-    """The queue holds as many entries as it may."""
+    """The queue is full."""
 
 
 class DeadlineExceededError(WplusError):
@@ -32,18 +32,18 @@ class DeadlineExceededError(WplusError):
 
 
 class BatcherClosedError(WplusError):
-    """The batcher takes no entries: it has not started, is closing, or its loop has died."""
+    """The batcher accepts no entries: it has not started, is closing, or its loop has died."""
 
 
 class BatchContractError(WplusError):
-    """A run answered with another number of outputs than it was given inputs."""
+    """A run returned a different number of outputs than it was given inputs."""
 
 
 class InvalidRequestError(WplusError):
-    """The request's fields break their rules.
+    """One or more fields of the request are invalid.
 
     Attributes:
-        errors: A JSON pointer and a sentence for each broken rule.
+        errors: A JSON pointer and a sentence for each invalid field.
     """
 
     def __init__(self, detail: str, errors: list[dict[str, str]] | None = None) -> None:
@@ -52,23 +52,23 @@ class InvalidRequestError(WplusError):
 
 
 class EmptyBodyError(WplusError):
-    """A body is required, and there is none."""
+    """A body is required, but there is none."""
 
 
 class TooLargeError(WplusError):
-    """The body, or one upload in it, has more bytes than it may."""
+    """The body, or one upload in it, has too many bytes."""
 
 
 class UploadTimeoutError(WplusError):
-    """The request's body has not come in within its time."""
+    """The request's body did not arrive in time."""
 
 
 class UnsupportedMediaTypeError(WplusError):
-    """The request's Content-Type is none that the endpoint reads."""
+    """The endpoint does not read the request's Content-Type."""
 
 
 class NotAcceptableError(WplusError):
-    """The request's Accept names nothing that the endpoint writes."""
+    """The endpoint writes nothing that the request accepts."""
 
 
 class InvalidCodeError(InvalidInputError):
@@ -76,11 +76,11 @@ class InvalidCodeError(InvalidInputError):
 
 
 class UnknownLatentError(WplusError):
-    """A latent id is not, or no longer, known."""
+    """A latent id is unknown or has expired."""
 
 
 class UnknownJobError(WplusError):
-    """A job id is not, or no longer, known to the caller."""
+    """A job id is unknown to the caller or has expired."""
 
 
 class NoResultError(WplusError):
@@ -88,31 +88,31 @@ class NoResultError(WplusError):
 
 
 class IdempotencyError(WplusError):
-    """An idempotency key was used before, for another request."""
+    """An idempotency key was used before, for a different request."""
 
 
 class JobQueueFullError(WplusError):
-    """As many jobs wait as may."""
+    """The job queue is full."""
 
 
 class JobsUnavailableError(WplusError):
-    """There is no Redis for the jobs, or it does not answer."""
+    """There is no Redis for jobs, or it does not answer."""
 
 
 class LatentsUnavailableError(WplusError):
-    """The Redis of the latent ids does not answer."""
+    """The Redis for latent ids does not answer."""
 
 
 class UnauthorizedError(WplusError):
-    """An API key is asked for, and there is none that opens the service."""
+    """An API key is required, and the request has no valid one."""
 
 
 class RateLimitedError(WplusError):
-    """The caller has made as many requests as it may in a time."""
+    """The caller has exceeded its rate limit."""
 
 
 class OverloadedError(WplusError):
-    """As many requests as may be are being served."""
+    """The service is at its concurrency limit."""
 
 
 class NotReadyError(WplusError):
@@ -124,7 +124,7 @@ class DrainingError(WplusError):
 
 
 class EngineDownError(WplusError):
-    """The engine has failed to load, hangs, or its device no longer answers."""
+    """The engine failed to load, hangs, or its device no longer answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,12 @@ class Rule:
     """What a client gets for an error.
 
     Attributes:
-        error: The class, its subclasses included.
+        error: The class; its subclasses are included.
         status: HTTP status.
         code: Stable name for programs; part of the problem's type.
         title: One sentence for people, the same each time.
         outcome: Value of the metric label.
-        advice: What the client can do; where the status is 500 or more it is all that is answered.
+        advice: What the client can do; for a status of 500 or more it is all that is answered.
     """
 
     error: type[Exception]
@@ -151,52 +151,52 @@ class Rule:
 AGAIN = "Try again in a moment."
 STOPPING = "The service is shutting down. Try again in a moment: it may be restarting."
 TABLE: tuple[Rule, ...] = (
-    Rule(InvalidRequestError, 422, "invalid-request", "A field of the request breaks its rule"),
+    Rule(InvalidRequestError, 422, "invalid-request", "A field of the request is invalid"),
     Rule(EmptyBodyError, 400, "empty-body", "The request has no body"),
     Rule(TooLargeError, 413, "too-large", "The upload has too many bytes"),
     Rule(UploadTimeoutError, 408, "upload-timeout", "The upload took too long"),
     Rule(UnsupportedMediaTypeError, 415, "unsupported-media-type", "Unknown Content-Type"),
-    Rule(NotAcceptableError, 406, "not-acceptable", "No such representation"),
-    Rule(UnsupportedImageError, 415, "unsupported-image", "Not an image of a format read here"),
+    Rule(NotAcceptableError, 406, "not-acceptable", "No representation matches Accept"),
+    Rule(UnsupportedImageError, 415, "unsupported-image", "The image format is not supported"),
     Rule(BrokenImageError, 422, "broken-image", "The image is truncated or damaged"),
     Rule(TooManyPixelsError, 413, "too-many-pixels", "The image has too many pixels"),
     Rule(TooSmallError, 422, "image-too-small", "The image has too few pixels"),
-    Rule(ImageRejectedError, 422, "image-rejected", "The image cannot be taken in"),
+    Rule(ImageRejectedError, 422, "image-rejected", "The image cannot be processed"),
     Rule(NoFaceError, 422, "no-face", "No face was found", "no_face"),
-    Rule(NoEmbedderError, 422, "no-embedder", "No network embeds photos here"),
-    Rule(InvalidCodeError, 422, "invalid-code", "The W+ code breaks a rule"),
-    Rule(InvalidInputError, 422, "invalid-input", "A value breaks its rule"),
+    Rule(NoEmbedderError, 422, "no-embedder", "There is no embedding network"),
+    Rule(InvalidCodeError, 422, "invalid-code", "The W+ code is invalid"),
+    Rule(InvalidInputError, 422, "invalid-input", "A value is invalid"),
     Rule(ModelMismatchError, 409, "model-mismatch", "The code belongs to another generator"),
-    Rule(UnknownLatentError, 404, "unknown-latent", "The latent id is not known"),
-    Rule(UnknownJobError, 404, "unknown-job", "The job is not known"),
-    Rule(NoResultError, 409, "no-result", "The job has nothing to show"),
-    Rule(IdempotencyError, 422, "idempotency-mismatch", "The key stands for another request"),
-    Rule(JobQueueFullError, 429, "job-queue-full", "Too many jobs wait", "rejected"),
+    Rule(UnknownLatentError, 404, "unknown-latent", "The latent id is unknown"),
+    Rule(UnknownJobError, 404, "unknown-job", "The job is unknown"),
+    Rule(NoResultError, 409, "no-result", "The job has no result"),
+    Rule(IdempotencyError, 422, "idempotency-mismatch", "The key was used for another request"),
+    Rule(JobQueueFullError, 429, "job-queue-full", "Too many jobs are waiting", "rejected"),
     Rule(
         JobsUnavailableError,
         503,
         "jobs-unavailable",
-        "Jobs cannot be reached",
+        "Jobs are unavailable",
         "rejected",
-        f"The store of the jobs does not answer, or there is none here. {AGAIN}",
+        f"The job store does not answer, or this service has none. {AGAIN}",
     ),
     Rule(
         LatentsUnavailableError,
         503,
         "latents-unavailable",
-        "Latents cannot be reached",
+        "Latent ids are unavailable",
         "error",
-        f"The store of the latent ids does not answer. {AGAIN}",
+        f"The latent id store does not answer. {AGAIN}",
     ),
-    Rule(UnauthorizedError, 401, "unauthorized", "An API key is needed", "rejected"),
-    Rule(RateLimitedError, 429, "rate-limited", "Too many requests of this caller", "rejected"),
+    Rule(UnauthorizedError, 401, "unauthorized", "An API key is required", "rejected"),
+    Rule(RateLimitedError, 429, "rate-limited", "Too many requests from this caller", "rejected"),
     Rule(OverloadedError, 429, "overloaded", "Too many requests are being served", "rejected"),
     Rule(QueueFullError, 429, "overloaded", "Too many requests are being served", "rejected"),
     Rule(
         NotReadyError,
         503,
         "not-ready",
-        "The service is getting ready",
+        "The service is starting",
         "rejected",
         f"The service is loading its weights. {AGAIN}",
     ),
@@ -208,7 +208,7 @@ TABLE: tuple[Rule, ...] = (
         "engine-down",
         "The engine does not answer",
         "error",
-        "The networks do not answer: the service has to be restarted. Try again in a few minutes.",
+        "The networks do not answer; the service must be restarted. Try again in a few minutes.",
     ),
     Rule(
         DeadlineExceededError,
@@ -216,7 +216,7 @@ TABLE: tuple[Rule, ...] = (
         "deadline",
         "The answer took too long",
         "timeout",
-        "The service is busy, or this is too much for one request. Try again in a moment, or ask "
+        "The service is busy, or the request asks for too much. Try again in a moment, or ask "
         "for less (fewer steps, a smaller budget_ms).",
     ),
     Rule(BatchContractError, 500, "internal", "The service failed", "error"),

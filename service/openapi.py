@@ -1,4 +1,4 @@
-"""The OpenAPI document: bodies that the handlers read themselves, answers, and problems."""
+"""The OpenAPI document: bodies that handlers parse themselves, answers, and problems."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -110,20 +110,20 @@ def describe(
     twice: bool = False,
     status: int = 200,
 ) -> dict[str, Any]:
-    """Describe an endpoint that reads its body and writes its answer itself.
+    """Describe an endpoint that parses its body and writes its answer itself.
 
     Args:
         body: Model of the JSON body.
         sources: Form fields that are photos, codes or latent ids.
         offers: Media types of the answer.
-        answers: Models, one or the other, of the JSON answer.
-        errors: What it may raise.
-        photos: Most photos that a body holds, which bounds its size.
+        answers: Models of the JSON answer, any of which may be returned.
+        errors: Errors that it may raise.
+        photos: Most photos in a body, which bounds its size.
         raw: Whether the body may be the file itself.
-        twice: Whether a form may have two of `image`.
-        status: Of an answer that is none of the errors.
+        twice: Whether a form may repeat `image`.
+        status: Status of a successful answer.
     """
-    options = _properties(cast(type[BaseModel], body.__base__))  # what the body's model inherits
+    options = _properties(cast(type[BaseModel], body.__base__))  # those that the body inherits
     content: dict[str, Any] = {
         "multipart/form-data": {"schema": _form(sources, options, twice)},
         JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
@@ -137,7 +137,8 @@ def describe(
     return {
         "response_model": None,
         "status_code": status,
-        "responses": {status: {"description": "By Accept.", "content": ok}} | responses(*errors),
+        "responses": {status: {"description": "The format that Accept selects.", "content": ok}}
+        | responses(*errors),
         "openapi_extra": {
             PHOTOS: photos,
             "requestBody": {"content": content},
@@ -147,13 +148,13 @@ def describe(
 
 
 def photos_of(routes: Iterable[APIRoute]) -> dict[str, int]:
-    """Collect how many photos a body may hold from the routes that read one, by path."""
+    """Return the most photos that a body may hold, by path, for the routes that read one."""
     extras = ((route.path, route.openapi_extra or {}) for route in routes)
     return {path: extra[PHOTOS] for path, extra in extras if PHOTOS in extra}
 
 
 def query_of(options: type[BaseModel]) -> list[dict[str, Any]]:
-    """Describe options that stand in the query and that the handler reads itself."""
+    """Describe query options that the handler parses itself."""
     return [
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in _properties(options).items()
@@ -161,17 +162,17 @@ def query_of(options: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def describe_files(offers: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
-    """Describe an answer that may be any of some files."""
+    """Describe an answer that may be one of several files."""
     content = {media: {"schema": BINARY} for media in offers}
-    return {200: {"description": "By Accept.", "content": content}}
+    return {200: {"description": "The format that Accept selects.", "content": content}}
 
 
 def install(app: FastAPI, *, secured: bool) -> None:
-    """Let the application's document hold the models that only hand-read bodies use.
+    """Add the models that only hand-parsed bodies use to the application's document.
 
     Args:
         app: The application.
-        secured: Whether it asks for API keys.
+        secured: Whether API keys are required.
     """
 
     def document() -> dict[str, Any]:
@@ -202,7 +203,7 @@ def install(app: FastAPI, *, secured: bool) -> None:
 
 
 def _properties(options: type[BaseModel]) -> dict[str, Any]:
-    """Schemas of the options by name."""
+    """Return the schemas of the options, by name."""
     properties = options.model_json_schema()["properties"]
     return {
         name: {key: value for key, value in schema.items() if key != "title"}

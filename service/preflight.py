@@ -1,4 +1,4 @@
-"""Checks before anything heavy is imported, so that a start that must fail fails at once."""
+"""Checks made before anything heavy is imported, so that a doomed start fails at once."""
 
 import errno
 import os
@@ -13,25 +13,25 @@ from service.api_keys import read_keys
 from service.settings import PREFIX, Settings
 
 BACKLOG = 2048  # uvicorn's
-MIN_FREE_BYTES = 64_000_000  # the default generator's compiled code has 30 MB
+MIN_FREE_BYTES = 64_000_000  # the default generator's compiled code takes 30 MB
 NEAREST_PORTS = 50
 LANDMARKS = "shape_predictor_68_face_landmarks"  # model_core.networks.loading imports torch
 PULL = "`python -m model_core.checkpoints pull`"
 
 
 class StartError(WplusError):
-    """The service cannot start as it is set up; the message says what to do."""
+    """The service cannot start with these settings; the message says what to do."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Take the port on every address of a host; until somebody accepts, callers wait.
+    """Bind the port on every address of a host; callers queue until the server accepts them.
 
     Args:
         host: Name or address.
         port: TCP port; 0 takes a free one.
 
     Raises:
-        StartError: If the port is taken or not ours to take, or the host is not this machine.
+        StartError: If the port is taken or not permitted, or the host is not this machine.
     """
     try:
         return _bind(host, port)
@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def check_metrics_port(settings: Settings, field: str) -> None:
-    """Refuse a port of metrics that is taken.
+    """Refuse a metrics port that is taken.
 
     Raises:
         StartError: If it is.
@@ -65,7 +65,7 @@ def check_files(settings: Settings, compiled: Path) -> None:
     Raises:
         StartError: If one is missing, or the disk is full.
         CheckpointError: If weights are missing, or the generator's name is unknown.
-        KeyFileError: If there is to be a file of API keys, and it cannot be read.
+        KeyFileError: If a file of API keys is configured but cannot be read.
     """
     if settings.api_keys is not None:
         read_keys(settings.api_keys)
@@ -102,7 +102,7 @@ def _check_file(name: str, path: Path | None) -> None:
 
 
 def check_device(device: str) -> None:
-    """Refuse a GPU that torch cannot use; this imports torch unless the device is the processor.
+    """Refuse a GPU that torch cannot use; this imports torch unless the device is the CPU.
 
     Raises:
         StartError: If torch cannot use it.
@@ -112,24 +112,24 @@ def check_device(device: str) -> None:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the reason for none, at length
+        warnings.simplefilter("ignore")  # torch explains at length why it finds none
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(device.partition(":")[2] or 0) < count:
         return
     if count:
         reason = f"there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}, counted from 0"
     elif torch.version.cuda is None and torch.version.hip is None:
-        reason = "the torch that is installed is built without CUDA"
+        reason = "the installed torch is built without CUDA"
     else:
         reason = "torch finds no GPU, or no driver for it"
     raise StartError(
         f"{PREFIX}DEVICE must be a device that torch can use, got {device}: {reason}; "
-        f"{PREFIX}DEVICE=cpu runs on the processor"
+        f"{PREFIX}DEVICE=cpu runs on the CPU"
     )
 
 
 def _check_weights(settings: Settings) -> None:
-    """Look whether weights are there; they are hashed when they are loaded."""
+    """Check that the weights are there; they are hashed when they are loaded."""
     cache = settings.cache
     if not cache.is_dir():
         raise StartError(
@@ -146,7 +146,7 @@ def _check_weights(settings: Settings) -> None:
 
 
 def _check_room(settings: Settings, compiled: Path) -> None:
-    """Look for a full disk where something is going to write: a compiler, or a queue of our own."""
+    """Check for a full disk where a compiler or an embedded queue is going to write."""
     writes = [compiled] if settings.backend in ("auto", "compile") else []
     if settings.jobs and settings.redis_url is None:
         writes.append(settings.cache / "jobs")
@@ -173,7 +173,7 @@ def _bind(host: str, port: int) -> list[socket.socket]:
             except OSError as err:
                 if err.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
-                absent = err  # IPv6 here has a name, and nothing more
+                absent = err  # the address has a name here, but IPv6 does not work
         if absent is not None and not sockets:
             raise absent
     except OSError:
@@ -184,17 +184,17 @@ def _bind(host: str, port: int) -> list[socket.socket]:
 
 
 def _why_not(host: str, port: int, failure: OSError) -> str:
-    """Say why a port cannot be had, and what to do."""
+    """Explain why a port cannot be bound, and what to do."""
     if failure.errno == errno.EADDRINUSE:
         free = _free_port(host, port)
-        return f"port {port} is taken: make serve PORT={free} (or {PREFIX}PORT={free})"
+        return f"port {port} is taken: try make serve PORT={free} (or {PREFIX}PORT={free})"
     if failure.errno in (errno.EACCES, errno.EPERM):
-        return f"{PREFIX}PORT must be one that this user may take, as from 1024 on, got {port}"
+        return f"{PREFIX}PORT must be one that this user may bind, such as 1024 and up, got {port}"
     return f"{PREFIX}HOST must be an address of this machine, got {host}: {failure.strerror}"
 
 
 def _free_port(host: str, port: int) -> int:
-    """Find the next port that is free; 0, which takes any, if none is near."""
+    """Find the next free port; 0, which takes any, if none is near."""
     for each in range(port + 1, min(port + NEAREST_PORTS, 65536)):
         try:
             for found in _bind(host, each):

@@ -1,4 +1,4 @@
-"""What both the service and the worker do as processes: settings, environment, metrics, the end."""
+"""What the service and the worker share as processes: settings, environment, metrics, exit."""
 
 import contextlib
 import logging
@@ -42,22 +42,22 @@ def read_settings() -> Settings:
 
 
 def compiled_folder(settings: Settings) -> Path:
-    """Path of the compiled code that is kept from one start to the next."""
+    """Path of the compiled code that is kept between starts."""
     return Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or settings.cache / "compiled")
 
 
 def prepare(settings: Settings) -> None:
-    """Set up what must stand before torch is imported."""
-    # torch's threads wait for each other by spinning, unless told before it is imported not to. As
-    # decoding and encoding want the same cores, that made a call up to ten times slower.
+    """Set up the environment, before torch is imported."""
+    # torch's threads busy-wait for each other unless this is set before it is imported. As
+    # decoding and encoding need the same cores, that made a call up to ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What is compiled at the first start is found again at the next one.
+    # What is compiled at the first start is reused at the next one.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(settings))
     keep_freed_memory()
 
 
 def serve_metrics(settings: Settings, field: str, registry: CollectorRegistry) -> None:
-    """Serve /metrics alone on the port of a setting, if it has one; end the process if taken."""
+    """Serve /metrics alone on the port in a setting, if set; end the process if it is taken."""
     port = getattr(settings, field)
     if port is None:
         return
@@ -69,14 +69,14 @@ def serve_metrics(settings: Settings, field: str, registry: CollectorRegistry) -
 
 
 def end(status: int, release: Callable[[], None] = lambda: None) -> NoReturn:
-    """End the process at once, from a signal handler as well; its descendants end with it.
+    """End the process and its descendants at once; safe to call from a signal handler.
 
-    Nothing is unwound: threads that compute cannot be interrupted, and one that still compiles
+    Nothing is unwound: threads that compute cannot be interrupted, and one that is still compiling
     crashes when it outlives the interpreter.
 
     Args:
         status: The exit status.
-        release: Called first, to remove what the process would leave on the disk.
+        release: Called first, to remove what the process would leave on disk.
     """
     try:
         kill_descendants()
@@ -88,9 +88,9 @@ def end(status: int, release: Callable[[], None] = lambda: None) -> NoReturn:
 
 
 def end_on_signals() -> None:
-    """Let SIGINT and SIGTERM end the process at once, which leaves nothing to finish.
+    """Make SIGINT and SIGTERM end the process at once, while it has nothing to finish.
 
-    An exception would not do, as extension modules turn it into errors of their own.
+    An exception would not do, because extension modules turn it into errors of their own.
     """
 
     def leave(_signal: int, _frame: FrameType | None) -> None:
@@ -101,9 +101,9 @@ def end_on_signals() -> None:
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """Let SIGINT or SIGTERM ask the process to stop; a second one ends it at once.
+    """Make SIGINT or SIGTERM ask the process to stop; a second one ends it at once.
 
-    Python runs its handlers on the main thread alone and one time for signals that came close
+    Python runs its handlers on the main thread only, and once for signals that arrive close
     together, so a computation in C would delay them and could swallow the second. A thread reads
     the bytes that the interpreter writes as each signal arrives.
 
@@ -130,9 +130,9 @@ def stop_on_signals() -> Callable[[], bool]:
 
 
 def kill_descendants() -> None:
-    """Kill the processes that this one has started and those that they have; on Linux only.
+    """Kill the processes that this one started, and theirs; on Linux only.
 
-    Compilers are among them, which would go on for minutes.
+    Compilers are among them, and would run on for minutes.
     """
     for _ in range(KILL_ROUNDS):
         found = descendants(os.getpid())
@@ -144,20 +144,20 @@ def kill_descendants() -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """List the processes that a process has started, and theirs, parents first; empty off Linux.
+    """List the descendants of a process, parents first; empty on systems other than Linux.
 
-    One that has ended and that nobody has waited for is not among them.
+    One that has ended but that nobody has waited for is not included.
     """
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name, in brackets, may hold anything: what follows the last one is state, parent.
+            # The name, in brackets, may hold anything: state and parent follow the last bracket.
             state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
         except OSError:  # it has just ended
             continue
         if state != "Z":
             children.setdefault(int(parent), []).append(int(stat.parent.name))
     found = list(children.get(pid, ()))
-    for each in found:  # grows meanwhile
+    for each in found:  # grows during the loop
         found += children.get(each, ())
     return found

@@ -1,4 +1,4 @@
-"""What all parts agree on: the names of the keys, the script, and how to connect."""
+"""What all processes share: the names of the keys, the script, and how to connect."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ QUEUED = f"{TAG}:queued"
 GROUP = "refine"
 SCRIPT = Path(__file__).parent / "jobs" / "jobs.lua"
 SOCKET_TIMEOUT_S = 5.0
-BLOCK_MS = 1000  # longest wait for news; well under the socket's time-out
+BLOCK_MS = 1000  # longest wait for an event; well under the socket's timeout
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def job_key(job_id: str) -> str:
-    """Name a job's hash; its `:in`, `:ckpt`, `:out` and `:ev` stand beside it."""
+    """Name a job's hash; its other keys append `:in`, `:ckpt`, `:out` and `:ev`."""
     return f"{TAG}:job:{job_id}"
 
 
@@ -30,17 +30,17 @@ def owner_key(owner: str) -> str:
 
 
 def idempotency_name(owner: str, idempotency_key: str) -> str:
-    """Name the hash that says which job an idempotency key stands for."""
+    """Name the hash that maps an idempotency key to its job."""
     return f"{TAG}:idem:{owner}:{idempotency_key}"
 
 
 def latent_key(owner: str, latent_id: str) -> str:
-    """Name a code kept for its owner."""
+    """Name the key of an owner's stored code."""
     return f"{TAG}:latent:{owner}:{latent_id}"
 
 
 def busy_key(device: str) -> str:
-    """Name the sign that synchronous requests are in flight on a device."""
+    """Name the flag that synchronous requests are in flight on a device."""
     return f"{TAG}:busy:{device}"
 
 
@@ -51,7 +51,7 @@ def connect(url: str) -> "redis.Redis":
 
 def connect_async(url: str) -> "redis.asyncio.Redis":
     """Make a client for the event loop; no connection is made before it is used."""
-    retry = redis.asyncio.retry.Retry(NoBackoff(), 1)  # a pooled connection may be a dead one
+    retry = redis.asyncio.retry.Retry(NoBackoff(), 1)  # a pooled connection may be dead
     return redis.asyncio.Redis.from_url(url, **_options(), retry=retry)
 
 

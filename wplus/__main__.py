@@ -17,11 +17,11 @@ WRONG_USAGE = 2
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A word of the command line and what it stands for.
+    """A subcommand of `wplus` and the program it runs.
 
     Attributes:
-        module: What is run.
-        help: One line about it.
+        module: The module that is run.
+        help: One line describing it.
         first: The module's own subcommand, which goes before the user's arguments.
         extra: The extra of the distribution that has the packages it needs.
     """
@@ -39,7 +39,7 @@ class Command:
 
 
 COMMANDS = {
-    "serve": Command("wplus.serve", "fetch the weights that are missing, then run the service"),
+    "serve": Command("wplus.serve", "fetch missing weights, then run the service"),
     "worker": Command("service.jobs.worker", "run a refine worker on WPLUS_REDIS_URL"),
     "pull": Command("model_core.checkpoints", "fetch and convert the pretrained weights", "pull"),
     "inspect": Command(
@@ -48,18 +48,18 @@ COMMANDS = {
     "convert": Command(
         "model_core.checkpoints", "convert a checkpoint of another project", "convert"
     ),
-    "align": Command("model_core.alignment", "cut the faces of a folder as FFHQ's are"),
+    "align": Command("model_core.alignment", "crop the faces in a folder as FFHQ does"),
     "train": Command("model_core.training", "train the embedding network", extra="train"),
     "evaluate": Command(
-        "model_core.evaluation", "measure the embedding network and its rivals", extra="eval"
+        "model_core.evaluation", "measure the embedding network and other methods", extra="eval"
     ),
 }
 
 
 def main() -> None:
-    """Run the command that `sys.argv` names.
+    """Run the command named in `sys.argv`.
 
-    It ends with status 2 if there is none of that name, and with 1 if a package of its extra is
+    It exits with status 2 if there is no such command, and with 1 if a package of its extra is
     not installed.
     """
     name, *arguments = sys.argv[1:] or ["--help"]
@@ -95,20 +95,20 @@ def usage() -> str:
             "commands:",
             *rows,
             "",
-            "`wplus COMMAND --help` describes one; `wplus --version` prints the version.",
+            "`wplus COMMAND --help` describes a command; `wplus --version` prints the version.",
         ]
     )
 
 
 def lacking(name: str, extra: str, failure: ModuleNotFoundError) -> str:
-    """Say how to install the packages of an extra, which the metadata of the distribution lists."""
+    """Say how to install an extra's packages, which the distribution's metadata lists."""
     rows = (row.partition(";") for row in requires("wplus") or ())
     packages = [package.strip() for package, _, marker in rows if f'"{extra}"' in marker]
-    return f"{name} needs more packages, got no {failure.name}: pip install {shlex.join(packages)}"
+    return f"{name} needs the package {failure.name}: pip install {shlex.join(packages)}"
 
 
 def unknown(name: str) -> str:
-    """Say which commands there are, and which one may have been meant."""
+    """List the known commands, and suggest the closest one."""
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"COMMAND must be one of {', '.join(COMMANDS)}, got {name!r}{hint}"

@@ -1,7 +1,7 @@
-"""Fetch the weights that are missing, then run the service: `wplus serve`.
+"""Fetch missing weights, then run the service: `wplus serve`.
 
-`python -m service` never downloads: where the cache is filled by something else, as in the
-containers, run that.
+`python -m service` never downloads: run that where something else fills the cache, as in the
+containers.
 """
 
 import runpy
@@ -15,9 +15,9 @@ INTERRUPTED = 130
 
 
 def fetch() -> None:
-    """Fetch what the cache lacks, once the settings are known to be right.
+    """Fetch what the cache lacks, once the settings are known to be valid.
 
-    Wrong settings and a failed download end the process with a message.
+    Invalid settings and a failed download end the process with a message.
     """
     from service.process import read_settings  # takes most of the time that --help needs
 
@@ -27,7 +27,7 @@ def fetch() -> None:
     except WplusError as err:
         sys.exit(f"wplus: {err}")
     except KeyboardInterrupt:
-        print("interrupted; nothing half-made was left behind", file=sys.stderr)
+        print("interrupted; no partial files were left behind", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -1,4 +1,4 @@
-"""Read the service's answers, and what gateways answer in its place."""
+"""Read the service's answers, and what gateways send in its place."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ def read_members(answer: httpx.Response) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ServiceError: If it is none; then something that is not wplus has answered.
+        ServiceError: If it is not one; then something other than wplus has answered.
     """
     try:
         members = answer.json()
@@ -34,7 +34,7 @@ def read_face(answer: httpx.Response) -> Face:
     """Read an answer that holds a code and its image.
 
     Raises:
-        ServiceError: If it holds none.
+        ServiceError: If the code or the image is missing.
     """
     return face_of(read_members(answer))
 
@@ -43,7 +43,7 @@ def read_frames(answer: httpx.Response) -> list[Face]:
     """Read the frames of a morph.
 
     Raises:
-        ServiceError: If one of them holds no code or no image.
+        ServiceError: If a frame lacks its code or image.
     """
     return [face_of(frame) for frame in read_members(answer).get("frames", [])]
 
@@ -52,7 +52,7 @@ def face_of(members: dict[str, Any]) -> Face:
     """Read the members that describe a face.
 
     Raises:
-        ServiceError: If they hold no code or no image.
+        ServiceError: If the code or the image is missing.
     """
     try:
         code, image = members["code"], base64.b64decode(members["image"]["data"])
@@ -69,7 +69,7 @@ def face_of(members: dict[str, Any]) -> Face:
 
 
 def read_refusal(answer: httpx.Response) -> ServiceError:
-    """Read a refusal; a gateway's has a status and little else."""
+    """Read an error answer; a gateway's has a status and little else."""
     try:
         problem = answer.json()
     except ValueError:

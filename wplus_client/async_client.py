@@ -30,13 +30,13 @@ class AsyncClient:
 
     Args:
         url: Where the service is.
-        key: The API key, if it asks for one.
+        key: The API key, if the service requires one.
         timeout_s: Longest wait for one answer.
         tries: Attempts while the service is busy or cannot be reached.
-        http: More for httpx2.AsyncClient, as `verify` or `proxy`.
+        http: Further arguments for httpx2.AsyncClient, such as `verify` or `proxy`.
 
     Raises:
-        ValueError: If the URL is not of http or https, or tries is less than 1.
+        ValueError: If the URL is not http or https, or tries is less than 1.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AsyncClient:
     async def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any
     ) -> Face | list[Face]:
-        """Blend two faces: `lam` is the share of the first; `steps` asks for frames instead."""
+        """Blend two faces: `lam` is the share of the first; with `steps` it returns frames."""
         if options.get("steps") is None:
             return await self.run(calls.morph, first, second, lam, options)
         return await self.run(calls.morph_frames, first, second, options | {"lam": lam})
@@ -93,25 +93,25 @@ class AsyncClient:
         return await self.run(calls.colorize, gray, color, options)
 
     async def merge(self, identity: Source, attribute: Source, **options: Any) -> Face:
-        """Give the identity of one photo the pose, hair and light of another."""
+        """Combine the identity of one photo with the pose, hair and light of another."""
         return await self.run(calls.merge, identity, attribute, options)
 
     async def edit(
         self, face: Source, direction: str, strength: float = 2.0, **options: Any
     ) -> Face:
-        """Move a face along a direction, as `smile`; `version()` lists them."""
+        """Move a face along a direction, such as `smile`; `version()` lists them."""
         return await self.run(calls.edit, face, direction, strength, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
     ) -> Face:
-        """Render a code or an earlier face, or draw a face from a seed."""
+        """Render a code or an earlier face, or a random face from a seed."""
         return await self.run(calls.generate, code, seed, options)
 
     async def refine(
         self, photo: Source, steps: int = 100, start: Source | None = None, **options: Any
     ) -> "AsyncJob":
-        """Start a job that brings a code nearer to a photo; see `Client.refine`."""
+        """Start a job that optimises a code for a photo; see `Client.refine`."""
         return AsyncJob(self, await self.run(calls.refine, photo, steps, start, options))
 
     async def jobs(self, limit: int = 20) -> list["AsyncJob"]:
@@ -119,24 +119,24 @@ class AsyncClient:
         return [AsyncJob(self, job_id) for job_id in await self.run(calls.jobs, limit)]
 
     async def version(self) -> dict[str, Any]:
-        """Get versions, generator, directions and digests of the weights."""
+        """Get the versions, the generator, the directions and the digests of the weights."""
         return await self.run(calls.version)
 
     async def run(
         self, make: Callable[P, Call[T]], /, *arguments: P.args, **options: P.kwargs
     ) -> T:
-        """Make a call, send it and read its answer.
+        """Build a call, send it and read its answer.
 
-        It is made in a thread, which may read a file or compress an image.
+        It is built in a thread, because that may read a file or compress an image.
         """
         call = await asyncio.to_thread(make, *arguments, **options)
         return call.read(await self.send(call.method, call.path, **call.request))
 
     async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request; wait and try again while the service is busy or unreachable.
+        """Send a request; wait and retry while the service is busy or unreachable.
 
         Raises:
-            ServiceError: If it refuses.
+            ServiceError: If the service refuses it.
             UnreachableError: If nothing answers at its address.
             httpx2.TransportError: If the connection fails otherwise.
         """
@@ -160,8 +160,8 @@ class AsyncJob:
     """A refine job.
 
     Attributes:
-        client: Who started it.
-        id: Its name.
+        client: The client that started it.
+        id: Its id.
     """
 
     client: AsyncClient = field(repr=False)

@@ -1,4 +1,4 @@
-"""The service's operations as requests, free of I/O: both clients send them."""
+"""The service's operations as requests, without I/O: both clients send them."""
 
 import uuid
 from collections.abc import Callable
@@ -22,8 +22,8 @@ class Call(Generic[T]):
 
     Attributes:
         method: GET, POST or DELETE.
-        path: Where to.
-        read: Turns the answer into what the caller gets.
+        path: Path of the endpoint.
+        read: Turns the answer into the result.
         request: The rest of the request, as httpx2 takes it.
     """
 
@@ -44,7 +44,7 @@ def morph(first: Source, second: Source, lam: float | None, options: Options) ->
 
 
 def morph_frames(first: Source, second: Source, options: Options) -> Call[list[Face]]:
-    """Blend two faces in as many frames as the option `steps` says."""
+    """Blend two faces in as many frames as the option `steps` asks for."""
     form = _form([("image", first), ("image", second)], options | {"return": "both"})
     return Call("POST", "/morph", read_frames, form)
 
@@ -55,7 +55,7 @@ def colorize(gray: Source, color: Source, options: Options) -> Call[Face]:
 
 
 def merge(identity: Source, attribute: Source, options: Options) -> Call[Face]:
-    """Give one person the pose, hair and light of another photo."""
+    """Combine one person's identity with the pose, hair and light of another photo."""
     return _face_call("/merge", [("identity", identity), ("attribute", attribute)], options)
 
 
@@ -66,7 +66,7 @@ def edit(face: Source, direction: str, strength: float, options: Options) -> Cal
 
 
 def generate(code: Source | None, seed: int | None, options: Options) -> Call[Face]:
-    """Render a code, or the face that a seed draws."""
+    """Render a code, or a random face from a seed."""
     sources: Sources = [] if code is None else [("code", code)]
     return _face_call("/generate", sources, options | {"seed": seed})
 

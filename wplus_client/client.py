@@ -27,18 +27,18 @@ class Client:
     """Calls the service.
 
     A source is a photo (path, bytes, open file, Pillow image, array of uint8), a code (array of
-    floats) or a `Face`. Further options are those of the HTTP interface, as `format="png"` or
+    floats) or a `Face`. Further options are those of the HTTP interface, such as `format="png"` or
     `no_store=True`.
 
     Args:
         url: Where the service is.
-        key: The API key, if it asks for one.
+        key: The API key, if the service requires one.
         timeout_s: Longest wait for one answer.
         tries: Attempts while the service is busy or cannot be reached.
-        http: More for httpx2.Client, as `verify` or `proxy`.
+        http: Further arguments for httpx2.Client, such as `verify` or `proxy`.
 
     Raises:
-        ValueError: If the URL is not of http or https, or tries is less than 1.
+        ValueError: If the URL is not http or https, or tries is less than 1.
     """
 
     def __init__(
@@ -96,27 +96,27 @@ class Client:
         return self.run(calls.colorize(gray, color, options))
 
     def merge(self, identity: Source, attribute: Source, **options: Any) -> Face:
-        """Give the identity of one photo the pose, hair and light of another."""
+        """Combine the identity of one photo with the pose, hair and light of another."""
         return self.run(calls.merge(identity, attribute, options))
 
     def edit(self, face: Source, direction: str, strength: float = 2.0, **options: Any) -> Face:
-        """Move a face along a direction, as `smile`; `version()` lists them."""
+        """Move a face along a direction, such as `smile`; `version()` lists them."""
         return self.run(calls.edit(face, direction, strength, options))
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
     ) -> Face:
-        """Render a code or an earlier face, or draw a face from a seed."""
+        """Render a code or an earlier face, or a random face from a seed."""
         return self.run(calls.generate(code, seed, options))
 
     def refine(
         self, photo: Source, steps: int = 100, start: Source | None = None, **options: Any
     ) -> "Job":
-        """Start a job that brings a code nearer to a photo.
+        """Start a job that optimises a code for a photo.
 
         Args:
-            photo: What the code is to match.
-            steps: Steps of the optimisation.
+            photo: The photo that the code should match.
+            steps: Number of optimisation steps.
             start: A code or face to start from; the photo's embedding if there is none.
             options: `time_budget_s`, `target_lpips`, or others of POST /refine.
         """
@@ -127,7 +127,7 @@ class Client:
         return [Job(self, job_id) for job_id in self.run(calls.jobs(limit))]
 
     def version(self) -> dict[str, Any]:
-        """Get versions, generator, directions and digests of the weights."""
+        """Get the versions, the generator, the directions and the digests of the weights."""
         return self.run(calls.version())
 
     def run(self, call: Call[T]) -> T:
@@ -135,10 +135,10 @@ class Client:
         return call.read(self.send(call.method, call.path, **call.request))
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request; wait and try again while the service is busy or unreachable.
+        """Send a request; wait and retry while the service is busy or unreachable.
 
         Raises:
-            ServiceError: If it refuses.
+            ServiceError: If the service refuses it.
             UnreachableError: If nothing answers at its address.
             httpx2.TransportError: If the connection fails otherwise.
         """
@@ -162,8 +162,8 @@ class Job:
     """A refine job.
 
     Attributes:
-        client: Who started it.
-        id: Its name.
+        client: The client that started it.
+        id: Its id.
     """
 
     client: Client = field(repr=False)
@@ -187,13 +187,13 @@ class Job:
         """Wait until it ends, and return its result.
 
         Args:
-            progress: Draw a bar.
+            progress: Draw a progress bar.
             timeout_s: Longest wait.
-            poll_s: Seconds between two looks at its status.
+            poll_s: Seconds between checks of its status.
 
         Raises:
             ServiceError: If it failed, or was cancelled before its first step.
-            TimeoutError: If it has not ended in time; it goes on.
+            TimeoutError: If it has not ended in time; the job itself goes on.
         """
         end_s = time.monotonic() + timeout_s
         with progress_bar(progress) as bar:

@@ -17,4 +17,4 @@ class ServiceError(Exception):
 
 
 class UnreachableError(httpx.TransportError):
-    """Nothing answers at the service's address."""
+    """There is no answer from the service's address."""

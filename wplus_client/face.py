@@ -25,8 +25,8 @@ class Face:
 
     Attributes:
         code: W+ code, float32, (18, 512).
-        image: Its image, as the bytes of a file.
-        latent_id: The service's name for the code, valid for a while; None with `no_store`.
+        image: Its image, as a file's bytes.
+        latent_id: The service's id for the code, valid for a while; None with `no_store`.
         details: The whole answer: face, quality, timings, curve.
     """
 
@@ -37,21 +37,21 @@ class Face:
 
     @property
     def media_type(self) -> str:
-        """Format of the image, as image/jpeg."""
+        """Format of the image, such as image/jpeg."""
         return FORMATS.get(self.image[:2], UNKNOWN_FORMAT)[0]
 
     @property
     def identity_similarity(self) -> float | None:
-        """How alike photo and image are as persons, at most 1; None where the service did not say.
+        """Identity similarity of photo and image, at most 1; None if the service did not report it.
 
-        It says so in answers to `embed`, if it has the identity judge's weights.
+        Answers to `embed` report it if the service has the identity judge's weights.
         """
         found: float | None = self.details.get("quality", {}).get("identity_similarity")
         return found
 
     @property
     def same_person(self) -> bool | None:
-        """Whether photo and image are taken for one person; None where the service did not say."""
+        """Whether photo and image show the same person; None if the service did not report it."""
         found: bool | None = self.details.get("quality", {}).get("same_person")
         return found
 
@@ -65,8 +65,8 @@ class Face:
         """Write the image, or the code if the path ends in .npy; return the path.
 
         Raises:
-            ValueError: If the path ends as that of another format. Nothing is converted, because
-                the image would lose the mark that says how it was made.
+            ValueError: If the suffix belongs to another format. Nothing is converted, because the
+                image would lose the mark that says how it was made.
         """
         path = Path(path)
         if path.suffix == ".npy":
@@ -76,7 +76,7 @@ class Face:
         if suffixes and path.suffix.lower() not in suffixes:
             raise ValueError(
                 f"path must end in {' or '.join(suffixes)} or .npy for {media}, got {path.name}: "
-                'the call\'s option format="png" or "webp" asks for another format'
+                'use format="png" or "webp" in the call for another format'
             )
         path.write_bytes(self.image)
         return path

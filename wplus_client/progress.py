@@ -1,4 +1,4 @@
-"""Show how a refine job is going, and tell when it has ended."""
+"""Show the progress of a refine job, and tell when it has ended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ Status = dict[str, Any]
 
 
 class Progress:
-    """A bar of a job's steps.
+    """A progress bar over a job's steps.
 
     Args:
-        bar: Where to draw.
+        bar: The bar to draw on.
     """
 
     def __init__(self, bar: "tqdm[Any]") -> None:
@@ -39,7 +39,7 @@ class Progress:
 
 @contextmanager
 def progress_bar(shown: bool) -> Iterator[Progress]:
-    """Open a bar, which draws nothing unless it is to be shown."""
+    """Open a progress bar, which draws nothing unless `shown`."""
     with tqdm(disable=not shown, unit="step", desc="refine") as bar:
         yield Progress(bar)
 

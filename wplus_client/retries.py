@@ -1,4 +1,4 @@
-"""Decide whether a request is sent again, and when."""
+"""Decide whether and when to send a request again."""
 
 import email.utils
 import math
@@ -16,14 +16,14 @@ MAX_WAIT_S = 60.0  # between two attempts, whatever the service asks for
 
 @dataclass(frozen=True)
 class Retries:
-    """How often to try while the service is busy or unreachable.
+    """How often to retry while the service is busy or unreachable.
 
     Args:
         url: Where the service is, for messages.
         tries: Attempts in all, at least 1.
 
     Raises:
-        ValueError: If the URL is not of http or https, or tries is less than 1.
+        ValueError: If the URL is not http or https, or tries is less than 1.
     """
 
     url: str
@@ -43,8 +43,8 @@ class Retries:
             attempt: The attempt that failed, from 1 on.
 
         Raises:
-            UnreachableError: If it was the last one and nothing answers at the address.
-            httpx2.TransportError: If it was the last one and failed otherwise.
+            UnreachableError: If it was the last attempt and nothing answers at the address.
+            httpx2.TransportError: If it was the last attempt and failed otherwise.
         """
         if attempt < self.tries:
             return float(attempt)
@@ -56,10 +56,10 @@ class Retries:
         raise failure
 
     def after_answer(self, answer: httpx.Response, attempt: int) -> float | None:
-        """Return the seconds to wait before the next attempt; None if the answer is the last.
+        """Return the seconds to wait before the next attempt; None if this answer is final.
 
         Raises:
-            ServiceError: If the service refuses, or is still busy at the last attempt.
+            ServiceError: If the service refuses, or is still busy after the last attempt.
         """
         if answer.is_success:
             return None

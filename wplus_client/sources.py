@@ -1,4 +1,4 @@
-"""Write what a caller hands in, a photo, a code or a face, as a part of a form."""
+"""Encode a caller's source (a photo, a code or a face) as a form part."""
 
 import io
 import sys
@@ -19,7 +19,7 @@ Part = tuple[str | None, str | bytes]
 
 
 def write_part(source: Source) -> Part:
-    """Write a source as a part of a form: a file with its name, or a latent id as text.
+    """Encode a source as a form part: a file with its name, or a latent id as text.
 
     Raises:
         ValueError: If the source is a URL, or an array that is neither an image nor a code.
@@ -43,7 +43,7 @@ def write_part(source: Source) -> Part:
 
 
 def _array_part(array: np.ndarray) -> Part:
-    """Tell an image from a code: an image is of uint8, a code of floats."""
+    """Tell an image from a code: images are uint8, codes are floats."""
     out = io.BytesIO()
     if array.dtype.kind == "f" and array.ndim <= 3 and array.shape[-1:] not in ((3,), (4,)):
         np.save(out, array, allow_pickle=False)
@@ -57,19 +57,19 @@ def _array_part(array: np.ndarray) -> Part:
             ) from err
         return "photo", _encode(Image.fromarray(array))
     raise ValueError(
-        "array must be an image of uint8, (height, width, 3), or a code of floats, (18, 512), "
+        "array must be a uint8 image, (height, width, 3), or a float code, (18, 512), "
         f"got {array.dtype} of {array.shape}"
     )
 
 
 def _is_pillow(source: object) -> bool:
-    """Tell without importing Pillow: whoever holds one of its images has imported it."""
+    """Check without importing Pillow: anybody who has one of its images has imported it."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(source, pillow.Image)
 
 
 def _encode(image: "Image") -> bytes:
-    """Write an image as PNG, or as JPEG if that would be too large to send."""
+    """Encode an image as PNG, or as JPEG if that would be too large to send."""
     about = {"exif": image.getexif(), "icc_profile": image.info.get("icc_profile")}
     if image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("RGB")

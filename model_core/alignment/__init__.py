@@ -1,1 +1,1 @@
-"""Faces cut from photos as FFHQ's are."""
+"""Faces cropped from photos the way FFHQ crops them."""

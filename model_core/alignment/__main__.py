@@ -1,4 +1,4 @@
-"""Cut the faces of a folder as FFHQ's are: python -m model_core.alignment DIR OUT."""
+"""Crop the faces in a folder as FFHQ does: python -m model_core.alignment DIR OUT."""
 
 import argparse
 import os
@@ -41,21 +41,21 @@ def main(arguments: Sequence[str], cache: Path) -> int:
             print(f"error: {err}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            print("stopped; the same command does the rest", file=sys.stderr)
+            print("stopped; run the same command again to continue", file=sys.stderr)
             return INTERRUPTED
     options.target.mkdir(parents=True, exist_ok=True)
     (options.target / "skipped.tsv").write_text("".join(skipped), "utf-8")
-    print(f"{bar.n - len(skipped)} of {bar.n} photos aligned; the others are in skipped.tsv")
+    print(f"{bar.n - len(skipped)} of {bar.n} photos aligned; skipped.tsv lists the others")
     return 0
 
 
 def _row(photo: Path, reason: str) -> str:
-    r"""Write a line of skipped.tsv; bytes of a name that are no UTF-8 are escaped, as \xe9."""
+    r"""Write a line of skipped.tsv; bytes of a name that are not UTF-8 are escaped, as in \xe9."""
     return f"{_printable(str(photo))}\t{_printable(' '.join(reason.split()))}\n"
 
 
 def _printable(text: str) -> str:
-    """Escape tabs, line ends and what is no UTF-8."""
+    """Escape tabs, line ends and anything that is not UTF-8."""
     text = text.replace("\t", "\\t").replace("\n", "\\n")
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 

@@ -1,23 +1,23 @@
 """Find the faces in a photo, each with its 68 landmarks.
 
-dlib's frontal face detector (histograms of oriented gradients, windows of 80 px) costs time in
+dlib's frontal face detector (histograms of oriented gradients, windows of 80 px) takes time in
 proportion to the pixels it sees: 12 ms for a copy of the photo 400 px long, in which a face of a
-fifth of the photo's length fills a window, ten times that for 1280 px. `find_largest` is content
-with the first where that shows a large and clear face. `find` looks for all faces, and where those
-that it sees are near the smallest it can see, once more and closer. Only where no face is seen
-does either look in padded and turned copies.
+fifth of the photo's length fills a window, ten times that for 1280 px. `find_largest` stops after
+the first if that shows a large and clear face. `find` looks for all faces, and looks again more
+closely if those it sees are near the smallest it can see. Only if no face is seen
+does either look in padded and rotated copies.
 
-The landmark predictor knows upright faces; on a tilted one it answers as surely, and wrongly. So
-landmarks are predicted in a copy turned upright by what was predicted before, until the line
-between the eyes is level there. Five predictions from shifted boxes agree where they are right, and
-the detector sees a face that is upright: what fails that at every turn is not taken for a face.
+The landmark predictor was trained on upright faces; on a tilted one it is just as sure, and wrong.
+So landmarks are predicted in a copy rotated upright by the previous prediction, until the line
+between the eyes is level there. Five predictions from shifted boxes agree when they are right, and
+the detector confirms an upright face: what fails these tests at every angle is not taken for one.
 
-Landmarks come from the photo's own pixels. All of it reads brightness alone: the same faces of 160
-photos as in colour, in three quarters of the time.
+Landmarks come from the photo's own pixels. Everything reads brightness only: it finds the same
+faces in 160 photos as colour does, in three quarters of the time.
 
 Not covered: profiles (both eyes must show); faces of less than a sixteenth of the photo's length
-beside larger ones, or of less than 80 px beside a large one; lying or upside-down faces beside
-upright ones.
+next to larger ones, or of less than 80 px next to a large one; sideways or upside-down faces
+next to upright ones.
 """
 
 import math
@@ -33,41 +33,41 @@ from PIL import Image, ImageOps
 from model_core.errors import CheckpointError, InvalidInputError
 
 MAX_FACES = 16  # landmarks cost some ms a face: a crowd must not hold up a worker
-WINDOW_PX = 80  # of the detector: smaller faces are not seen
+WINDOW_PX = 80  # of the detector: it misses smaller faces
 GLANCE_PX = 400
 OVERVIEW_PX = 640
 CLOSER_PX = 1280
 CLOSEST_PX = 2560
-SMALL_FACE = 0.16  # of the long side: beside such a face others may be too small to be seen
-NEAR_SMALLEST = 1.5 * WINDOW_PX  # where faces as small are seen, there may be smaller ones
-CLEAR_SCORE = 0.4  # 152 of 160 faces exceed it, what is no face or lies on its side hardly ever
+SMALL_FACE = 0.16  # of the long side: next to such a face others may be too small to be seen
+NEAR_SMALLEST = 1.5 * WINDOW_PX  # if faces this small are seen, there may be smaller ones
+CLEAR_SCORE = 0.4  # 152 of 160 faces exceed it; other things and sideways faces hardly ever do
 SURE_SCORE = 0.0  # dlib's own threshold
 WEAK_SCORE = -0.25  # 1 false alarm in 160 photos whose faces were masked out
 TILTS_DEG = (60.0, -60.0, 120.0, -120.0, 180.0)  # the detector itself bears 30 degrees either way
 PADDING = 0.25  # of each side: a face that fills its photo needs room for the window
 LANDMARK_FACE_PX = 200
-# Boxes (shift x, shift y, scale) for which landmarks are predicted and averaged: the predictor
+# Boxes (shift x, shift y, scale) from which landmarks are predicted and averaged: the predictor
 # starts from the box, and the mean of five starts is half as noisy as one.
 STARTS = ((0, 0, 1), (0.03, 0, 1.04), (-0.03, 0, 0.96), (0, 0.03, 1), (0, -0.03, 1))
-# How upright faces differ from others, by 32 faces in close-ups at turns of 20 degrees. SPREAD is
+# What sets upright faces apart, from 32 faces in close-ups turned in steps of 20 degrees. SPREAD is
 # the mean distance of the starts' landmarks from their mean, in face widths: .005 for upright
-# faces (.024 at most of 95 %), .039 for those turned by more than 40 degrees (.019 at least of
-# 95 %). The detector's score of an upright close-up has the median 1.9, of one turned by 60 -0.9.
+# faces (at most .024 for 95 %), .039 for those rotated by more than 40 degrees (at least .019 for
+# 95 %). The detector's median score is 1.9 for an upright close-up, -.9 for one rotated by 60.
 LEVEL_DEG = 6.0
 LEVEL_TRIES = 3
 MAX_SPREAD = 0.024
 SURE_SPREAD = 0.012
-SURE_TILT_DEG = 20.0  # the predictor is right to this at the first try
+SURE_TILT_DEG = 20.0  # the first prediction is right up to this tilt
 SCORE_FACE_PX = 100
 LEAST_SCORE = -1.0
-BETTER_SCORE = 0.5  # how much more another turn must have to be the better one
+BETTER_SCORE = 0.5  # by how much another angle must score higher to be preferred
 RETRY_DEG = (0.0, 25.0, -25.0, 50.0, -50.0, 180.0)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedFace:
-    """A face in a photo; photo pixels, pixel centres at whole numbers.
+    """A face in a photo, in photo pixels with pixel centres at whole numbers.
 
     Attributes:
         box: Left, top, right, bottom of the detector's square; may reach past the photo's edge.
@@ -100,7 +100,7 @@ class _View:
 
     @property
     def roll_deg(self) -> float:
-        """How far the view's horizontal is turned clockwise in the photo."""
+        """How far the view's horizontal is rotated clockwise in the photo."""
         return math.degrees(math.atan2(self.matrix[1, 0], self.matrix[0, 0]))
 
     @property
@@ -111,7 +111,7 @@ class _View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sighting:
-    """A detector's answer: a square in a view."""
+    """A detection: a square in a view."""
 
     view: _View
     box: dlib.rectangle
@@ -133,18 +133,18 @@ class _Sighting:
         return float(self.box.width()) * self.view.scale
 
     def shows_same(self, other: "_Sighting") -> bool:
-        """Say whether both squares lie on one face."""
+        """Whether both squares lie on one face."""
         distance = float(np.linalg.norm(self.centre - other.centre))
         return distance < max(self.width, other.width) / 2
 
     def shows(self, face: DetectedFace) -> bool:
-        """Say whether the square lies on a face."""
+        """Whether the square lies on a face."""
         left, top, right, bottom = face.box
         middle = np.array([left + right, top + bottom]) / 2 + 0.5
         return float(np.linalg.norm(self.centre - middle)) < max(self.width, face.width) / 2
 
     def lies_in(self, size: tuple[int, int]) -> bool:
-        """Say whether the middle half of the square lies in a photo of this width and height."""
+        """Whether the middle half of the square lies in a photo of this width and height."""
         margin = self.width / 4
         return bool(np.all((self.centre >= margin) & (self.centre <= np.array(size) - margin)))
 
@@ -155,7 +155,7 @@ class _Shape:
 
     Attributes:
         points: The mean over the starts.
-        roll_deg: How far the close-up's horizontal was turned clockwise in the photo.
+        roll_deg: How far the close-up's horizontal was rotated clockwise in the photo.
         spread: Mean distance of the starts' landmarks from their mean, in face widths.
     """
 
@@ -170,7 +170,7 @@ class _Shape:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether nothing speaks against the landmarks but the detector might."""
+        """Whether nothing but the detector could still contradict the landmarks."""
         return self.is_level and self.spread <= MAX_SPREAD
 
 
@@ -206,7 +206,7 @@ class FaceFinder:
         return self.find_in(brightness(photo))
 
     def find_in(self, grey: Image.Image) -> list[DetectedFace]:
-        """Return the same of the photo's `brightness`, which takes a third of its memory."""
+        """Do the same from the photo's `brightness`, which takes a third of its memory."""
         glance = self._detect(_scaled(grey, GLANCE_PX))
         faces = self._faces(grey, _trusted(glance)) if _suffices(glance, grey) else []
         seen = self._look(grey, glance)
@@ -215,14 +215,14 @@ class FaceFinder:
         faces += self._faces(grey, others)
         if not faces:
             faces = self._faces(grey, self._look_further(grey, seen))
-        # What `find_largest` returns is the first here too, whatever a closer look measures.
+        # What `find_largest` returns also comes first here, whatever a closer look measures.
         return faces[:1] + sorted(faces[1:MAX_FACES], key=lambda face: face.width, reverse=True)
 
     def find_largest(self, photo: UInt8[np.ndarray, "h w 3"]) -> DetectedFace | None:
-        """Return the first face of `find`, at a tenth of the time where it is large and clear.
+        """Return the first face of `find`, in a tenth of the time if it is large and clear.
 
         Raises:
-            InvalidInputError: As `find`.
+            InvalidInputError: As for `find`.
         """
         require_photo(photo)
         grey = brightness(photo)
@@ -234,17 +234,17 @@ class FaceFinder:
         return next(iter(self.find_in(grey)), None)
 
     def _faces(self, photo: Image.Image, sightings: list[_Sighting]) -> list[DetectedFace]:
-        """Return the faces of sightings, the largest first, without those that turn out none."""
+        """Return the faces of sightings, the largest first, without false detections."""
         faces = [self._face(photo, s) for s in _by_size(sightings)[:MAX_FACES]]
         return [face for face in faces if face is not None]
 
     def _look(self, photo: Image.Image, glance: list[_Sighting]) -> list[_Sighting]:
-        """Look for faces of a sixteenth of the photo's length and more, beside those seen."""
+        """Look for further faces of at least a sixteenth of the photo's length."""
         long_side = max(photo.size)
         seen = glance
         if not _suffices(glance, photo):
             seen = self._detect(_scaled(photo, OVERVIEW_PX))
-        # Beside a large face, those that are smaller than the window in the photo do not count.
+        # Next to a large face, faces smaller than the window at full resolution do not count.
         enlarge = not _suffices(seen, photo)
         closer_px = CLOSER_PX if enlarge else max(OVERVIEW_PX, min(CLOSER_PX, long_side))
         seen = _united(self._detect(_scaled(photo, closer_px)), seen)
@@ -255,12 +255,12 @@ class FaceFinder:
         return seen
 
     def _look_further(self, photo: Image.Image, seen: list[_Sighting]) -> list[_Sighting]:
-        """Look in padded, turned and large copies for a face that no other shows clearly."""
+        """Look in padded, rotated and large copies for a face that no other copy shows clearly."""
         overview = _scaled(photo, OVERVIEW_PX)
         padded = self._detect(_padded(overview, PADDING))
         attempts = [
-            [s for s in seen if s.score <= CLEAR_SCORE],  # what was clear has turned out none
-            [s for s in padded if s.lies_in(photo.size)],  # not a half face and its mirror image
+            [s for s in seen if s.score <= CLEAR_SCORE],  # a clear one has turned out to be no face
+            [s for s in padded if s.lies_in(photo.size)],  # not half a face and its mirror image
             *(self._detect(_turned(overview, tilt_deg)) for tilt_deg in TILTS_DEG),
         ]
         best = max(attempts, key=_best_score)
@@ -274,15 +274,15 @@ class FaceFinder:
         return [_Sighting(view, box, score) for box, score in zip(boxes, scores, strict=True)]
 
     def _detector(self) -> dlib.fhog_object_detector:
-        """Return the detector of this thread; dlib's detectors must not be shared."""
+        """Return this thread's detector; dlib's detectors must not be shared."""
         if not hasattr(self._thread, "detector"):
             self._thread.detector = dlib.get_frontal_face_detector()
         return self._thread.detector
 
     def _face(self, photo: Image.Image, sighting: _Sighting) -> DetectedFace | None:
-        """Return the face of a sighting, None where there is none whose landmarks can be trusted.
+        """Return the face of a sighting; None if there is none with trustworthy landmarks.
 
-        Landmarks are predicted in the sighting's view first, then in upright and sharper ones.
+        Landmarks are first predicted in the sighting's view, then in upright and sharper ones.
         """
         given_deg = sighting.view.roll_deg
         shape = self._level(photo, sighting, _roll_deg(self._predict(sighting.view, sighting.box)))
@@ -293,17 +293,17 @@ class FaceFinder:
             best = int(np.argmax(scores))
             if not shape.is_reliable or scores[0] < scores[best] - BETTER_SCORE:
                 shape, is_tilted = self._level(photo, sighting, rolls_deg[best]), True
-            # The sighting itself is the detector's word for a face that is not tilted.
+            # The sighting itself is the detector's evidence for a face that is not tilted.
             if not shape.is_reliable or (is_tilted and scores[best] < WEAK_SCORE):
                 return None
-        # The plane's origin is the corner of the first pixel; faces count from pixel centres.
+        # The plane's origin is the corner of the first pixel; faces use pixel centres.
         (x, y), half = (sighting.centre - 0.5).tolist(), sighting.width / 2
         return DetectedFace(
             (x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score
         )
 
     def _level(self, photo: Image.Image, sighting: _Sighting, roll_deg: float) -> _Shape:
-        """Predict landmarks in close-ups that are turned until the eyes are level in them."""
+        """Predict landmarks in close-ups, rotating them until the eyes are level."""
         for _ in range(LEVEL_TRIES):
             shape = self._shape(photo, sighting, roll_deg)
             roll_deg = _roll_deg(shape.points)
@@ -321,13 +321,13 @@ class FaceFinder:
             half = LANDMARK_FACE_PX * scale / 2
             box = dlib.rectangle(round(x - half), round(y - half), round(x + half), round(y + half))
             starts.append(self._predict(view, box))
-        # (5, 68, 2) -> (68, 2); how far the five lie from it tells whether to trust it.
+        # (5, 68, 2) -> (68, 2); how far the five are from it tells whether to trust it.
         points: Float64[np.ndarray, "68 2"] = np.mean(starts, axis=0)
         spread = float(np.linalg.norm(starts - points, axis=2).mean()) / sighting.width
         return _Shape(points, roll_deg, spread)
 
     def _score(self, photo: Image.Image, sighting: _Sighting, roll_deg: float) -> float:
-        """Return the detector's score of a close-up's middle, whether it shows an upright face."""
+        """Return the detector's score for an upright face in the middle of a close-up."""
         view = _close_up(photo, sighting, math.radians(roll_deg))
         small = view.image.reduce(LANDMARK_FACE_PX // SCORE_FACE_PX)
         boxes, scores, _ = self._detector().run(np.asarray(small), 0, LEAST_SCORE)
@@ -348,7 +348,7 @@ class FaceFinder:
 
 
 def brightness(photo: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
-    """Return what faces are found by."""
+    """Return the image in which faces are found."""
     return Image.fromarray(photo).convert("L")
 
 
@@ -361,13 +361,13 @@ def require_photo(photo: UInt8[np.ndarray, "..."]) -> None:
 
 
 def _roll_deg(landmarks: Float64[np.ndarray, "68 2"]) -> float:
-    """Return how far the line between the eyes is turned clockwise."""
+    """Return how far the line between the eyes is rotated clockwise."""
     x, y = landmarks[LEFT_EYE].mean(0) - landmarks[RIGHT_EYE].mean(0)
     return math.degrees(math.atan2(y, x))
 
 
 def _turn_deg(angle_deg: float) -> float:
-    """Return the same angle from -180 to 180."""
+    """Return the same angle in -180 to 180."""
     return (angle_deg + 180) % 360 - 180
 
 
@@ -376,13 +376,13 @@ def _by_size(sightings: list[_Sighting]) -> list[_Sighting]:
 
 
 def _suffices(seen: list[_Sighting], photo: Image.Image) -> bool:
-    """Whether one of the faces is large and clear."""
+    """Whether one of the faces is large and clear enough."""
     large = SMALL_FACE * max(photo.size)
     return any(s.score > CLEAR_SCORE and s.width >= large for s in seen)
 
 
 def _united(first: list[_Sighting], second: list[_Sighting]) -> list[_Sighting]:
-    """Add to sightings those others that show none of their faces."""
+    """Add to sightings those of the second that show none of the same faces."""
     return first + [s for s in second if not any(s.shows_same(other) for other in first)]
 
 
@@ -392,9 +392,9 @@ def _best_score(sightings: list[_Sighting]) -> float:
 
 
 def _trusted(sightings: list[_Sighting]) -> list[_Sighting]:
-    """Keep the clear ones; where there are none, the sure ones; where there are none, the best.
+    """Keep the clear ones; without any, the sure ones; without any, the best.
 
-    Beside a clear face the doubtful ones are mostly folds and shadows, at times larger than it.
+    Next to a clear face, doubtful ones are mostly folds and shadows, sometimes larger than it.
     """
     for threshold in (CLEAR_SCORE, SURE_SCORE):
         kept = [s for s in sightings if s.score > threshold]
@@ -413,21 +413,21 @@ def _scaled(photo: Image.Image, long_side: int) -> _View:
 
 
 def _padded(view: _View, fraction: float) -> _View:
-    """Mirror the margins of a view outwards."""
+    """Pad a view by mirroring its margins outwards."""
     x, y = (round(side * fraction) for side in view.image.size)
     pixels = np.pad(np.asarray(view.image), [(y, y), (x, x)], mode="reflect")
     return _compose(Image.fromarray(pixels), view, np.array([[1.0, 0, -x], [0, 1.0, -y]]))
 
 
 def _turned(view: _View, degrees: float) -> _View:
-    """Turn a view anticlockwise, large enough to hold its corners."""
+    """Rotate a view anticlockwise, large enough to hold its corners."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     width, height = view.image.size
     size = (
         math.ceil(abs(width * cos) + abs(height * sin)),
         math.ceil(abs(width * sin) + abs(height * cos)),
     )
-    # From the new view's plane to the old one's; their middles coincide.
+    # From the new view's plane to the old one's; their centres coincide.
     turn = np.array([[cos, -sin], [sin, cos]])
     shift = np.array([width, height]) / 2 - turn @ (np.array(size) / 2)
     matrix = np.column_stack([turn, shift])
@@ -436,22 +436,22 @@ def _turned(view: _View, degrees: float) -> _View:
 
 def _compose(image: Image.Image, view: _View, matrix: Float64[np.ndarray, "2 3"]) -> _View:
     """Make the view whose plane maps to another view's plane by the matrix."""
-    # (2, 3) @ (3, 3): the second map first, as matrices of homogeneous points do.
+    # (2, 3) @ (3, 3): the second map is applied first, on homogeneous points.
     return _View(image, view.matrix @ np.vstack([matrix, [0.0, 0.0, 1.0]]))
 
 
 def _close_up(photo: Image.Image, sighting: _Sighting, roll: float) -> _View:
-    """Cut the square of twice a face's width, turned upright, the face 200 px wide in it."""
+    """Crop a square of twice the face's width, rotated upright, with the face 200 px wide."""
     scale = sighting.width / LANDMARK_FACE_PX
     side = 2 * LANDMARK_FACE_PX
     # Close-up's plane to the photo's: turned by roll, scaled, the face's middle in its middle.
     turn = scale * np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     shift = sighting.centre - turn @ np.array([side / 2, side / 2])
-    reach = sighting.width * math.sqrt(2)  # half the diagonal of the square: it may be turned
+    reach = sighting.width * math.sqrt(2)  # half the square's diagonal, as it may be rotated
     left, top = np.maximum(sighting.centre - reach, 0).astype(int)
     right, bottom = np.ceil(sighting.centre + reach).astype(int)
     patch = photo.crop((left, top, min(right, photo.width), min(bottom, photo.height)))
-    step = max(1, int(scale))  # whole pixels are averaged first, or sampling would skip some
+    step = max(1, int(scale))  # average whole pixels first, or sampling would skip some
     patch = ImageOps.autocontrast(patch.reduce(step), cutoff=1)
     # The same map to the patch: its corner is the origin, its pixels are `step` wide.
     matrix = np.column_stack([turn, shift - (left, top)]) / step

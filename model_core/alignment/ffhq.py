@@ -1,12 +1,12 @@
-"""Cut a face out of a photo as FFHQ's authors cut theirs, and know the way back.
+"""Crop a face from a photo as FFHQ's authors did, and keep the mapping back.
 
 A generator trained on FFHQ only knows faces in FFHQ's frame: eyes level, at a fixed height and
-distance, what lies outside the photo filled with blurred reflection. Codes are good only for
-photos cut the same way.
+distance, with the area outside the photo filled with blurred reflection. Codes are only good for
+photos cropped the same way.
 
 Source: Karras et al. 2019, appendix A, and the recipe published with the FFHQ data set (facts
 read, code our own). The recipe transforms at four times 1024 px; here the photo is first shrunk
-to about the sampling density that the asked size needs, and sampled no finer than it is.
+to about the sampling density that the requested size needs, and never sampled more finely.
 """
 
 import math
@@ -23,10 +23,10 @@ from model_core.errors import InvalidInputError, NoFaceError
 __all__ = ["NO_FACE", "AlignedFace", "DetectedFace", "FaceAligner", "brightness", "ffhq_quad"]
 
 MAX_SIZE_PX = 1024
-OVERSAMPLING = 2  # transform at this many times the size at most, as far as WORK_PX
+OVERSAMPLING = 2  # transform at up to this many times the size, up to WORK_PX
 WORK_PX = 1024
 NO_FACE = (
-    "no face was found: use a photo in which the face looks towards the camera, both eyes show,"
+    "no face was found: use a photo in which the face looks at the camera, both eyes are visible,"
     " it is well lit, not covered, and larger than about 80 pixels"
 )
 
@@ -37,7 +37,7 @@ class AlignedFace:
 
     Attributes:
         image: RGB.
-        face: The face it was cut for.
+        face: The face that was cropped.
         quad: The crop's corners in photo pixels (pixel centres at whole numbers), in the order
             top left, bottom left, bottom right, top right.
     """
@@ -54,13 +54,13 @@ class AlignedFace:
         matrix = np.eye(3)
         matrix[:2, 0] = across / size
         matrix[:2, 1] = down / size
-        # The crop's corner lies half a crop pixel before the centre of its first pixel.
+        # The crop's corner is half a crop pixel before the centre of its first pixel.
         matrix[:2, 2] = origin + (across + down) / (2 * size)
         return matrix
 
 
 class FaceAligner:
-    """Finds and cuts faces; one instance serves any number of threads."""
+    """Finds and crops faces; one instance serves any number of threads."""
 
     def __init__(self, landmark_model: Path) -> None:
         """Load dlib's 68-point predictor.
@@ -79,11 +79,11 @@ class FaceAligner:
         return self._finder.find(photo)
 
     def count(self, grey: Image.Image) -> int:
-        """Return the number of faces of a photo of which only the `brightness` is kept."""
+        """Return the number of faces in a photo, given only its `brightness`."""
         return len(self._finder.find_in(grey))
 
     def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> DetectedFace:
-        """Return the face of a photo with the given rank; 0, the largest, takes a quick look.
+        """Return the face with the given rank; for 0, the largest, a quick look is enough.
 
         Raises:
             NoFaceError: If the photo shows none.
@@ -105,10 +105,10 @@ class FaceAligner:
     def align(
         self, photo: UInt8[np.ndarray, "h w 3"], face: DetectedFace, size: int = 256
     ) -> AlignedFace:
-        """Cut one face of a photo at a size of 1 to 1024 px.
+        """Crop one face of a photo at a size of 1 to 1024 px.
 
         Raises:
-            InvalidInputError: If the photo is none, the size is out of range, or the face lies
+            InvalidInputError: If the photo is invalid, the size is out of range, or the face lies
                 outside the photo.
         """
         require_photo(photo)
@@ -120,7 +120,7 @@ class FaceAligner:
     def crop(
         self, photo: UInt8[np.ndarray, "h w 3"], index: int = 0, size: int = 256
     ) -> AlignedFace:
-        """Find the faces of a photo and cut the one with the given rank (0 is the largest).
+        """Find the faces in a photo and crop the one with the given rank (0 is the largest).
 
         Raises:
             NoFaceError: If the photo shows none.
@@ -150,7 +150,7 @@ def _cut(
     photo: UInt8[np.ndarray, "h w 3"], quad: Float64[np.ndarray, "4 2"], size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Sample the square at the given size."""
-    corners = quad + 0.5  # of pixel centres to of pixel corners, as Pillow counts
+    corners = quad + 0.5  # from pixel centres to pixel corners, as Pillow counts
     side = float(np.linalg.norm(quad[3] - quad[0]))
     border = max(round(side * 0.1), 3)
     height, width = photo.shape[:2]
@@ -173,7 +173,7 @@ def _cut(
 def _extend(
     patch: Image.Image, corners: Float64[np.ndarray, "4 2"], side: float
 ) -> tuple[Image.Image, Float64[np.ndarray, "4 2"]]:
-    """Continue a patch that does not hold the square by reflection, ever more blurred outwards."""
+    """Extend a patch to hold the square by reflection, increasingly blurred outwards."""
     border = max(round(side * 0.1), 3)
     low = np.floor(corners.min(0) - 0.5)
     high = np.ceil(corners.max(0) - 0.5)
@@ -183,14 +183,14 @@ def _extend(
     left, top, right, bottom = np.maximum(missing, round(side * 0.3)).astype(int)
     pixels = np.pad(np.asarray(patch), [(top, bottom), (left, right), (0, 0)], mode="reflect")
     height, width = pixels.shape[:2]
-    # How far out a pixel lies: 0 at the photo's edge, 1 at the end of the padding, below 0 inside.
+    # How far out a pixel is: 0 at the photo's edge, 1 at the end of the padding, below 0 inside.
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     out_x = 1 - np.minimum(x / left, (width - 1 - x) / right)
     out_y = 1 - np.minimum(y / top, (height - 1 - y) / bottom)
     out = np.maximum(out_x[None, :], out_y[:, None])
     image = Image.fromarray(pixels)
     sigma = side * 0.02
-    step = max(1, int(sigma / 2.5))  # so wide a blur loses nothing at a fraction of the size
+    step = max(1, int(sigma / 2.5))  # a blur this wide loses nothing at a fraction of the size
     blurred = image.reduce(step).filter(ImageFilter.GaussianBlur(sigma / step))
     whole = (0, 0, width / step, height / step)  # reduce rounds up
     blurred = blurred.resize(image.size, Image.Resampling.BILINEAR, whole)
@@ -201,5 +201,5 @@ def _extend(
 
 
 def _mask(opacity: Float[np.ndarray, "h w"]) -> Image.Image:
-    """Make Pillow's mask of an opacity of 0 to 1; what lies beyond is clipped."""
+    """Make Pillow's mask from an opacity of 0 to 1; values beyond are clipped."""
     return Image.fromarray((opacity.clip(0, 1) * 255 + 0.5).astype(np.uint8))

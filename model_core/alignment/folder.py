@@ -1,4 +1,4 @@
-"""Cut the faces of a whole folder of photos, in parallel; what is done is not done again."""
+"""Crop the faces of a whole folder of photos, in parallel; finished crops are not redone."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ from model_core.photos.damage import DAMAGE
 from model_core.photos.reader import PhotoLimits, harden, read_photo
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"}
-SUFFIXES |= {".tif", ".tiff", ".heic", ".heif"}  # the last two to say that they are left out
+SUFFIXES |= {".tif", ".tiff", ".heic", ".heif"}  # the last two so that skipping them is reported
 LIMITS = PhotoLimits(min_side_px=64)
 MAX_BYTES = 500_000_000
 CUT_FROM = "wplus-cut-from"
-"""PNG text of a crop: the photo's digest and the size, so that a changed photo is cut anew."""
+"""PNG text of a crop: the photo's digest and the size, so that a changed photo is cropped again."""
 
 _aligner: FaceAligner | None = None
 
@@ -37,19 +37,19 @@ def align_folder(
     workers: int,
     on_photo: Callable[[Path, str], object],
 ) -> None:
-    """Write the largest face of every photo of a folder and those below it, as PNG.
+    """Write the largest face of every photo in a folder and its subfolders as PNG.
 
-    A crop lies where its photo does, relative to the folders, and is written whole or not at all.
-    It has its photo's name; where photos differ in their suffix alone (ann.jpg, ann.png), the
-    suffix is kept in it (ann.jpg.png). The target may lie in the source: crops are not cut again.
+    A crop has its photo's relative path and is written completely or not at all.
+    It has its photo's name; if photos differ only in their suffix (ann.jpg, ann.png), the
+    suffix is kept (ann.jpg.png). The target may be inside the source: crops are not cropped again.
 
     Args:
         source: Folder of photos.
-        target: Folder of crops; made if there is none.
+        target: Folder of crops; created if missing.
         landmark_model: dlib's 68 landmarks.
         size_px: Side of the crops, 1 to 1024.
-        workers: Processes.
-        on_photo: Told of every photo and why it was left out, "" where it was not.
+        workers: Number of processes.
+        on_photo: Called with every photo and why it was skipped, or "" if it was not.
 
     Raises:
         InvalidInputError: If the folder holds no photo, or a number is out of range.
@@ -72,7 +72,7 @@ def align_folder(
 
 
 def _find(source: Path, target: Path) -> list[Path]:
-    """Return the photos of a folder and those below it, in order, but for those of the target."""
+    """Return the photos in a folder and its subfolders, in order, except those in the target."""
     crops = target.resolve()
     found = []
     for folder, below, names in os.walk(source, followlinks=False):
@@ -84,7 +84,7 @@ def _find(source: Path, target: Path) -> list[Path]:
 
 
 def _outputs(photos: Iterable[Path], source: Path, target: Path) -> list[Path]:
-    """Return where each crop lies: no two at one place, also where case does not count."""
+    """Return each crop's path, all different even where case is ignored."""
     places = [photo.relative_to(source) for photo in photos]
     plain = [place.with_suffix(".png") for place in places]
     often = Counter(os.fsencode(place).lower() for place in plain)
@@ -102,7 +102,7 @@ def _load(landmark_model: Path) -> None:
 
 
 def _align(photo: Path, out: Path, size_px: int) -> str:
-    """Cut one photo's face; return why it was left out, or nothing."""
+    """Crop one photo's face; return why it was skipped, or nothing."""
     if _aligner is None:
         raise RuntimeError("_load must be called first")
     try:
@@ -115,7 +115,7 @@ def _align(photo: Path, out: Path, size_px: int) -> str:
         if out.exists():
             known = _cut_from(out)
             if known is None:
-                return f"{out.name} is there already, and this command did not cut it: remove it"
+                return f"{out.name} already exists, and this command did not make it: remove it"
             if known == cut_from:
                 return ""
         crop = _aligner.crop(read_photo(data, LIMITS).pixels, 0, size_px)
@@ -126,12 +126,12 @@ def _align(photo: Path, out: Path, size_px: int) -> str:
     text.add_text(CUT_FROM, cut_from)
     with partial_file(out) as file:
         Image.fromarray(crop.image).save(file, "PNG", pnginfo=text)
-        publish(file, out, durable=False)  # the next run cuts again what a power cut takes
+        publish(file, out, durable=False)  # the next run redoes what a power cut destroys
     return ""
 
 
 def _cut_from(out: Path) -> str | None:
-    """Return what a crop says it was cut from; None if it is none of ours, or damaged."""
+    """Return what a crop says it was cropped from; None if it is not ours, or is damaged."""
     try:
         with Image.open(out, formats=("PNG",)) as crop:
             return crop.info.get(CUT_FROM)

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
         print(f"error: {err}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("interrupted; nothing half-made was left behind", file=sys.stderr)
+        print("interrupted; no partial files were left behind", file=sys.stderr)
         return INTERRUPTED
 
 

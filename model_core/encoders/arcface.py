@@ -1,4 +1,4 @@
-"""ArcFace recognisers that users bring, as identity encoders of aligned faces."""
+"""ArcFace recognisers supplied by users, as identity encoders of aligned faces."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -8,7 +8,7 @@ from model_core.encoders.irse import WIDTHS, IRBody
 
 CHIP_PX = 112
 CROP = (slice(35, 223), slice(32, 220))
-"""Rows and columns of a 256 px FFHQ crop that make the chip, as pSp cuts them."""
+"""Rows and columns of a 256 px FFHQ crop that form the chip, as pSp crops them."""
 
 FEATURE_DIM = 512
 _CELLS = 7 * 7
@@ -28,7 +28,7 @@ class IRSEFace(IRBody):
         )
 
     def forward(self, chips: Float[Tensor, "n 3 112 112"]) -> Float[Tensor, "n 512"]:
-        """Compute the embedding of chips in [-1, 1], before it is brought to unit length."""
+        """Compute the embedding of chips in [-1, 1], before it is scaled to unit length."""
         return self.output_layer(self.stages(chips)[-1])  # type: ignore[no-any-return]
 
 
@@ -81,7 +81,7 @@ class IResNetFace(nn.Module):
         self.features = nn.BatchNorm1d(FEATURE_DIM)
 
     def forward(self, chips: Float[Tensor, "n 3 112 112"]) -> Float[Tensor, "n 512"]:
-        """Compute the embedding of chips in [-1, 1], before it is brought to unit length."""
+        """Compute the embedding of chips in [-1, 1], before it is scaled to unit length."""
         x = self.prelu(self.bn1(self.conv1(chips)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.features(self.fc(self.bn2(x).flatten(1)))  # type: ignore[no-any-return]
@@ -109,7 +109,7 @@ class ArcFaceIdentity(nn.Module):
         return super().train(False)
 
     def chips(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 3 112 112"]:
-        """Cut the face chip out of aligned images in [-1, 1]; its values keep that range."""
+        """Crop the face chip from aligned images in [-1, 1]; its values keep that range."""
         return F.adaptive_avg_pool2d(img[:, :, CROP[0], CROP[1]], CHIP_PX)
 
     def forward(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 512"]:

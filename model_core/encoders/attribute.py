@@ -1,4 +1,4 @@
-"""The attribute encoder: ResNet-50 to its fifth stage."""
+"""The attribute encoder: ResNet-50 up to its fifth stage."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

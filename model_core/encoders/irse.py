@@ -17,7 +17,7 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class Excitation(nn.Module):
-    """Scale channels by what all of them hold on average."""
+    """Scale channels by their global averages."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -78,7 +78,7 @@ class IRBody(nn.Module):
         self._ends = set(accumulate(BLOCKS[layers]))
 
     def stages(self, x: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n _ _ _"]]:
-        """Return what each of the four stages gives, the largest first."""
+        """Return the output of each of the four stages, the largest first."""
         x = self.input_layer(x)
         found = []
         for i, block in enumerate(self.body, start=1):

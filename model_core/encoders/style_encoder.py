@@ -1,4 +1,4 @@
-"""Encoders that users bring beside their generators: pSp, e4e and ReStyle.
+"""Encoders that users supply together with their generators: pSp, e4e and ReStyle.
 
 Source: Richardson et al. 2021, "Encoding in Style"; Tov et al. 2021, "Designing an Encoder for
 StyleGAN Image Manipulation"; Alaluf et al. 2021, "ReStyle". Modules keep the names of the projects.
@@ -20,19 +20,19 @@ from model_core.generators.contract import Generator
 from model_core.images import FACE_PX
 
 MIDDLE_ROW, FINE_ROW = 3, 7
-"""First rows that read the middle and the large features of a pyramid."""
+"""First rows that read the medium and the large features of a pyramid."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleEncoderConfig:
-    """Kind of the encoder; saved beside its weights.
+    """Kind of the encoder; saved with its weights.
 
     Attributes:
         num_ws: Rows of a code.
-        pyramid: Whether rows read features of three sizes (pSp, e4e) or the last only (ReStyle).
-        residual_rows: Whether later rows are differences to the first (e4e).
-        steps: Passes.
-        looks: Whether it looks at its own reconstruction beside the face (ReStyle), which several
+        pyramid: Whether rows read features of three sizes (pSp, e4e) or only the last (ReStyle).
+        residual_rows: Whether later rows are differences from the first (e4e).
+        steps: Number of passes.
+        looks: Whether it also sees its own reconstruction (ReStyle), which several
             passes need.
         resnet: Whether its trunk is ResNet-34's instead of ArcFace's IR-SE-50.
     """
@@ -45,7 +45,7 @@ class StyleEncoderConfig:
     resnet: bool = False
 
     def __post_init__(self) -> None:
-        """Have several passes look; older sidecars do not say so."""
+        """Set `looks` for several passes; older sidecars do not have it."""
         object.__setattr__(self, "looks", self.looks or self.steps > 1)
 
 
@@ -66,7 +66,7 @@ class ResNetBody(nn.Module):
         self._ends = set(accumulate(len(stage) for stage in stages))
 
     def stages(self, x: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n _ _ _"]]:
-        """Return what each of the four stages gives, the largest first."""
+        """Return the output of each of the four stages, the largest first."""
         x = self.relu(self.bn1(self.conv1(x)))
         found = []
         for i, block in enumerate(self.body, start=1):
@@ -95,10 +95,10 @@ class StyleEncoder(nn.Module):
     """Aligned faces to W+ codes.
 
     Args:
-        config: Kind.
-        generator: Renders what a ReStyle encoder looks at; other kinds need none.
+        config: Kind of the encoder.
+        generator: Renders the reconstruction that a ReStyle encoder sees; other kinds need none.
     Raises:
-        InvalidInputError: If the generator is needed and not given.
+        InvalidInputError: If the generator is needed but not given.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""TreeConnect: two sparse maps for a dense one; every input still reaches every output.
+"""TreeConnect: two sparse maps instead of a dense one; every input still reaches every output.
 
 Source: Richter and Wattenhofer 2018, "TreeConnect: A Sparse Alternative to Fully Connected Layers".
 """
@@ -31,8 +31,8 @@ class LocallyConnected(nn.Module):
 class TreeConnect(nn.Module):
     """Regress a flat code from a feature map in O(n^1.5) weights instead of O(n^2).
 
-    A 1x1 convolution brings the features to rows*columns numbers; they are laid out as a matrix,
-    the nearer to a square the better, mapped row by row, transposed, mapped row by row again and
+    A 1x1 convolution reduces the features to rows*columns numbers; they are laid out as a matrix,
+    as square as possible, mapped row by row, transposed, mapped row by row again and
     transposed back.
     """
 

@@ -1,1 +1,1 @@
-"""Generators: one contract, one family a file."""
+"""Generators: one contract, one family per file."""

@@ -1,4 +1,4 @@
-"""The contract that every generator family fulfils."""
+"""The contract of every generator family."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from model_core.generators.mapping import Mapping
 
 @runtime_checkable
 class GeneratorConfig(Protocol):
-    """What the config of every family tells; it is saved beside the weights."""
+    """What the config of every family provides; it is saved with the weights."""
 
     @property
     def w_dim(self) -> int:
@@ -75,7 +75,7 @@ class Generator(nn.Module, ABC):
 
         Args:
             ws: W+ codes, coarse rows first.
-            noise: One map per noisy layer in place of the generator's own, or None. Those of
+            noise: One map per noisy layer instead of the generator's own, or None. Those of
                 StyleGAN and StyleGAN2 are of unit variance: the layers scale them.
         """
 
@@ -92,11 +92,11 @@ class Generator(nn.Module, ABC):
 
 @runtime_checkable
 class SplitGenerator(Protocol):
-    """A generator whose synthesis can be cut in two, so that features can be corrected between.
+    """A generator whose synthesis can be split in two, so that features can be corrected between.
 
-    `tail(features(ws, n), ws, n)` is `synthesis(ws)` for every n. MobileStyleGAN can be cut.
+    `tail(features(ws, n), ws, n)` is `synthesis(ws)` for every n. MobileStyleGAN can be split.
     StyleGAN and StyleGAN2 cannot: their images are sums over all resolutions, of which the upper
-    blocks see a part alone.
+    blocks see only a part.
     """
 
     def features(
@@ -110,4 +110,4 @@ class SplitGenerator(Protocol):
         ws: Float[Tensor, "batch num_ws w_dim"],
         blocks: int,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""
+        """Render the features of the first blocks with the others; RGB as in `synthesis`."""

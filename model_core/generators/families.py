@@ -1,4 +1,4 @@
-"""The families of generators, by the name that their sidecars bear."""
+"""The families of generators, by the name in their sidecars."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 
 def _widths(config: dict[str, Any]) -> dict[str, Any]:
-    """Turn what JSON gives into what configs take."""
+    """Convert what JSON gives to what configs take."""
     return config | {"widths": tuple(config["widths"])}
 
 

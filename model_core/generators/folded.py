@@ -1,8 +1,8 @@
 """MobileStyleGAN with its wavelets folded into the weights: the form that runs fastest.
 
-As published, the three details of a band are neighbours in memory, and the wavelet's sums run
-across them, one by one. With equal details of all bands side by side they are sums of whole
-vectors. The last wavelet disappears in the convolution before it, which then gives pixels.
+As published, the three details of a band are adjacent in memory, and the wavelet sums
+across them, one by one. With the same detail of all bands adjacent, these become sums of whole
+vectors. The last wavelet merges into the convolution before it, which then outputs pixels.
 """
 
 import torch
@@ -23,7 +23,7 @@ _SIGNS = (
 
 
 class FoldedMobileStyleGAN(nn.Module):
-    """The same images from mixed weights, which are not for saving.
+    """The same images from rearranged weights, which are not for saving.
 
     Args:
         generator: Float32; its weights are replaced.
@@ -41,7 +41,7 @@ class FoldedMobileStyleGAN(nn.Module):
             # The inverse Haar transform halves its sums: the styles before it do so instead.
             _mix(block.up_affine, apart / 2)  # type: ignore[arg-type]
             conv = block.conv2.conv  # type: ignore[union-attr, assignment]
-        # Nothing lies between the last convolution and the last wavelet: both are one matrix.
+        # There is nothing between the last convolution and the last wavelet: both are one matrix.
         _mix(generator.to_img, _wavelet(generator.to_img.out_channels))
         # (bands, pixels, 1): the signs of a band in the four pixels, over all channels.
         self.register_buffer("signs", torch.tensor(_SIGNS)[:, :, None], persistent=False)
@@ -49,7 +49,7 @@ class FoldedMobileStyleGAN(nn.Module):
     def features(
         self, ws: Float[Tensor, "batch num_ws w_dim"], blocks: int
     ) -> Float[Tensor, "batch channels size size"]:
-        """Run the first blocks only: the generator's features, but for the order of the details."""
+        """Run the first blocks only: the generator's features, with the details reordered."""
         net = self.generator
         x: Tensor = net.conv(net.const.expand(len(ws), -1, -1, -1), ws[:, 0], None)
         return self._advance(x, ws, 0, blocks)
@@ -60,7 +60,7 @@ class FoldedMobileStyleGAN(nn.Module):
         ws: Float[Tensor, "batch num_ws w_dim"],
         blocks: int,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""
+        """Render the features of the first blocks with the others; RGB as in `synthesis`."""
         x = self._advance(features, ws, blocks, len(self.generator.blocks))
         pixels = self.generator.to_img(x * self._style(ws))  # (batch, 12, height, width)
         # Channels last: row, column and colour of 2x2 pixels; a half is the upper or lower row.
@@ -76,13 +76,13 @@ class FoldedMobileStyleGAN(nn.Module):
     def small_images(
         self, ws: Float[Tensor, "batch num_ws w_dim"], size_px: int
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Render W+ codes at half of the resolution or less, by area.
+        """Render W+ codes at half the resolution or less, area-averaged.
 
-        Nothing behind the features is nonlinear: they are brought to the size before they become
+        Everything after the features is linear: they are reduced to the size before they become
         the means of four pixels.
 
         Args:
-            ws: What to render.
+            ws: Codes to render.
             size_px: A divisor of half of the resolution.
         """
         to_img = self.generator.to_img
@@ -120,7 +120,7 @@ class FoldedMobileStyleGAN(nn.Module):
     def _unite_differentiably(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch bands height2 width2"]:
-        """Do as _unite, which is faster, by sums whose gradients are sums again.
+        """Do the same as the faster _unite, with sums whose gradients are sums again.
 
         The gradients of slices, which _unite takes, are padded with zeros and added.
         """
@@ -138,9 +138,9 @@ class FoldedMobileStyleGAN(nn.Module):
 
 
 def folded_order(channels: int) -> Int[Tensor, " channels"]:
-    """Return which channel of the published generator each channel of the folded features is.
+    """Return the index in the published generator of each channel of the folded features.
 
-    It holds between blocks, where the next one begins with a wavelet.
+    It holds between blocks, where the next block begins with a wavelet.
     """
     low, details = torch.arange(channels).split([channels // 4, channels - channels // 4])
     return torch.cat([low, details.reshape(-1, 3).T.flatten()])  # (bands, 3) -> (3, bands)
@@ -148,13 +148,13 @@ def folded_order(channels: int) -> Int[Tensor, " channels"]:
 
 @torch.no_grad()
 def _mix(layer: nn.Module, matrix: Float[Tensor, "outputs outputs"]) -> None:
-    """Multiply what the layer gives by a matrix."""
+    """Multiply a layer's output by a matrix."""
     for part in layer.parameters():  # weight (outputs, inputs, ...) and bias (outputs,)
         part.copy_(torch.tensordot(matrix, part, dims=1))
 
 
 def _details_apart(channels: int) -> Float[Tensor, "channels channels"]:
-    """Return the permutation that brings equal details of all bands together."""
+    """Return the permutation that makes the same details of all bands adjacent."""
     return torch.eye(channels)[folded_order(channels)]
 
 
@@ -168,10 +168,10 @@ def _wavelet(channels: int) -> Float[Tensor, "channels channels"]:
 def _unite(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch bands height2 width2"]:
-    """Turn a quarter low-pass, LH, HL and HH channels each into one of twice the size."""
+    """Merge low-pass, LH, HL and HH, a quarter of the channels each, at twice the size."""
     ll, lh, hl, hh = x.permute(0, 2, 3, 1).chunk(4, dim=3)  # (batch, height, width, bands) each
-    # Pairs of pixels: top and bottom row, left and right are their sum and difference. The half
-    # that the transform ends with is in the styles.
+    # Pairs of pixels, top and bottom row: left and right are their sum and difference. The half
+    # at the end of the transform is in the styles.
     top, bottom = ll + lh, ll - lh
     total, difference = hl + hh, hl - hh
     # (batch, height, width, 2 * bands): the left pixel's bands, then the right one's.
@@ -184,9 +184,9 @@ def _lay_out(
     upper: Float[Tensor, "batch height width pair"],
     lower: Float[Tensor, "batch height width pair"],
 ) -> Float[Tensor, "batch bands height2 width2"]:
-    """Lay out the four pixels of each place, of which two lie side by side in a row."""
+    """Lay out the four pixels of each place, given as pairs of neighbours in a row."""
     batch, height, width, pair = upper.shape
-    # Upper and lower row of a line of places one after the other: (batch, height, 2 * width, pair).
+    # Upper and lower row of a line of places in sequence: (batch, height, 2 * width, pair).
     # In memory that is already (batch, 2 * height, 2 * width, bands), as a pair is two pixels.
     rows = torch.cat([upper, lower], dim=2)
     return rows.reshape(batch, 2 * height, 2 * width, pair // 2).permute(0, 3, 1, 2)

@@ -1,10 +1,10 @@
 """A cheap image head for MobileStyleGAN: small images from the features of its lower blocks.
 
-The published weights keep only the 1024 px output. Losses at a small size need not run the largest
-blocks for it: the inverse Haar transform that begins each of them turns its low-pass channels,
+The published weights only have the 1024 px output. Losses at a small size need not run the largest
+blocks: the inverse Haar transform that begins each of them turns its low-pass channels,
 halved, into the means of two by two pixels. So a block that reads these channels alone, at the size
-of its input, comes close to its own output brought down by area, with the weights that it has.
-What it leaves out, the detail that the activations see, is made up for by fitting.
+of its input, approximates its own output area-averaged, with the weights that it has.
+Fitting makes up for what it leaves out, the detail that the activations see.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from model_core.generators.mobilestylegan import Block, MobileStyleGAN, StyledCo
 
 @dataclass(frozen=True, slots=True)
 class ImageHeadConfig:
-    """Sizes of the head; saved beside its weights.
+    """Sizes of the head; saved with its weights.
 
     Attributes:
-        blocks: Blocks of the generator below the head.
+        blocks: Number of generator blocks below the head.
         in_channels: Width of the last of them.
         img_px: Side of its features and of the image.
-        widths: Those of the blocks that the head stands for.
+        widths: Widths of the blocks that the head replaces.
         w_dim: Width of a row of W+.
     """
 
@@ -38,7 +38,7 @@ class ImageHeadConfig:
 
 
 class LowBandBlock(nn.Module):
-    """A block of the generator that does not double the size."""
+    """A block of the generator that keeps the size instead of doubling it."""
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, size_px: int):
         super().__init__()
@@ -54,14 +54,14 @@ class LowBandBlock(nn.Module):
         w2: Float[Tensor, "batch w_dim"],
     ) -> Float[Tensor, "batch out size size"]:
         """Apply the block: w1 drives the low band and the first convolution, w2 the second."""
-        # Low-pass channels alone. The transform halves them: a mean of 2x2 pixels is LL / 2.
+        # Low-pass channels only. The transform halves them: a mean of 2x2 pixels is LL / 2.
         x = x[:, : self.bands] * self.affine(w1)[:, :, None, None] / 2
         out: Tensor = self.conv2(self.conv1(x, w1, None), w2, None)
         return out
 
     @torch.no_grad()
     def copy_from(self, block: Block, doublings: int) -> None:
-        """Take over a block whose output is 2 ** doublings as large."""
+        """Initialise from a block whose output is 2 ** doublings as large."""
         for name in ("weight", "bias"):
             getattr(self.affine, name).copy_(getattr(block.up_affine, name)[: self.bands])
         for mine, its in ((self.conv1, block.conv1), (self.conv2, block.conv2)):
@@ -87,7 +87,7 @@ class ImageHead(nn.Module):
 
     @classmethod
     def above(cls, generator: MobileStyleGAN, blocks: int) -> "ImageHead":
-        """Make a head for the first blocks of a generator out of its other ones, not yet fitted."""
+        """Make a head for the first blocks of a generator from the others, not yet fitted."""
         config = generator.config
         size_px = config.const_size_px * 2**blocks
         widths = config.widths
@@ -97,7 +97,7 @@ class ImageHead(nn.Module):
         for i, (mine, its) in enumerate(zip(head.blocks, generator.blocks[blocks:], strict=True)):
             mine.copy_from(its, i + 1)  # type: ignore[operator]
         head.to_img_affine.load_state_dict(generator.to_img_affine.state_dict())
-        # Likewise of the last wavelet: the first three of its twelve channels are its low-pass.
+        # The same for the last wavelet: the first three of its twelve channels are its low-pass.
         low_band = {name: value[:3] / 2 for name, value in generator.to_img.state_dict().items()}
         head.to_img.load_state_dict(low_band)
         return head
@@ -107,7 +107,7 @@ class ImageHead(nn.Module):
         features: Float[Tensor, "batch channels size size"],
         ws: Float[Tensor, "batch num_ws w_dim"],
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Turn features into an image, nominally in [-1, 1] and not clamped."""
+        """Convert features to an image, nominally in [-1, 1] and not clamped."""
         x = features
         first = 2 * self.config.blocks + 1  # row 0 is the constant's, two rows drive each block
         for i, block in enumerate(self.blocks):
@@ -118,7 +118,7 @@ class ImageHead(nn.Module):
 
 
 class HeadedGenerator(nn.Module):
-    """The generator cut below its last blocks, with an image head: W+ codes -> small images."""
+    """The generator cut off below its last blocks, with an image head: W+ codes -> small images."""
 
     def __init__(self, generator: FoldedMobileStyleGAN, head: ImageHead):
         super().__init__()
@@ -134,14 +134,14 @@ class HeadedGenerator(nn.Module):
 def shrink_kernels(
     kernels: Float[Tensor, "channels 1 3 3"], factor: int
 ) -> Float[Tensor, "channels 1 3 3"]:
-    """Bring convolutions to a grid that is coarser by a factor.
+    """Adapt convolutions to a grid that is coarser by a factor.
 
-    Where pixels are constant over a cell of the grid, the new kernels give the means over cells of
+    If pixels are constant over each cell of the grid, the new kernels give the means over cells of
     what the old ones give.
     """
-    # (coarse tap, fine tap): the share of the pixels of a cell for which a fine tap falls into the
-    # coarse cell before, the same or behind. A cell of `factor` pixels lets a tap of one pixel
-    # leave it at its edge only.
+    # (coarse tap, fine tap): the share of a cell's pixels for which a fine tap falls into the
+    # previous, the same or the next coarse cell. In a cell of `factor` pixels, a tap of one pixel
+    # leaves it only at its edge.
     cells = torch.zeros(3, 3)
     for pixel in range(factor):
         for tap in range(3):

@@ -12,7 +12,7 @@ MAPPING_GAIN = 2**0.5
 class Mapping(nn.Module):
     """z -> w: normalisation and leaky fully connected layers.
 
-    The weights hold what the originals multiply at run time: equalised scale and learning rate.
+    The weights include what the originals multiply at run time: equalised scale and learning rate.
     """
 
     def __init__(self, w_dim: int, layers: int):

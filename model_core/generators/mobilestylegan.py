@@ -1,4 +1,4 @@
-"""MobileStyleGAN: StyleGAN2's mapping network before a wavelet generator of depthwise convolutions.
+"""MobileStyleGAN: StyleGAN2's mapping network and a wavelet generator of depthwise convolutions.
 
 Source: Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for
 High-Fidelity Image Synthesis". The weights were distilled from StyleGAN2 FFHQ config-f, whose
@@ -21,7 +21,7 @@ from model_core.generators.ops import LEAKY_SLOPE, inverse_haar
 
 @dataclass(frozen=True, slots=True)
 class MobileStyleGANConfig:
-    """Sizes of the network; saved beside its weights."""
+    """Sizes of the network; saved with its weights."""
 
     w_dim: int = 512
     mapping_layers: int = 8
@@ -69,7 +69,7 @@ class StyledConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Double the size by an inverse wavelet, then two styled separable convolutions."""
+    """Double the size by an inverse wavelet, then apply two styled separable convolutions."""
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, size_px: int):
         super().__init__()
@@ -122,7 +122,7 @@ class MobileStyleGAN(Generator):
         blocks: int,
         noise: Sequence[Float[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "batch channels size size"]:
-        """Run the constant and the first blocks only; an image head can stand on the result."""
+        """Run the constant and the first blocks only; an image head can follow."""
         maps = iter(noise if noise is not None else [None] * (2 * len(self.blocks) + 1))
         x = self.conv(self.const.expand(len(ws), -1, -1, -1), ws[:, 0], next(maps))
         for i, block in enumerate(self.blocks[:blocks]):
@@ -134,7 +134,7 @@ class MobileStyleGAN(Generator):
         ws: Float[Tensor, "batch num_ws w_dim"],
         noise: Sequence[Float[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render W+ codes; noise maps are added as they are."""
+        """Render W+ codes; noise maps are added unscaled."""
         return self.tail(self.features(ws, len(self.blocks), noise), ws, len(self.blocks))
 
     def tail(
@@ -143,7 +143,7 @@ class MobileStyleGAN(Generator):
         ws: Float[Tensor, "batch num_ws w_dim"],
         blocks: int,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Render the features of the first blocks by the other ones; RGB as of `synthesis`."""
+        """Render the features of the first blocks with the others; RGB as in `synthesis`."""
         x = features
         fixed = repeat(None)
         for i, block in enumerate(self.blocks[blocks:], start=blocks):

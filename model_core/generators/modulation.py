@@ -1,7 +1,7 @@
 """StyleGAN2's modulated convolution and its upsampling, with one weight for the whole batch.
 
-The originals make weights of its own for every item of a batch; here the style scales the input and
-demodulation the output, which is the same sum. `reference.py` says it the plain way.
+The originals make separate weights for every item of a batch; here the style scales the input and
+demodulation the output, which gives the same sum. `reference.py` has the plain form.
 """
 
 import torch
@@ -25,9 +25,9 @@ def modulated_conv(
 
     Args:
         x: Features.
-        weight: Effective weights: the equalised scale is in them.
+        weight: Effective weights, including the equalised scale.
         style: Scale of each input channel.
-        up: Whether to double the size, by a transposed convolution and a low-pass filter.
+        up: Whether to double the size, with a transposed convolution and a low-pass filter.
 
     Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", 2.2.
     """
@@ -39,7 +39,7 @@ def modulated_conv(
     x = x * style[:, :, None, None]
     if up:
         x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # 2 * size + 1
-        # Three of four pixels were zeros before it: 4 makes up for them. Back to 2 * size.
+        # Three of four pixels before it were zeros: 4 makes up for them. Back to 2 * size.
         x = filter_channels(x, 4 * binomial_kernel(UP_TAPS, x), padding=1)
     else:
         x = F.conv2d(x, weight, padding=1)
@@ -49,9 +49,9 @@ def modulated_conv(
 def upsample(
     img: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch channels height2 width2"]:
-    """Double an image by StyleGAN2's filter, zeros beyond its edge.
+    """Double an image with StyleGAN2's filter, assuming zeros beyond its edge.
 
-    Inside, that filter is bilinear interpolation.
+    Inside the image, that filter is bilinear interpolation.
     """
     doubled = F.interpolate(F.pad(img, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")
     return doubled[..., 2:-2, 2:-2]  # the pixel of padding has become two

@@ -1,4 +1,4 @@
-"""The plain form of every fast operation of the generators: slow, and written as it is defined."""
+"""The plain form of every fast operation of the generators: slow, but as it is defined."""
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from model_core.generators.ops import binomial_kernel
 def insert_zeros(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch channels height2 width2"]:
-    """Put a zero behind every pixel, along both sides."""
+    """Insert a zero after every pixel, in both dimensions."""
     batch, channels, height, width = x.shape
     out = x.new_zeros(batch, channels, 2 * height, 2 * width)
     out[..., ::2, ::2] = x
@@ -22,7 +22,7 @@ def insert_zeros(
 def low_pass(
     x: Float[Tensor, "batch channels height width"], before: int, after: int, gain: float
 ) -> Float[Tensor, "batch channels height2 width2"]:
-    """Pad with zeros and filter each channel on its own."""
+    """Pad with zeros and filter each channel separately."""
     kernel = gain * binomial_kernel(UP_TAPS, x)
     padded = F.pad(x, (before, after, before, after))
     return torch.cat([F.conv2d(channel, kernel) for channel in padded.split(1, dim=1)], dim=1)
@@ -41,7 +41,7 @@ def modulated_conv(
     style: Float[Tensor, "batch inputs"],
     up: bool,
 ) -> Float[Tensor, "batch outputs height2 width2"]:
-    """Convolve every item with weights of its own: scaled by the style, brought to unit norm."""
+    """Convolve every item with its own weights: scaled by the style, normalised."""
     items = []
     for item, scale in zip(x, style, strict=True):
         w = weight * scale[None, :, None, None]
@@ -58,6 +58,6 @@ def modulated_conv(
 def upscale_conv(
     x: Float[Tensor, "batch inputs height width"], weight: Float[Tensor, "outputs inputs 3 3"]
 ) -> Float[Tensor, "batch outputs height2 width2"]:
-    """Repeat every pixel twice along both sides, then convolve: StyleGAN's way up."""
+    """Repeat every pixel twice in both dimensions, then convolve: StyleGAN's upsampling."""
     doubled = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     return F.conv2d(doubled, weight, padding=1)

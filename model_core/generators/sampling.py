@@ -1,4 +1,4 @@
-"""Codes of random faces, each a function of its seed alone; and mixed ones, for training."""
+"""Codes of random faces, each determined by its seed alone; and mixed ones, for training."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from model_core.generators.contract import Generator
 
 SPREAD_SEEDS = 2048
 SOURCES = 4
-"""Most codes of W that one of W+ is mixed from."""
+"""Most W codes that one W+ code is mixed from."""
 
 
 @torch.inference_mode()
 def sample_w(
     generator: Generator, seeds: Iterable[int], psi: float
 ) -> Float[Tensor, "seeds w_dim"]:
-    """Map a standard normal z of each seed to W: the same seed gives the same face everywhere.
+    """Map each seed's standard normal z to W: the same seed gives the same face everywhere.
 
     Args:
-        generator: Whose mapping network is sampled, on the CPU.
+        generator: The generator whose mapping network is sampled, on the CPU.
         seeds: Each 0 to 2**32 - 1.
         psi: Truncation: 0 is the average face, 1 the whole distribution.
     """
@@ -36,10 +36,10 @@ def sample_w(
 def spread_along(
     generator: Generator, directions: Float[Tensor, "rows w_dim"]
 ) -> Float[Tensor, " rows"]:
-    """Measure how far mapped codes reach along directions.
+    """Measure the spread of mapped codes along directions.
 
     Args:
-        generator: Whose codes are sampled, untruncated.
+        generator: The generator whose codes are sampled, untruncated.
         directions: Of any length but 0.
 
     Returns:
@@ -69,7 +69,7 @@ class Mixing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The mixing of training's default settings."""
+    """The mixing in training's default settings."""
 
     psi_min: float = 0.4
     psi_max: float = 1.0
@@ -77,7 +77,7 @@ class Mixture:
 
 
 def seeded(seed: int, stream: str, index: int) -> torch.Generator:
-    """Return a generator that depends on nothing but its arguments, so that runs can resume."""
+    """Return a generator that depends only on its arguments, so that runs can resume."""
     words = np.random.SeedSequence([seed, index, *stream.encode()]).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
 
@@ -88,9 +88,9 @@ def sample_codes(
     """Sample W+ codes: truncated by a random psi, some mixed from up to four codes.
 
     Args:
-        generator: Whose mapping network is sampled, where it lies.
-        config: psi_min, psi_max and mixed_share are read.
-        count: How many codes.
+        generator: The generator whose mapping network is sampled, on its device.
+        config: Provides psi_min, psi_max and mixed_share.
+        count: Number of codes.
         random: Source of randomness, on the CPU.
     """
     return _mix(generator, config, [_draw(count, generator, random)])
@@ -99,12 +99,12 @@ def sample_codes(
 def sample_each(
     generator: Generator, config: Mixing, randoms: Iterable[torch.Generator]
 ) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Sample one W+ code from each source of randomness, all mapped together."""
+    """Sample one W+ code from each source of randomness, mapped in one batch."""
     return _mix(generator, config, [_draw(1, generator, random) for random in randoms])
 
 
 def _draw(count: int, generator: Generator, random: torch.Generator) -> list[Tensor]:
-    """Draw all that is random about some codes."""
+    """Draw everything that is random about some codes."""
     return [
         torch.randn(count * SOURCES, generator.w_dim, generator=random),
         torch.rand(count * SOURCES, 1, generator=random),
@@ -117,15 +117,15 @@ def _draw(count: int, generator: Generator, random: torch.Generator) -> list[Ten
 def _mix(
     generator: Generator, config: Mixing, draws: list[list[Tensor]]
 ) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Make codes of what was drawn."""
+    """Build codes from what was drawn."""
     # Per code SOURCES of z and of psi, SOURCES - 1 rows to cut at, how many are used, and a chance.
     device, dim, rows = generator.w_mean.device, generator.w_dim, generator.num_ws
     z, share, cuts, used, chance = (torch.cat(part).to(device) for part in zip(*draws, strict=True))
     psi = config.psi_min + (config.psi_max - config.psi_min) * share
     w = generator.truncate(generator.mapping(z), psi)
-    # (count, SOURCES - 1, 1): which cuts count; (count, SOURCES - 1, rows): rows at or behind each.
+    # (count, SOURCES - 1, 1): which cuts are used; (count, SOURCES - 1, rows): rows from each on.
     active = torch.arange(SOURCES - 1, device=device)[:, None] < used
     mixed = chance < config.mixed_share
     source = ((torch.arange(rows, device=device) >= cuts) & active & mixed).sum(dim=1)
-    # source (count, rows): how many cuts a row lies behind, so which of its SOURCES it takes.
+    # source (count, rows): how many cuts precede a row, so which of its SOURCES it takes.
     return torch.gather(w.reshape(-1, SOURCES, dim), 1, source[:, :, None].expand(-1, -1, dim))

@@ -21,13 +21,13 @@ BLUR_TAPS = (1, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class StyleGANConfig:
-    """Sizes of the network; saved beside its weights.
+    """Sizes of the network; saved with its weights.
 
     Attributes:
         widths: Channels at each size, from 4 px up; every entry doubles the size.
         w_dim: Width of z and of a row of W+.
         mapping_layers: Layers of the mapping network.
-        heads: Image layers, counted from the largest size down; all but one serve growth only.
+        heads: Image layers, counted from the largest size down; all but one are for growth only.
         lod: Level of detail at which training stopped: 0 has grown to the full size; at 1.25 the
             image is three quarters of half size and one of a quarter of it, doubled to the end.
     """
@@ -52,14 +52,14 @@ class StyleGANConfig:
 def upscale_conv(
     x: Float[Tensor, "batch inputs height width"], weight: Float[Tensor, "outputs inputs 3 3"]
 ) -> Float[Tensor, "batch outputs height2 width2"]:
-    """Double the size by repetition and convolve, in one transposed convolution.
+    """Double the size by repetition and convolve, in a single transposed convolution.
 
-    Four taps of the 4x4 kernel meet each pixel instead of nine of the 3x3 one;
+    Each pixel needs four taps of the 4x4 kernel instead of nine of the 3x3 one;
     `reference.upscale_conv` is the plain form.
     """
     # A transposed convolution spreads: kernel turned by half, inputs first. (inputs, outputs, 5, 5)
     w = F.pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
-    # Of a pixel repeated twice along both sides, up to four taps meet it: their sum, 4x4.
+    # Up to four taps meet each pixel repeated twice in both dimensions: their sum, 4x4.
     w = w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
     return F.conv_transpose2d(x, w, stride=2, padding=1)
 
@@ -67,7 +67,7 @@ def upscale_conv(
 def instance_norm(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch channels height width"]:
-    """Bring every channel to zero mean and unit variance, in float32 at the least."""
+    """Normalise every channel to zero mean and unit variance, in float32 at least."""
     # In half precision the sum of squares of a large map would overflow.
     wide = x if x.dtype == torch.float64 else x.float()
     wide = wide - wide.mean(dim=(2, 3), keepdim=True)

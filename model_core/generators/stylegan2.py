@@ -1,7 +1,7 @@
-"""StyleGAN2: modulated convolutions and an image that is summed up over the sizes.
+"""StyleGAN2: modulated convolutions and an image that is summed over the sizes.
 
 Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", and "Training
-Generative Adversarial Networks with Limited Data" (the half precision and its clamp). Weights hold
+Generative Adversarial Networks with Limited Data" (half precision and its clamp). Weights include
 what the originals multiply at run time: equalised scale, gain and learning rate.
 """
 
@@ -23,13 +23,13 @@ ACTIVATION_GAIN = 2**0.5
 
 @dataclass(frozen=True, slots=True)
 class StyleGAN2Config:
-    """Sizes of the network; saved beside its weights.
+    """Sizes of the network; saved with its weights.
 
     Attributes:
         widths: Channels at each size, from 4 px up; every entry doubles the size.
         w_dim: Width of z and of a row of W+.
         mapping_layers: Layers of the mapping network.
-        clamp: Bound of the features that half precision needs; 0 is none.
+        clamp: Bound on the features, which half precision needs; 0 for none.
     """
 
     widths: tuple[int, ...]
@@ -76,7 +76,7 @@ class StyledConv(nn.Module):
 
 
 class ToImage(nn.Module):
-    """Features to RGB: a modulated 1x1 convolution without demodulation, in float32 after it."""
+    """Features to RGB: a modulated 1x1 convolution without demodulation, then in float32."""
 
     def __init__(self, inputs: int, config: StyleGAN2Config):
         super().__init__()
@@ -87,7 +87,7 @@ class ToImage(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch inputs size size"], w: Float[Tensor, "batch w_dim"]
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Return what these features add to the image."""
+        """Return the contribution of these features to the image."""
         img: Tensor = self.conv(x * self.affine(w)[:, :, None, None])
         img = img.clamp(-self.clamp, self.clamp) if self.clamp else img
         return img.float()
@@ -96,7 +96,7 @@ class ToImage(nn.Module):
 class StyleGAN2(Generator):
     """StyleGAN2 with skip connections, any power of two as its size.
 
-    Row r drives convolution r, and the odd rows the image layer behind it.
+    Row r drives convolution r, and odd rows also drive the image layer after it.
 
     Not covered: class labels; the residual architecture.
     """

@@ -1,1 +1,1 @@
-"""Codes optimised until their images match: the iterator and its users."""
+"""Codes optimised until their images match: the iterator and what uses it."""

@@ -16,17 +16,17 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Codes, Images
 
 Render = Callable[[Codes], Images]
-"""Codes to images in [-1, 1], differentiable, at any size not below the target's."""
+"""Codes to images in [-1, 1], differentiable, no smaller than the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IteratorConfig:
-    """What equation 1 leaves open.
+    """Choices that equation 1 leaves open.
 
     Attributes:
-        alpha: Weight of LPIPS beside MSE; 1 in the paper.
-        lr: Learning rate of Adam; ours.
-        betas: Adam's betas; ours.
+        alpha: Weight of LPIPS relative to MSE; 1 in the paper.
+        lr: Learning rate of Adam; our choice.
+        betas: Adam's betas; our choice.
         eps: Added to Adam's denominator.
     """
 
@@ -38,10 +38,10 @@ class IteratorConfig:
 
 @dataclass(slots=True)
 class IteratorState:
-    """All that a run needs to go on: it is a function of this and the target.
+    """Everything that a run needs to resume; its outcome depends only on this and the target.
 
     Attributes:
-        ws: Present codes, (batch, num_ws, w_dim).
+        ws: Current codes, (batch, num_ws, w_dim).
         moment1: Adam's mean of gradients, like ws.
         moment2: Adam's mean of squared gradients, like ws.
         best_ws: Codes with the lowest loss so far, item by item, like ws.
@@ -58,7 +58,7 @@ class IteratorState:
 
     @classmethod
     def start(cls, ws: Codes) -> "IteratorState":
-        """Begin at the given codes."""
+        """Start at the given codes."""
         ws = ws.detach().clone()
         best_loss = torch.full((len(ws),), torch.inf, device=ws.device)
         return cls(ws, torch.zeros_like(ws), torch.zeros_like(ws), ws.clone(), best_loss)
@@ -66,7 +66,7 @@ class IteratorState:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one evaluation of equation 1 found; the figures are (batch,).
+    """Result of one evaluation of equation 1; the figures are (batch,).
 
     Attributes:
         step: Updates done when the codes were evaluated.
@@ -90,9 +90,9 @@ class LatentIterator:
     """Optimise codes for target images; items of a batch do not influence each other.
 
     Args:
-        render: The generator, frozen.
+        render: The frozen generator.
         lpips: The perceptual part of the loss.
-        config: What equation 1 leaves open.
+        config: Choices that equation 1 leaves open.
     """
 
     def __init__(self, render: Render, lpips: Perceptual, config: IteratorConfig | None = None):
@@ -107,16 +107,16 @@ class LatentIterator:
         on_step: Callable[[StepReport], bool] = lambda _report: True,
         score_last: bool = True,
     ) -> None:
-        """Do some updates in place, then score the last codes as well.
+        """Do a number of updates in place, then score the last codes too.
 
         The state is valid at every call of `on_step`, so that a caller can save it there.
 
         Args:
-            state: Where to go on from; best_ws then holds the best codes of all runs so far.
-            target: Images in [-1, 1]; the loss is taken at their size.
-            steps: Updates.
-            on_step: Called with every evaluation before its update; a false answer stops the run.
-            score_last: False leaves the last codes to a run that goes on from them.
+            state: State to resume from; best_ws then holds the best codes of all runs so far.
+            target: Images in [-1, 1]; the loss is computed at their size.
+            steps: Number of updates.
+            on_step: Called with every evaluation before its update; returning False stops the run.
+            score_last: False leaves scoring the last codes to a run that resumes from them.
 
         Raises:
             InvalidInputError: If codes and targets differ in number.
@@ -130,11 +130,11 @@ class LatentIterator:
             on_step(descent.score())
 
     def begin(self, state: IteratorState, target: Images) -> "Descent":
-        """Prepare to do updates one at a time, with any pause between them.
+        """Prepare to do updates one at a time, with any pauses between them.
 
         Args:
-            state: Where to go on from; updated in place.
-            target: Images in [-1, 1]; the loss is taken at their size.
+            state: State to resume from; updated in place.
+            target: Images in [-1, 1]; the loss is computed at their size.
 
         Raises:
             InvalidInputError: If codes and targets differ in number.
@@ -147,12 +147,12 @@ class LatentIterator:
 
     @torch.no_grad()
     def losses(self, ws: Codes, target: Images) -> Float[Tensor, " batch"]:
-        """Compute equation 1 of codes as they are."""
+        """Compute equation 1 for codes as they are."""
         return self.evaluate(ws, target, self.features(target), 0).loss
 
     @torch.no_grad()
     def features(self, target: Images) -> list[Tensor]:
-        """Compute what equation 1 compares images with."""
+        """Compute the target features that equation 1 compares with."""
         return self._lpips.features(target)
 
     def evaluate(self, ws: Codes, target: Images, wanted: list[Tensor], step: int) -> StepReport:
@@ -169,7 +169,7 @@ class Descent:
     """One run towards one batch of targets: `evaluate` and `update` alternate.
 
     Args:
-        iterator: Gives the loss and the configuration.
+        iterator: Provides the loss and the configuration.
         state: Updated in place.
         target: Images in [-1, 1], one for each code.
     """
@@ -181,7 +181,7 @@ class Descent:
         self._gradient: Codes | None = None
 
     def evaluate(self) -> StepReport:
-        """Compute the loss of the present codes, keep the best, and prepare an update."""
+        """Compute the loss of the current codes, keep the best, and prepare an update."""
         ws = self.state.ws.detach().requires_grad_(True)
         report = self._iterator.evaluate(ws, self._target, self._wanted, self.state.step)
         (self._gradient,) = torch.autograd.grad(report.loss.sum(), ws)
@@ -190,14 +190,14 @@ class Descent:
 
     @torch.no_grad()
     def score(self) -> StepReport:
-        """Compute the loss of the present codes and keep the best, when no update is to follow."""
+        """Compute the loss of the current codes and keep the best, without preparing an update."""
         report = self._iterator.evaluate(self.state.ws, self._target, self._wanted, self.state.step)
         self._keep_best(report)
         return report
 
     @torch.no_grad()
     def update(self) -> None:
-        """Do Adam's update by the gradient of the last evaluation."""
+        """Apply Adam's update with the gradient of the last evaluation."""
         state, config, gradient = self.state, self._iterator.config, self._gradient
         assert gradient is not None  # noqa: S101
         state.step += 1

@@ -1,4 +1,4 @@
-"""Bring codes nearer to their faces in what is left of a time budget."""
+"""Improve codes' match to their faces in what is left of a time budget."""
 
 import time
 from collections.abc import Callable
@@ -23,17 +23,17 @@ from model_core.runtime.clock import read_clock
 
 MAX_STEPS = 100
 POLISHING = IteratorConfig(lr=0.02, betas=(0.5, 0.999))
-"""For few steps from a network's code (benchmarks/polish.py): the iterator's own rate of .05
-overshoots first, and its momentum of .9 turns late.
+"""For a few steps from a network's code (benchmarks/polish.py): the iterator's own rate of .05
+overshoots at first, and its momentum of .9 changes direction too late.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Polished:
-    """What a budget gave.
+    """Result of a budget.
 
     Attributes:
-        ws: The best codes, those of the start where no step was better.
+        ws: The best codes; those of the start if no step was better.
         steps: Steps done.
     """
 
@@ -42,11 +42,11 @@ class Polished:
 
 
 class Polishing:
-    """The polishing of one batch, which can pause between steps and go on later.
+    """The polishing of one batch, which can pause between steps and resume later.
 
     Args:
-        descent: Does the steps.
-        device: Where they are computed.
+        descent: Runs the steps.
+        device: Device that computes them.
     """
 
     def __init__(self, descent: Descent, device: torch.device):
@@ -56,21 +56,21 @@ class Polishing:
 
     @property
     def result(self) -> Polished:
-        """What it has come to so far."""
+        """The result so far."""
         state = self._descent.state
         return Polished(state.best_ws.cpu(), state.step)
 
     def go_on(self, end_s: float, pause: Callable[[], bool] = lambda: False) -> bool:
-        """Do steps until a further one, as long as the longest so far, would end too late.
+        """Do steps until another one, as long as the longest so far, would end too late.
 
-        The first call measures the codes it begins with, however late it is.
+        The first call always evaluates the starting codes, however late it is.
 
         Args:
             end_s: When to end, on `time.monotonic`'s scale.
-            pause: Called after each step; a true answer returns early.
+            pause: Called after each step; returning True pauses.
 
         Returns:
-            Whether the polishing is over; else `go_on` may be called again.
+            Whether the polishing is finished; otherwise `go_on` may be called again.
         """
         state = self._descent.state
         started_s = read_clock(self._device)
@@ -89,13 +89,13 @@ class Polishing:
 
 
 class Polisher:
-    """Run the iterator on the small images of an image head for a time.
+    """Run the iterator on an image head's small images for a limited time.
 
     Args:
         images: Codes to small images.
         lpips: The perceptual part of the loss.
-        device: Where they compute.
-        queue: Compiles the images; None leaves them as they are.
+        device: Device on which they run.
+        queue: Compiles the images' rendering; None leaves it as it is.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Polisher:
         ws: Float[Tensor, "batch num_ws w_dim"],
         budget_s: float,
     ) -> Polished:
-        """Polish the codes of faces until a further step would pass the budget.
+        """Polish the codes of faces until another step would exceed the budget.
 
         Args:
-            faces: In [-1, 1], of the images' size or larger.
-            ws: Where to begin.
+            faces: In [-1, 1], at least as large as the images.
+            ws: Codes to start from.
             budget_s: Seconds for all of them.
         """
         end_s = time.monotonic() + budget_s

@@ -1,4 +1,4 @@
-"""Bring a code nearer to a face, step by step: the generator and the iterator behind two calls."""
+"""Improve a code's match to a face step by step: generator and iterator behind two calls."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,13 +35,13 @@ class Refiner:
     """Refine codes on one device.
 
     Args:
-        render: Codes to images in [-1, 1], differentiable, of the target's size or larger.
+        render: Codes to images in [-1, 1], differentiable, at least as large as the target.
         lpips: The perceptual part of the loss.
         fingerprint: SHA-256 of the generator's weights.
-        device: Where render computes.
-        config: What equation 1 leaves open.
+        device: Device that renders.
+        config: Choices that equation 1 leaves open.
         head: Renders the first steps, if there is one.
-        judge: Compares persons; None leaves that out.
+        judge: Compares identities; None leaves that out.
         detail: Encodes what a refined code still leaves out of the face; None leaves that out.
     """
 
@@ -64,9 +64,9 @@ class Refiner:
 
     @property
     def compiling(self) -> bool:
-        """Whether what renders is still being compiled, so that steps are slower than they will be.
+        """Whether rendering is still being compiled, so that steps will become faster.
 
-        They stay so where it cannot be compiled; then this is false.
+        False if it cannot be compiled, as steps then stay slow.
         """
         return not all(deferred.settled for deferred in self._deferred)
 
@@ -86,12 +86,12 @@ class Refiner:
         Args:
             cache: Weights cache, filled by `python -m model_core.checkpoints pull`.
             device: "cpu" or a CUDA device.
-            backend: eager computes by plain torch; all others (openvino too, which knows no
-                gradients) by TorchInductor, where that can compile and proves faster.
+            backend: eager uses plain torch; all others (including openvino, which has no
+                gradients) use TorchInductor, if it can compile and proves faster.
             generator_name: The default's name, or one given to `checkpoints convert`.
-            head: The .safetensors file of the generator's image head, without which all steps go
-                through true output.
-            dtype: What networks compute in: model_core.runtime.precision.
+            head: The .safetensors file of the generator's image head; without one, all steps use
+                true output.
+            dtype: Precision of the networks; see model_core.runtime.precision.
             detail: The .safetensors file of the generator's detail encoder, if details are wanted.
         Raises:
             CheckpointError: If a weight file is missing or damaged.
@@ -116,7 +116,7 @@ class Refiner:
         encoding = None
         if detail:
             loaded = load_detail_encoder(detail, generator, fingerprint)
-            # Once a job, so nothing of it is worth compiling.
+            # Runs once per job, so none of it is worth compiling.
             once: Backend = "openvino" if execution.by_openvino else "eager"
             encoding = DetailEncoding(generator, *loaded, replace(execution, backend=once))
         execution.queue.import_compiler()
@@ -125,11 +125,11 @@ class Refiner:
         return cls(render, lpips, fingerprint, device, head=small, judge=compares, detail=encoding)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
-        """Begin at a code."""
+        """Start at a code."""
         return IteratorState.start(ws[None].float().to(self.device))
 
     def check_device(self) -> None:
-        """Find out after a failure whether the device still computes at all.
+        """Check after a failure whether the device still works at all.
 
         Raises:
             RuntimeError: If it does not.
@@ -143,19 +143,19 @@ class Refiner:
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
     ) -> None:
-        """Do some steps towards a face, in place.
+        """Do a number of steps towards a face, in place.
 
         Args:
-            state: Where to go on from, one code.
+            state: State to resume from, one code.
             target: The face, RGB.
-            steps: Updates.
-            on_step: Told of every evaluation before its update; a false answer stops the run.
+            steps: Number of updates.
+            on_step: Called with every evaluation before its update; returning False stops the run.
         """
         self._iterator.run(state, self._to_img(target), steps, on_step)
 
     @property
     def detail_fingerprint(self) -> str | None:
-        """SHA-256 of the detail encoder's weights; None where there is none."""
+        """SHA-256 of the detail encoder's weights; None if there is none."""
         return self._detail.fingerprint if self._detail else None
 
     def encode_detail(
@@ -169,7 +169,7 @@ class Refiner:
     def identity_similarity(
         self, target: UInt8[np.ndarray, "size size 3"], report: StepReport
     ) -> float | None:
-        """Compare the person that a step has come to with the face's; None without a judge."""
+        """Compare the identity in a step's image with the face's; None without a judge."""
         if self._judge is None:
             return None
         return float(self._judge(self._to_img(target), report.img))

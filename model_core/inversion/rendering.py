@@ -1,4 +1,4 @@
-"""Codes to images at the size where losses are taken, differentiable and fast."""
+"""Codes to images at the size at which losses are computed, differentiable and fast."""
 
 import copy
 from collections.abc import Callable
@@ -20,13 +20,13 @@ class SmallImages(nn.Module):
     """W+ codes -> images in [-1, 1], not clamped, of a size below the generator's own.
 
     Args:
-        generator: Whose images are rendered; float32, on the CPU; copied. Of a copy that is folded
-            only sizes and mean are to be read.
-        size_px: Side of the images: the true output brought down by area, or a head's.
-        head: Gives the images from the generator's lower blocks, for a fraction of the work.
-        dtype: What the generator computes in; images are float32.
-        folded: Whether a MobileStyleGAN's wavelets are folded into its weights, a faster form, but
-            none to train. Below a head they always are.
+        generator: Generator to render; float32, on the CPU; copied. Of a folded copy only sizes
+            and mean may be read.
+        size_px: Side of the images: the true output area-averaged, or a head's.
+        head: Renders the images from the generator's lower blocks, for a fraction of the work.
+        dtype: Dtype of the generator; images are float32.
+        folded: Whether a MobileStyleGAN's wavelets are folded into its weights, which is faster but
+            cannot be trained. Below a head they always are.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class SmallImages(nn.Module):
 def defer_images(
     queue: CompileQueue, name: str, images: SmallImages, without_gradient: bool = False
 ) -> BackgroundCompiled[[Tensor], Tensor]:
-    """Serve images until their compiled form, gradient included, has proved faster.
+    """Serve images with a fallback until their compiled form, with its gradient, is faster.
 
     Args:
         queue: Compiles them.
-        name: What they are, for the log.
+        name: Name for the log.
         images: On their device.
-        without_gradient: Whether they are also called without gradient, which is compiled apart.
+        without_gradient: Whether they are also called without gradients, which compiles separately.
     """
     generator = images.generator
     ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)

@@ -1,4 +1,4 @@
-"""The iterator's fast path: first steps through an image head, the others through true output."""
+"""The iterator's fast path: first steps through an image head, the rest through true output."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Images
 
 EARLY_STEPS = 20
-"""Updates through the head, of a run of twice as many or more; a shorter one does half of its own.
+"""Updates through the head, in a run of at least twice as many; a shorter run does half of its own.
 
-They find the face at large, which small images show as well; the details are left to true output.
+They find the coarse face, which small images show just as well; details are left to true output.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class HeadRender:
-    """An image head at work.
+    """An image head in use.
 
     Attributes:
         render: Codes to its images.
-        size_px: Side of these.
+        size_px: Side of these images.
     """
 
     render: Render
@@ -38,16 +38,16 @@ class HeadRender:
 
 
 class TwoStageIterator:
-    """Run the iterator in two legs where there is a head, and in one where there is none.
+    """Run the iterator in two legs if there is a head, else in one.
 
-    Which leg a step belongs to follows from its number and the total, so that a run that was
-    stopped goes on as it would have. Codes and Adam's moments go from leg to leg, and the best so
-    far is sought anew, as losses at two sizes do not compare.
+    A step's leg follows from its number and the total, so that a stopped run resumes as it would
+    have continued. Codes and Adam's moments carry over between legs, but the search for the best
+    starts over, because losses at two sizes do not compare.
 
     Args:
-        render: Codes to true output, of the targets' size or larger.
+        render: Codes to true output, at least as large as the targets.
         lpips: The perceptual part of the loss.
-        config: What equation 1 leaves open.
+        config: Choices that equation 1 leaves open.
         head: Renders the first steps.
     """
 
@@ -68,14 +68,14 @@ class TwoStageIterator:
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
     ) -> None:
-        """Do some updates in place, then score the last codes as well.
+        """Do a number of updates in place, then score the last codes too.
 
         Args:
-            state: Where to go on from; of a run that was stopped, with all the steps that it lacks.
-                Its best_ws then holds the best codes of the present leg.
-            target: Images in [-1, 1], not smaller than the head's.
-            steps: Updates.
-            on_step: Told of every evaluation once; a false answer stops the run.
+            state: State to resume from; for a stopped run, give all the steps that remain.
+                Its best_ws then holds the best codes of the current leg.
+            target: Images in [-1, 1], no smaller than the head's.
+            steps: Number of updates.
+            on_step: Called once with every evaluation; returning False stops the run.
 
         Raises:
             InvalidInputError: If codes and targets differ in number.
@@ -94,5 +94,5 @@ class TwoStageIterator:
 
 
 def _of_head(on_step: Callable[[StepReport], bool]) -> Callable[[StepReport], bool]:
-    """Tell on_step that what it is told of is the head's."""
+    """Mark reports as the head's before on_step gets them."""
     return lambda report: on_step(dataclasses.replace(report, by_head=True))

@@ -1,1 +1,1 @@
-"""Edits of W+ codes: pure functions, and directions of attributes."""
+"""Edits of W+ codes: pure functions, and attribute directions."""

@@ -1,8 +1,8 @@
-"""Carry a detail from one code to another: it moves along with what the edit moves.
+"""Carry a detail from one code to another: it moves with what the edit moves.
 
-An edit of a code turns the head or opens the mouth; a detail that stayed where it was would leave
-a ghost there. Each place of the new features looks for the places of the old ones that resemble
-it, near by, and takes their detail. Nothing is trained: features of the same part of a face are
+Editing a code turns the head or opens the mouth; a detail that stayed in place would leave
+a ghost there. Each place in the new features looks for similar places near it in the old ones
+and takes their detail. Nothing is trained: features of the same part of a face are
 alike in both, whichever way it has moved.
 """
 
@@ -14,22 +14,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 REACH = 8
-"""Places, of 64, that a detail can move: a turn of the head by 1.5 units takes 5."""
+"""How many places, of 64, a detail can move: turning the head by 1.5 units takes 5."""
 
 BLOCK = 8
-"""Side of the squares of places that are matched together, against one window."""
+"""Side of the squares of places that are matched together against one window."""
 
 STRIDE = 4
-"""Every fourth channel of 512 finds the same matches in half of the time."""
+"""Every fourth of 512 channels finds the same matches in half the time."""
 
 SMOOTH = 3
-"""Side of the mean by which features see what is around them."""
+"""Side of the average by which features see their surroundings."""
 
 TEMPERATURE = 0.01
-"""Of the softmax over cosines; a lower one is sharper and breaks smooth surfaces."""
+"""Temperature of the softmax over cosines; lower is sharper but breaks up smooth surfaces."""
 
 STAY = 0.0005
-"""What a match loses in cosine by each squared place of distance: flat regions stay put."""
+"""Cosine that a match loses per squared place of distance: flat regions stay in place."""
 
 _WINDOW = BLOCK + 2 * REACH
 
@@ -42,7 +42,7 @@ def carry(
     """Move details from features to those of edited codes.
 
     Args:
-        details: Encoded beside the old features.
+        details: Encoded with the old features.
         old: The features; px is a multiple of BLOCK.
         new: The features of the edited codes.
     """
@@ -65,7 +65,7 @@ def carry(
 def _comparable(
     features: Float[Tensor, "batch channels px px"], old: Float[Tensor, "batch channels px px"]
 ) -> Float[Tensor, "batch channels px px"]:
-    """Standardise by the old features' channels, so that none outweighs the rest, and normalise."""
+    """Standardise by the old features' channels, so that none dominates, and normalise."""
     mean, std = old.mean((2, 3), keepdim=True), old.std((2, 3), keepdim=True)
     standard = (features - mean) / (std + 1e-3)
     around = F.avg_pool2d(standard, SMOOTH, 1, SMOOTH // 2, count_include_pad=False)
@@ -83,7 +83,7 @@ def _blocks(
 def _windows(
     x: Float[Tensor, "batch channels px px"],
 ) -> Float[Tensor, "batch blocks places channels"]:
-    """Cut out the blocks with all that is within reach of them."""
+    """Cut out each block with everything within its reach."""
     padded = F.pad(x, [REACH] * 4, mode="replicate")
     cut = padded.unfold(2, _WINDOW, BLOCK).unfold(3, _WINDOW, BLOCK)
     return cut.permute(0, 2, 3, 4, 5, 1).flatten(3, 4).flatten(1, 2)
@@ -93,7 +93,7 @@ def _windows(
 def _distances(
     device: torch.device,
 ) -> tuple[Float[Tensor, "places window"], Bool[Tensor, "places window"]]:
-    """Compute what each match loses by its distance, and whether it is out of reach."""
+    """Compute each match's penalty for its distance, and whether it is out of reach."""
     query = torch.arange(BLOCK, device=device) + REACH
     offset = torch.arange(_WINDOW, device=device)[None] - query[:, None]  # (BLOCK, WINDOW)
     # (row, row of the window) and (column, column of the window) -> (row, column, row, column)

@@ -14,7 +14,7 @@ from model_core.errors import InvalidInputError
 from model_core.shapes import Codes
 
 COLOUR_ROW = 8
-"""First of the rows that carry colour at 18 rows: the last ten, from the second 64 px layer on."""
+"""First row that carries colour, of 18: the last ten, from the second 64 px layer on."""
 
 
 def morph(
@@ -26,8 +26,8 @@ def morph(
         ws_a: Codes that lam = 1 gives.
         ws_b: Codes that lam = 0 gives; the rows outside the range are theirs for any lam.
         lam: 0 to 1.
-        first_row: First row that is blended, counted from 0.
-        last_row: Last row that is blended; None for the finest.
+        first_row: First row to blend, counted from 0.
+        last_row: Last row to blend; None for the finest.
     Raises:
         InvalidInputError: If a value is out of range or the shapes differ.
     """
@@ -49,7 +49,7 @@ def interpolate(
 ) -> Float[Tensor, "steps batch num_ws w_dim"]:
     """Go from the first codes to the second in equal steps, both ends included.
 
-    With a row range only those rows travel; the others are the second codes' in every frame.
+    With a row range, only those rows change; the others are the second codes' in every frame.
 
     Raises:
         InvalidInputError: If steps is below 2, or as for `morph`.
@@ -63,13 +63,13 @@ def interpolate(
 def colorize(
     ws_gray: Codes, ws_color: Codes, first_row: int = COLOUR_ROW, strength: float = 1.0
 ) -> Codes:
-    """Replace the fine rows of one code by those of another.
+    """Replace the fine rows of one code with those of another.
 
     Args:
         ws_gray: Codes whose coarse rows stay: shape and identity.
-        ws_color: Codes whose fine rows are taken: colours and texture.
-        first_row: First row that is replaced, counted from 0.
-        strength: 0 leaves the rows, 1 replaces them, in between blends.
+        ws_color: Codes whose fine rows are used: colours and texture.
+        first_row: First row to replace, counted from 0.
+        strength: 0 leaves the rows, 1 replaces them, values in between blend.
     Raises:
         InvalidInputError: If a value is out of range or the shapes differ.
     """
@@ -86,8 +86,8 @@ def move(ws: Codes, step: Float[Tensor, "num_ws w_dim"], strength: float) -> Cod
 
     Args:
         ws: Codes to move.
-        step: What strength 1 adds, as `directions.library` brings it to its unit.
-        strength: Any finite number; below 0 moves the other way.
+        step: What strength 1 adds, scaled as in `directions.library`.
+        strength: Any finite number; negative moves the other way.
     Raises:
         InvalidInputError: If the shapes differ or the strength is not finite.
     """

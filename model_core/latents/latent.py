@@ -1,4 +1,4 @@
-"""A latent: a W+ code and, where a photo was embedded with it, the detail beside it."""
+"""A latent: a W+ code and, for an embedded photo, the detail that goes with it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from model_core.errors import InvalidInputError
 from model_core.shapes import DetailTensor, Ws
 
 DETAIL_LIMIT = 1000.0
-"""Largest value of a detail that is accepted; those of photos stay below 30."""
+"""Largest value that a detail may have; those of photos stay below 30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class Detail:
     """What a code leaves out of a photo.
 
     Attributes:
-        tensor: What the detail encoder gave.
-        home: The code beside which it was encoded; rendering another code moves the detail along
+        tensor: Output of the detail encoder.
+        home: The code that it was encoded for; rendering another code moves the detail along
             with what that code moves.
     """
 
@@ -44,13 +44,13 @@ class Latent:
 
 
 def check_detail(tensor: Tensor, shape: tuple[int, int, int]) -> DetailTensor:
-    """Return a detail that came from outside, in float16, if the generator in use can take it.
+    """Return an external detail in float16, if the generator in use can take it.
 
     Args:
         tensor: The detail.
-        shape: What the detail encoder in use gives for one face.
+        shape: Shape of a detail from the detail encoder in use.
     Raises:
-        InvalidInputError: If its shape or its values break a rule.
+        InvalidInputError: If its shape or its values are invalid.
     """
     if tuple(tensor.shape) != shape:
         raise InvalidInputError(f"detail must have the shape {shape}, got {tuple(tensor.shape)}")
@@ -68,8 +68,8 @@ def blend(a: DetailTensor | None, b: DetailTensor | None, lam: float) -> DetailT
     """Blend details of one code as `editing.morph` blends codes: lam * a + (1 - lam) * b.
 
     Args:
-        a: What lam = 1 gives; None stands for no correction.
-        b: What lam = 0 gives; None as for a.
+        a: Detail at lam = 1; None means no correction.
+        b: Detail at lam = 0; None as for a.
         lam: 0 to 1.
     """
     shares = [(each, share) for each, share in ((a, lam), (b, 1 - lam)) if each is not None]

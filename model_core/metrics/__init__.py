@@ -1,1 +1,1 @@
-"""How near two images are: by pixels, by identity, by perception."""
+"""How close two images are: by pixels, by identity, by perception."""

@@ -1,7 +1,7 @@
-"""Whether two faces are one person's, by the similarity that the identity judge finds."""
+"""Whether two faces show the same person, by the identity judge's similarity."""
 
 SAME_PERSON_SIMILARITY = 0.541
-"""Least cosine of FaceRes's descriptors at which two photos are taken for one person's.
+"""Cosine of FaceRes's descriptors from which two photos count as one person's.
 
 One pair of strangers in a hundred is at or above it. Measured on aligned photographs of 849 persons
 (914 photos; 417,080 pairs of strangers, 160 pairs of one person, of which .994 are at or above it;
@@ -10,11 +10,11 @@ rule gives .542.
 
     python -m model_core.evaluation.identity_threshold DIR ... --persons TSV
 
-measures it anew on other photographs. Many of the persons are celebrities, whose photos resemble
+measures it again on other photographs. Many of the persons are celebrities, whose photos resemble
 each other more than snapshots do.
 """
 
 
 def is_same_person(similarity: float | None) -> bool | None:
-    """Judge a similarity; None, where there is none, stays None."""
+    """Apply the threshold to a similarity; None stays None."""
     return None if similarity is None else similarity >= SAME_PERSON_SIMILARITY

@@ -1,4 +1,4 @@
-"""Figures of how close two images are, or two faces: one number for each pair.
+"""Measures of how close two images, or two faces, are: one number per pair.
 
 Images are in [-1, 1]. Perceptual distances are networks: see `perceptual`.
 """
@@ -35,15 +35,15 @@ def mse(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tenso
 
 def psnr(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
     """Compute the peak signal-to-noise ratio in dB, 10 log10(4 / mse); infinite for equal images.
+    The peak is 2, from black to white, like 255 for bytes.
+        The peak is 2, from black to white, as 255 is for bytes.
 
-    The peak is 2, from black to white, as 255 is for bytes.
+        Args:
+            a: Images in [-1, 1].
+            b: Images in [-1, 1], of the same shape.
 
-    Args:
-        a: Images in [-1, 1].
-        b: Images in [-1, 1], of the same shape.
-
-    Raises:
-        InvalidInputError: If the shapes differ.
+        Raises:
+            InvalidInputError: If the shapes differ.
     """
     return 10 * (PEAK_TO_PEAK**2 / mse(a, b)).log10()
 
@@ -52,7 +52,7 @@ def ssim(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tens
     """Compute the structural similarity: 1 is equal, about 0 is unrelated, at least -1.
 
     A Gaussian window of 11 px (sigma 1.5), K1 = .01, K2 = .03, averaged over the channels and the
-    positions where the window lies inside the image. Black is taken as 0 and white as 2: the
+    positions where the window lies inside the image. Images are shifted to [0, 2], because the
     measure is defined for brightness, which has no sign.
 
     Args:
@@ -84,8 +84,8 @@ def ssim(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tens
 def _window_mean(x: Tensor) -> Tensor:
     """Average images under the Gaussian window, at every position inside them.
 
-    A sum of shifted images: a convolution would run in TF32 or bfloat16 where these are allowed,
-    and the variances, small differences, would be lost.
+    A sum of shifted images: a convolution may run in TF32 or bfloat16 where these are allowed,
+    and would lose the variances, which are small differences.
     """
     reach = _SSIM_WINDOW // 2
     taps = [math.exp(-((i - reach) ** 2) / (2 * _SSIM_SIGMA**2)) for i in range(_SSIM_WINDOW)]
@@ -101,7 +101,7 @@ def _window_mean(x: Tensor) -> Tensor:
 def identity_similarity(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     """Compute the cosine of the angle between face descriptors of one recogniser: 1 is equal.
 
-    How near strangers are depends on the recogniser: about .37 by FaceRes, .83 by dlib's network,
+    How close strangers are depends on the recogniser: about .37 by FaceRes, .83 by dlib's network,
     whose descriptors all share a direction.
 
     Args:
@@ -116,6 +116,6 @@ def identity_similarity(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Flo
 
 
 def _check_shapes(a: Tensor, b: Tensor) -> None:
-    """Refuse what would be broadcast to nonsense."""
+    """Refuse shapes that would broadcast to nonsense."""
     if a.shape != b.shape:
         raise InvalidInputError(f"b must be shaped like a, {(*a.shape,)}, got {(*b.shape,)}")

@@ -1,4 +1,4 @@
-"""How near reconstructions came to their faces."""
+"""How close reconstructions are to their faces."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from model_core.shapes import FaceImages, Images
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How near a reconstruction came to its face, at 256 px.
+    """How close a reconstruction is to its face, at 256 px.
 
     Attributes:
         psnr: Peak signal-to-noise ratio, dB.
@@ -39,16 +39,16 @@ class Quality:
 
     @property
     def same_person(self) -> bool | None:
-        """Whether the two are taken for one person; None without a recogniser."""
+        """Whether the two count as one person; None without a recogniser."""
         return is_same_person(self.identity_similarity)
 
 
 class Comparison:
-    """Compare faces with their reconstructions, brought to 256 px by area.
+    """Compare faces with their reconstructions, area-averaged to 256 px.
 
     Args:
         lpips: The perceptual distance.
-        judge: Compares persons; None leaves the identity out.
+        judge: Compares identities; None leaves that out.
         img_px: Side of the reconstructions.
         execution: How the networks run; on a CPU they are compiled where that proves faster.
     """
@@ -77,7 +77,7 @@ class Comparison:
 
 
 class _Figures(nn.Module):
-    """PSNR, SSIM and perceptual distance, whose network computes in the precision's dtype."""
+    """PSNR, SSIM and perceptual distance, the latter in the precision's dtype."""
 
     def __init__(self, lpips: Perceptual, precision: Precision):
         super().__init__()
@@ -85,7 +85,7 @@ class _Figures(nn.Module):
 
     def forward(self, a: FaceImages, images: Images) -> Float[Tensor, "batch 3"]:
         b = F.adaptive_avg_pool2d(images, FACE_PX)
-        both = torch.cat([a, b])  # two images at once take four fifths of the time
+        both = torch.cat([a, b])  # two images in one batch take four fifths of the time
         with self.precision.autocast(a.device.type):
             maps = [each.chunk(2) for each in self.lpips.features(both)]
             maps_a, maps_b = zip(*maps, strict=True)

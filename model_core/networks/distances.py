@@ -14,7 +14,7 @@ from model_core.perceptual.vgg_features import VggFeatures
 
 
 class NoDistance(Perceptual):
-    """Finds all images equal, for losses that are the MSE alone."""
+    """Treats all images as equal, for losses that are MSE only."""
 
     name = "none"
 
@@ -32,7 +32,7 @@ def _vgg_features(cache: Path, trunks: Path | None) -> Perceptual:
 def _lpips(trunk: str, trunks: Path | None) -> Perceptual:
     file = find_trunk(trunk, trunks)
     try:
-        # Where networks are trained, the package may be missing.
+        # The package may be missing where networks are trained.
         from model_core.perceptual.lpips import PackageLPIPS
     except ImportError as err:
         raise CheckpointError(
@@ -55,14 +55,14 @@ def load_distance(name: str, cache: Path, trunks: Path | None = None) -> Percept
     """Load a perceptual distance, frozen, in float32 on the CPU.
 
     Args:
-        name: One of DISTANCES. "vgg-features" is on torchvision's VGG-16 where a folder of trunks
-            is given, else on ST-LPIPS's, and the result is then named "st-vgg-features".
+        name: One of DISTANCES. "vgg-features" uses torchvision's VGG-16 if a folder of trunks
+            is given, else ST-LPIPS's; the result is then named "st-vgg-features".
         cache: Weights cache.
-        trunks: Folder with torchvision's weights, for what needs them.
+        trunks: Folder with torchvision's weights, for distances that need them.
 
     Raises:
-        InvalidInputError: If the name is not known.
-        CheckpointError: If weights, or the package that LPIPS is from, are missing or damaged.
+        InvalidInputError: If the name is unknown.
+        CheckpointError: If weights, or the package that LPIPS comes from, are missing or damaged.
     """
     if name not in DISTANCES:
         raise InvalidInputError(f"distance must be one of {sorted(DISTANCES)}, got {name!r}")

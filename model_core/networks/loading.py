@@ -60,7 +60,7 @@ def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generato
     try:
         generator = FAMILIES[family](sidecar["config"])
     except (KeyError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{name} must have a config that is known: {err}") from err
+        raise CheckpointError(f"{name} must have a valid config: {err}") from err
     generator = _filled(generator, state, name)
     return generator.eval().requires_grad_(False), str(sidecar["sha256"])
 
@@ -69,7 +69,7 @@ def load_identity(cache: Path, name: str = DEFAULT_IDENTITY) -> Identity:
     """Load an identity encoder by name, frozen: the default or a converted recogniser.
 
     Raises:
-        CheckpointError: If it is missing, damaged or no recogniser.
+        CheckpointError: If it is missing, damaged or not a recogniser.
     """
     state, sidecar = load_network(network_path(cache, name), verify=not is_packed(name))
     family, config = sidecar.get("family"), sidecar.get("config", {})
@@ -81,12 +81,12 @@ def load_identity(cache: Path, name: str = DEFAULT_IDENTITY) -> Identity:
 
 
 def load_judge(cache: Path) -> FaceRes | None:
-    """Load the recogniser that judges identity, frozen; None where its weights are not there.
+    """Load the recogniser that judges identity, frozen; None if its weights are missing.
 
-    It is none of RECOGNISERS, so that no network can be trained on what judges it.
+    It is not among RECOGNISERS, so that no network can be trained on the recogniser that judges it.
 
     Raises:
-        CheckpointError: If the weights are there and not the pinned ones.
+        CheckpointError: If the weights exist but are not the pinned ones.
     """
     if not weight_path(cache, DEFAULT_JUDGE).is_file():
         return None
@@ -106,7 +106,7 @@ def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> St
     try:
         config = StyleEncoderConfig(**sidecar["config"])
     except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
     renders = copy.deepcopy(generator) if config.looks else None
     encoder = StyleEncoder(config, renders)
     kept = {k: v for k, v in encoder.state_dict().items() if k.startswith("generator.")}
@@ -117,7 +117,7 @@ def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> St
 def load_embedder(
     path: Path, cache: Path, generator: Generator, fingerprint: str
 ) -> EmbeddingNetwork | StyleEncoder:
-    """Load whatever a file has that embeds faces for a generator.
+    """Load whatever network in a file embeds faces for a generator.
 
     Raises:
         CheckpointError: If the file is missing, damaged or of another kind.
@@ -148,7 +148,7 @@ def load_image_head(path: Path, fingerprint: str) -> ImageHead:
         config = sidecar["config"]
         head = ImageHead(ImageHeadConfig(**config | {"widths": tuple(config["widths"])}))
     except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
     floats = {key: value.float() for key, value in state.items()}
     return _filled(head, floats, path.name).eval().requires_grad_(False)
 
@@ -159,7 +159,7 @@ def load_detail_encoder(
     """Load a detail encoder, in float32 and frozen.
 
     Returns:
-        The encoder and the SHA-256 of its weights, to which details belong.
+        The encoder and the SHA-256 of its weights, which details name.
     Raises:
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was trained for another generator.
@@ -169,7 +169,7 @@ def load_detail_encoder(
     try:
         config = DetailEncoderConfig(**sidecar["config"])
     except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
     encoder = DetailEncoder(config, generator.w_mean, generator.w_std)
     floats = {key: value.float() for key, value in state.items()}
     encoder = _filled(encoder, floats, path.name).eval().requires_grad_(False)
@@ -182,10 +182,10 @@ def save_detail_encoder(
     """Write a detail encoder in float16.
 
     Args:
-        path: Where to; ends in .safetensors.
-        encoder: What to write.
-        fingerprint: Of the generator whose features it corrects.
-        about: What else the sidecar shall say.
+        path: Where to write; ends in .safetensors.
+        encoder: The encoder.
+        fingerprint: Fingerprint of the generator whose features it corrects.
+        about: Further entries for the sidecar.
     """
     state = {key: value.half() for key, value in encoder.state_dict().items()}
     sidecar = {
@@ -198,24 +198,24 @@ def save_detail_encoder(
 
 
 def save_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> None:
-    """Write a generator that was trained along with an embedding network.
+    """Write a generator that was trained together with an embedding network.
 
     Args:
-        path: Where to; ends in .safetensors.
-        generator: What to write.
-        fingerprint: Of the generator that it was tuned from.
+        path: Where to write; ends in .safetensors.
+        generator: The generator.
+        fingerprint: Fingerprint of the generator that it was tuned from.
     """
     sidecar = {"name": path.stem, "family": "tuned-generator", "generator": fingerprint}
     save_network(path, generator.state_dict(), sidecar)
 
 
 def load_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> Generator:
-    """Load what save_tuned_generator wrote, frozen.
+    """Load a file written by save_tuned_generator, frozen.
 
     Args:
         path: The file.
-        generator: What it was tuned from; copied.
-        fingerprint: Of that.
+        generator: The generator that it was tuned from; copied.
+        fingerprint: Fingerprint of that generator.
     Raises:
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was tuned from another generator.
@@ -255,11 +255,11 @@ def save_embedding_network(
     """Write a trained embedding network in float16.
 
     Args:
-        path: Where to; ends in .safetensors.
-        network: What to write.
-        fingerprint: Of the generator whose codes it predicts.
-        about: What else the sidecar shall say.
-        with_identity: Whether the identity encoder is written too: where it was trained along.
+        path: Where to write; ends in .safetensors.
+        network: The network.
+        fingerprint: Fingerprint of the generator whose codes it predicts.
+        about: Further entries for the sidecar.
+        with_identity: Whether to write the identity encoder too, if it was trained as well.
     """
     state = {
         key: value.half() if value.is_floating_point() else value
@@ -289,7 +289,7 @@ def load_embedding_network(
     try:
         config = EmbeddingNetworkConfig(**sidecar["config"])
     except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a config that is known: {err}") from err
+        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
     recogniser = load_identity(cache, config.identity)
     network = EmbeddingNetwork(config, recogniser, generator.w_mean, generator.w_std)
     identity = network.identity.state_dict(prefix=IDENTITY_PREFIX)
@@ -298,7 +298,7 @@ def load_embedding_network(
 
 
 def _require_owner(path: Path, sidecar: dict[str, Any], family: str, fingerprint: str) -> None:
-    """Refuse weights of another kind or of another generator."""
+    """Refuse weights of another kind or another generator."""
     if sidecar.get("family") != family:
         raise CheckpointError(
             f"{path.name} must be of the family {family}, got {sidecar.get('family')}"
@@ -312,12 +312,12 @@ def _require_owner(path: Path, sidecar: dict[str, Any], family: str, fingerprint
 
 
 def _counters(network: nn.Module) -> dict[str, Tensor]:
-    """Return the counters of batch normalisations, which files of other projects may lack."""
+    """Return batch normalisation's counters, which other projects' files may lack."""
     return {k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}
 
 
 def _filled(network: Network, state: dict[str, Tensor], name: str) -> Network:
-    """Load a state dict; a misfit is told in one line."""
+    """Load a state dict; a mismatch is reported in one line."""
     try:
         network.load_state_dict(state)
     except RuntimeError as err:

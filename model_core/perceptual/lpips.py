@@ -1,4 +1,4 @@
-"""LPIPS by its authors' package, on torchvision's trunks that the user supplies as files."""
+"""LPIPS from its authors' package, on torchvision's trunks, which the user supplies as files."""
 
 import re
 import warnings

@@ -1,7 +1,7 @@
 """Perceptual distances: how far apart two images look, measured in the features of a network.
 
-Shift-tolerant LPIPS (ST-LPIPS) is the one that comes with the default weights. Its name stands
-beside every figure: numbers of different distances are never compared.
+Shift-tolerant LPIPS (ST-LPIPS) is the one that comes with the default weights. Every figure is
+reported with its distance's name: numbers of different distances are never compared.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ _NORM_EPS = 1e-20
 
 
 class Perceptual(nn.Module, ABC):
-    """A distance of images: the squared distance of their feature maps, averaged over positions.
+    """A distance between images: squared, between their feature maps, averaged over positions.
 
     To compare many images with one, compute its `features` once and call `distance`.
     """
@@ -35,11 +35,11 @@ class Perceptual(nn.Module, ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What this distance is called beside its figures."""
+        """The name reported with this distance's figures."""
 
     @abstractmethod
     def features(self, img: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
-        """Compute feature maps (n, c, h, w), of fine to coarse resolution, scaled for `distance`.
+        """Compute feature maps (n, c, h, w), from fine to coarse resolution, scaled for `distance`.
 
         Args:
             img: RGB in [-1, 1].
@@ -71,7 +71,7 @@ class Perceptual(nn.Module, ABC):
 
 
 class Blur(nn.Module):
-    """Halve feature maps behind a 3x3 binomial filter, two pixels of reflection around them."""
+    """Halve feature maps after a 3x3 binomial filter, reflecting two pixels around them."""
 
     def forward(self, x: Float[Tensor, "n c h_in w_in"]) -> Float[Tensor, "n c h w"]:
         """Return (h_in + 1) // 2 + 1 rows, and columns likewise."""
@@ -162,7 +162,7 @@ class STLPIPS(Perceptual):
     Differentiable in the images; frozen, in float32 whatever the trunk computes in.
 
     Args:
-        trunk: Network that the features are from, "alex" or "vgg".
+        trunk: Network that provides the features, "alex" or "vgg".
 
     Raises:
         InvalidInputError: If there is no such trunk.

@@ -1,6 +1,6 @@
 """Read torchvision's networks from files that the user supplies.
 
-Their weights are in no package: they come from torchvision's hub, which cannot be assumed.
+No package contains their weights: they come from torchvision's hub, which may be out of reach.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The uncalibrated perceptual loss: squared differences of four feature maps of VGG-16.
 
-Image2StyleGAN and figure 3 of Guan et al. 2020 use it; LPIPS took its place in the iterator.
+Image2StyleGAN and figure 3 of Guan et al. 2020 use it; LPIPS replaced it in the iterator.
 """
 
 import itertools
@@ -44,18 +44,18 @@ class VggFeatures(Perceptual):
 
     @classmethod
     def shift_tolerant(cls, metric: STLPIPS) -> "VggFeatures":
-        """Take the trunk of ST-LPIPS, which comes with the default weights."""
+        """Use the trunk of ST-LPIPS, which comes with the default weights."""
         layers = itertools.chain.from_iterable(stage.children() for stage in metric.stages)
         return cls(layers, "st-vgg-features")
 
     @classmethod
     def torchvision(cls, weights: Path) -> "VggFeatures":
-        """Take torchvision's trunk, trained on ImageNet.
+        """Use torchvision's trunk, trained on ImageNet.
 
         Args:
             weights: torchvision's state dict of VGG-16.
         Raises:
-            CheckpointError: If the file is none.
+            CheckpointError: If the file is not one.
         """
         with torch.device("meta"):
             features = vgg16(weights=None).features
@@ -87,7 +87,7 @@ class VggFeatures(Perceptual):
 
 
 def _until(layers: Iterable[nn.Module], last: int) -> list[nn.Module]:
-    """Return the layers up to the given ReLU; ReLUs are made to keep their input."""
+    """Return the layers up to the given ReLU, making ReLUs keep their input."""
     kept: list[nn.Module] = []
     rectified = 0
     for layer in layers:

@@ -1,1 +1,1 @@
-"""Photos from files, untrusted ones too: upright sRGB pixels or a reason why not."""
+"""Photos from files, including untrusted ones: upright sRGB pixels, or the reason why not."""

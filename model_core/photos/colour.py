@@ -1,8 +1,8 @@
-"""Bring decoded pixels of any mode to sRGB on white, by what is known of their colours.
+"""Convert decoded pixels of any mode to sRGB on white, from what is known of their colours.
 
-lcms converts whatever profile it understands; whether there is anything to convert is measured,
-not read off the profile's name. Alpha is taken off first and laid on white at the end, as viewers
-do: a colour that is half transparent is mixed in sRGB.
+lcms converts any profile that it understands; whether there is anything to convert is measured,
+not read from the profile's name. Alpha is removed first and composited onto white at the end,
+as viewers do: half-transparent colours are mixed in sRGB.
 
 Not covered: more than 8 bits a colour channel (Pillow decodes their upper 8), spot colours.
 """
@@ -17,7 +17,7 @@ from model_core.photos.damage import DAMAGE
 
 WHITE = (255, 255, 255)
 PROBE_STEPS = 9
-UNSEEN = 2  # of 255: profiles that are meant to be sRGB differ by as much
+UNSEEN = 2  # of 255: profiles meant to be sRGB differ by as much
 
 Ramp = UInt8[np.ndarray, "256 3"]
 
@@ -27,8 +27,8 @@ def to_srgb(img: Image.Image, profiles: tuple[bytes, ...]) -> Image.Image:
 
     Args:
         img: Loaded, in any mode.
-        profiles: ICC profiles, the one to try first in front, those that cannot be used are passed
-            over; an empty one is sRGB.
+        profiles: ICC profiles, in the order in which to try them; unusable ones are skipped, and an
+            empty one is sRGB.
     """
     colour, alpha = _split(img)
     rgb = _convert(colour, profiles)
@@ -40,7 +40,7 @@ def to_srgb(img: Image.Image, profiles: tuple[bytes, ...]) -> Image.Image:
 
 
 def _split(img: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Take the alpha channel, or what is marked as transparent, off an image."""
+    """Separate the alpha channel, or what is marked as transparent, from an image."""
     key = img.info.get("transparency")
     if img.mode.startswith("I;16"):
         if not isinstance(key, int):
@@ -60,7 +60,7 @@ def _split(img: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _convert(img: Image.Image, profiles: tuple[bytes, ...]) -> Image.Image:
-    """Convert by the first profile that fits the image's channels; without one it is sRGB."""
+    """Convert with the first profile that fits the image's channels; without one, assume sRGB."""
     for profile in profiles:
         if not profile:
             break
@@ -76,7 +76,7 @@ def _convert(img: Image.Image, profiles: tuple[bytes, ...]) -> Image.Image:
 
 
 def _by_profile(img: Image.Image, data: bytes) -> Image.Image | None:
-    """Convert by a profile; None if it is damaged or for other channels than the image has."""
+    """Convert with a profile; None if it is damaged or does not fit the image's channels."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         space = profile.profile.xcolor_space.strip()
@@ -99,14 +99,14 @@ def _transformed(img: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.I
 
 
 def _ramp(profile: ImageCms.ImageCmsProfile, mode: str) -> Ramp:
-    """Return what becomes of each grey level."""
+    """Return the output for each grey level."""
     levels = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
     ramp: Ramp = np.asarray(_transformed(levels, profile))[0]
     return ramp
 
 
 def _by_ramp(img: Image.Image, ramp: Ramp) -> Image.Image:
-    """Replace the levels of a grey image of 8 or 16 bits, the latter between the former's."""
+    """Map the levels of a grey image of 8 or 16 bits, interpolating for the latter."""
     if img.mode == "L":
         return Image.merge("RGB", [img.point(channel.tolist()) for channel in ramp.T])
     levels: Float64[np.ndarray, n] = np.arange(65536) / 257

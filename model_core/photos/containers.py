@@ -1,8 +1,8 @@
-"""Take PNG and JPEG files apart: what the pixels are decoded from, and what is said about them.
+"""Split PNG and JPEG files into what the pixels are decoded from, and what describes them.
 
-The decoder sees the parts that pixels are made of and nothing else, so that texts, thumbnails and
-damaged metadata cannot keep a whole picture from being read. What is said about the pixels (colour,
-orientation) is read here, within bounds, and passed over where it is damaged.
+The decoder only sees the parts that pixels are made of, so that texts, thumbnails and
+damaged metadata cannot keep an intact image from being read. What describes the pixels (colour,
+orientation) is read here, within bounds, and ignored if damaged.
 """
 
 import struct
@@ -22,11 +22,11 @@ from model_core.photos.profiles import (
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-MAX_PROFILE_BYTES = 4_000_000  # the largest in use, of presses, have 3 MB
+MAX_PROFILE_BYTES = 4_000_000  # the largest in use, for printing presses, have 3 MB
 MAX_TEXT_BYTES = 1_000_000
 XMP_KEY, EXIF_KEY = b"XML:com.adobe.xmp", b"Raw profile type exif"
 GAMMA_SRGB = 1 / 2.2
-GAMMA_NEAR = 0.05  # what libpng too takes for the same gamma
+GAMMA_NEAR = 0.05  # libpng, too, treats this as the same gamma
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 JPEG_ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
@@ -38,13 +38,13 @@ JPEG_EXIF, JPEG_XMP, JPEG_ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A file taken apart.
+    """A file that has been split.
 
     Attributes:
-        data: What is to be decoded.
-        profiles: ICC profiles for its pixels, the one to try first in front; an empty one is sRGB.
-        exif: EXIF with its mark in front, if there is any.
-        xmp: XMP, if there is any.
+        data: The data to decode.
+        profiles: ICC profiles for its pixels, in the order to try them; an empty one is sRGB.
+        exif: EXIF with its leading mark, if any.
+        xmp: XMP, if any.
     """
 
     data: bytes
@@ -54,12 +54,12 @@ class Contents:
 
 
 def open_png(data: bytes) -> Contents:
-    """Take a PNG apart; of an animated one, what plain readers show stays."""
+    """Split a PNG; for an animated one, keep what plain readers show."""
     kept, said = [PNG_MAGIC], dict[bytes, bytes]()
     for kind, start, length in _chunks(data):
         end = start + length
         if kind in PNG_PIXELS:
-            # Pillow holds 8 bits of colour: a key of 16 bits cannot be found in them.
+            # Pillow keeps 8 bits of colour, in which a key of 16 bits cannot be found.
             deep_key = kind == b"tRNS" and data[24:26] == b"\x10\x02"
             if not deep_key and (kind != b"tRNS" or _is_sound(data, start, end)):
                 kept.append(data[start - 8 : end + 4])
@@ -73,7 +73,7 @@ def open_png(data: bytes) -> Contents:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, place and length of a PNG's chunks; the last may end early."""
+    """Yield kind, position and length of a PNG's chunks; the last may end early."""
     at = len(PNG_MAGIC)
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -84,12 +84,12 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _is_sound(data: bytes, start: int, end: int) -> bool:
-    """Whether a chunk is all there, and its checksum right."""
+    """Whether a chunk is complete and its checksum correct."""
     return data[end : end + 4] == zlib.crc32(data[start - 4 : end]).to_bytes(4)
 
 
 def _inflate(data: bytes, limit: int) -> bytes:
-    """Decompress; nothing where the data is damaged or larger than it may be."""
+    """Decompress; return nothing if the data is damaged or too large."""
     stream = zlib.decompressobj()
     try:
         plain = stream.decompress(data, limit)
@@ -99,7 +99,7 @@ def _inflate(data: bytes, limit: int) -> bytes:
 
 
 def _text(kind: bytes, rest: bytes) -> bytes:
-    """Return the text of a PNG's chunk from what follows its key; nothing if it is damaged."""
+    """Return the text of a PNG chunk from what follows its key; nothing if it is damaged."""
     if kind == b"tEXt":
         return rest[:MAX_TEXT_BYTES]
     if kind == b"zTXt":
@@ -121,7 +121,7 @@ def _png_exif(said: dict[bytes, bytes]) -> bytes | None:
 
 
 def _png_profiles(said: dict[bytes, bytes]) -> tuple[bytes, ...]:
-    """List what a PNG says of its colours in the order of the standard: cICP, iCCP, sRGB, gAMA."""
+    """List a PNG's colour profiles in the standard's order: cICP, iCCP, sRGB, gAMA."""
     found: list[bytes | None] = []
     if len(code := said.get(b"cICP", b"")) == 4:
         found.append(coded_profile(code[0], code[1]))
@@ -136,7 +136,7 @@ def _png_profiles(said: dict[bytes, bytes]) -> tuple[bytes, ...]:
 
 
 def _measured_profile(gama: bytes, chrm: bytes) -> bytes | None:
-    """Return the profile of a PNG's gamma and chromaticities; what is missing is sRGB's."""
+    """Return the profile of a PNG's gamma and chromaticities; missing values are sRGB's."""
     encoding = int.from_bytes(gama) / 100_000 if len(gama) == 4 else 0.0
     near = abs(encoding / GAMMA_SRGB - 1) <= GAMMA_NEAR
     curve = power(1 / encoding) if 0.05 < encoding < 20 and not near else srgb
@@ -148,7 +148,7 @@ def _measured_profile(gama: bytes, chrm: bytes) -> bytes | None:
 
 
 def open_jpeg(data: bytes) -> Contents:
-    """Take a JPEG apart; of several pictures in one file (MPO) the first stays."""
+    """Split a JPEG; of several images in one file (MPO), keep the first."""
     kept, parts = [JPEG_START], dict[int, bytes]()
     exif = xmp = None
     announced, at = 0, 2
@@ -186,9 +186,9 @@ def open_jpeg(data: bytes) -> Contents:
 
 
 def decodes_by_rows(jpeg: bytes) -> bool:
-    """Whether a JPEG that `open_jpeg` took apart is decoded row by row: in one scan, sequentially.
+    """Whether a split JPEG is decoded row by row: in one scan, sequentially.
 
-    Others, the progressive ones above all, keep all their coefficients while they are decoded.
+    Others, above all progressive ones, keep all their coefficients in memory while decoding.
     """
     at, channels = 2, 0
     while at + 10 <= len(jpeg):

@@ -1,6 +1,6 @@
-"""What Pillow's decoders raise on damaged files, as fuzzing has it; around their calls alone.
+"""What Pillow's decoders raise on damaged files, as found by fuzzing; use around their calls only.
 
-A lack of memory is not among it: that is ours.
+Running out of memory is not included: that is our failure.
 """
 
 import struct

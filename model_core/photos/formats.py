@@ -1,4 +1,4 @@
-"""Tell a file's format by its first bytes: one that is read, or one whose name helps the sender."""
+"""Tell a file's format by its first bytes: a supported one, or one worth naming to the sender."""
 
 from model_core.errors import UnsupportedImageError
 
@@ -27,10 +27,10 @@ OTHERS = {
 
 
 def find_format(data: bytes) -> str:
-    """Return the name that Pillow has for the format of a file.
+    """Return Pillow's name for the format of a file.
 
     Raises:
-        UnsupportedImageError: If it is none that is read.
+        UnsupportedImageError: If it is not a supported one.
     """
     found = next((name for magic, name in MAGIC.items() if data.startswith(magic)), None)
     if found is not None:
@@ -46,7 +46,7 @@ def find_format(data: bytes) -> str:
 
 
 def _find_boxed(data: bytes) -> str:
-    """Tell AVIF from HEIC and films, which begin alike, by all the brands that they claim."""
+    """Tell AVIF from HEIC and videos, which begin alike, by all the brands that they list."""
     box = data[: min(int.from_bytes(data[:4]), 256)]
     brands = {data[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
     if brands.intersection(AVIF_BRANDS):

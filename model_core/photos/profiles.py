@@ -1,7 +1,7 @@
-"""Write ICC profiles for colour that files describe otherwise, so that one engine converts it all.
+"""Write ICC profiles for colours described in other ways, so that one engine converts them all.
 
-PNG's chunks and AVIF's boxes name primaries and a transfer function by numbers; EXIF names Adobe
-RGB by a mark. A profile of a matrix and a curve says the same to lcms.
+PNG's chunks and AVIF's boxes name primaries and a transfer function by numbers; EXIF marks Adobe
+RGB. A profile with a matrix and a curve tells lcms the same.
 
 Source: ICC.1:2004-10 (layout, version 2.4), ITU-T H.273 (code points), PNG third edition,
 ITU-R BT.2100 and BT.2408 (PQ and HLG; what is brighter than reference white is clipped).
@@ -89,11 +89,11 @@ def coded_profile(primaries: int, transfer: int) -> bytes | None:
 
 
 def matrix_profile(chromaticities: Chromaticities, curve: Curve) -> bytes | None:
-    """Return the ICC profile of an RGB space, or None where the points span no space.
+    """Return the ICC profile of an RGB space; None if the points span no space.
 
     Args:
         chromaticities: White, red, green, blue.
-        curve: Of all three channels.
+        curve: Curve of all three channels.
     """
     xy = np.array(chromaticities, dtype=np.float64)
     if not (np.isfinite(xy).all() and (xy[:, 1] > 0).all()):
@@ -128,7 +128,7 @@ def _xyz(values: Float64[np.ndarray, "3"]) -> bytes:
 
 
 def _assemble(tags: list[tuple[bytes, bytes]]) -> bytes:
-    """Lay out a profile: header of 128 bytes, table of tags, their data; equal data once."""
+    """Assemble a profile: header of 128 bytes, tag table, tag data; equal data only once."""
     start = 128 + 4 + 12 * len(tags)
     body, index, places = b"", b"", dict[bytes, int]()
     for name, data in tags:

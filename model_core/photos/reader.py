@@ -1,9 +1,9 @@
-"""The one reader of photos: a file's bytes to upright sRGB pixels, or the reason why not.
+"""The only reader of photos: a file's bytes to upright sRGB pixels, or the reason why not.
 
-The service, the alignment of folders, training and evaluation all read photos by it. In this
-order: format by the first bytes, parts that are not pixels put aside, header opened by the one
-decoder of that format, size bounded, decoded, turned by EXIF, brought to sRGB on white. Of a file
-with several pictures the first is read. Nothing but pixels goes on.
+The service, folder alignment, training and evaluation all read photos with it. The steps are:
+format from the first bytes, non-pixel parts set aside, header opened by the format's only
+decoder, size checked, decoded, rotated by EXIF, converted to sRGB on white. Of a file
+with several images, the first is read. Nothing but pixels is passed on.
 
 Blocking; serves any number of threads.
 """
@@ -50,23 +50,23 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SHRINK_ABOVE_PX = 16_000_000  # a JPEG larger than this is decoded at 1/2, 1/4 or 1/8 of its size
-BY_ROWS_FACTOR = 4  # how many times the pixels a JPEG may have that is shrunk as it is decoded
-# libtiff's other codecs are for faxes and films, and where its faults were found.
+BY_ROWS_FACTOR = 4  # factor on the pixel limit for a JPEG that is shrunk while it is decoded
+# libtiff's other codecs are for faxes and films, and are where its bugs were found.
 TIFF_CODECS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "jpeg")
 SLOW_CODECS = ("bmp_rle",)  # written in Python
 MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB"}
 MODES |= {"I;16", "I;16L", "I;16B", "I;16N"}
-# Junk after a JPEG's last pixel is skipped, but pixels that are missing are decoded from it.
+# Junk after a JPEG's last pixel is skipped, but missing pixels would be decoded from it.
 JUNK = (b"\x55" * 1024, b"\xaa" * 1024)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoLimits:
-    """How large a photo may be.
+    """Size limits for a photo.
 
     Attributes:
-        max_pixels: Largest width times height. A JPEG that is decoded row by row, as phones write
-            it, may have four times as many: it is shrunk on the way and never all in memory.
+        max_pixels: Largest width times height. A JPEG that is decoded row by row, like those from
+            phones, may have four times as many: it is shrunk on the way and never all in memory.
         min_side_px: Shortest side.
     """
 
@@ -88,9 +88,9 @@ class Photo:
 
 
 def harden(limits: PhotoLimits) -> None:
-    """Set Pillow's process-wide guards, a second line behind the checks of `read_photo`.
+    """Set Pillow's process-wide guards, a second line of defence behind `read_photo`'s checks.
 
-    What else it warns of (odd EXIF, say) is the sender's affair, and would only fill the log.
+    Its other warnings (odd EXIF, say) are the sender's concern, and would only fill the log.
     """
     Image.MAX_IMAGE_PIXELS = BY_ROWS_FACTOR * limits.max_pixels
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -101,7 +101,7 @@ def read_photo(data: bytes, limits: PhotoLimits) -> Photo:
     """Decode a photo.
 
     Raises:
-        ImageRejectedError: If it is not an image, not of a format that is read, damaged, too large
+        ImageRejectedError: If it is not an image, not in a supported format, damaged, too large
             or too small; the class says which.
     """
     form = find_format(data)
@@ -125,7 +125,7 @@ def _take_apart(form: str, data: bytes) -> Contents:
 
 @contextlib.contextmanager
 def _decoding() -> Iterator[None]:
-    """Turn what Pillow raises into our errors; only its calls may stand inside."""
+    """Convert Pillow's exceptions to our errors; only its calls belong inside."""
     try:
         yield
     except DAMAGE as err:
@@ -145,7 +145,7 @@ def _open(form: str, data: bytes, limits: PhotoLimits) -> Image.Image:
 
 
 def _check(img: Image.Image, form: str, data: bytes, limits: PhotoLimits) -> None:
-    """Check what the header says, before any pixel is decoded."""
+    """Check the header, before any pixel is decoded."""
     width, height = img.size
     largest = limits.max_pixels
     if form == "JPEG" and decodes_by_rows(data):
@@ -167,7 +167,7 @@ def _check(img: Image.Image, form: str, data: bytes, limits: PhotoLimits) -> Non
 
 
 def _shrink(img: Image.Image) -> float:
-    """Let a large JPEG be decoded at a fraction of its size; return by how much it shrinks."""
+    """Have a large JPEG decoded at a fraction of its size; return how far it shrinks."""
     width, height = img.size
     parts = next(n for n in (1, 2, 4, 8) if width * height <= n * n * SHRINK_ABOVE_PX or n == 8)
     if parts == 1 or not isinstance(img, JpegImageFile):
@@ -200,7 +200,7 @@ def _load(img: Image.Image, form: str, data: bytes, limits: PhotoLimits) -> Imag
 
 
 def _read_exif(img: Image.Image, contents: Contents) -> Image.Exif:
-    """Read EXIF, or what XMP says in its place; empty where it is damaged."""
+    """Read EXIF, or XMP in its place; empty if damaged."""
     for key, value in (("exif", contents.exif), ("xmp", contents.xmp)):
         if value is not None:
             img.info[key] = value
@@ -211,7 +211,7 @@ def _read_exif(img: Image.Image, contents: Contents) -> Image.Exif:
 
 
 def _tag(exif: Image.Exif, tag: int, folder: int | None = None) -> object:
-    """Return a tag of EXIF, or of a folder in it; None where it is missing or damaged."""
+    """Return a tag of EXIF, or of a folder in it; None if missing or damaged."""
     try:
         return (exif if folder is None else exif.get_ifd(folder)).get(tag)
     except DAMAGE:
@@ -219,7 +219,7 @@ def _tag(exif: Image.Exif, tag: int, folder: int | None = None) -> object:
 
 
 def _other_profiles(img: Image.Image, exif: Image.Exif) -> tuple[bytes, ...]:
-    """Return the profile that Pillow found, or that of EXIF's mark for Adobe RGB (DCF)."""
+    """Return the profile that Pillow found, or Adobe RGB's if EXIF marks it (DCF)."""
     if profile := img.info.get("icc_profile"):
         return (profile,)
     marked = _tag(exif, INTEROP_INDEX, INTEROP_IFD)

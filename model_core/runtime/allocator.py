@@ -1,9 +1,9 @@
-"""How the process gets memory from the system.
+"""How the process gets memory from the operating system.
 
-glibc maps every block of 32 MiB or more afresh and gives it back when it is freed, so each use of
-one costs the kernel a zeroed page for every 4 KiB: for one 1024 px synthesis 28,000 page faults, a
-quarter of its processor time. The features of a large image are such blocks. Threads but the first
-have arenas of their own, which cannot hold a block of 64 MiB: that is mapped afresh in any case.
+glibc maps every block of 32 MiB or more anew and returns it when it is freed, so each use of
+one makes the kernel zero a page for every 4 KiB: for one 1024 px synthesis 28,000 page faults, a
+quarter of its CPU time. The features of a large image are such blocks. Threads other than the first
+have their own arenas, which cannot hold a block of 64 MiB: that is mapped anew in any case.
 """
 
 import ctypes
@@ -13,12 +13,12 @@ LARGEST_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let large blocks be reused rather than returned to the system; for the whole process.
+    """Have large blocks reused rather than returned to the system, for the whole process.
 
-    The process then stays as large as it once had to be. Call it before anything large is
-    allocated, and before torch is imported where other threads than the first will compute: an
-    arena that a thread has is not taken from it. Returns whether the C library took it: one other
-    than glibc does not.
+    The process then stays as large as it ever had to be. Call this before anything large is
+    allocated, and before torch is imported if threads other than the first will compute: a thread
+    keeps an arena that it already has. Returns whether the C library accepted the setting; only
+    glibc does.
 
     Source: mallopt(3).
     """

@@ -1,4 +1,4 @@
-"""How networks can run here."""
+"""Which backends can run here."""
 
 import shutil
 import sysconfig
@@ -13,7 +13,7 @@ Backend = Literal["auto", "eager", "compile", "openvino"]
 
 
 def can_compile(device: str) -> bool:
-    """Tell whether TorchInductor can run: on the CPU it needs a C++ compiler."""
+    """Whether TorchInductor can run: on the CPU it needs a C++ compiler."""
     compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
     headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
     return device != "cpu" or (compiler and headers)
@@ -21,24 +21,24 @@ def can_compile(device: str) -> bool:
 
 @contextmanager
 def frozen_weights() -> Iterator[None]:
-    """Have TorchInductor pack the weights of what this thread compiles inside.
+    """Have TorchInductor pack weights into what this thread compiles inside the block.
 
-    As an option of torch.compile it reaches fewer passes. The setting is the thread's own, so that
-    what other threads compile, and this one later, is left alone.
+    As an option of torch.compile it reaches fewer passes. The setting is local to the thread, so
+    that what other threads compile, or this one later, is unaffected.
     """
     with torch._inductor.config.patch(freezing=True):
         yield
 
 
 def import_compiler() -> None:
-    """Import what `trace_ahead` needs of TorchInductor, which takes seconds; any thread can."""
+    """Import what `trace_ahead` needs of TorchInductor, which takes seconds; on any thread."""
     import torch._inductor.loop_body  # noqa: F401
 
 
 def trace_ahead() -> None:
-    """Let TorchInductor do the trace that it keeps; call this before another thread compiles.
+    """Let TorchInductor do the trace that it caches; call before another thread compiles.
 
-    While it runs, nn.Module's call is replaced for the whole process, so that a module called in
+    While it runs, nn.Module's call is replaced for the whole process, so calling a module on
     another thread raises NameError.
     Source: github.com/pytorch/pytorch/pull/187589
     """

@@ -14,13 +14,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MIN_ROUNDS, MAX_ROUNDS, ROUNDS_S = 5, 20, 3.0
-"""Rounds in which both forms are timed: few of what is slow, more of what is fast."""
+"""Rounds in which both forms are timed: few if they are slow, more if they are fast."""
 
 QUIET = 1.3
-"""Most that the median of a form's times may be of their minimum on a machine that is not busy."""
+"""Largest ratio of a form's median to its minimum time on a machine that is not busy."""
 
 CLEAR_LOSS = 1.1
-"""Least share of the fallback's time that the compiled form takes where it has clearly lost."""
+"""Fraction of the fallback's time from which the compiled form has clearly lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ class BackgroundCompiled(Generic[P, R]):
     Made by `CompileQueue.defer`.
 
     Attributes:
-        compiled: Whether the compiled form serves.
-        settled: Whether the form that serves stays.
+        compiled: Whether the compiled form is in use.
+        settled: Whether the form in use is final.
 
     Args:
-        name: What it computes, for the log and the verdict.
-        fallback: Serves until then.
-        make: Builds the compiled form and calls it once, so that compilation happens there.
-        call: Calls a form once as requests do, to time it.
+        name: Name for the log and the verdict.
+        fallback: Serves calls until then.
+        make: Builds the compiled form and calls it once, so that it is compiled there.
+        call: Calls a form once as requests do, for timing.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class BackgroundCompiled(Generic[P, R]):
         self._call = call
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call whichever form serves."""
+        """Call whichever form is in use."""
         return self._form(*args, **kwargs)
 
     def keep_fallback(self) -> None:
-        """Settle for the fallback."""
+        """Keep the fallback for good."""
         self._make, self.settled = None, True
 
     def compile(self) -> Verdict:
-        """Compile, time both forms in alternation and keep the faster one."""
-        make, self._make = self._make, None  # with it goes what only the compilation needs
+        """Compile, time both forms alternately and keep the faster one."""
+        make, self._make = self._make, None  # also frees what only the compilation needs
         if make is None:
-            raise RuntimeError(f"{self.name} must be compiled once, got a second time")
+            raise RuntimeError(f"{self.name} has already been compiled")
         try:
             return self._race(self._form, make())
         finally:
@@ -91,13 +91,13 @@ class BackgroundCompiled(Generic[P, R]):
 
 
 class CompileQueue:
-    """Compile functions one after the other, in the order in which they were deferred.
+    """Compile functions one after another, in the order in which they were deferred.
 
-    Nothing that goes wrong here ends a process that serves: a function that cannot be compiled
+    No failure here ends a process that is serving: a function that cannot be compiled
     keeps its fallback, and the log says why.
 
     Args:
-        verdicts: Remembers which form was faster; a function whose fallback won clearly before, on
+        verdicts: Remembers which form was faster; a function whose fallback clearly won before, on
             a quiet machine, is not compiled again. None remembers nothing.
     """
 
@@ -113,13 +113,13 @@ class CompileQueue:
         make: Callable[[], Callable[P, R]],
         call: Callable[[Callable[P, R]], object],
     ) -> BackgroundCompiled[P, R]:
-        """Serve by a fallback until `start` or `run` has compiled a faster form.
+        """Serve calls with a fallback until `start` or `run` has compiled a faster form.
 
         Args:
-            name: What it computes, unlike that of any other function of the queue.
-            fallback: Serves until then.
+            name: Name for the log and the verdict, unique in the queue.
+            fallback: Serves calls until then.
             make: Builds the compiled form and calls it once.
-            call: Calls a form once as requests do, to time it.
+            call: Calls a form once as requests do, for timing.
         """
         deferred = BackgroundCompiled(name, fallback, make, call)
         verdict = self._verdicts.read(name) if self._verdicts else None
@@ -136,18 +136,18 @@ class CompileQueue:
         return deferred
 
     def import_compiler(self) -> None:
-        """Import the compiler if something waits for it: takes seconds, in any thread."""
+        """Import the compiler if anything is deferred: takes seconds, on any thread."""
         if self._waiting:
             try:
                 import_compiler()
             except Exception:
-                _log.exception("the compiler cannot be imported: fallbacks serve")
+                _log.exception("the compiler cannot be imported: keeping the fallbacks")
                 self._give_up()
 
     def start(self) -> None:
-        """Compile in a background thread; returns at once.
+        """Compile on a background thread; returns immediately.
 
-        Call it in the thread that calls the fallbacks, while no other calls modules.
+        Call it on the thread that calls the fallbacks, while no other thread calls modules.
         """
         if not self._waiting:
             return
@@ -157,11 +157,11 @@ class CompileQueue:
             thread.start()
             self._thread = thread
         except Exception:
-            _log.exception("nothing can be compiled: fallbacks serve")
+            _log.exception("nothing can be compiled: keeping the fallbacks")
             self._give_up()
 
     def run(self) -> None:
-        """Compile what waits, in this thread."""
+        """Compile what was deferred, on this thread."""
         while self._waiting:
             self._settle(self._waiting.pop(0))
 
@@ -187,10 +187,10 @@ class CompileQueue:
                 "compiled" if deferred.compiled else "fallback",
             )
         except Exception:
-            _log.exception("%s cannot be compiled: its fallback serves", name)
+            _log.exception("%s cannot be compiled: keeping its fallback", name)
             return
         try:
             if self._verdicts and verdict.is_sure:
                 self._verdicts.write(name, verdict)
         except OSError as err:
-            _log.warning("the verdict on %s cannot be kept: %s", name, err)
+            _log.warning("the verdict on %s cannot be saved: %s", name, err)

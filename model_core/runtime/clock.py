@@ -1,4 +1,4 @@
-"""The time when a device has done its work."""
+"""The time at which a device has finished its work."""
 
 import time
 
@@ -6,9 +6,9 @@ import torch
 
 
 def read_clock(device: torch.device) -> float:
-    """Return the time in seconds, on `time.monotonic`'s scale, when a device has become idle.
+    """Wait until a device is idle; return the time in seconds, on `time.monotonic`'s scale.
 
-    Calls to a CUDA device return when the work is queued, so a clock read without this measures
+    Calls to a CUDA device return once the work is queued, so a clock read without this measures
     launches instead of work.
     """
     if device.type == "cuda":

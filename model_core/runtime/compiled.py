@@ -1,4 +1,4 @@
-"""Networks with a form that TorchInductor compiles in the background."""
+"""Networks with a compiled form that TorchInductor makes in the background."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -21,22 +21,22 @@ def defer_network(
     fallback: Run,
     shapes: Sequence[tuple[int, int, int]],
 ) -> BackgroundCompiled[..., Tensor]:
-    """Serve a network by a fallback until its compiled form has proved faster.
+    """Serve a network with a fallback until its compiled form has proved faster.
 
     That form takes the items of a batch one by one, which costs no time on a CPU: a batch of every
-    size would be compiled anew, and so would every layout in memory. Call it in inference mode.
+    size, and every layout in memory, would need its own compilation. Call it in inference mode.
 
     Args:
         queue: Compiles it.
-        name: What it is, for the log.
-        network: Frozen, on the CPU: batches of images in, a tensor with an item for each out.
-        fallback: Serves until then; often the network itself.
-        shapes: Of one item (3, height, width) of each batch that goes in.
+        name: Name for the log.
+        network: Frozen, on the CPU; batches of images in, a tensor with an item for each out.
+        fallback: Serves calls until then; often the network itself.
+        shapes: Shape of one item (3, height, width) of each input batch.
     """
 
     @torch.inference_mode()
     def call(form: Run) -> Tensor:
-        # As the service's images come, (height, width, 3) in memory.
+        # In the service's memory layout, (height, width, 3).
         items = [torch.zeros(1, h, w, c).permute(0, 3, 1, 2) for c, h, w in shapes]
         return form(*items)
 
@@ -62,16 +62,16 @@ def defer_module(
     fallback: Run,
     example: Sequence[Tensor],
 ) -> BackgroundCompiled[..., Tensor]:
-    """Serve a module by a fallback until its compiled form has proved faster.
+    """Serve a module with a fallback until its compiled form has proved faster.
 
-    On a CPU that form takes the items of a batch one by one, as of `defer_network`.
+    On a CPU that form takes the items of a batch one by one, as in `defer_network`.
 
     Args:
-        execution: Where it runs, in what precision; its queue compiles.
-        name: What it is, for the log.
-        network: Frozen, float32, on the CPU; brings its inputs to its own dtype. Copied.
-        fallback: Serves until then.
-        example: A batch of one for each input, float32 and contiguous as all inputs are.
+        execution: Where and in what precision it runs; its queue compiles.
+        name: Name for the log.
+        network: Frozen, float32, on the CPU; converts its inputs to its own dtype. Copied.
+        fallback: Serves calls until then.
+        example: A batch of one for each input, float32 and contiguous like all inputs.
     """
 
     @torch.inference_mode()

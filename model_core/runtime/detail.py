@@ -1,4 +1,4 @@
-"""Compute details and render codes with them, each part by whichever backend is fastest."""
+"""Compute details and render codes with them, each part on whichever backend is fastest."""
 
 import copy
 import logging
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 class DetailEncoding:
-    """The detail encoder above the generator's lower blocks.
+    """The detail encoder on top of the generator's lower blocks.
 
-    The features of the last code are remembered, as an answer first encodes the detail beside a
-    code and then renders both.
+    The features of the last code are cached, because a request first encodes a code's detail
+    and then renders both.
 
     Args:
         generator: Frozen, float32, on the CPU; copied.
@@ -35,7 +35,7 @@ class DetailEncoding:
         fingerprint: SHA-256 of the encoder's weights.
         execution: How the networks run.
     Raises:
-        InvalidInputError: If the generator cannot be cut.
+        InvalidInputError: If the generator cannot be split.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DetailEncoding:
     ):
         if not isinstance(generator, SplitGenerator):
             raise InvalidInputError(
-                "detail must go with a generator that can be cut, as MobileStyleGAN can, "
+                "generator must be one that can be split, such as MobileStyleGAN, "
                 f"got {type(generator).__name__}"
             )
         config = encoder.config
@@ -64,7 +64,7 @@ class DetailEncoding:
 
     @torch.inference_mode()
     def encode(self, photos: Images, ws: Codes) -> Details:
-        """Compute the details of aligned faces beside their codes; on the CPU.
+        """Compute the details of aligned faces and their codes; on the CPU.
 
         Args:
             photos: The faces, 256 px, RGB in [-1, 1].
@@ -76,13 +76,13 @@ class DetailEncoding:
 
     @torch.inference_mode()
     def features(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
-        """Compute the features of codes that details correct, on the device."""
+        """Compute the features that details correct, from codes, on the device."""
         if self._last is None or not torch.equal(self._last[0], ws):
             self._last = (ws.clone(), self._lower(ws))
         return self._last[1]
 
     def _runner(self, name: str, network: nn.Module, *example: Tensor) -> Run:
-        """Have a network run as the execution says: what is ready at once, then what is faster."""
+        """Run a network as the execution says: first what is ready, then what is faster."""
         execution = self._execution
         run = self._fallback(network, *example)
         if not execution.compiles or execution.backend == "openvino":
@@ -97,7 +97,7 @@ class DetailEncoding:
             try:
                 return _one_by_one(run_by_openvino(network, execution.precision, *example))
             except RuntimeError:
-                _log.exception("OpenVINO cannot render with detail here: plain torch does")
+                _log.exception("OpenVINO cannot render with detail here: using plain torch")
         plain = copy.deepcopy(network).to(execution.device, execution.precision.dtype)
 
         def run(*batches: Tensor) -> Tensor:
@@ -108,13 +108,13 @@ class DetailEncoding:
 
 
 class DetailRenderer(DetailEncoding):
-    """The generator cut in two, with the detail encoder between.
+    """The generator split in two, with the detail encoder in between.
 
     Three networks run one after the other: the lower blocks, the detail encoder, and the upper
     blocks on the corrected features.
 
     Args:
-        generator: As of `DetailEncoding`, like the rest.
+        generator: As in `DetailEncoding`, like the rest.
         encoder: Trained for it; copied.
         fingerprint: SHA-256 of the encoder's weights.
         execution: How the networks run.
@@ -140,7 +140,7 @@ class DetailRenderer(DetailEncoding):
 
 
 def _one_by_one(run: Run) -> Run:
-    """Run the items of batches one after the other, which costs no time on a CPU."""
+    """Run the items of batches one by one, which costs no time on a CPU."""
 
     def each(*batches: Tensor) -> Tensor:
         items = zip(*(batch.split(1) for batch in batches), strict=True)
@@ -150,7 +150,7 @@ def _one_by_one(run: Run) -> Run:
 
 
 class _Lower(nn.Module):
-    """Codes to the features that are corrected."""
+    """Codes to the features that details correct."""
 
     def __init__(self, generator: SplitGenerator, encoder: DetailEncoder):
         super().__init__()
@@ -189,12 +189,12 @@ class _Upper(nn.Module):
 
 
 def _like(network: nn.Module, x: Tensor) -> Tensor:
-    """Bring a tensor to the dtype that a network computes in."""
+    """Convert a tensor to a network's dtype."""
     return x.to(next(network.parameters()).dtype)
 
 
 def _folded(generator: Generator, encoder: DetailEncoder) -> tuple[SplitGenerator, DetailEncoder]:
-    """Copy both, the generator in the form that runs fastest, the encoder made to fit it."""
+    """Copy both, the generator in its fastest form and the encoder adapted to it."""
     generator, encoder = copy.deepcopy(generator), copy.deepcopy(encoder)
     if isinstance(generator, MobileStyleGAN):
         encoder.reorder(folded_order(encoder.config.features))

@@ -1,4 +1,4 @@
-"""Faces to codes by an embedding network, fast where that can be."""
+"""Faces to codes with an embedding network, as fast as possible."""
 
 import logging
 from collections.abc import Callable
@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 
 
 class Embedder:
-    """The identity of one batch of faces with the attributes of another.
+    """Embeds the identity of one batch of faces with the attributes of another.
 
-    On a CPU OpenVINO runs the network unless the backend is eager; auto takes TorchInductor's form
-    where that proves faster.
+    On a CPU OpenVINO runs the network unless the backend is eager; auto takes TorchInductor's
+    form if that proves faster.
 
     Args:
         network: Frozen, on the execution's device.
         execution: How it runs.
 
     Attributes:
-        disentangled: Whether identity counts at all: the paper's ablation has attributes alone.
+        disentangled: Whether identity has any effect: the paper's ablation uses attributes alone.
     """
 
     def __init__(self, network: EmbeddingNetwork, execution: Execution):
@@ -66,12 +66,12 @@ class _Merge(nn.Module):
 
 
 def _convert(network: EmbeddingNetwork, plain: Run, precision: Precision) -> Run:
-    """Have OpenVINO run the network on the items of its batches one by one, if it can."""
+    """Have OpenVINO run the network on its batches' items one by one, if it can."""
     face = torch.zeros(1, 3, FACE_PX, FACE_PX)
     try:
         run = run_by_openvino(network, precision, face, face)
     except RuntimeError:
-        _log.exception("OpenVINO cannot run the embedding network here: plain torch does")
+        _log.exception("OpenVINO cannot run the embedding network here: using plain torch")
         return plain
 
     def one_by_one(identity: FaceImages, attribute: FaceImages) -> Codes:

@@ -16,14 +16,14 @@ EAGER_FLOAT32 = Precision(FLOAT32.dtype, "the eager backend is plain float32")
 
 @dataclass(frozen=True)
 class Execution:
-    """What every network of a process is told about where and how it runs.
+    """Where and how every network of a process runs.
 
     Attributes:
         device: "cpu" or a CUDA device.
-        backend: eager is plain torch for all; compile and openvino name how the generator runs;
-            auto means for every network whatever was faster on this machine.
-        precision: What the networks compute in.
-        queue: Where compiled forms are deferred to.
+        backend: eager is plain torch throughout; compile and openvino say how the generator runs;
+            auto uses for every network whatever was faster on this machine.
+        precision: Precision of the networks.
+        queue: Queue of the compiled forms that are deferred.
     """
 
     device: str = "cpu"
@@ -44,10 +44,10 @@ class Execution:
 
         Args:
             device: "cpu" or a CUDA device.
-            backend: As of the class.
-            dtype: auto is float32 for the eager backend, and for the others what a probe of the
-                processor says.
-            verdicts: Folder that remembers which forms were faster; None forgets.
+            backend: As in the class.
+            dtype: auto is float32 for the eager backend; for others, a probe of the processor
+                decides.
+            verdicts: Folder that remembers which forms were faster; None remembers nothing.
             weights: Digests of the weights, on which verdicts depend.
         Raises:
             InvalidInputError: If the backend cannot run on the device, or dtype is no `DtypeName`.
@@ -66,10 +66,10 @@ class Execution:
 
     @functools.cached_property
     def compiles(self) -> bool:
-        """Whether networks are compiled: not eager, and there is what it takes."""
+        """Whether networks are compiled: the backend is not eager, and a compiler is available."""
         return self.backend != "eager" and can_compile(self.device)
 
     @property
     def by_openvino(self) -> bool:
-        """Whether OpenVINO runs what it can."""
+        """Whether OpenVINO runs the networks that it can."""
         return self.on_cpu and self.backend != "eager"

@@ -1,4 +1,4 @@
-"""Tell how alike two faces are as persons, by a recogniser outside of all training."""
+"""Measure how similar two faces' identities are, with a recogniser not used in any training."""
 
 import logging
 from collections.abc import Callable
@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class IdentityJudge:
     """Compare faces pair by pair.
 
-    On a CPU OpenVINO runs the recogniser unless the backend is eager. It computes in float32
-    everywhere: bfloat16 saves some milliseconds and moves similarities by up to .04, which changes
+    On a CPU, OpenVINO runs the recogniser unless the backend is eager. It computes in float32
+    everywhere: bfloat16 saves a few milliseconds but moves similarities by up to .04, which changes
     verdicts near the threshold.
 
     Args:
@@ -47,7 +47,7 @@ class IdentityJudge:
 
         Args:
             a: Aligned faces in [-1, 1], of any size.
-            b: Others, one for each, of any size likewise.
+            b: Faces to compare with, one for each, of any size too.
         """
         faces = torch.cat([self._to_face_px(a), self._to_face_px(b)])
         described_a, described_b = self._describe(faces).chunk(2)
@@ -72,10 +72,10 @@ class _Describe(nn.Module):
 
 
 def _convert(describe: _Describe) -> Describe:
-    """Have OpenVINO describe the faces two by two, as they come in pairs, if it can."""
+    """Have OpenVINO describe faces two at a time, because they come in pairs, if it can."""
     try:
         run = run_by_openvino(describe, FLOAT32, torch.zeros(2, 3, FACE_PX, FACE_PX))
     except RuntimeError:
-        _log.exception("OpenVINO cannot run the identity judge here: plain torch does")
+        _log.exception("OpenVINO cannot run the identity judge here: using plain torch")
         return describe
     return lambda faces: torch.cat([run(pair) for pair in faces.split(2)])

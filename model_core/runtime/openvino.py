@@ -1,4 +1,4 @@
-"""Run a network on the CPU by OpenVINO, which needs no compiler."""
+"""Run a network on the CPU with OpenVINO, which needs no compiler."""
 
 import threading
 import warnings
@@ -18,15 +18,15 @@ PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 def run_by_openvino(
     network: nn.Module, precision: Precision, *example: Tensor
 ) -> Callable[..., Tensor]:
-    """Convert a network for inputs of the example's shapes, in a second or two.
+    """Convert a network for inputs of the example's shapes, which takes a second or two.
 
-    It runs on as many threads as torch does here; what comes back may be called from any thread.
-    Warnings of the whole process are silent meanwhile: convert before anything is served.
+    It uses as many threads as torch does here; the result may be called from any thread.
+    Warnings are silenced for the whole process meanwhile: convert before serving anything.
 
     Args:
         network: Frozen, float32, on the CPU.
-        precision: What it computes in.
-        example: What it can be called with.
+        precision: Precision in which it computes.
+        example: Inputs that it can be called with.
     Raises:
         RuntimeError: If OpenVINO cannot run it here.
     """
@@ -34,7 +34,7 @@ def run_by_openvino(
         warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
         traced = torch.jit.trace(network, example, check_trace=False)
     # openvino.convert_model would reset the root logger, queue telemetry and take three times as
-    # long: these are its two steps that do the work.
+    # long: these are the two of its steps that do the work.
     reader = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(traced, example_input=example)  # the reader holds it weakly
     model = reader.convert(reader.load(decoder))
@@ -45,7 +45,7 @@ def run_by_openvino(
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision.name],
     }
     compiled = openvino.Core().compile_model(model, "CPU", settings)
-    turn = threading.Lock()  # its one request must not be used by two threads at a time
+    turn = threading.Lock()  # its only request must not be used by two threads at a time
 
     def run(*given: Tensor) -> Tensor:
         with turn:

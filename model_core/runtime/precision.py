@@ -1,4 +1,4 @@
-"""Decide in what precision networks run here: what the processor has units for, and a probe."""
+"""Decide the precision in which networks run: by the processor's units and a probe."""
 
 import functools
 import time
@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from model_core.errors import InvalidInputError
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
-"""What may be asked for; auto measures."""
+"""Precisions that may be requested; auto measures."""
 
 CLEAR_WIN = 0.8
-"""bfloat16 is taken where it needs at most this share of float32's time."""
+"""bfloat16 is used if it takes at most this share of float32's time."""
 
 PROBE_CHANNELS, PROBE_PX, PROBE_ROUNDS = 128, 64, 10
 AMPERE = (8, 0)
@@ -23,11 +23,11 @@ AMPERE = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What networks compute in.
+    """The precision of the networks.
 
     Attributes:
         dtype: torch.float32 or torch.bfloat16.
-        reason: Why, for the log and for /version.
+        reason: Why it was chosen, for the log and for /version.
     """
 
     dtype: torch.dtype
@@ -43,18 +43,18 @@ class Precision:
         return torch.autocast(device_type, torch.bfloat16, enabled=self.dtype is torch.bfloat16)
 
 
-FLOAT32 = Precision(torch.float32, "float32 was asked for")
-BFLOAT16 = Precision(torch.bfloat16, "bfloat16 was asked for")
+FLOAT32 = Precision(torch.float32, "float32 was requested")
+BFLOAT16 = Precision(torch.bfloat16, "bfloat16 was requested")
 
 
 @functools.cache
 def choose_precision(device: str = "cpu", asked: str = "auto") -> Precision:
-    """Choose the precision of all networks on a device; measured once a process.
+    """Choose the precision of all networks on a device; measured once per process.
 
     Args:
         device: "cpu" or a CUDA device.
-        asked: A `DtypeName`. float32 and bfloat16 are taken at their word. auto takes bfloat16 only
-            if the processor names units for it and a convolution of the generator's kind is clearly
+        asked: A `DtypeName`. float32 and bfloat16 are used unchecked. auto uses bfloat16 only if
+            the processor reports units for it and a convolution of the generator's kind is clearly
             faster in it: without such units bfloat16 is emulated, at 5 to 25 times float32's time.
     Raises:
         InvalidInputError: If the name is none of these.
@@ -78,7 +78,7 @@ def choose_precision(device: str = "cpu", asked: str = "auto") -> Precision:
 
 
 def bfloat16_units(device: str) -> list[str]:
-    """Name the bfloat16 units of a device, as the processor states them: none, one or several."""
+    """Return the names of a device's bfloat16 units, as the processor reports them."""
     if torch.device(device).type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         return [f"compute capability {capability[0]}.{capability[1]}"] * (capability >= AMPERE)
@@ -90,7 +90,7 @@ def bfloat16_units(device: str) -> list[str]:
 def probe(device: str) -> tuple[float, float]:
     """Time a depthwise and a pointwise convolution in float32 and bfloat16, seconds each.
 
-    One thread does it: several wait for each other, which on a busy machine outlasts the work.
+    Uses one thread: several wait for each other, for longer than they work on a busy machine.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -108,14 +108,14 @@ def _race(device: str) -> tuple[float, float]:
             if i:  # the first round builds kernels
                 took.append(took_s)
         if i and min(seconds[torch.bfloat16]) > 4 * min(seconds[torch.float32]):
-            break  # emulated: each further round would cost a tenth of a second
+            break  # emulated: each further round would take a tenth of a second
     return min(seconds[torch.float32]), min(seconds[torch.bfloat16])
 
 
 def time_convolution(device: str, dtype: torch.dtype) -> float:
-    """Run what each of the generator's layers is made of; return seconds.
+    """Run what each of the generator's layers consists of; return seconds.
 
-    On a CPU these are processor seconds, which tell the two apart on a busy machine too.
+    On a CPU these are CPU seconds, which distinguish the two even on a busy machine.
     """
     channels, px = PROBE_CHANNELS, PROBE_PX
     x = torch.ones(1, channels, px, px, device=device, dtype=dtype)

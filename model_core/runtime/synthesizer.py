@@ -1,4 +1,4 @@
-"""Run a frozen generator fast: W+ codes in, 8-bit images out, by one of several backends."""
+"""Run a frozen generator fast: W+ codes in, 8-bit images out, on one of several backends."""
 
 import copy
 import logging
@@ -39,22 +39,22 @@ class _Render(nn.Module):
 
 
 class Synthesizer:
-    """Render W+ codes by one of several backends.
+    """Render W+ codes on one of several backends.
 
     A CPU renders codes one by one: a batch gains nothing there, and memory is bounded. CUDA renders
-    a batch at once, whose images may differ from single ones by the rounding of bfloat16.
+    a batch at once; its images may differ from single ones by bfloat16's rounding.
 
     Args:
         generator: Frozen, float32, on the CPU; copied.
-        execution: How it runs. eager is the generator as it is written. compile is TorchInductor,
+        execution: How it runs. eager is the generator as written. compile is TorchInductor,
             compiled here. openvino is for the CPU. auto begins with what needs no compilation,
-            OpenVINO on a CPU and eager elsewhere, and takes TorchInductor's form (eager where
-            nothing can compile) once the execution's queue has shown that it is faster.
+            OpenVINO on a CPU and eager elsewhere, and switches to TorchInductor's form (eager where
+            nothing can compile) once the execution's queue has found that to be faster.
     """
 
     def __init__(self, generator: Generator, execution: Execution):
         self._execution = execution
-        # A batch of two compiles for batches of any size, one code for itself alone.
+        # A batch of two compiles for batches of any size; one code compiles for itself alone.
         sizes = (1,) if execution.on_cpu else (1, 2)
         self._codes = [generator.w_mean.repeat(size, generator.num_ws, 1) for size in sizes]
         self._deferred: BackgroundCompiled[[Tensor], Tensor] | None = None
@@ -66,7 +66,7 @@ class Synthesizer:
 
     @property
     def backend(self) -> Backend:
-        """How codes are rendered at present."""
+        """How codes are currently rendered."""
         fallback, alternative = self._backends
         return alternative if self._deferred and self._deferred.compiled else fallback
 
@@ -80,7 +80,7 @@ class Synthesizer:
         return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
 
     def _auto(self, generator: Generator) -> Run:
-        """Serve by what is ready at once, and defer what may be faster."""
+        """Serve with what is ready, and defer what may be faster."""
         fallback, run = self._ready_at_once(generator)
         alternative: Backend = "compile" if self._execution.compiles else "eager"
         if alternative == "eager":
@@ -98,7 +98,7 @@ class Synthesizer:
             try:
                 return "openvino", self._make("openvino", generator)
             except RuntimeError:
-                _log.exception("OpenVINO cannot run the generator here: plain torch does")
+                _log.exception("OpenVINO cannot run the generator here: using plain torch")
         return "eager", self._make("eager", generator)
 
     def _make(self, backend: Backend, generator: Generator) -> Run:
@@ -111,7 +111,7 @@ class Synthesizer:
 
     @torch.inference_mode()
     def _call(self, run: Run) -> None:
-        """Render batches of each size, which compiles what is to be compiled."""
+        """Render batches of each size, which triggers compilation."""
         for codes in self._codes:
             run(codes)
 
@@ -139,10 +139,10 @@ def _openvino(generator: Generator, execution: Execution) -> Run:
 
 
 def folded_render(generator: Generator) -> nn.Module:
-    """Codes to bytes by the form of a generator that backends run fastest."""
+    """Codes to bytes, with the form of a generator that backends run fastest."""
     return _Render(_folded(generator))
 
 
 def _folded(generator: Generator) -> Generator | FoldedMobileStyleGAN:
-    """Take a generator over, in the form that backends run fastest."""
+    """Take over a generator, in the form that backends run fastest."""
     return FoldedMobileStyleGAN(generator) if isinstance(generator, MobileStyleGAN) else generator

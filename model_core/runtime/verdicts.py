@@ -1,4 +1,4 @@
-"""Remember which form of a network was faster here, so that no start compiles in vain."""
+"""Remember which form of a network was faster here, so that no start compiles for nothing."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from model_core.atomic_file import write_file
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Times of two forms of a network, seconds.
+    """Times of a network's two forms, in seconds.
 
     Attributes:
-        fallback_s: The form that needs no compilation.
-        compiled_s: The compiled form.
-        is_sure: Whether the times are worth remembering: on a busy machine they are not.
+        fallback_s: Time of the form that needs no compilation.
+        compiled_s: Time of the compiled form.
+        is_sure: Whether the times are worth remembering, which they are not on a busy machine.
     """
 
     fallback_s: float
@@ -36,13 +36,13 @@ class Verdict:
 class Verdicts:
     """Verdicts of one set of weights on one machine, a JSON file each.
 
-    What a verdict depends on is part of its file's name: a new processor, version, number of
-    threads, precision or set of weights is measured anew.
+    Everything that a verdict depends on is in its file name: a new processor, version, number of
+    threads, precision or set of weights is measured again.
 
     Args:
-        folder: Where they are kept; None forgets them.
+        folder: Where they are stored; None remembers nothing.
         device: "cpu" or a CUDA device.
-        dtype: What the networks compute in.
+        dtype: Dtype of the networks.
         weights: Digests of the weights.
     """
 
@@ -58,7 +58,7 @@ class Verdicts:
         }
 
     def read(self, name: str) -> Verdict | None:
-        """Return the verdict on a network; None if there is none, or none that can be read."""
+        """Return the verdict on a network; None if there is none that can be read."""
         if self._folder is None:
             return None
         try:
@@ -68,7 +68,7 @@ class Verdicts:
             return None
 
     def write(self, name: str, verdict: Verdict) -> None:
-        """Keep the verdict on a network.
+        """Save the verdict on a network.
 
         Raises:
             OSError: If it cannot be written.
@@ -94,7 +94,7 @@ class Verdicts:
 
 
 def _version(package: str) -> str | None:
-    """Return the version of a package that need not be there: training runs without OpenVINO."""
+    """Return the version of an optional package: training runs without OpenVINO."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -102,7 +102,7 @@ def _version(package: str) -> str | None:
 
 
 def processor_name(device: str) -> str:
-    """Name the processor of a device, and the instructions that torch uses on it."""
+    """Return a device's processor, with the instructions that torch uses on it."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()

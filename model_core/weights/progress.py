@@ -1,4 +1,4 @@
-"""Tell people what a pull is doing."""
+"""Report what a pull is doing."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,14 +8,14 @@ from tqdm import tqdm
 
 
 class Progress:
-    """What a pull reports to; this one keeps silent."""
+    """Where a pull reports to; this one is silent."""
 
     def say(self, text: str) -> None:
         """Report one event."""
 
     @contextmanager
     def transfer(self, label: str, total_bytes: int) -> Iterator[Callable[[int], object]]:
-        """Report a transfer: the block calls what it is given with the bytes that are there."""
+        """Report a transfer: the block calls what it gets with the number of bytes so far."""
         del label, total_bytes
         yield _ignore
 
@@ -38,7 +38,7 @@ class ConsoleProgress(Progress):
 
 
 class _Quarters:
-    """Say each quarter of a transfer once."""
+    """Reports each quarter of a transfer once."""
 
     def __init__(self, label: str, total_bytes: int, say: Callable[[str], None]):
         self._label, self._total_bytes, self._say = label, total_bytes, say

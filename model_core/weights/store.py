@@ -43,16 +43,16 @@ def save_network(
     The same tensors give the same bytes, with any version of safetensors on any machine.
 
     Args:
-        path: Where to; ends in .safetensors. The sidecar is put beside it.
+        path: Where to write; ends in .safetensors. The sidecar goes next to it.
         state_dict: Tensors by name, on any device.
-        sidecar: What belongs to the network: name, family, config and whatever else JSON holds.
-        pinned_sha256: The digest that the file must get, hex; None accepts any.
+        sidecar: Content of the sidecar: name, family, config and anything else that JSON can hold.
+        pinned_sha256: The digest that the file must have, hex; None accepts any.
 
     Returns:
-        The sidecar as a reader will get it: with file, sha256, size_bytes and tensors added.
+        The sidecar as written: with file, sha256, size_bytes and tensors added.
     Raises:
         InvalidInputError: If path has another suffix or a tensor is of a type not in DTYPES.
-        CheckpointError: If the digest is not the pinned one; what was there before is kept.
+        CheckpointError: If the digest is not the pinned one; the previous files are kept.
     """
     if path.suffix != ".safetensors":
         raise InvalidInputError(f"path must end in .safetensors, got {path.name}")
@@ -71,7 +71,7 @@ def save_network(
         beside.write(encoded)
         settle(weights)
         settle(beside)
-        # A network without sidecar is refused, so no crash can pair new weights with an old one.
+        # A network without sidecar is refused, so a crash cannot pair new weights with an old one.
         sidecar_path(path).unlink(missing_ok=True)
         sync_folder(path.parent)
         publish(weights, path)
@@ -87,9 +87,9 @@ def load_network(path: Path, verify: bool = False) -> tuple[dict[str, Tensor], d
         verify: Hash the whole file as well; otherwise only its size is compared.
 
     Returns:
-        Tensors by name on the CPU, read from disk when they are first touched, and the sidecar.
+        Tensors by name on the CPU, read from disk on first use, and the sidecar.
     Raises:
-        CheckpointError: If a file is missing, damaged or not what the sidecar says.
+        CheckpointError: If a file is missing, damaged or does not match the sidecar.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -113,7 +113,7 @@ def load_network(path: Path, verify: bool = False) -> tuple[dict[str, Tensor], d
 
 
 def _ordered(state_dict: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors as they lie in the file: widest type first, so that each is aligned."""
+    """Yield the tensors in the file's order: widest type first, so that each is aligned."""
     names = sorted(state_dict, key=lambda name: (-state_dict[name].element_size(), name))
     return ((name, state_dict[name]) for name in names)
 
@@ -121,7 +121,7 @@ def _ordered(state_dict: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 def _header(state_dict: Mapping[str, Tensor]) -> bytes:
     """Return the file's first bytes: the header's length and the header, padded with spaces.
 
-    The library's own writer is not used because it promises no order, and digests are pinned.
+    The library's own writer is not used because it guarantees no order, and digests are pinned.
     """
     entries: dict[str, Any] = {}
     end = 0

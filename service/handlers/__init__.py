@@ -1,1 +1,1 @@
-"""What endpoints share and needs the runtime: bodies, faces, answers."""
+"""What endpoints share that needs the runtime: bodies, faces, answers."""

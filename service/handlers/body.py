@@ -17,10 +17,10 @@ from service.wire.options import Options
 from service.wire.problems import MAX_PART, invalid_request
 from service.wire.sources import source_of_file, source_of_text
 
-MAX_DEPTH = 5  # of a code: body, sources, source, code, rows
+MAX_DEPTH = 5  # nesting of a code: body, sources, source, code, rows
 MAX_SHOWN = 40  # characters of a value in a message
 FORMS = (MULTIPART, URLENCODED)
-ENOUGH = "seed"  # the option that makes a body needless
+ENOUGH = "seed"  # the option that makes a body unnecessary
 FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safetensors")
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
 
@@ -31,7 +31,7 @@ class Body(Protocol):
     """A JSON body: options with sources among its members."""
 
     def sources(self) -> Named:
-        """Name its sources, in order."""
+        """Return its sources with their names, in order."""
         ...
 
 
@@ -47,17 +47,17 @@ async def read_request(
     """Read a request.
 
     Args:
-        request: The request, its body not read yet.
+        request: The request, its body not yet read.
         runtime: The service's parts.
         options: Model of the options, from the query and from a form's other fields.
         body: Model of the JSON body, a subclass of `options`.
         names: Form fields that are sources.
-        raw: The source that a raw body is; None if the endpoint takes no raw body.
+        raw: Name of the source that a raw body holds; None if the endpoint takes no raw body.
 
     Raises:
         EmptyBodyError: If the endpoint needs a body and there is none.
-        UnsupportedMediaTypeError: If the Content-Type is none that the endpoint reads.
-        InvalidRequestError: If a field breaks its rule.
+        UnsupportedMediaTypeError: If the endpoint does not read this Content-Type.
+        InvalidRequestError: If a field is invalid.
     """
     model, sources = await _read(request, runtime, options, body, names, raw)
     return begin(request, runtime, model, sources)
@@ -93,7 +93,7 @@ async def _read(
 
 
 def _check_coding(request: Request) -> None:
-    """Refuse a body that is compressed: what it unpacks to would have to be bounded, too."""
+    """Refuse a compressed body: its unpacked size would have to be bounded too."""
     given = ",".join(request.headers.getlist("content-encoding")).split(",")
     codings = [coding.strip().lower() for coding in given]
     wrong = [coding for coding in codings if coding not in ("", "identity")]
@@ -105,7 +105,7 @@ def _check_coding(request: Request) -> None:
 
 
 def once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Collect options, each of which may be given once, or again with the same value.
+    """Collect options, each of which may be given once, or repeated with the same value.
 
     Raises:
         InvalidRequestError: If one has two values.
@@ -128,7 +128,7 @@ def validate(options: type[Opts], fields: object) -> Opts:
     """Validate options.
 
     Raises:
-        InvalidRequestError: If a field breaks its rule, or there are too many.
+        InvalidRequestError: If a field is invalid, or there are too many.
     """
     _check_sizes(fields)
     try:
@@ -139,10 +139,10 @@ def validate(options: type[Opts], fields: object) -> Opts:
 
 
 def _check_sizes(value: object, depth: int = MAX_DEPTH) -> None:
-    """Refuse objects of very many members, each of which would be an error of its own.
+    """Refuse objects with very many members, each of which would be an error of its own.
 
-    Of a list only the first entries can be objects that are looked into: its length is bounded
-    where it may hold any.
+    Only the first entries of a list are checked: a list that may hold objects is bounded in
+    length elsewhere.
     """
     if not depth:
         return
@@ -181,7 +181,7 @@ async def _read_form(
 ) -> tuple[list[tuple[str, str]], Named] | None:
     """Read a form: the fields called `names` are sources, all others options; None if it is empty.
 
-    A source without a value, as forms send it for what was not filled in, counts as absent.
+    A source without a value counts as absent: browsers send fields that were left empty that way.
     """
     if media == URLENCODED and (await request.body()).startswith(IMAGE_STARTS):
         raise UnsupportedMediaTypeError(

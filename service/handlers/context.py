@@ -1,4 +1,4 @@
-"""One request for work: what it asks for, who asks, its times, and what serves it."""
+"""One request for work: its options, caller and timings, and the parts that serve it."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -22,15 +22,15 @@ Named = list[tuple[str, Source]]
 
 @dataclass(frozen=True, slots=True)
 class RequestContext(Generic[AnyOptions]):
-    """A request for work, read and valid.
+    """A request for work, parsed and validated.
 
     Attributes:
         runtime: The service's parts.
         loaded: The networks, the aligner and the directions.
-        timings: Takes the times of its stages.
-        options: What it asks for.
+        timings: Records how long its stages take.
+        options: The request's options.
         sources: Its sources with their field names, in order.
-        owner: Name of the caller, whose latent ids it may use.
+        owner: Name of the caller, whose latent ids the request may use.
     """
 
     runtime: Runtime
@@ -42,11 +42,11 @@ class RequestContext(Generic[AnyOptions]):
 
     @property
     def deadline_s(self) -> float | None:
-        """Event-loop time by which the request must be answered; None if any will do."""
+        """Event-loop time by which the request must be answered; None for no limit."""
         return self.timings.deadline_s
 
     def only(self, *names: str) -> list[Source]:
-        """Hand out the sources, one for each name, in that order.
+        """Return the sources, one for each name, in that order.
 
         Raises:
             InvalidRequestError: If one is missing or given twice.
@@ -65,14 +65,14 @@ def begin(
     sources: Named | None = None,
     op: str | None = None,
 ) -> RequestContext[Opts]:
-    """Begin to serve a request whose body has been read.
+    """Start serving a request whose body has been read.
 
     Args:
         request: The request.
         runtime: The service's parts.
-        options: What it asks for.
+        options: The request's options.
         sources: Its sources with their field names, in order.
-        op: The operation that its times count for; None takes the one that its path names.
+        op: The operation that its times count towards; None takes it from the path.
 
     Raises:
         NotReadyError: If the service is still loading.
@@ -86,5 +86,5 @@ def begin(
 
 
 def missing(name: str, detail: str) -> InvalidRequestError:
-    """Make the error for a source that is not there as it should be."""
+    """Make the error for a source that is missing or wrong."""
     return InvalidRequestError(detail, [{"pointer": pointer_of(name), "detail": detail}])

@@ -1,4 +1,4 @@
-"""From a source to its code and, where it was a photo, its aligned face."""
+"""From a source to its code and, for a photo, its aligned face."""
 
 from dataclasses import dataclass
 
@@ -21,12 +21,12 @@ from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
-    """A face cut out of a photo.
+    """A face cropped from a photo.
 
     Attributes:
         input: What the embedding network sees, 256 px.
-        crop: The same at the size that was asked for; None if none was.
-        found: Where it was found; None if the photo was taken as aligned.
+        crop: The same crop at the requested size; None if no size was requested.
+        found: Where it was found; None if the photo was sent already aligned.
     """
 
     input: SquarePixels
@@ -40,9 +40,9 @@ class Found:
 
     Attributes:
         aligned: The face.
-        index: Its rank.
+        index: Its rank by size, from 0.
         scale: Pixels of the file per pixel of the photo.
-        grey: The photo's brightness, to count faces in; None where nobody asks for their number.
+        grey: The photo's brightness, to count faces in; None if the count is not needed.
     """
 
     aligned: AlignedFace
@@ -53,7 +53,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSource:
-    """A code with its history.
+    """A code and where it came from.
 
     Attributes:
         latent: The code, with its detail where there is one.
@@ -67,12 +67,12 @@ class ResolvedSource:
 async def resolve_source(
     context: RequestContext[FaceOptions], source: Source, crop_px: int | None = None
 ) -> ResolvedSource:
-    """Read, align and embed a photo; or read a code; or look a latent id up.
+    """Embed a photo, read a code, or look up a latent id.
 
     Args:
         context: The request.
-        source: One that it names.
-        crop_px: Cut the face out at this size, too.
+        source: One of its sources.
+        crop_px: Also crop the face at this size.
     """
     if not isinstance(source, PhotoSource):
         return ResolvedSource(await resolve_code(context, source))
@@ -86,14 +86,14 @@ async def embed_photo(
     crop_px: int | None = None,
     counted: bool = False,
 ) -> tuple[Ws, FaceCrop]:
-    """Read, align and embed a photo; `counted` faces can be described."""
+    """Read, align and embed a photo; only `counted` faces can be described."""
     face = await crop_face(context, source, crop_px, counted)
     answer = await context.runtime.engine.embed(face.input, context.deadline_s)
     return context.timings.take("encode", answer), face
 
 
 async def add_detail(context: RequestContext[FaceOptions], face: FaceCrop, ws: Ws) -> Latent:
-    """Encode what a code leaves out of its face, if that is wanted and can be had."""
+    """Encode the detail that a code leaves out of its face, if it is wanted and available."""
     if not _wants_detail(context) or context.loaded.generator.detail is None:
         return Latent(ws)
     answer = await context.runtime.engine.detail(face.input, ws, context.deadline_s)
@@ -103,7 +103,7 @@ async def add_detail(context: RequestContext[FaceOptions], face: FaceCrop, ws: W
 async def resolve_code(
     context: RequestContext[Options], source: CodeSource | LatentSource
 ) -> Latent:
-    """Read a code, or look a latent id up."""
+    """Read a code, or look up a latent id."""
     runtime, with_detail = context.runtime, _wants_detail(context)
     if isinstance(source, LatentSource):
         latent = await runtime.latents.get(source.latent_id, context.owner)
@@ -121,7 +121,7 @@ async def crop_face(
     crop_px: int | None = None,
     counted: bool = False,
 ) -> FaceCrop:
-    """Decode a photo and cut the face out, on one worker thread, so that only the cut remains."""
+    """Decode a photo and crop the face in one worker thread, so that only the crop remains."""
     runtime = context.runtime
     try:
         return await runtime.in_worker(_cut_out, context, source.data, crop_px, counted)
@@ -143,7 +143,7 @@ def _cut_out(
         with timings.measure("detect"):
             face = aligner.choose(photo.pixels, options.face)
     except NoFaceError as err:
-        raise NoFaceError(f"{err}; for a photo that is cropped already: align=none") from err
+        raise NoFaceError(f"{err}; if the photo is already cropped, use align=none") from err
     with timings.measure("align"):
         aligned = aligner.align(photo.pixels, face, FACE_PX)
         crop = None
@@ -155,7 +155,7 @@ def _cut_out(
 
 
 async def describe_face(context: RequestContext[Options], face: FaceCrop) -> FaceObject | None:
-    """Say where a face was found, and how many there are; None if it was not to be counted.
+    """Describe where a face was found and how many there are; None if it was not counted.
 
     Counting takes a closer look at the photo than finding the largest face did.
     """
@@ -174,7 +174,7 @@ async def describe_face(context: RequestContext[Options], face: FaceCrop) -> Fac
 def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> FaceCrop:
     height, width, _ = pixels.shape
     if height != width:
-        raise InvalidInputError(f"photo must be square where align is none, got {width}x{height}")
+        raise InvalidInputError(f"photo must be square when align is none, got {width}x{height}")
     crop = None if crop_px is None else _resized(pixels, crop_px)
     return FaceCrop(_resized(pixels, FACE_PX), crop, None)
 

@@ -1,4 +1,4 @@
-"""One code as an answer, with its image where that is wanted."""
+"""One code as a response, with its image if wanted."""
 
 from starlette.responses import Response
 
@@ -24,7 +24,7 @@ async def write_image(
     media: str,
     luminance: ResolvedSource | None = None,
 ) -> Response:
-    """Answer one latent, its image (where wanted) with the luminance of another face, if any."""
+    """Answer one latent; its image, if wanted, may take the luminance of another face."""
     writer = Writer(context)
     pixels, source_type = None, GENERATED
     if writer.wants_image(media):

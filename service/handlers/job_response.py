@@ -15,7 +15,7 @@ from service.wire.negotiation import JSON
 async def job_response(
     request: Request, runtime: Runtime, fields: Fields, status: int = 200
 ) -> Response:
-    """Answer a job; poll again after a while, unless it has ended."""
+    """Answer a job, with Retry-After until it has ended."""
     position = None
     if fields["state"] == "queued":
         position = await runtime.jobs.store.position(fields["id"])
@@ -33,7 +33,7 @@ async def job_response(
 def _is_known(request: Request, tag: str) -> bool:
     """Whether If-None-Match names a tag, by weak comparison (RFC 9110, section 13.1.2).
 
-    Tags of ours hold no commas; gateways that compress mark them as weak.
+    Our tags hold no commas; gateways that compress mark them as weak.
     """
     given = ",".join(request.headers.getlist("if-none-match")).split(",")
     tags = [each.strip().removeprefix("W/") for each in given]

@@ -1,4 +1,4 @@
-"""What the routes share: one Runtime for each application, and the way to reach it."""
+"""What the routes share: one Runtime per application, and how to reach it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class Runtime:
     Attributes:
         settings: As read at start.
         telemetry: The metrics.
-        engine: Owner of the device.
-        gate: Lets requests in.
+        engine: Owns the device.
+        gate: Admits requests.
         latents: Keeps codes under ids.
-        jobs: Refine jobs, where there are any.
+        jobs: Refine jobs, if available.
         workers: Bounds the threads that decode, align and encode.
         animations: Bounds the requests that hold many frames.
         version: Version of the service.
@@ -54,14 +54,14 @@ class Runtime:
 
     @property
     def ready(self) -> bool:
-        """Whether all that requests need is loaded and warm."""
+        """Whether everything that requests need is loaded and warm."""
         return self.loaded is not None and self.engine.ready and self.engine.alive
 
     def check_ready(self) -> None:
-        """Refuse unless all that requests need is loaded and warm.
+        """Raise unless everything that requests need is loaded and warm.
 
         Raises:
-            EngineDownError: If the engine cannot answer, nor will it.
+            EngineDownError: If the engine cannot answer and will not recover.
             NotReadyError: If something is still loading.
         """
         self.engine.check_alive()
@@ -69,7 +69,7 @@ class Runtime:
             raise NotReadyError("The service is loading its weights.")
 
     def require_loaded(self) -> Loaded:
-        """Hand out what is loaded.
+        """Return what is loaded.
 
         Raises:
             NotReadyError: If something is still loading.
@@ -80,12 +80,12 @@ class Runtime:
 
     @property
     def image_limits(self) -> ImageLimits:
-        """What a photo may be."""
+        """Limits on photos."""
         settings = self.settings
         return ImageLimits(settings.max_pixels, settings.min_side_px, settings.max_upload_bytes)
 
     async def in_worker(self, function: Callable[..., T], *args: object, **named: object) -> T:
-        """Run blocking work on a worker thread, of which there are only so many."""
+        """Run blocking work on one of a limited number of worker threads."""
         return await run_sync(partial(function, *args, **named), limiter=self.workers)
 
 
@@ -96,7 +96,7 @@ def runtime_of(request: Request) -> Runtime:
 
 
 def owner_of(request: Request) -> str:
-    """Name the caller."""
+    """Return the caller's name."""
     return state_of(request.scope).owner
 
 

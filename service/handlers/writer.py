@@ -29,13 +29,13 @@ PROVENANCE_HEADER = {"X-Content-Provenance": "ai-generated"}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an operation came to.
+    """What an operation produced.
 
     Attributes:
         latent: The code, with the detail that it is rendered with.
-        latent_id: Its name in later calls; None if it is not kept.
-        pixels: Its image; None where nobody asked for it.
-        source_type: What the image's mark says it is.
+        latent_id: Its id for later calls; None if it is not kept.
+        pixels: Its image; None if not wanted.
+        source_type: The digital source type in the image's provenance mark.
     """
 
     latent: Latent
@@ -46,10 +46,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes results as a request wants them.
+    """Writes results in the form that a request asks for.
 
     Attributes:
-        context: The request; its timings take the time of the writing as `output`.
+        context: The request; its timings record the writing as `output`.
     """
 
     context: RequestContext[OutputOptions]
@@ -65,7 +65,7 @@ class Writer:
         model: type[CodeAnswer] = CodeAnswer,
         **members: Any,
     ) -> Response:
-        """Answer one result as `media`; `members` are those of the JSON model beyond its own."""
+        """Answer one result as `media`; `members` fill the fields that `model` adds to its base."""
         if media == JSON:
             return await self.write_json(lambda: self._answer(result, model, members))
         headers = {"X-Generator-Fingerprint": self.context.loaded.generator.fingerprint}
@@ -74,7 +74,7 @@ class Writer:
         return await self._respond(lambda: self._file(result, media), media, headers)
 
     async def keep(self, latent: Latent) -> str | None:
-        """Keep the caller's latent under an id, unless the caller asked for nothing to be kept."""
+        """Keep the latent under an id for the caller, unless the caller set no_store."""
         context = self.context
         if context.options.no_store:
             return None
@@ -85,7 +85,7 @@ class Writer:
         return media.startswith("image/") or (media == JSON and self._options.wanted != "code")
 
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
-        """Answer the model that `make`, called on a worker thread, makes."""
+        """Answer with the model that `make` builds on a worker thread."""
 
         def dump() -> bytes:
             return make().model_dump_json(exclude_none=True).encode()
@@ -105,7 +105,7 @@ class Writer:
         return await self._respond(encode, media, {})
 
     def code_object(self, ws: Ws) -> CodeObject | None:
-        """Write a code, if it is wanted."""
+        """Write a code, if wanted."""
         if self._options.wanted == "image":
             return None
         return CodeObject.model_construct(
@@ -113,7 +113,7 @@ class Writer:
         )
 
     def image_object(self, pixels: Pixels | None, source_type: str) -> ImageObject | None:
-        """Write an image, if it is wanted."""
+        """Write an image, if wanted."""
         if self._options.wanted == "code" or pixels is None:
             return None
         data = self._image(pixels, self._options.form, source_type)
@@ -158,7 +158,7 @@ class Writer:
             return write_npy(result.latent.ws)
         if media == SAFETENSORS:
             return write_safetensors(result.latent, self.context.loaded.generator)
-        pixels = cast(Pixels, result.pixels)  # there, as `media` is an image
+        pixels = cast(Pixels, result.pixels)  # present, because `media` is an image
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:

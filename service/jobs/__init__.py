@@ -1,1 +1,1 @@
-"""Refine jobs: codes optimised for minutes, by worker processes, through Redis or Valkey."""
+"""Refine jobs: worker processes optimise codes for minutes, through Redis or Valkey."""

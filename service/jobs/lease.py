@@ -1,7 +1,7 @@
-"""The worker's side of the queue: jobs taken, held, and given up; blocking.
+"""The worker's side of the queue: take, hold and give up jobs; blocking.
 
-Every write names the claim it is made under; one that has gone to another worker answers `fenced`
-and changes nothing.
+Every write names the claim it is made under; if the job has gone to another worker, the write
+returns `fenced` and changes nothing.
 """
 
 import uuid
@@ -13,7 +13,7 @@ import redis
 
 from service.redis_keys import BLOCK_MS, GROUP, SCRIPT, STREAM, busy_key, job_key
 
-CRASH_CAP = 3  # workers that may die of a job
+CRASH_CAP = 3  # workers that a job may crash
 
 Hold = Literal["go", "cancel", "fenced"]
 Progress = Mapping[str, str | int | float]
@@ -21,12 +21,12 @@ Progress = Mapping[str, str | int | float]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job in one worker's hands.
+    """A job that a worker holds.
 
     Attributes:
-        job_id: Which.
-        fence: Number of the claim; a later one makes it void.
-        fields: The job's hash as it stood.
+        job_id: The job.
+        fence: Number of the claim; a later claim makes it void.
+        fields: The job's hash at the time of the claim.
     """
 
     job_id: str
@@ -36,12 +36,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What one look at the queue came to.
+    """Result of one look at the queue.
 
     Attributes:
         claim: A job; None if there was none.
         redelivered: Whether another worker had it before.
-        failed: Jobs found to have ended their workers too often.
+        failed: Number of jobs given up because they crashed too many workers.
     """
 
     claim: Claim | None
@@ -54,7 +54,7 @@ class Leases:
 
     Args:
         client: Redis or Valkey; its errors pass through.
-        lease_s: Silence after which a job may be taken over.
+        lease_s: Seconds of silence after which a job may be taken over.
         device: Name of the device shared with synchronous requests; empty if none is.
     """
 
@@ -66,7 +66,7 @@ class Leases:
         self._script = client.register_script(SCRIPT.read_text())
 
     def take(self) -> Take:
-        """Take over an abandoned job, or the next that waits; wait a second for one."""
+        """Take over an abandoned job or take the next one waiting; wait up to a second for one."""
         lease_ms = int(1000 * self.lease_s)
         entry, job_id, failed = self._call("reap", self.worker, lease_ms, CRASH_CAP)
         redelivered = entry != b""
@@ -81,11 +81,11 @@ class Leases:
         return Take(self._claim(job_id, entry), redelivered, failed)
 
     def read_input(self, claim: Claim) -> bytes | None:
-        """Read what is to be refined."""
+        """Read the job's input."""
         return cast("bytes | None", self._client.get(f"{job_key(claim.job_id)}:in"))
 
     def read_state(self, claim: Claim) -> bytes | None:
-        """Read where an earlier worker left off, if there was one."""
+        """Read the state that an earlier worker saved, if any."""
         return cast("bytes | None", self._client.get(f"{job_key(claim.job_id)}:ckpt"))
 
     def beat(self, claim: Claim, progress: Progress, state: bytes = b"") -> Hold:
@@ -93,14 +93,14 @@ class Leases:
         return cast(Hold, self._write("beat", claim, (state,), progress))
 
     def finish(self, claim: Claim, state: str, result: bytes, progress: Progress) -> bool:
-        """End a job; false if it has gone to another worker.
+        """End a job; return False if it has gone to another worker.
 
-        Without a result the last saved state becomes it.
+        Without a result, the last saved state becomes the result.
         """
         return self._write("finish", claim, (state, result), progress) == "done"
 
     def release(self, claim: Claim, progress: Progress, state: bytes) -> bool:
-        """Hand a job back, at once and without blame; false if it has gone already."""
+        """Hand a job back, at once and not counted as a crash; return False if it has gone."""
         return self._write("release", claim, (state,), progress) == "done"
 
     def is_busy(self) -> bool:
@@ -108,7 +108,7 @@ class Leases:
         return bool(self._device) and bool(self._client.exists(busy_key(self._device)))
 
     def leave(self) -> None:
-        """Take this worker's name off the group, unless jobs still stand under it."""
+        """Remove this worker's name from the group, unless it still holds jobs."""
         consumers = self._client.xinfo_consumers(STREAM, GROUP)
         mine = [row for row in consumers if row["name"] == self.worker.encode()]
         if mine and mine[0]["pending"] == 0:

@@ -2,8 +2,8 @@
 
     python parent_death.py PARENT_PID NAME=VALUE... -- COMMAND
 
-Linux sends the signal when the thread that started this process ends, so that has to be the
-parent's main thread. On other systems the command outlives a parent that was killed.
+Linux sends the signal when the thread that started this process ends, so that must be the
+parent's main thread. On other systems the command outlives a parent that is killed.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""What Redis keeps of a job as bytes: its input, its saved states, its result; all safetensors."""
+"""What Redis stores of a job as bytes: its input, saved states and result; all safetensors."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ Curve = Float32[np.ndarray, "points 4"]
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """What is to be refined.
+    """The input of a job.
 
     Attributes:
-        target: The face that the image shall match, RGB.
+        target: The face that the image should match, RGB.
         ws: The code to start from.
     """
 
@@ -29,13 +29,13 @@ class JobInput:
     ws: Ws
 
     def pack(self) -> bytes:
-        """Write it."""
+        """Serialise it."""
         target = np.ascontiguousarray(self.target)
         return safetensors.numpy.save({"target": target, "ws": _array(self.ws)})
 
     @classmethod
     def unpack(cls, data: bytes) -> "JobInput":
-        """Read it back.
+        """Deserialise it.
 
         Raises:
             CheckpointError: If the bytes are something else.
@@ -46,12 +46,12 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job has reached.
+    """What a job has reached so far.
 
     Attributes:
         ws: The best code so far.
         curve: For every step its number, loss, PSNR in dB and perceptual distance.
-        detail: What the code still leaves out of the face; None where nobody has computed it.
+        detail: What the code still leaves out of the face; None if not computed.
         detail_fingerprint: SHA-256 of the weights that the detail belongs to, hexadecimal.
     """
 
@@ -61,7 +61,7 @@ class Outcome:
     detail_fingerprint: str | None = None
 
     def pack(self) -> bytes:
-        """Write it."""
+        """Serialise it."""
         tensors = {"best_ws": _array(self.ws)[None], "curve": self.curve}
         metadata = {}
         if self.detail is not None and self.detail_fingerprint is not None:
@@ -71,7 +71,7 @@ class Outcome:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Outcome":
-        """Read it back, or the same part of a saved state.
+        """Deserialise it; also reads these tensors from a saved state.
 
         Raises:
             CheckpointError: If the bytes are something else.
@@ -85,10 +85,10 @@ class Outcome:
 
 
 def load(data: bytes, *names: str) -> dict[str, np.ndarray]:
-    """Read tensors, of which some must be there.
+    """Read tensors, the named ones of which are required.
 
     Raises:
-        CheckpointError: If they are not, or the bytes are something else.
+        CheckpointError: If one is missing, or the bytes are something else.
     """
     try:
         tensors: dict[str, np.ndarray] = safetensors.numpy.load(data)

@@ -1,4 +1,4 @@
-"""What the answers about jobs hold."""
+"""Models of the answers about jobs."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,29 +14,29 @@ State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cance
 
 
 class JobProgress(NullsWritten):
-    """How far a job is, as of its last heartbeat; what no step has found yet is null.
+    """Progress of a job as of its last heartbeat; what no step has measured yet is null.
 
-    The first steps are judged by an image head where there is one, at its size instead of 256 px.
+    The first steps are scored by an image head, if there is one, at its size instead of 256 px.
     """
 
     step: int = Field(description="Updates done.")
-    steps: int = Field(description="Updates asked for.")
-    loss: float | None = Field(description="Of the present code: MSE plus perceptual distance.")
-    psnr: float | None = Field(description="Of the present image, in dB, at 256 px.")
-    lpips: float | None = Field(description="Perceptual distance of the present image, at 256 px.")
+    steps: int = Field(description="Updates requested.")
+    loss: float | None = Field(description="Of the current code: MSE plus perceptual distance.")
+    psnr: float | None = Field(description="Of the current image, in dB, at 256 px.")
+    lpips: float | None = Field(description="Perceptual distance of the current image, at 256 px.")
     identity_similarity: float | None = Field(
-        description="Of the present image to the photo, as of /embed; null also where the worker "
+        description="Of the current image to the photo, as in /embed; also null if the worker "
         "has no recogniser."
     )
     same_person: bool | None = Field(
-        description="Whether that is enough for one person, as of /embed; null likewise."
+        description="Whether that is enough for the same person, as in /embed; null likewise."
     )
     eta_s: float | None = Field(
-        description="Seconds that are left, at the present pace; null where that is not known yet."
+        description="Estimated seconds left at the current pace; null if not known yet."
     )
     warming_up: bool = Field(
         default=False,
-        description="Whether it runs and its pace is not known yet: the networks are still being "
+        description="Whether it is running at a pace not known yet: the networks are still being "
         "compiled, or too few steps are done.",
     )
 
@@ -57,17 +57,17 @@ class JobAnswer(BaseModel):
     started: datetime | None = None
     finished: datetime | None = None
     position: int | None = Field(
-        default=None, description="Jobs that wait before it, if it waits; not in lists."
+        default=None, description="Number of jobs ahead of it, if it is waiting; not in lists."
     )
-    attempts: int = Field(description="Times that a worker has taken it.")
+    attempts: int = Field(description="Number of times a worker has taken it.")
     start: Literal["embedding", "mean", "code"]
     progress: JobProgress
-    lpips_net: str | None = Field(default=None, description="Which perceptual distance.")
+    lpips_net: str | None = Field(default=None, description="Name of the perceptual distance.")
     ended_by: Literal["steps", "time_budget", "target_lpips"] | None = Field(
-        default=None, description="What a job that succeeded stopped at."
+        default=None, description="Why a job that succeeded stopped."
     )
     error: JobError | None = None
-    urls: dict[str, str] = Field(description="Of the job itself, events, preview and result.")
+    urls: dict[str, str] = Field(description="URLs of the job, its events, preview and result.")
 
 
 class JobsAnswer(BaseModel):
@@ -77,7 +77,7 @@ class JobsAnswer(BaseModel):
 
 
 class CurvePoint(BaseModel):
-    """What one step found; where an image head judged the first ones, they do not compare."""
+    """Measurements of one step; steps scored by an image head do not compare with later ones."""
 
     step: int
     loss: float | None
@@ -86,14 +86,14 @@ class CurvePoint(BaseModel):
 
 
 class RefineAnswer(CodeAnswer):
-    """What a job came to: the best code, by its loss, its image, and the curve."""
+    """Result of a job: the code with the lowest loss, its image, and the curve."""
 
     job: JobAnswer
     curve: list[CurvePoint]
 
 
 def job_answer(fields: Fields, position: int | None = None) -> JobAnswer:
-    """Describe a job by the fields of its hash and its `id`."""
+    """Build a job's answer from the fields of its hash and its `id`."""
     path = f"/jobs/{fields['id']}"
     error = None
     if "error_type" in fields:
@@ -119,9 +119,9 @@ def job_answer(fields: Fields, position: int | None = None) -> JobAnswer:
 
 
 def job_progress(fields: Fields) -> JobProgress:
-    """Describe how far a job is by the fields of its hash or of an event."""
+    """Build a job's progress from the fields of its hash or of an event."""
     figures = {name: fields.get(name) or None for name in FIGURES}
-    if fields["state"] != "running":  # left by a worker that has handed the job back
+    if fields["state"] != "running":  # left by a worker that handed the job back
         figures["eta_s"] = None
     similarity = figures["identity_similarity"]
     return JobProgress.model_validate(

@@ -1,4 +1,4 @@
-"""A job's events as server-sent events; the ids are Redis's, so that a client resumes by them."""
+"""A job's events as server-sent events; their ids are Redis's, so that a client can resume."""
 
 import json
 import re
@@ -23,21 +23,21 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def resume_point(store: JobStore, job_id: str, last_event_id: str | None) -> str | None:
-    """Find out after which event to go on.
+    """Find the event after which to resume.
 
     Args:
         store: The jobs.
-        job_id: Which.
-        last_event_id: What the client says that it has; the beginning is answered where that is
-            none of this job's.
+        job_id: The job.
+        last_event_id: The last event that the client says it has; one that is not of this job
+            restarts from the beginning.
 
     Returns:
-        The event's id; None if the client has the last one of a job that has ended.
+        The event's id; None if the client has the last event of a job that has ended.
     """
     given = (last_event_id or "").strip()
     if not EVENT_ID.fullmatch(given):
         return BEGINNING
-    is_over = await store.is_over(job_id)  # first: an event may come between the two
+    is_over = await store.is_over(job_id)  # first: an event may be added between the two calls
     last = await store.last_event(job_id)
     if _order(given) > _order(last):
         return BEGINNING
@@ -49,7 +49,7 @@ def _order(event_id: str) -> tuple[int, ...]:
 
 
 class Streams:
-    """Places of open streams, of which there are only so many: each holds a connection to Redis.
+    """Places for open streams, limited in number because each holds a connection to Redis.
 
     Args:
         limit: Most streams at once.
@@ -66,7 +66,7 @@ class Streams:
             OverloadedError: If all are taken.
         """
         if self._taken >= self._limit:
-            raise OverloadedError(f"open event streams must be under {self._limit}, got more")
+            raise OverloadedError(f"The service is at its limit of {self._limit} event streams.")
         self._taken += 1
         try:
             yield
@@ -75,7 +75,7 @@ class Streams:
 
 
 class EventStream(StreamingResponse):
-    """A stream that takes its place before its first byte, when it still can be refused.
+    """A stream that takes its place before its first byte, while it can still be refused.
 
     Args:
         events: What is sent.
@@ -95,13 +95,13 @@ class EventStream(StreamingResponse):
 async def stream(
     store: JobStore, job_id: str, after: str, draining: Callable[[], bool]
 ) -> AsyncIterator[str]:
-    """Tell of a job until it has ended, the service is stopping, or Redis is silent.
+    """Stream a job's events until it has ended, the service stops, or Redis does not answer.
 
-    In the latter two cases a client comes back by itself, and misses nothing.
+    In the latter two cases a client reconnects by itself and misses nothing.
 
     Args:
         store: The jobs.
-        job_id: Which.
+        job_id: The job.
         after: Id of the last event that the client has.
         draining: Whether the service is stopping.
     """

@@ -36,14 +36,14 @@ Fields = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job to be.
+    """A job to be submitted.
 
     Attributes:
-        owner: Who submits it; to others it does not exist.
-        input: What is to be refined.
-        fields: What else the worker or the owner wants to know.
+        owner: Who submits it; it does not exist for anybody else.
+        input: The job's input.
+        fields: Further fields that the worker or the owner needs.
         idempotency_key: The caller's name for this request; empty if it has none.
-        fingerprint: What a request under the same name must share.
+        fingerprint: Digest that a repeated request under the same key must share.
     """
 
     owner: str
@@ -55,12 +55,12 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """How the queue stands.
+    """State of the queue.
 
     Attributes:
-        queued: Jobs that wait.
-        pending: Jobs in workers' hands, or handed back.
-        oldest_queued_age_s: How long the first of the queue has waited; 0 if none does.
+        queued: Jobs that are waiting.
+        pending: Jobs that workers hold or have handed back.
+        oldest_queued_age_s: How long the first job in the queue has waited; 0 if it is empty.
     """
 
     queued: int
@@ -69,13 +69,13 @@ class QueueFigures:
 
 
 class JobStore:
-    """Jobs in Redis or Valkey. Every method raises JobsUnavailableError where it does not answer.
+    """Jobs in Redis or Valkey. Every method raises JobsUnavailableError if it does not answer.
 
     Args:
         client: Redis or Valkey.
-        max_queued: Most jobs that wait.
+        max_queued: Most jobs that may wait.
         ttl_s: Seconds that a job is kept once it has ended.
-        errors: Counts the calls that were not answered, by operation.
+        errors: Counts failed calls, by operation.
     """
 
     def __init__(
@@ -86,12 +86,11 @@ class JobStore:
         self._max_queued, self._ttl_s, self._errors = max_queued, ttl_s, errors
 
     async def submit(self, job: Submission) -> tuple[str, bool]:
-        """Queue a job; answer its id, and whether it is new.
+        """Queue a job; return its id and whether it is new.
 
         Raises:
-            IdempotencyError: If its idempotency key stands for a request that asked for more, less
-                or something else.
-            JobQueueFullError: If as many jobs wait as may.
+            IdempotencyError: If its idempotency key was used for a different request.
+            JobQueueFullError: If the queue is full.
         """
         flat = [part for pair in job.fields.items() for part in pair]
         call = self._script(
@@ -112,14 +111,14 @@ class JobStore:
         if verdict == b"mismatch":
             raise IdempotencyError("Idempotency-Key must be new for a new request, got a used one")
         if verdict == b"full":
-            raise JobQueueFullError(f"waiting jobs must be under {self._max_queued}, got {value}")
+            raise JobQueueFullError(f"The job queue is full: {value} jobs are waiting.")
         return value.decode(), verdict == b"new"
 
     async def find(self, owner: str, idempotency_key: str, fingerprint: str) -> str | None:
-        """Look up the job that an idempotency key stands for; None if there is none.
+        """Look up the job of an idempotency key; None if there is none.
 
         Raises:
-            IdempotencyError: If it stands for another request.
+            IdempotencyError: If the key was used for a different request.
         """
         if not idempotency_key:
             return None
@@ -132,7 +131,7 @@ class JobStore:
         return str(job_id.decode())
 
     async def get(self, job_id: str, owner: str) -> Fields:
-        """Look a job of an owner up.
+        """Look up a job of an owner.
 
         Raises:
             UnknownJobError: If there is none.
@@ -145,7 +144,7 @@ class JobStore:
         return fields | {"id": job_id}
 
     async def position(self, job_id: str) -> int | None:
-        """Count the jobs that wait before it; None if it does not wait."""
+        """Count the jobs ahead of it in the queue; None if it is not waiting."""
         return cast("int | None", await self._answer("get", self._client.zrank(QUEUED, job_id)))
 
     async def list_of(self, owner: str, limit: int) -> list[Fields]:
@@ -165,7 +164,7 @@ class JobStore:
         return [_text(row) | {"id": job_id.decode()} for job_id, row in found if row]
 
     async def cancel(self, job_id: str, owner: str) -> None:
-        """Cancel a job that waits, or tell its worker to stop; nothing where it has ended.
+        """Cancel a waiting job, or tell its worker to stop; do nothing if it has ended.
 
         Raises:
             UnknownJobError: If the owner has no such job.
@@ -175,19 +174,19 @@ class JobStore:
             raise UnknownJobError("job id must be one of yours that is still kept, got another")
 
     async def outcome(self, job_id: str) -> Outcome | None:
-        """Read what a job has reached up to its last saved state; None before the first."""
+        """Read a job's outcome as of its last saved state; None before the first."""
         key = job_key(job_id)
         found = await self._answer("outcome", self._client.mget(f"{key}:out", f"{key}:ckpt"))
         data = found[0] or found[1]
         return None if data is None else Outcome.unpack(data)
 
     async def read_input(self, job_id: str) -> JobInput | None:
-        """Read what a job started from; None once it has ended."""
+        """Read a job's input; None once the job has ended."""
         data = await self._answer("input", self._client.get(f"{job_key(job_id)}:in"))
         return None if data is None else JobInput.unpack(data)
 
     async def events(self, job_id: str, after: str) -> list[tuple[str, Fields]]:
-        """Read the events after one, by their ids; wait a second if there is none."""
+        """Read the events after the given one, by id; wait up to a second if there is none."""
         stream = f"{job_key(job_id)}:ev"
         call = self._client.xread({stream: after}, count=100, block=BLOCK_MS)
         found = await self._answer("events", call)
@@ -195,13 +194,13 @@ class JobStore:
         return [(event_id.decode(), _text(fields)) for event_id, fields in rows]
 
     async def last_event(self, job_id: str) -> str:
-        """Name a job's last event; `0-0` if there is none."""
+        """Return the id of a job's last event; `0-0` if there is none."""
         call = self._client.xrevrange(f"{job_key(job_id)}:ev", count=1)
         rows = await self._answer("events", call)
         return rows[0][0].decode() if rows else "0-0"
 
     async def is_over(self, job_id: str) -> bool:
-        """Whether a job has ended, or is gone."""
+        """Whether a job has ended or no longer exists."""
         state = await self._answer("get", self._client.hget(job_key(job_id), "state"))
         return state is None or state.decode() in TERMINAL
 
@@ -224,7 +223,7 @@ class JobStore:
             return await call
         except redis.RedisError as err:
             self._errors.labels(op=operation).inc()
-            raise JobsUnavailableError(f"jobs' Redis must answer, got {err}") from err
+            raise JobsUnavailableError(f"The Redis for jobs does not answer: {err}") from err
 
 
 def _text(raw: Mapping[bytes, bytes]) -> Fields:

@@ -1,4 +1,4 @@
-"""Everything about jobs that lives as long as the application: store, children, signs, figures."""
+"""Everything about jobs that lives as long as the application: store, children, flag, figures."""
 
 import asyncio
 import contextlib
@@ -27,14 +27,14 @@ logger = logging.getLogger("service.jobs")
 
 
 class JobSystem:
-    """Open and close what jobs need; what is missing makes /refine unavailable, and nothing else.
+    """Open and close what jobs need; if anything is missing, only /refine is unavailable.
 
     Args:
-        settings: As read at start.
+        settings: The service's settings.
         telemetry: The metrics.
-        gate: Knows the requests in flight.
+        gate: Counts the requests in flight.
         client: The Redis that the settings name; None if they name none.
-        embedded: Runs a Valkey and a worker where the settings name no Redis; None if none shall.
+        embedded: Runs a Valkey and a worker if the settings name no Redis; None for neither.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class JobSystem:
 
     @property
     def store(self) -> JobStore:
-        """The jobs.
+        """The job store.
 
         Raises:
-            JobsUnavailableError: If there are none here.
+            JobsUnavailableError: If this service has none.
         """
         if self._store is None:
-            raise JobsUnavailableError("There are no refine jobs here: no Redis is known.")
+            raise JobsUnavailableError("This service has no refine jobs: no Redis is configured.")
         return self._store
 
     async def start(self) -> None:
-        """Find the Redis, or start one; call this on the main thread."""
+        """Find the Redis, or start one; call from the main thread."""
         if not self._settings.jobs:
             return
         device = self._settings.shared_device
@@ -74,7 +74,7 @@ class JobSystem:
             try:
                 self._url = self._embedded.start_server()
             except (EmbeddedError, OSError) as err:
-                logger.warning("no refine jobs: %s", err)
+                logger.warning("refine jobs are unavailable: %s", err)
                 await self._embedded.stop()
                 self._embedded = None
                 return
@@ -90,14 +90,14 @@ class JobSystem:
             self._spawn(show_busy(self._client, device, lambda: self._gate.inflight > 0))
 
     def start_worker(self) -> None:
-        """Start the worker of our own, if there is to be one; call this on the main thread."""
+        """Start the embedded worker, if there is to be one; call from the main thread."""
         if self._url and self._embedded is not None:
             self._embedded.start_worker(self._url)
             if self._embedded.worker is not None:
                 self._spawn(self._embedded.worker.keep())
 
     async def stop(self) -> None:
-        """Close everything; a job under way in a worker of our own is handed back."""
+        """Close everything; an embedded worker hands its job back."""
         await cancel_all(self._tasks, STOP_S)
         if self._embedded is not None:
             await self._embedded.stop()
@@ -108,7 +108,7 @@ class JobSystem:
         self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
 
     async def _publish(self, store: JobStore) -> None:
-        """Publish how the queue stands, every few seconds; until cancelled."""
+        """Publish the state of the queue every few seconds; runs until cancelled."""
         telemetry = self._telemetry
         while not is_cancelled():
             with contextlib.suppress(JobsUnavailableError):  # counted where it is raised

@@ -1,1 +1,1 @@
-"""Codes kept for a while under an id: in memory or in Redis."""
+"""Codes kept for a while under an id, in memory or in Redis."""

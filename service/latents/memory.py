@@ -1,7 +1,7 @@
 """Latent ids: latents kept for a while under opaque random names, within bounds.
 
-An id belongs to the caller whose code it names; to others it is unknown. In this process only, so
-an id is not known to other processes or after a restart; the asynchronous interface is that of a
+An id is known only to the caller it was made for. This store lives in one process: other processes
+and later runs do not know its ids; the interface is asynchronous to match that of a
 shared store.
 """
 
@@ -24,7 +24,7 @@ CODES_AT_ONCE = 256  # 9 MB of StyleGAN's
 
 
 class LatentStore(Protocol):
-    """Keeps codes under ids that it makes."""
+    """Stores codes under ids that it generates."""
 
     @property
     def size(self) -> int:
@@ -32,22 +32,22 @@ class LatentStore(Protocol):
         ...
 
     async def put(self, latent: Latent, owner: str) -> str:
-        """Keep a caller's latent, answer its id."""
+        """Store a caller's latent; return its id."""
         ...
 
     async def get(self, latent_id: str, owner: str) -> Latent:
-        """Look a caller's latent up; raises UnknownLatentError."""
+        """Look up a caller's latent; raises UnknownLatentError."""
         ...
 
 
 class MemoryLatentStore:
-    """A bounded store in memory: the least recently used goes first, and all go with age.
+    """A bounded store in memory: the least recently used latent goes first, and all expire.
 
-    Codes lie side by side, each at a place that is used again. As blocks of their own, which live
-    long, they would split what images leave free, and so lose several times their own size.
+    Codes share one array, whose places are reused. As separate, long-lived blocks they would split
+    the memory that images free, and so waste several times their own size.
 
-    Details are thirty times as large as codes, so there are fewer of them: the least recently used
-    latent that has one goes when there are too many.
+    Details are thirty times as large as codes, so fewer are kept: the least recently used latent
+    that has one is dropped when there are too many.
 
     Args:
         capacity: Most latents kept.
@@ -72,11 +72,11 @@ class MemoryLatentStore:
 
     @property
     def size(self) -> int:
-        """Number of latents kept, those past their time included until the next call."""
+        """Number of latents kept; expired ones count until the next call."""
         return len(self._kept)
 
     async def put(self, latent: Latent, owner: str) -> str:
-        """Keep a caller's latent, answer its id: 128 random bits."""
+        """Store a caller's latent; return its id: 128 random bits."""
         latent_id = secrets.token_urlsafe(16)
         if not self._free:
             self._free.extend(torch.empty(CODES_AT_ONCE, *latent.ws.shape).unbind())
@@ -86,10 +86,10 @@ class MemoryLatentStore:
         return latent_id
 
     async def get(self, latent_id: str, owner: str) -> Latent:
-        """Look a caller's latent up, which renews its time.
+        """Look up a caller's latent and renew its time.
 
         Raises:
-            UnknownLatentError: If the id is not, or no longer, one of the caller's.
+            UnknownLatentError: If the id is unknown to the caller or has expired.
         """
         self._prune()
         key = (owner, latent_id)
@@ -112,7 +112,7 @@ class MemoryLatentStore:
         return self._kept.pop(key)[1]
 
     def _prune(self) -> None:
-        """Drop what is too old or too much; the oldest use comes first in the order."""
+        """Drop what has expired or exceeds the limits; entries are ordered by their last use."""
         while len(self._detailed) > self._detail_capacity:
             self._free.append(self._drop(next(iter(self._detailed))).ws)
         oldest_s = self._clock() - self._ttl_s

@@ -1,7 +1,7 @@
 """Latent ids in Redis: known to every process, and after a restart.
 
-A synchronous request must not fail for want of Redis: while it does not answer, codes are kept in
-this process, where only this process finds them.
+A synchronous request must not fail because Redis is down: while it does not answer, codes are kept
+in this process, where only this process finds them.
 """
 
 import secrets
@@ -26,9 +26,9 @@ REST_S = 5.0
 
 
 class RedisLatentStore:
-    """A bounded store in Redis: the least recently used goes first, and all go with age.
+    """A bounded store in Redis: the least recently used latent goes first, and all expire.
 
-    Codes are kept as safetensors that name their generator, so that a process with another one
+    Codes are stored as safetensors that name their generator, so that a process with another one
     refuses them.
 
     Args:
@@ -37,9 +37,9 @@ class RedisLatentStore:
         generator: The generator in use.
         capacity: Most codes kept.
         ttl_s: Seconds that a code is kept after its last use.
-        errors: Counts the calls that were not answered, by operation.
+        errors: Counts failed calls, by operation.
         detail_capacity: Most latents with a detail kept.
-        rest_s: A Redis that did not answer is left alone so long: each call may cost seconds.
+        rest_s: Seconds to leave Redis alone after a failed call, because each may cost seconds.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class RedisLatentStore:
 
     @property
     def size(self) -> int:
-        """Number of codes kept, as of the last one that was put."""
+        """Number of codes kept, as of the last one stored."""
         return self._size + self._own.size
 
     async def put(self, latent: Latent, owner: str) -> str:
-        """Keep a caller's latent, answer its id: 128 random bits."""
+        """Store a caller's latent; return its id: 128 random bits."""
         latent_id = secrets.token_urlsafe(16)
         key, data = latent_key(owner, latent_id), write_safetensors(latent, self._generator())
         now_s = time.time()
@@ -86,10 +86,10 @@ class RedisLatentStore:
         return latent_id
 
     async def get(self, latent_id: str, owner: str) -> Latent:
-        """Look a caller's latent up, which renews its time.
+        """Look up a caller's latent and renew its time.
 
         Raises:
-            UnknownLatentError: If the id is not, or no longer, one of the caller's.
+            UnknownLatentError: If the id is unknown to the caller or has expired.
             LatentsUnavailableError: If only Redis can tell, and it does not answer.
             ModelMismatchError: If the code belongs to another generator.
         """
@@ -137,10 +137,10 @@ class RedisLatentStore:
 
     async def _answer(self, operation: str, call: Callable[[], Awaitable[Any] | Any]) -> Any:
         if time.monotonic() < self._rests_until_s:
-            raise LatentsUnavailableError("latents' Redis must answer, got one that does not")
+            raise LatentsUnavailableError("The latent ids' Redis does not answer.")
         try:
             return await call()
         except redis.RedisError as err:
             self._errors.labels(op=operation).inc()
             self._rests_until_s = time.monotonic() + self._rest_s
-            raise LatentsUnavailableError(f"latents' Redis must answer, got {err}") from err
+            raise LatentsUnavailableError(f"The latent ids' Redis does not answer: {err}") from err

@@ -1,4 +1,4 @@
-"""Lets requests for work through the gate, or refuses them, before a byte of the body is read."""
+"""Admits requests for work through the gate, or refuses them before reading the body."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -7,11 +7,11 @@ from service.serving.gate import Gate, is_work
 
 
 class AdmissionMiddleware:
-    """Hold a place at the gate for as long as a request for work is served.
+    """Hold a place at the gate while a request for work is served.
 
-    Args:
+    app: The inner application.
         app: The application inside.
-        gate: The gate; what it raises is answered by the last handler.
+        gate: The gate; the last handler answers its errors.
     """
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:

@@ -1,4 +1,4 @@
-"""Finds out who calls: by an API key where keys are asked for, else everybody is the same."""
+"""Identifies the caller: by API key if keys are required, else all callers are the same one."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,9 +15,9 @@ class AuthMiddleware:
     Probes, the page and the API's description need no key.
 
     Args:
-        app: The application inside.
-        keys: The keys that open it; None lets everybody in, as one caller.
-        telemetry: Where refusals are counted.
+        app: The inner application.
+        keys: The accepted keys; None admits everybody as one caller.
+        telemetry: Counts refusals.
     """
 
     def __init__(self, app: ASGIApp, keys: KeyRing | None, telemetry: Telemetry) -> None:
@@ -37,20 +37,20 @@ class AuthMiddleware:
         await self.app(scope, receive, send)
 
     def _owner(self, keys: KeyRing, headers: Headers) -> str:
-        """Name the owner of the key that the headers carry.
+        """Return the owner of the key in the headers.
 
         Raises:
-            UnauthorizedError: If there is no key, or it opens nothing.
+            UnauthorizedError: If there is no key, or it is unknown.
         """
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme and scheme.lower() != "bearer":
-            raise self._refusal("scheme", "Authorization must be of the Bearer scheme, got another")
+            raise self._refusal("scheme", "Authorization must use the Bearer scheme, got another")
         key = key.strip() or headers.get("x-api-key", "")
         if not key:
             raise self._refusal("missing", "an API key must be given, got none")
         owner = keys.owner_of(key)
         if owner is None:
-            raise self._refusal("unknown", "the API key must be a known one, got another")
+            raise self._refusal("unknown", "the API key must be a known one, got an unknown one")
         return owner
 
     def _refusal(self, reason: str, detail: str) -> UnauthorizedError:

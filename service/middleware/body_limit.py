@@ -1,4 +1,4 @@
-"""Counts the bytes of a body as they come in, and stops at the limit."""
+"""Counts the bytes of a body as they arrive, and stops at the limit."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,15 @@ FILES = ("multipart/form-data", "image/", "application/octet-stream")
 
 
 class BodyLimitMiddleware:
-    """Refuse bodies that are too large: by Content-Length at once, else while they stream in.
+    """Refuse bodies that are too large: at once by Content-Length, else as they stream in.
 
-    A body may hold as many photos as its endpoint takes, base64 where it is JSON; the exact limit
-    of each is checked where it is read. Bodies that no endpoint reads are let pass.
+    A body may hold as many photos as its endpoint takes, in base64 if it is JSON; the exact limit
+    of each is checked where it is read. Bodies that no endpoint reads pass through.
 
     Args:
-        app: The application inside.
+        app: The inner application.
         max_upload_bytes: Largest file.
-        telemetry: Where the sizes of bodies are published.
+        telemetry: Publishes the sizes of bodies.
         photos: Most photos in a body, by the path of the endpoint that reads it.
     """
 

@@ -1,16 +1,16 @@
-"""Answers HEAD wherever GET is answered: the same headers, no body."""
+"""Answers HEAD wherever GET is allowed: the same headers, no body."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadMiddleware:
-    """Ask the application for GET where HEAD was asked, and send the head of its answer.
+    """Run HEAD requests as GET, and send only the head of the answer.
 
-    A stream ends there: its reader counts as departed.
+    A stream ends there, as if its reader had disconnected.
 
     Args:
-        app: The application inside.
+        app: The inner application.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""The last handler: whatever no other part has caught becomes a 500 problem and a logged cause."""
+"""The last handler: any error not handled elsewhere becomes a 500 problem and is logged."""
 
 import logging
 
@@ -11,10 +11,10 @@ logger = logging.getLogger("service.last_handler")
 
 
 class LastHandlerMiddleware:
-    """Answer errors from the middleware inside by the table, unknown ones as 500.
+    """Answer errors from the inner middleware by the table, unknown ones as 500.
 
     Args:
-        app: The application inside.
+        app: The inner application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,7 +35,7 @@ class LastHandlerMiddleware:
         try:
             await self.app(scope, receive, send_noting)
         except ClientDisconnect:
-            logger.debug("the client left")
+            logger.debug("the client disconnected")
         except Exception as error:
             response = problem_of(scope, error)
             if started:  # too late for another answer: the server cuts the connection

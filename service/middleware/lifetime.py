@@ -1,4 +1,4 @@
-"""Ends a request early: when its upload or its answer takes too long, or its client has left."""
+"""Ends a request early: when its upload or answer takes too long, or its client disconnects."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from service.wire.request_state import state_of
 class LifetimeMiddleware:
     """Cancel a request's work at its deadline or when the client disconnects.
 
-    The deadline counts from the end of the upload, as how fast a body comes in is up to its
+    The deadline counts from the end of the upload, because how fast a body arrives is up to its
     sender; the upload has a limit of its own. The deadline, in event-loop time, is in the request's
-    state once the body has been read. Worker threads are waited for, so that their
-    number stays bounded.
+    state once the body has been read. Worker threads are awaited, so that their number stays
+    bounded.
 
     Args:
-        app: The application inside.
+        app: The inner application.
         deadline_s: Seconds that an answer may take.
         upload_s: Seconds that an upload may take.
     """
@@ -43,7 +43,7 @@ class LifetimeMiddleware:
                 state_of(scope).deadline_s = cancel.deadline
 
             lifetime = _Lifetime(receive, send, begin)
-            if scope["method"] != "POST":  # nobody reads its body
+            if scope["method"] != "POST":  # its body is not read
                 lifetime.end_upload()
             await lifetime.run(self.app, scope, cancel)
         if lifetime.left:
@@ -57,7 +57,7 @@ class LifetimeMiddleware:
 
 
 class _Lifetime:
-    """One request, watched for the departure of its client once its body has come in."""
+    """One request; once its body has arrived, watches for its client to disconnect."""
 
     def __init__(self, receive: Receive, send: Send, begin: Callable[[], None]) -> None:
         self._receive = receive
@@ -69,7 +69,7 @@ class _Lifetime:
         self.left = False
 
     async def run(self, app: ASGIApp, scope: Scope, cancel: anyio.CancelScope) -> None:
-        """Serve the request, which `cancel` encloses; cancel it when its client departs."""
+        """Serve the request inside `cancel`; cancel it when its client disconnects."""
         watcher = asyncio.ensure_future(self._watch(cancel))
         try:
             await app(scope, self._receive_noting, self._send_noting)
@@ -87,7 +87,7 @@ class _Lifetime:
         return message
 
     def end_upload(self) -> None:
-        """Begin to count towards the answer's deadline, and to watch for the client's departure."""
+        """Start the answer's deadline, and start watching for the client to disconnect."""
         if not self.body_read.is_set():
             self._begin()
             self.body_read.set()

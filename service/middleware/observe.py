@@ -13,10 +13,10 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class ObserveMiddleware:
-    """Publish what became of each request, under bounded labels.
+    """Publish the outcome of each request, under bounded labels.
 
     Args:
-        app: The application inside.
+        app: The inner application.
         telemetry: The metrics.
     """
 

@@ -1,4 +1,4 @@
-"""Bounds how often a caller may ask for work."""
+"""Limits how often a caller may ask for work."""
 
 import math
 import time
@@ -14,13 +14,13 @@ from service.wire.request_state import state_of
 
 
 class RateLimitMiddleware:
-    """Refuse requests for work beyond what a caller may make in a time.
+    """Refuse requests for work beyond the caller's rate limit.
 
     Limits are per process: N replicas allow N times the rate.
 
     Args:
-        app: The application inside.
-        limits: All of them must hold.
+        app: The inner application.
+        limits: Rate limits; all of them apply.
     """
 
     def __init__(self, app: ASGIApp, limits: list[RateLimitItem]) -> None:

@@ -1,4 +1,4 @@
-"""Names every request, in its answer and in the log."""
+"""Gives every request an id, for its answer and the log."""
 
 import re
 import secrets
@@ -13,11 +13,11 @@ ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIdMiddleware:
-    """Take the caller's X-Request-ID if it is a decent one, else draw one; answer it.
+    """Use the caller's X-Request-ID if it is valid, else generate one; return it in the answer.
 
     Args:
-        app: The application inside.
-        retry_after_s: Put into the request's state for 429 and 503 answers.
+        app: The inner application.
+        retry_after_s: Retry-After of 429 and 503 answers; put into the request's state.
     """
 
     def __init__(self, app: ASGIApp, retry_after_s: int = 1) -> None:

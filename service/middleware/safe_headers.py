@@ -1,4 +1,4 @@
-"""Sets the headers that keep browsers from doing with an answer what it is not meant for."""
+"""Sets the headers that keep browsers from misusing an answer."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,14 +9,14 @@ ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-POLICY = "default-src 'none'; frame-ancestors 'none'"  # of all but pages, which need scripts
+POLICY = "default-src 'none'; frame-ancestors 'none'"  # for all but pages, which need scripts
 
 
 class SafeHeadersMiddleware:
-    """Add the headers to every answer; Cache-Control and policy only where it has none.
+    """Add the headers to every answer; Cache-Control and the policy only if it has none.
 
     Args:
-        app: The application inside.
+        app: The inner application.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Reads request targets in absolute form (RFC 9112, section 3.2.2), which proxies send."""
+"""Accepts request targets in absolute form (RFC 9112, section 3.2.2), which proxies send."""
 
 import re
 from urllib.parse import unquote
@@ -9,10 +9,10 @@ ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
 class TargetMiddleware:
-    """Take scheme and authority off the path: the server hands them on as parts of it.
+    """Strip scheme and authority from the path, where the server leaves them.
 
     Args:
-        app: The application inside.
+        app: The inner application.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 
 class MetricRegistry(CollectorRegistry):
-    """Makes metrics under our prefix; has those of the process and of Python itself."""
+    """Makes metrics under our prefix; includes those of the process and of Python itself."""
 
     def __init__(self) -> None:
         super().__init__()

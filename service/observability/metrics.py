@@ -1,7 +1,7 @@
 """Prometheus metrics of one process, in a registry of their own.
 
-Names and labels follow the OpenTelemetry shape where it has one. Label values are bounded: route
-templates, never paths; no ids. Units are seconds and bytes.
+Names and labels follow the OpenTelemetry conventions where they have one. Label values are bounded:
+route templates rather than paths, and no ids. Units are seconds and bytes.
 """
 
 from prometheus_client import generate_latest
@@ -14,12 +14,12 @@ STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 UPLOAD_BUCKETS_BYTES = (10_000, 100_000, 500_000, 1e6, 2e6, 5e6, 1e7, 2e7, 4e7)
 OPERATIONS = ("embed", "morph", "colorize", "merge", "edit", "generate", "refine")
-OTHER = "other"  # a path that asks for none of them
+OTHER = "other"  # a path that names no operation
 OUTCOMES = ("ok", "invalid", "no_face", "rejected", "timeout", "cancelled", "error")
 
 
 def operation_of(path: str) -> str:
-    """Name the operation that a path asks for, OTHER if none: a label must not be made up."""
+    """Return the operation that a path names, else OTHER, so that callers cannot invent labels."""
     op = path.strip("/")
     return op if op in OPERATIONS else OTHER
 
@@ -35,8 +35,8 @@ class Telemetry:
         )
         self.rejected = counter("rejected", "Requests or queue entries refused.", "reason")
         self.auth_failures = counter("auth_failures", "Requests without a valid key.", "reason")
-        self.oom = counter("oom", "Device runs that ended for want of memory.", "op")
-        self.image_rejected = counter("image_rejected", "Photos refused at intake.", "reason")
+        self.oom = counter("oom", "Device runs that ran out of memory.", "op")
+        self.image_rejected = counter("image_rejected", "Photos rejected on upload.", "reason")
         self.request_duration = histogram(
             "http_server_request_duration_seconds",
             "Time from the first byte in to the last byte out.",
@@ -47,7 +47,7 @@ class Telemetry:
         )
         self.stage_duration = histogram(
             "inference_stage_duration_seconds",
-            "Time of one stage of a request; of a batch, its share.",
+            "Time of one stage of a request; its share of a batch.",
             STAGE_BUCKETS_S,
             "op",
             "stage",
@@ -59,17 +59,17 @@ class Telemetry:
             "upload_bytes", "Size of request bodies.", UPLOAD_BUCKETS_BYTES, "op"
         )
         self.redis_errors = counter("redis_errors", "Calls that Redis did not answer.", "op")
-        self.jobs_submitted = counter("jobs_submitted", "Refine jobs taken in.")
-        self.jobs_queued = gauge("jobs_queued", "Refine jobs that wait.")
-        self.jobs_pending = gauge("jobs_pending", "Refine jobs that workers have, or gave back.")
+        self.jobs_submitted = counter("jobs_submitted", "Refine jobs accepted.")
+        self.jobs_queued = gauge("jobs_queued", "Refine jobs waiting.")
+        self.jobs_pending = gauge("jobs_pending", "Refine jobs that workers hold or handed back.")
         self.jobs_oldest_queued_age = gauge(
-            "jobs_oldest_queued_age_seconds", "How long the first of the queue has waited."
+            "jobs_oldest_queued_age_seconds", "How long the first job in the queue has waited."
         )
         self.active_requests = gauge("http_server_active_requests", "Requests being served.")
         self.inflight = gauge("inflight", "Requests inside the gate.", "op")
         self.latents = gauge("latents", "Latent ids kept.")
-        self.queue_depth = gauge("batch_queue_depth", "Entries that wait for the device.", "stage")
-        self.queue_limit = gauge("batch_queue_limit", "Entries that may wait for an operation.")
+        self.queue_depth = gauge("batch_queue_depth", "Entries waiting for the device.", "stage")
+        self.queue_limit = gauge("batch_queue_limit", "Most entries that may wait per operation.")
         self.ready = gauge("ready", "Whether a component is ready.", "component")
         self.engine_up = gauge("engine_up", "Whether the engine can answer.")
         self.model_info = ModelInfo()
@@ -83,7 +83,7 @@ class Telemetry:
         self._seed_labels()
 
     def dropped(self, reason: str) -> None:
-        """Count a queue entry that was dropped before the device saw it."""
+        """Count a queue entry that was dropped before it ran."""
         self.rejected.labels(reason=f"queue_{reason}").inc()
 
     def exposition(self) -> bytes:
@@ -91,7 +91,7 @@ class Telemetry:
         return generate_latest(self.registry)
 
     def _seed_labels(self) -> None:
-        """Let the counters that alerts rest on start at 0 instead of being absent."""
+        """Start the counters that alerts use at 0 instead of leaving them absent."""
         for op in OPERATIONS:
             for outcome in OUTCOMES:
                 self.requests.labels(op=op, outcome=outcome)

@@ -51,7 +51,7 @@ router = APIRouter(tags=["edit"])
 async def morph(request: Request, runtime: Shared) -> Response:
     """Blend two photos, codes or latent ids: an image for `lam`, frames or animation for `steps`.
 
-    In a form the two are the fields `image`, `code` and `latent_id`, in the order of their coming.
+    In a form, the two are fields named `image`, `code` or `latent_id`, in the order they are sent.
     """
     negotiate(request, (*IMAGE_OFFERS, "image/gif"))
     context = await read_request(request, runtime, MorphOptions, MorphBody, SOURCES)
@@ -77,7 +77,7 @@ async def morph(request: Request, runtime: Shared) -> Response:
     **describe(ColorizeBody, ("gray", "color"), IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=2),
 )
 async def colorize(request: Request, runtime: Shared) -> Response:
-    """Replace the fine rows of the grey photo's code by those of the colour photo's."""
+    """Replace the fine rows of the grey photo's code with those of the colour photo's."""
     media = negotiate(request, IMAGE_OFFERS)
     fields = ("gray", "color")
     context = await read_request(request, runtime, ColorizeOptions, ColorizeBody, fields)
@@ -100,7 +100,7 @@ async def colorize(request: Request, runtime: Shared) -> Response:
     **describe(EditBody, SOURCES, IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
-    """Move a photo's code, a code or a latent id along a direction, by `strength` units."""
+    """Move the code of a photo, a code or a latent id along a direction by `strength` units."""
     media = negotiate(request, IMAGE_OFFERS)
     context = await read_request(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
     if len(context.sources) != 1:
@@ -109,7 +109,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
         )
     directions, name = context.loaded.directions, context.options.direction
     if name not in directions:
-        known = ", ".join(sorted(directions)) or "none, as there are none"
+        known = ", ".join(sorted(directions)) or "none (there are no directions)"
         raise missing("direction", f"direction must be one of {known}, got {name}")
     ((_, source),) = context.sources
     face = await resolve_source(context, source)
@@ -120,7 +120,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
 
 @router.post(
     "/generate",
-    summary="Render a code, or draw one",
+    summary="Render a code or a random face",
     **describe(
         GenerateBody,
         ("code", "latent_id"),
@@ -132,7 +132,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
     ),
 )
 async def generate(request: Request, runtime: Shared) -> Response:
-    """Render a code or a latent id, or a face drawn by `seed` and `psi`."""
+    """Render a code or a latent id, or a face drawn from `seed` and `psi`."""
     media = negotiate(request, IMAGE_OFFERS)
     fields = ("code", "latent_id")
     context = await read_request(
@@ -162,7 +162,7 @@ async def _ends(context: RequestContext[MorphOptions]) -> Ends:
 
 
 async def _between(context: RequestContext[MorphOptions], ends: Ends, lam: float, ws: Ws) -> Latent:
-    """Give a blended code its detail: both ends' if all rows are blended, else the second's."""
+    """Give a blended code its detail: from both ends if all rows are blended, else the second."""
     first, second = ends
     if first.detail is None and second.detail is None:
         return Latent(ws)
@@ -181,7 +181,7 @@ async def _frame(context: RequestContext[MorphOptions], ends: Ends, lam: float, 
 async def _frames(
     context: RequestContext[MorphOptions], ends: Ends, steps: int, media: str
 ) -> Response:
-    """Answer the steps from the first code to the second, rendered a batch at a time."""
+    """Answer the steps from the first code to the second, rendered in batches."""
     writer, options = Writer(context), context.options
     lams = [1 - step / (steps - 1) for step in range(steps)]
     rows = (options.first_row, options.last_row)

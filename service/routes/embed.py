@@ -39,7 +39,7 @@ router = APIRouter(tags=["embed"])
     ),
 )
 async def embed(request: Request, runtime: Shared) -> Response:
-    """Find the face, compute its W+ code, render it and say how near the rendering comes."""
+    """Find the face, compute its W+ code, render it and measure how close the rendering is."""
     media = negotiate(request, OFFERS)
     context = await read_request(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
     options, timings = context.options, context.timings
@@ -64,7 +64,7 @@ async def embed(request: Request, runtime: Shared) -> Response:
     result = Result(latent, latent_id, pixels)
     if media != JSON:
         return await writer.write(result, media)
-    # Two kinds of work, on the device and on a worker thread: neither waits for the other.
+    # The device and a worker thread work concurrently; neither waits for the other.
     face, quality = await gather(
         partial(describe_face, context, crop),
         partial(_quality, context, crop, pixels),
@@ -76,7 +76,7 @@ async def embed(request: Request, runtime: Shared) -> Response:
 async def _quality(
     context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels
 ) -> QualityObject:
-    """Compare the reconstruction with what the network saw."""
+    """Compare the reconstruction with the network's input."""
     answer = await context.runtime.engine.quality(crop.input, pixels, context.deadline_s)
     quality = context.timings.take("quality", answer)
     return QualityObject(

@@ -1,4 +1,4 @@
-"""GET /livez, /readyz and /version: what probes and people ask."""
+"""GET /livez, /readyz and /version, for probes and people."""
 
 import platform
 
@@ -13,7 +13,12 @@ from service.wire.schemas import Health, Version
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez", summary="Is it alive?", responses=responses(EngineDownError))
+@router.get(
+    "/livez",
+    summary="Check liveness",
+    operation_id="check_liveness",
+    responses=responses(EngineDownError),
+)
 async def livez(runtime: Shared) -> Health:
     """Answer 200 while the engine works or is loading; 503 asks for a restart."""
     runtime.engine.check_alive()
@@ -22,18 +27,24 @@ async def livez(runtime: Shared) -> Health:
 
 @router.get(
     "/readyz",
-    summary="Can it serve?",
+    summary="Check readiness",
+    operation_id="check_readiness",
     responses=responses(NotReadyError, DrainingError, EngineDownError),
 )
 async def readyz(runtime: Shared) -> Health:
-    """Answer 200 once weights are loaded and warm, and until the service is told to stop."""
+    """Answer 200 once the weights are loaded and warm, until the service is told to stop."""
     runtime.gate.check()
     return Health(status="ready")
 
 
-@router.get("/version", summary="What is running?", responses=responses(UnauthorizedError))
+@router.get(
+    "/version",
+    summary="Get version",
+    operation_id="get_version",
+    responses=responses(UnauthorizedError),
+)
 async def version(runtime: Shared) -> Version:
-    """Name the versions, and the SHA-256 of every weight file in use once they are loaded."""
+    """Get the versions and, once they are loaded, the SHA-256 of every weight file in use."""
     settings = runtime.settings
     answer = Version(
         version=runtime.version,

@@ -1,4 +1,4 @@
-"""GET and DELETE /jobs: how refine jobs go, and what came of them."""
+"""GET and DELETE /jobs: the progress and results of refine jobs."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -61,7 +61,7 @@ router = APIRouter(tags=["jobs"])
 
 @router.get(
     "/jobs",
-    summary="Your jobs",
+    summary="List jobs",
     responses=responses(UnauthorizedError, JobsUnavailableError, InvalidRequestError),
     openapi_extra={"parameters": query_of(ListOptions)},
 )
@@ -74,24 +74,25 @@ async def list_jobs(request: Request, runtime: Shared, owner: Owner) -> JobsAnsw
 
 @router.get(
     "/jobs/{job_id}",
-    summary="How is it going?",
+    summary="Get job status",
+    operation_id="get_job_status",
     response_model=JobAnswer,
     responses=responses(*LOOKUP_ERRORS),
 )
 async def get_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
-    """Describe a job; with If-None-Match, only if it has changed."""
+    """Get a job's status; with If-None-Match, only if it has changed."""
     fields = await runtime.jobs.store.get(job_id, owner)
     return await job_response(request, runtime, fields)
 
 
 @router.delete(
     "/jobs/{job_id}",
-    summary="Stop it",
+    summary="Cancel job",
     response_model=JobAnswer,
     responses=responses(*LOOKUP_ERRORS),
 )
 async def cancel_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
-    """Cancel a job: at once where it waits, after its present step where it runs."""
+    """Cancel a job: at once if it is waiting, after its current step if it is running."""
     store = runtime.jobs.store
     await store.get(job_id, owner)
     await store.cancel(job_id, owner)
@@ -100,16 +101,17 @@ async def cancel_job(job_id: str, request: Request, runtime: Shared, owner: Owne
 
 @router.get(
     "/jobs/{job_id}/events",
-    summary="Watch it",
+    summary="Stream job events",
+    operation_id="stream_job_events",
     response_class=StreamingResponse,
     responses=describe_files(("text/event-stream",))
-    | {204: {"description": "The client has the last event."}}
+    | {204: {"description": "The client already has the last event."}}
     | responses(*LOOKUP_ERRORS, OverloadedError, DrainingError),
 )
 async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
-    """Stream `progress` events, and `end` as the last; from the first, or past Last-Event-ID.
+    """Stream `progress` events and a final `end`, from the first or from after Last-Event-ID.
 
-    Whoever has the last event of a job that has ended gets 204, on which browsers stop asking.
+    A client that has the last event of an ended job gets 204, which stops browsers from retrying.
     """
     jobs = runtime.jobs
     await jobs.store.get(job_id, owner)
@@ -122,12 +124,13 @@ async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner
 
 @router.get(
     "/jobs/{job_id}/preview",
-    summary="See it",
+    summary="Render job preview",
+    operation_id="render_job_preview",
     response_class=Response,
     responses=describe_files(IMAGES) | responses(*RENDER_ERRORS),
 )
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
-    """Render the best code up to the last saved state; before the first, the code it started at."""
+    """Render the best code as of the last saved state; before the first, the starting code."""
     media = negotiate(request, IMAGES)
     context = _context(request, runtime)
     store = runtime.jobs.store
@@ -135,7 +138,7 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     outcome = await store.outcome(job_id)
     given = await store.read_input(job_id) if outcome is None else None
     if outcome is None and given is None:
-        raise NoResultError(f"job must have begun, got one that {fields['state']} before")
+        raise NoResultError(f"The job ended ({fields['state']}) before its first step.")
     latent = _latent(context, outcome) if outcome is not None else Latent(given.ws)  # type: ignore[union-attr]
     pixels = await _render(context, fields, latent)
     return await Writer(context).write(Result(latent, None, pixels), media)
@@ -143,14 +146,15 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
 
 @router.get(
     "/jobs/{job_id}/result",
-    summary="Take it",
+    summary="Get job result",
+    operation_id="get_job_result",
     response_model=RefineAnswer,
     responses=describe_files((*IMAGES, *CODES)) | responses(*RENDER_ERRORS),
 )
 async def result(job_id: str, request: Request, runtime: Shared) -> Response:
-    """Answer the best code of a job that has ended, its image, and the curve.
+    """Get the best code of a job that has ended, its image, and the curve.
 
-    A job that was cancelled or failed has a result, too, if it had done any steps.
+    A cancelled or failed job also has a result if it completed any steps.
     """
     media = negotiate(request, RESULT_OFFERS)
     context = _context(request, runtime)
@@ -169,13 +173,13 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
 
 
 def _context(request: Request, runtime: Runtime) -> RequestContext[OutputOptions]:
-    """Read how a job's image or code is to be written."""
+    """Read the options for writing a job's image or code."""
     options = validate(OutputOptions, once(request.query_params.multi_items()))
     return begin(request, runtime, options, op="refine")
 
 
 def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
-    """Put code and detail together, if the detail is wanted and belongs to the weights in use."""
+    """Combine code and detail, if the detail is wanted and belongs to the weights in use."""
     known = context.loaded.generator.detail
     if (
         outcome.detail is None
@@ -189,7 +193,7 @@ def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
 
 async def _render(context: RequestContext[OutputOptions], fields: Fields, latent: Latent) -> Pixels:
     if fields["fingerprint"] != context.loaded.generator.fingerprint:
-        raise ModelMismatchError("job must belong to the generator in use, got another one's")
+        raise ModelMismatchError("job must belong to the generator in use, got one of another")
     return await render(context, latent)
 
 

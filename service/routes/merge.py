@@ -27,7 +27,7 @@ router = APIRouter(tags=["edit"])
 
 @router.post(
     "/merge",
-    summary="Give one face's identity to another",
+    summary="Merge one face's identity with another's attributes",
     **describe(MergeBody, FIELDS, OFFERS, (CodeAnswer,), PHOTO_ERRORS + DEVICE_ERRORS, photos=2),
 )
 async def merge(request: Request, runtime: Shared) -> Response:

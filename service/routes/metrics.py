@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus asks, unless it has a port of its own for that."""
+"""GET /metrics for Prometheus, unless metrics have a port of their own."""
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,7 +13,8 @@ router = APIRouter(tags=["health"])
 
 @router.get(
     "/metrics",
-    summary="Prometheus metrics",
+    summary="Get metrics",
+    operation_id="get_metrics",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
@@ -21,5 +22,5 @@ router = APIRouter(tags=["health"])
     },
 )
 async def metrics(runtime: Shared) -> Response:
-    """Answer all metrics in Prometheus's text format."""
+    """Get all metrics in Prometheus's text format."""
     return Response(runtime.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""GET / and /docs: pages on which to try the service; nothing on them comes from elsewhere."""
+"""GET / and /docs: pages for trying the service; everything on them is served from here."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def index() -> FileResponse:
-    """Answer the page under a policy that lets nothing but our own files in."""
+    """Return the page, under a policy that allows only our own files."""
     return _page("index.html", POLICY)
 
 
 @router.get("/docs")
 async def docs() -> FileResponse:
-    """Answer Swagger UI, from our own files: the service works without the internet."""
+    """Return Swagger UI from our own files: the service works offline."""
     return _page("docs.html", DOCS_POLICY)
 
 

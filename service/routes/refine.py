@@ -1,4 +1,4 @@
-"""POST /refine: a photo in, a job out that brings a code nearer to it."""
+"""POST /refine: submit a photo, and get a job that refines its code."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ router = APIRouter(tags=["jobs"])
 
 @router.post(
     "/refine",
-    summary="Begin to refine a face's code",
+    summary="Start a refine job",
     **describe(
         RefineBody,
         FIELDS,
@@ -55,9 +55,9 @@ router = APIRouter(tags=["jobs"])
     ),
 )
 async def refine(request: Request, runtime: Shared) -> Response:
-    """Take a photo, and a code or latent id to start from if there is one; answer a job.
+    """Submit a photo, optionally with a code or latent id to start from; the answer is a job.
 
-    A request that is sent again with the same `Idempotency-Key` answers the same job.
+    A request that is repeated with the same `Idempotency-Key` gets the same job.
     """
     negotiate(request, (JSON,))
     store = runtime.jobs.store
@@ -85,23 +85,21 @@ async def refine(request: Request, runtime: Shared) -> Response:
 def _sources(
     context: RequestContext[RefineOptions],
 ) -> tuple[PhotoSource, CodeSource | LatentSource | None]:
-    """Hand out the photo and the code to start from, if there is one."""
+    """Return the photo and the code to start from, if there is one."""
     (photo,) = context.only("image")
     if not isinstance(photo, PhotoSource):
         raise missing(
-            "image", "image must be a photo, got a code: to start from it send it as code"
+            "image", "image must be a photo, got a code: send a code to start from as code"
         )
     others: list[Source] = [source for name, source in context.sources if name != "image"]
     if len(others) > 1:
-        raise missing("code", f"code and latent_id must be one at the most, got {len(others)}")
+        raise missing("code", f"at most one of code and latent_id must be given, got {len(others)}")
     known = others[0] if others else None
     if isinstance(known, PhotoSource):
         raise missing("code", "code must be a code, got a photo")
     start = context.options.start
     if (known is None and start == "code") or (known is not None and start not in (None, "code")):
-        raise missing(
-            "start", f"start must be code where one is given, and only there, got {start}"
-        )
+        raise missing("start", f"start must be code if and only if a code is given, got {start}")
     return photo, known
 
 
@@ -110,7 +108,7 @@ async def _input(
     photo: PhotoSource,
     known: CodeSource | LatentSource | None,
 ) -> JobInput:
-    """Cut the face out and find the code to start from."""
+    """Cut out the face and find the code to start from."""
     engine, timings = context.runtime.engine, context.timings
     face = await crop_face(context, photo)
     if known is not None:
@@ -123,7 +121,7 @@ async def _input(
 
 
 def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str | int | float]:
-    """Write what the worker and the job's owner want to know of the options."""
+    """Collect the options that the worker and the job's owner need."""
     options = context.options
     rows: dict[str, str | int | float | None] = {
         "steps": options.steps,
@@ -136,7 +134,7 @@ def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str
 
 
 def _idempotency_key(request: Request) -> str:
-    """Read the Idempotency-Key; its digest bounds what Redis holds."""
+    """Read the Idempotency-Key and hash it, which bounds what Redis holds."""
     key = request.headers.get("idempotency-key", "")
     if len(key) > MAX_KEY:
         raise InvalidRequestError(
@@ -146,9 +144,9 @@ def _idempotency_key(request: Request) -> str:
 
 
 def _fingerprint(context: RequestContext[RefineOptions], start: str) -> str:
-    """Digest what is asked for, however it was written: as a form or JSON, base64 or numbers.
+    """Hash the request's content, in whatever format: form or JSON, base64 or numbers.
 
-    A latent id counts by its name, as it may be forgotten when the request is sent again.
+    A latent id counts by its name, because it may have expired when the request is repeated.
     """
     asked = context.options.model_dump(include=set(RefineOptions.model_fields)) | {"start": start}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())

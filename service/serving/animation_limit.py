@@ -1,4 +1,4 @@
-"""Morphs of many frames: each takes 3 MB at 1024 px, and a fraction of a second of the device."""
+"""Limits morphs of many frames: a frame takes 3 MB at 1024 px and a fraction of a second."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from service.errors import OverloadedError
 
 
 class AnimationLimit:
-    """Bound the requests for many frames: some are made at once, as many more may wait.
+    """Limit the requests for many frames: some run at once, and as many more may wait.
 
     Args:
-        at_once: How many are made at once.
+        at_once: How many run at once.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -22,14 +22,14 @@ class AnimationLimit:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Hold a place for a request, which then awaits its `turn`.
+        """Hold a place for a request, which then waits for its `turn`.
 
         Raises:
             OverloadedError: If all places are taken.
         """
         if self._inside >= self._most:
             raise OverloadedError(
-                f"morphs of many frames must be under {self._most}, got {self._inside}"
+                f"The service is at its limit of {self._most} morphs of many frames."
             )
         self._inside += 1
         try:

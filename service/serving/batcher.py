@@ -1,15 +1,15 @@
-"""A micro-batcher: what is queued while the device is busy becomes the next batch.
+"""A micro-batcher: whatever is queued while the device is busy becomes the next batch.
 
-asyncio only: it knows neither tensors nor HTTP. Its promises:
+It uses asyncio only, and knows neither tensors nor HTTP. Its guarantees:
 
 1. The queue is bounded; a full one refuses at once.
 2. Every entry has a future and a deadline of its own.
-3. Entries whose caller has left, or whose deadline has passed, never reach the run.
-4. A failure fails its batch only; a batch that ran out of memory is run again item by item.
-5. A loop that has died says so (`alive`), fails what it held and refuses what comes.
-6. A run must answer as many outputs as it was given inputs, else its batch fails.
+3. Entries whose caller has left, or whose deadline has passed, are never run.
+4. A failure affects its own batch only; a batch that ran out of memory is rerun item by item.
+5. A loop that has died reports it (`alive`), fails its entries and refuses new ones.
+6. A run must return as many outputs as it was given inputs, else its batch fails.
 7. `close` drains, then fails the rest.
-8. A batch answers what its items would have answered singly (the run's part of the contract).
+8. A batch gives the answers that its items would get singly (the run's part of the contract).
 
 No delay is ever added to let a batch grow.
 """
@@ -56,7 +56,7 @@ class Answer(Generic[Out]):
 
 @dataclass(eq=False, slots=True)
 class _Entry(Generic[In, Out]):
-    """An input that waits, with the future its caller awaits."""
+    """A waiting input, with the future that its caller awaits."""
 
     item: In
     future: "asyncio.Future[Answer[Out]]"
@@ -73,11 +73,11 @@ class Batcher(Generic[In, Out]):
         max_batch: Largest batch, at least 1; may be changed later.
         max_queue: Most entries that may wait, at least 1.
         memory_errors: What `run` raises when a smaller batch might succeed.
-        on_memory_error: Told of each run that ended by one of `memory_errors`.
-        on_drop: Told "cancelled" or "expired" for each entry dropped before a run.
-        on_batch: Told the size of each batch that runs.
-        turn: Shared by the batchers of one device: a batch is taken from the queue when its turn
-            has come, so that nobody can leave between that and the run, or come too late for it.
+        on_memory_error: Called for each run that ended with one of `memory_errors`.
+        on_drop: Called with "cancelled" or "expired" for each entry dropped before a run.
+        on_batch: Called with the size of each batch that runs.
+        turn: Lock shared by the batchers of one device: a batch leaves the queue only once it holds
+            the lock, so that callers can join or leave it up to the moment of the run.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Batcher(Generic[In, Out]):
 
     @property
     def depth(self) -> int:
-        """Entries that wait, those in the present run not counted."""
+        """Entries waiting, not counting those in the current run."""
         return len(self._queue)
 
     @property
@@ -123,7 +123,7 @@ class Batcher(Generic[In, Out]):
         return self._task is not None and not self._task.done()
 
     def start(self) -> None:
-        """Begin to serve; needs a running event loop."""
+        """Start serving; needs a running event loop."""
         self._open = True
         self._task = asyncio.get_running_loop().create_task(self._loop(), name=f"batch {self.name}")
         self._task.add_done_callback(self._after_loop)
@@ -133,17 +133,17 @@ class Batcher(Generic[In, Out]):
 
         Args:
             item: The input.
-            deadline_s: Event-loop time by which the answer must be there; None waits for ever.
+            deadline_s: Event-loop time by which the answer is needed; None waits forever.
 
         Raises:
             QueueFullError: At once, if the queue is full.
-            BatcherClosedError: At once if closed or dead, or later when closed meanwhile.
+            BatcherClosedError: If closed or dead; at once, or later if it closes meanwhile.
             DeadlineExceededError: If the deadline passes first.
         """
         if not self._open or not self.alive:
-            raise BatcherClosedError(f"batcher {self.name} must be open, got a closed one")
+            raise BatcherClosedError(f"The batcher {self.name} is closed.")
         if len(self._queue) >= self.max_queue:
-            raise QueueFullError(f"queue of {self.name} must be under {self.max_queue}, got full")
+            raise QueueFullError(f"The queue of {self.name} is full: {self.max_queue} wait.")
         future = asyncio.get_running_loop().create_future()
         entry: _Entry[In, Out] = _Entry(item, future, deadline_s, time.monotonic())
         self._queue.append(entry)
@@ -154,7 +154,7 @@ class Batcher(Generic[In, Out]):
         except TimeoutError:
             if not limit.expired():  # the run's own
                 raise
-            raise DeadlineExceededError(f"{self.name} must answer by its deadline") from None
+            raise DeadlineExceededError(f"{self.name} did not answer in time") from None
         finally:
             self._leave(entry)
 
@@ -173,9 +173,9 @@ class Batcher(Generic[In, Out]):
         await asyncio.wait({self._task})
 
     def _leave(self, entry: _Entry[In, Out]) -> None:
-        """Forget an entry whose caller no longer waits, whatever the reason."""
+        """Remove an entry whose caller no longer waits, whatever the reason."""
         if not entry.future.cancel() and not entry.future.cancelled():
-            entry.future.exception()  # marks it as seen, should the caller have left meanwhile
+            entry.future.exception()  # marks it as retrieved, in case the caller has left
         if entry in self._queue:
             self._queue.remove(entry)
             self._on_drop("expired" if self._expired(entry) else "cancelled")
@@ -201,7 +201,7 @@ class Batcher(Generic[In, Out]):
                 self._idle.set()
 
     async def _run_next(self) -> None:
-        """Answer the next batch; with none to answer, go to sleep."""
+        """Run the next batch and answer it; sleep if there is none."""
         batch = self._take()
         if not batch:
             self._wake.clear()
@@ -212,7 +212,7 @@ class Batcher(Generic[In, Out]):
             self._fail(batch, BatcherClosedError(f"batcher {self.name} closed during the run"))
 
     def _take(self) -> list[_Entry[In, Out]]:
-        """Take the next batch from the queue, leaving out whom nobody waits for."""
+        """Take the next batch from the queue, skipping entries that nobody waits for."""
         batch: list[_Entry[In, Out]] = []
         while self._queue and len(batch) < self.max_batch:
             entry = self._queue.popleft()
@@ -221,14 +221,14 @@ class Batcher(Generic[In, Out]):
             elif self._expired(entry):
                 self._on_drop("expired")
                 entry.future.set_exception(
-                    DeadlineExceededError(f"{self.name} must start before its deadline")
+                    DeadlineExceededError(f"{self.name} did not start in time")
                 )
             else:
                 batch.append(entry)
         return batch
 
     async def _answer(self, batch: list[_Entry[In, Out]]) -> None:
-        """Run a batch, hand out its outputs; or its failure, and to this batch only."""
+        """Run a batch and deliver its outputs, or its failure, to this batch only."""
         self._on_batch(len(batch))
         started_s = time.monotonic()
         try:
@@ -241,7 +241,7 @@ class Batcher(Generic[In, Out]):
             self._on_memory_error()
             if len(batch) == 1:
                 self._fail(batch, err)
-        except Exception as err:  # the batch run: its failure belongs to its callers
+        except Exception as err:  # whatever the run raises belongs to its callers
             self._fail(batch, err)
         else:
             ended_s = time.monotonic()
@@ -251,7 +251,7 @@ class Batcher(Generic[In, Out]):
                     queued_s = started_s - entry.since_s
                     answer = Answer(value, queued_s, ran_s, len(batch), ended_s)
                     entry.future.set_result(answer)
-        # Only now, as in the except block the error would still hold the failed run's tensors.
+        # Only now: inside the except block the error would still hold the failed run's tensors.
         for entry in batch:
             if not entry.future.done():
                 await self._answer([entry])
@@ -263,7 +263,7 @@ class Batcher(Generic[In, Out]):
                 entry.future.set_exception(err)
 
     def _after_loop(self, task: asyncio.Task[None]) -> None:
-        """Fail what still waits when the loop ends, by `close` or by a defect."""
+        """Fail the entries still waiting when the loop ends, by `close` or by a bug."""
         self._open = False
         if not task.cancelled() and (failure := task.exception()) is not None:
             logger.critical("batcher %s died", self.name, exc_info=failure)

@@ -1,4 +1,4 @@
-"""Awaiting several things at once, and ending what may not want to end."""
+"""Awaiting several things at once, and ending tasks that may refuse to end."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger("service.serving.concurrency")
 
 
 async def gather(*calls: Callable[[], Awaitable[T]]) -> list[T]:
-    """Await all calls at once; the first failure cancels the others and is raised as it is."""
+    """Await all calls at once; the first failure cancels the others and is raised unchanged."""
     results: dict[int, T] = {}
 
     async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
@@ -29,9 +29,9 @@ async def gather(*calls: Callable[[], Awaitable[T]]) -> list[T]:
 
 
 def is_cancelled() -> bool:
-    """Whether the present task has been cancelled, by a cancellation that somebody swallowed too.
+    """Whether the current task has been cancelled, even if something swallowed the cancellation.
 
-    Clients of redis-py may swallow one, so a loop that calls them has to look.
+    redis-py's clients may swallow one, so a loop that calls them has to check.
     Source: github.com/redis/redis-py/issues/2551
     """
     task = asyncio.current_task()
@@ -39,7 +39,7 @@ def is_cancelled() -> bool:
 
 
 async def cancel_all(tasks: "Iterable[asyncio.Task[Any]]", limit_s: float) -> None:
-    """Cancel tasks and wait until they have ended; log those that fail or go on regardless."""
+    """Cancel tasks and wait until they have ended; log those that fail or ignore it."""
     wanted = set(tasks)
     for task in wanted:
         task.cancel()
@@ -54,12 +54,12 @@ async def cancel_all(tasks: "Iterable[asyncio.Task[Any]]", limit_s: float) -> No
 
 
 async def within(limit_s: float, work: Coroutine[Any, Any, object], name: str) -> None:
-    """Await a part of stopping, for so long at the most; log it where it fails or takes longer.
+    """Await one step of the shutdown for a limited time; log it if it fails or takes longer.
 
     Args:
         limit_s: Seconds that it may take.
-        work: What is awaited.
-        name: What it is, for the log.
+        work: The step.
+        name: Its name in the log.
     """
     task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait({task}, timeout=limit_s)

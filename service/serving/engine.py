@@ -1,7 +1,7 @@
 """The engine: one thread that owns the device, a batcher for each operation, and their health.
 
-The only importer of model_core's predictor in the synchronous service. Everything that it takes
-and gives lies on the CPU: uint8 images as numpy arrays, codes as float32 tensors (num_ws, w_dim).
+The only module of the synchronous service that imports model_core's predictor. All inputs and
+outputs are on the CPU: uint8 images as numpy arrays, codes as float32 tensors (num_ws, w_dim).
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from service.settings import Settings
 T = TypeVar("T")
 
 POLISH_SLICE_S = 0.25
-"""How long a polishing holds the device while others wait for it: 4 to 6 of its steps on a CPU."""
+"""How long polishing holds the device while others wait: 4 to 6 of its steps on a CPU."""
 
 logger = logging.getLogger("service.serving.engine")
 
@@ -45,7 +45,7 @@ def load_predictor(settings: Settings) -> Predictor:
     embedder = settings.network_path
     if embedder is None:
         logger.warning(
-            "no network embeds photos for %s: only codes are taken; WPLUS_NETWORK may name one",
+            "no embedding network for %s: only codes are accepted; set WPLUS_NETWORK to one",
             settings.generator,
         )
     predictor = Predictor.load(
@@ -61,7 +61,7 @@ def load_predictor(settings: Settings) -> Predictor:
     )
     if predictor.identity_judge is None:
         logger.warning(
-            "no recogniser is in %s: answers do not say whether it is the same person; "
+            "no recogniser in %s: answers will not say whether it is the same person; "
             "`python -m model_core.checkpoints pull %s` fetches it",
             settings.cache,
             DEFAULT_JUDGE,
@@ -71,17 +71,17 @@ def load_predictor(settings: Settings) -> Predictor:
 
 @dataclass(eq=False, slots=True)
 class _Polish:
-    """A polishing under way.
+    """A polishing request in progress.
 
     Attributes:
-        face: What the code shall render.
-        code: Where it begins.
+        face: What the code should render.
+        code: The code it starts from.
         end_s: When its budget ends, on `time.monotonic`'s scale.
-        polished: What it has come to.
+        polished: The result so far.
         over: Whether no further step fits.
-        begun: Whether the device has begun with its present slice.
+        begun: Whether the device has started the current slice.
         abandoned: Whether nobody waits for it any more.
-        session: Does the steps, once it has had the device.
+        session: Runs the steps; None until it has had the device.
     """
 
     face: Face
@@ -97,17 +97,17 @@ class _Polish:
 class Engine:
     """Batch calls onto one device thread.
 
-    Operations that gain nothing from batches run one by one, so that nobody's answer waits for
-    somebody else's.
+    Operations that gain nothing from batching run one by one, so that nobody waits for somebody
+    else's answer.
 
     Args:
         load: Builds the predictor; called on the device thread.
-        telemetry: Where batch sizes and dropped entries are counted.
+        telemetry: Counts batch sizes and dropped entries.
         max_batch: Largest batch of an operation that the predictor runs in batches; all sizes up to
             it are warmed up.
         queue_size: Most entries that wait for an operation.
         stall_s: A device call longer than this counts as hung, once warm.
-        device: The predictor's device, asked for a sign of life after a failure.
+        device: The predictor's device, tested after a failure.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether the engine can still answer, or is on its way to: /livez rests on this."""
+        """Whether the engine can answer, or will once it has loaded: /livez uses this."""
         if self._broken:
             return False
         return not self.ready or (
@@ -169,7 +169,7 @@ class Engine:
         )
 
     def check_alive(self) -> None:
-        """Refuse to go on with a dead engine.
+        """Raise if the engine is dead.
 
         Raises:
             EngineDownError: If it is not `alive`.
@@ -179,12 +179,12 @@ class Engine:
 
     @property
     def busy_s(self) -> float:
-        """Seconds the present device call has been running; 0 when idle."""
+        """Seconds that the current device call has been running; 0 when idle."""
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
     def memory_bytes(self, kind: Literal["allocated", "reserved"]) -> int:
-        """Memory of a CUDA device that tensors hold, or that torch has put aside for them."""
+        """Memory of a CUDA device that tensors use, or that torch has reserved."""
         measure = {
             "allocated": torch.cuda.memory_allocated,
             "reserved": torch.cuda.memory_reserved,
@@ -192,13 +192,13 @@ class Engine:
         return measure(self._device_name)
 
     async def start(self) -> Predictor:
-        """Load the weights, then run every operation at every batch size once.
+        """Load the weights, then run every operation once at every batch size.
 
         Returns:
-            What was loaded; to be run by the engine alone.
+            The loaded predictor; only the engine may run it.
 
         Raises:
-            CheckpointError: If a weight file is missing or not what its digest says.
+            CheckpointError: If a weight file is missing or its digest is wrong.
         """
         try:
             predictor = self._predictor = await self._load_weights()
@@ -209,7 +209,7 @@ class Engine:
             self._broken = not self.ready
 
     async def start_compiling(self) -> None:
-        """Compile what was deferred, once after `start`; requests are answered meanwhile.
+        """Compile what was deferred, once, after `start`; requests are served meanwhile.
 
         Raises:
             EngineDownError: If nothing is loaded.
@@ -232,7 +232,7 @@ class Engine:
     async def polish(
         self, face: Face, code: Ws, budget_s: float, deadline_s: float | None = None
     ) -> Answer[Polished]:
-        """Bring a code nearer to its face within a time.
+        """Improve a code's match to its face within a time budget.
 
         The time runs while others have the device, and whoever waits gets it after a slice of
         `POLISH_SLICE_S`, so that many budgets together take no longer than the longest of them and
@@ -240,7 +240,7 @@ class Engine:
         is spent: the other half is for what follows.
 
         Returns:
-            What the time gave: after none of the device, the code as it was.
+            The result; the code unchanged if it never got the device.
         """
         now_s = time.monotonic()
         if deadline_s is not None:
@@ -288,14 +288,14 @@ class Engine:
         return await self._sample.submit((seed, psi), deadline_s)
 
     async def close(self, drain_s: float = 0.0) -> bool:
-        """Drain the batchers, let the device thread go; answer whether it is idle."""
+        """Drain the batchers and release the device thread; return whether it is idle."""
         await asyncio.gather(*(batcher.close(drain_s) for batcher in self.batchers))
         self.ready = False
         self._device.shutdown(wait=False, cancel_futures=True)
         return self._busy_since_s is None
 
     async def _next_slice(self, work: _Polish, deadline_s: float | None) -> float | None:
-        """Answer the seconds that the next slice ran; None if the budget ends in the queue."""
+        """Return the seconds that the next slice ran; None if the budget ended in the queue."""
         work.begun = False
         waiting = asyncio.ensure_future(self._polish.submit(work, deadline_s))
         try:
@@ -307,7 +307,7 @@ class Engine:
             waiting.cancel()
 
     def _polish_on(self, predictor: Predictor, works: list[_Polish]) -> list[None]:
-        """Go on with polishings, each until it is over, or has had its slice and others wait."""
+        """Continue polishing, each until it is over, or its slice is used up and others wait."""
         for work in works:
             self._polish_slice(predictor, work)
         return [None] * len(works)
@@ -357,7 +357,7 @@ class Engine:
             await self._on_device(_run_all, predictor, size)
         took_s = time.monotonic() - started_s
         self._telemetry.warmup_seconds.set(took_s)
-        logger.info("warm after %.1f s", took_s)
+        logger.info("warmed up in %.1f s", took_s)
 
     async def _on_device(self, function: Callable[..., T], *args: Any) -> T:
         loop = asyncio.get_running_loop()
@@ -374,7 +374,7 @@ class Engine:
             self._busy_since_s = None
 
     def _check_device(self) -> None:
-        """Find out after a failure whether the device still computes at all."""
+        """Check after a failure whether the device still works at all."""
         try:
             torch.zeros(1, device=self._device_name).add_(1).item()
         except RuntimeError:

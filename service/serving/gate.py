@@ -1,4 +1,4 @@
-"""The gate: who may come in now, decided before a byte of the body is read."""
+"""The gate: decides which requests may enter, before a byte of the body is read."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -6,20 +6,20 @@ from contextlib import contextmanager
 
 from service.errors import DrainingError, OverloadedError
 
-RENDERED = ("/preview", "/result")  # of a job, drawn when asked for
+RENDERED = ("/preview", "/result")  # of a job, rendered on request
 
 
 def is_work(method: str, path: str) -> bool:
-    """Whether a request may ask for the device; to look something up costs little."""
+    """Whether a request may need the device; lookups are cheap."""
     return method == "POST" or path.endswith(RENDERED)
 
 
 class Gate:
-    """Count the requests inside, refuse those that must not enter.
+    """Count the requests inside, and refuse those that may not enter.
 
     Args:
         max_inflight: Most requests inside at once.
-        check_ready: Raises unless all that requests need is there.
+        check_ready: Raises unless everything that requests need is ready.
     """
 
     def __init__(self, max_inflight: int, check_ready: Callable[[], None]) -> None:
@@ -30,24 +30,24 @@ class Gate:
 
     @property
     def inflight(self) -> int:
-        """Requests inside."""
+        """Number of requests inside."""
         return self._inside.total()
 
     def inflight_of(self, op: str) -> int:
-        """Requests inside that ask for an operation."""
+        """Number of requests inside for one operation."""
         return self._inside[op]
 
     @property
     def draining(self) -> bool:
-        """Whether nobody is let in any more."""
+        """Whether no more requests are admitted."""
         return self._draining
 
     def drain(self) -> None:
-        """Let nobody in any more."""
+        """Admit no more requests."""
         self._draining = True
 
     def check(self) -> None:
-        """Refuse unless requests can be served.
+        """Raise unless requests can be served.
 
         Raises:
             DrainingError: If the service is stopping.
@@ -59,7 +59,7 @@ class Gate:
 
     @contextmanager
     def enter(self, op: str) -> Iterator[None]:
-        """Hold a place inside for a request that asks for an operation.
+        """Hold a place inside for a request for an operation.
 
         Raises:
             OverloadedError: If all places are taken.
@@ -68,7 +68,7 @@ class Gate:
         self.check()
         if self.inflight >= self._max_inflight:
             raise OverloadedError(
-                f"requests in flight must be under {self._max_inflight}, got {self.inflight}"
+                f"The service is at its concurrency limit of {self._max_inflight} requests."
             )
         self._inside[op] += 1
         try:

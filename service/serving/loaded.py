@@ -11,12 +11,12 @@ from service.wire.codes import DetailId, GeneratorId
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Made once, when everything is loaded.
+    """Built once, when everything is loaded.
 
     Attributes:
         predictor: The networks; only the engine runs them, on the device thread.
         aligner: Finds faces.
-        directions: What strength 1 of each adds to a code, by name.
+        directions: The step that strength 1 adds to a code, by name.
     """
 
     predictor: Predictor

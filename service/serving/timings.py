@@ -1,4 +1,4 @@
-"""The time that each stage of one request took, for its answer and for the metrics."""
+"""How long each stage of one request took, for its answer and for the metrics."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,13 +15,13 @@ Span = tuple[float, float]
 class StageTimings:
     """Collect spans of time by stage.
 
-    What a request does side by side (the frames of a morph, two photos) counts once: a stage's
-    time is that during which any of it was under way.
+    Concurrent work of one request (the frames of a morph, two photos) counts once: a stage's time
+    is the time during which any of it was running.
 
     Args:
         op: The operation that the request asks for.
-        telemetry: Where each measurement is published.
-        deadline_s: Event-loop time by which the request must be answered; None if any will do.
+        telemetry: Publishes each measurement.
+        deadline_s: Event-loop time by which the request must be answered; None for no limit.
     """
 
     def __init__(self, op: str, telemetry: Telemetry, deadline_s: float | None = None) -> None:
@@ -34,7 +34,7 @@ class StageTimings:
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Count the time of the block towards a stage."""
+        """Count the block's time towards a stage."""
         started_s = time.monotonic()
         try:
             yield
@@ -44,7 +44,7 @@ class StageTimings:
             self._publish(stage, ended_s - started_s)
 
     def take(self, stage: str, answer: Answer[Out]) -> Out:
-        """Count a batcher's answer, its wait towards `queue`, and hand out its value.
+        """Record a batcher's answer, with its wait as `queue`, and return its value.
 
         The metrics get the answer's share of its run, so that their sum is the device's time.
         """
@@ -57,9 +57,9 @@ class StageTimings:
         return answer.value
 
     def as_ms(self) -> dict[str, float]:
-        """Milliseconds by stage, and the `total` since the request's handler began.
+        """Milliseconds by stage, and the `total` since the request's handler started.
 
-        `queue` is the time of waiting for the device while nothing of the request had it.
+        `queue` is the time spent waiting for the device while it did nothing for this request.
         """
         seconds = {stage: _covered_s(spans) for stage, spans in self._spans.items()}
         if QUEUE in seconds:
@@ -77,7 +77,7 @@ class StageTimings:
 
 
 def _covered_s(spans: Iterable[Span]) -> float:
-    """Return the seconds that spans cover together."""
+    """Return the seconds that spans cover together, overlaps counted once."""
     covered_s, until_s = 0.0, 0.0
     for start_s, end_s in sorted(spans):
         covered_s += max(end_s - max(start_s, until_s), 0.0)

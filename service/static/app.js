@@ -1,11 +1,11 @@
-// The page: two slots hold a face each (a latent id, and the photo if it came from one);
-// morph and colorize work on both. Everything shown comes from the public API.
+// The page: two slots hold one face each (a latent id, and the photo if it came from one);
+// morph and colorize use both. Everything shown comes from the public API.
 const COLORS = ["#4c6ef5", "#15aabf", "#40c057", "#fab005", "#fd7e14", "#e64980", "#be4bdb", "#868e96"];
 const slots = {};
 const key = document.querySelector("#key");
 const element = (root, name) => root.querySelector(`[name=${name}]`);
 
-// The API key, once the service has asked for one; it is kept nowhere but in its field.
+// The API key, if the service requires one; it is stored only in its input field.
 const authorization = () => (key.value ? { Authorization: `Bearer ${key.value}` } : {});
 
 async function call(path, body, accept = "application/json") {
@@ -17,7 +17,7 @@ async function call(path, body, accept = "application/json") {
   throw new Error(answer.status < 500 ? problem.detail : `${problem.title} (${problem.request_id})`);
 }
 
-// Run `work` while `root` looks busy; only the newest run of a root may show its outcome.
+// Run `work` while `root` looks busy; only the latest run of a root may show its result.
 async function busy(root, work) {
   const note = root.querySelector(".note");
   const turn = (root.turn = (root.turn ?? 0) + 1);
@@ -58,7 +58,7 @@ function drawCrop(canvas, bitmap, quad) {
 
 function showFigures(list, quality) {
   const figures = { "PSNR dB": quality.psnr?.toFixed(1) ?? "∞", SSIM: quality.ssim.toFixed(3), [quality.lpips_net]: quality.lpips.toFixed(3) };
-  // Null where the service has no recogniser.
+  // Null if the service has no recogniser.
   if (quality.identity_similarity != null) {
     figures[quality.same_person ? "identity: same person" : "identity: not the same person"] = quality.identity_similarity.toFixed(3);
   }
@@ -90,7 +90,7 @@ function fill(root, answer, bitmap) {
   photo.hidden = !bitmap;
   if (bitmap) drawCrop(photo.querySelector("canvas"), bitmap, answer.face?.quad);
   rendering.querySelector("img").src = `data:${answer.image.media_type};base64,${answer.image.data}`;
-  rendering.querySelector("figcaption").textContent = bitmap ? "reconstruction" : "invented";
+  rendering.querySelector("figcaption").textContent = bitmap ? "reconstruction" : "random face";
   const figures = root.querySelector(".figures");
   figures.hidden = !answer.quality;
   if (answer.quality) showFigures(figures, answer.quality);
@@ -179,7 +179,7 @@ function refresh() {
   const open = Boolean(slots.a && slots.b);
   for (const tool of [morphTool, colorTool]) {
     tool.classList.toggle("open", open);
-    if (!open) tool.querySelector(".note").textContent = "Fill both A and B: with photos, or invented.";
+    if (!open) tool.querySelector(".note").textContent = "Choose a photo or a random face for both A and B.";
   }
   if (open) { morph(); colorize(); }
 }
@@ -191,7 +191,7 @@ async function watch() {
     if (answer.status === 401) key.hidden = false;
     const { ready, generator, detail } = await answer.json();
     state.className = ready ? "ready" : "";
-    state.textContent = ready ? generator : detail ?? "loading the weights";
+    state.textContent = ready ? generator : detail ?? "loading weights";
     setTimeout(watch, ready ? 30000 : 1500);
   } catch {
     state.className = "down";

@@ -18,8 +18,8 @@ QUOTED_BYTES = ("b'", 'b"')
 def read_base64(text: str) -> bytes:
     """Decode base64.
 
-    Standard and URL-safe alphabets are read, padding may be missing, lines may be broken, and a
-    `data:` URL may be around it.
+    Standard and URL-safe alphabets are accepted; padding may be missing, lines may be broken, and
+    the text may be a `data:` URL.
 
     Raises:
         ValueError: If the text is something else; the message ends the sentence "<name> must be
@@ -29,10 +29,10 @@ def read_base64(text: str) -> bytes:
     data_url = DATA_URL.match(text)
     if data_url:
         if not data_url[1].rstrip().lower().endswith(";base64"):
-            raise ValueError("a data: URL that is not of base64")
+            raise ValueError("a data: URL that is not base64")
         text = unquote(text[data_url.end() :]).strip()
     elif URL.match(text):
-        raise ValueError("a URL: nothing is fetched here, send the file itself")
+        raise ValueError("a URL: nothing is fetched here, so send the file itself")
     elif text.startswith(QUOTED_BYTES):
         raise ValueError("the text of a Python bytes object: call .decode() on it")
     letters = LINE_BREAKS.sub("", text).translate(URL_SAFE)
@@ -41,7 +41,7 @@ def read_base64(text: str) -> bytes:
     if foreign:
         raise ValueError(_reason(foreign[0], foreign.start()))
     if len(body) % 4 == 1 or len(letters) - len(body) > 2:
-        raise ValueError(f"text that is cut off: {len(body)} letters")
+        raise ValueError(f"text that is cut off: {len(body)} characters")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as err:

@@ -1,7 +1,7 @@
 """W+ codes on the wire: JSON numbers, base64 float32, .npy and safetensors, both ways; .npz in.
 
-Pickles are never read: a .npy of objects is refused by its header. A code may name the generator
-that it belongs to, by the SHA-256 of its weights; another one's is refused.
+Pickles are never read: a .npy of objects is refused by its header. A code may name its generator by
+the SHA-256 of the weights; a code of another generator is refused.
 """
 
 import base64
@@ -50,7 +50,7 @@ class GeneratorId:
         name: Its name.
         fingerprint: SHA-256 of its weights, hexadecimal.
         shape: Shape of a code, (num_ws, w_dim).
-        detail: Its detail encoder; None where it has none.
+        detail: Its detail encoder; None if it has none.
     """
 
     name: str
@@ -82,7 +82,7 @@ def read_code(value: object, generator: GeneratorId) -> Ws:
         generator: The generator in use.
 
     Raises:
-        InvalidCodeError: If layout, shape or values break a rule.
+        InvalidCodeError: If format, shape or values are invalid.
         ModelMismatchError: If the code names another generator.
     """
     if isinstance(value, str) or (isinstance(value, bytes) and _is_json(value)):
@@ -104,12 +104,12 @@ def read_latent(value: object, generator: GeneratorId, with_detail: bool = True)
     """Read a code from any of its forms, and its detail from a safetensors file that holds one.
 
     Args:
-        value: As of `read_code`.
+        value: As for `read_code`.
         generator: The generator in use.
         with_detail: Whether a detail is read; otherwise the code alone is.
 
     Raises:
-        InvalidCodeError: If the code or the detail breaks a rule.
+        InvalidCodeError: If the code or the detail is invalid.
         ModelMismatchError: If either belongs to other weights.
     """
     ws = read_code(value, generator)
@@ -122,7 +122,7 @@ def read_latent(value: object, generator: GeneratorId, with_detail: bool = True)
 
 
 def is_code_file(data: bytes) -> bool:
-    """Tell by its first bytes whether a file may hold a code."""
+    """Tell by a file's first bytes whether it may hold a code."""
     return data.startswith((npy_header.MAGIC, ZIP_MAGIC)) or _is_safetensors(data) or _is_json(data)
 
 
@@ -164,10 +164,10 @@ def write_npy(ws: Ws) -> bytes:
 
 
 def write_safetensors(latent: Latent, generator: GeneratorId) -> bytes:
-    """Write a latent as a safetensors file that names in its metadata the weights it belongs to.
+    """Write a latent as a safetensors file whose metadata names the weights it belongs to.
 
-    `ws` is the code. Where there is a detail, `detail` is its tensor in float16, and `home` the
-    code beside which it was encoded.
+    `ws` is the code. If there is a detail, `detail` is its tensor in float16, and `home` the code
+    that it was encoded for.
     """
     metadata = {
         "format": "wplus-code",
@@ -190,7 +190,7 @@ def _detail(
         ours = known.fingerprint[:12] if known else "none"
         raise ModelMismatchError(
             f"detail must belong to the detail encoder in use ({ours}), got one of "
-            f"{str(fingerprint)[:12]}: detail=false takes the code alone"
+            f"{str(fingerprint)[:12]}: detail=false reads the code alone"
         )
     if "home" not in tensors:
         raise InvalidCodeError("safetensors must hold `home` where it holds `detail`, got none")
@@ -202,7 +202,7 @@ def _detail(
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
-    """Read the metadata of a safetensors file that is known to be whole."""
+    """Read the metadata of a safetensors file that is known to be intact."""
     (length,) = struct.unpack_from("<Q", data)
     return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
 
@@ -296,7 +296,7 @@ def _unzip(data: bytes) -> bytes:
 
 
 def _from_npy(data: bytes) -> np.ndarray:
-    """Read a .npy: the header first, so that neither objects nor a lying shape get any further."""
+    """Read a .npy: the header first, so that neither objects nor a false shape get any further."""
     file = io.BytesIO(data)
     try:
         shape, fortran, dtype = read_npy_header(file, NPY_HEADER_BYTES)
@@ -332,7 +332,7 @@ def _from_file(data: bytes, generator: GeneratorId) -> np.ndarray:
 def _from_raw(
     raw: bytes, dtype: "np.dtype[Any] | str", shape: tuple[Any, ...], order: Literal["C", "F"] = "C"
 ) -> np.ndarray:
-    if len(shape) > MAX_AXES:  # first: the product of a long one would take for ever
+    if len(shape) > MAX_AXES:  # first: the product of a long one would take forever
         raise InvalidCodeError(f"shape must have at most {MAX_AXES} axes, got {len(shape)}")
     if not all(isinstance(side, int) and 0 < side < 2**20 for side in shape):
         raise InvalidCodeError(f"shape must be positive numbers, got {str(list(shape))[:60]}")
@@ -346,7 +346,7 @@ def _checked(array: np.ndarray, shape: tuple[int, int]) -> Ws:
         raise InvalidCodeError(f"code must have shape {list(shape)}, got {list(array.shape)}")
     values = array.astype(np.float64).reshape(shape)
     if not np.isfinite(values).all():
-        raise InvalidCodeError("code must be finite, got a value that is not")
+        raise InvalidCodeError("code must be finite, got NaN or infinity")
     largest = float(np.abs(values).max())
     if largest > LIMIT:
         raise InvalidCodeError(f"code must stay within |w| <= {LIMIT:g}, got {largest:g}")

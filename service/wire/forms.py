@@ -1,5 +1,5 @@
-"""Forms, by Starlette's parsers, which take two things on trust that are checked here: that the
-form has come in whole, and that the codec named by its sender is one for text.
+"""Forms, read by Starlette's parsers, which trust two things that are checked here: that the
+form is complete, and that the codec its sender names is one for text.
 """
 
 import re
@@ -24,12 +24,12 @@ async def read_form(request: Request, media: str, max_text_bytes: int) -> FormDa
     """Read a form; None if the body has no bytes.
 
     Args:
-        request: Its body has not been read yet.
+        request: The request, its body not yet read.
         media: MULTIPART or URLENCODED.
-        max_text_bytes: Most bytes of a field that is no file.
+        max_text_bytes: Most bytes of a field that is not a file.
 
     Raises:
-        HTTPException: 400, if the form is damaged, cut off or of too many parts.
+        HTTPException: 400, if the form is damaged, truncated or has too many parts.
     """
     body = _Counted(request)
     try:
@@ -46,7 +46,7 @@ async def read_form(request: Request, media: str, max_text_bytes: int) -> FormDa
 
 
 class _Counted:
-    """The body of a request, its bytes counted."""
+    """The body of a request, which counts its bytes."""
 
     def __init__(self, request: Request) -> None:
         self.size = 0
@@ -74,9 +74,9 @@ async def _parse_parts(request: Request, body: _Counted, max_text_bytes: int) ->
 
 
 def _boundary_alone(content_type: str) -> Headers:
-    """Drop all parameters but the boundary: names and values are UTF-8, whatever is named there.
+    """Drop all parameters but the boundary: names and values are UTF-8, whatever the header says.
 
-    RFC 7578 knows no charset of a form, and Python's codecs are more than those for text.
+    RFC 7578 defines no charset for a form, and Python's codecs are not all for text.
     """
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary", b"").decode("latin-1")
@@ -87,7 +87,7 @@ def _boundary_alone(content_type: str) -> Headers:
 
 
 class _PartParser(MultiPartParser):
-    """Starlette's parser, which notes the closing boundary and knows files by more than `filename`.
+    """Starlette's parser, which also notes the closing boundary and finds files without `filename`.
 
     Attributes:
         whole: Whether the closing boundary has come.
@@ -97,7 +97,7 @@ class _PartParser(MultiPartParser):
     _unnamed_files = 0
 
     def on_headers_finished(self) -> None:
-        """Begin a part: a file is one with a file name in any spelling, or of a file's type."""
+        """Begin a part: it is a file if it has a file name in any spelling, or a file's type."""
         part = self._current_part
         headers = dict(part.item_headers)
         for name in (b"content-transfer-encoding", b"content-encoding"):
@@ -121,7 +121,7 @@ class _PartParser(MultiPartParser):
                 raise MultiPartException(f"Too many files without a name: over {MAX_FIELDS}.")
 
     def close(self) -> None:
-        """Close the files of all parts, those that have not ended among them."""
+        """Close the files of all parts, including those that have not ended."""
         for file in self._files_to_close_on_error:
             file.close()
 

@@ -1,6 +1,6 @@
-"""Images out: pixels to marked JPEG, PNG, WebP and to WebP or GIF animations.
+"""Images out: pixels to JPEG, PNG and WebP and to WebP or GIF animations, with their mark.
 
-All of it is blocking: call it from a worker thread.
+All functions block: call them from a worker thread.
 """
 
 import io
@@ -24,7 +24,7 @@ def encode_image(pixels: Pixels, form: Format, quality: int, xmp: bytes) -> byte
     Args:
         pixels: The image.
         form: Its format.
-        quality: 1 to 100 for JPEG (always 4:4:4) and WebP; without meaning for PNG.
+        quality: 1 to 100 for JPEG (always 4:4:4) and WebP; ignored for PNG.
         xmp: The provenance packet that it carries.
     """
     img, out = Image.fromarray(pixels), io.BytesIO()
@@ -38,7 +38,7 @@ def encode_image(pixels: Pixels, form: Format, quality: int, xmp: bytes) -> byte
 
 
 def encode_webp_animation(frames: list[Pixels], frame_ms: int, quality: int, xmp: bytes) -> bytes:
-    """Encode frames as an endless animated WebP, `frame_ms` milliseconds each."""
+    """Encode frames as a looping animated WebP, `frame_ms` milliseconds each."""
     first, *rest = (Image.fromarray(frame) for frame in frames)
     out = io.BytesIO()
     first.save(
@@ -56,7 +56,7 @@ def encode_webp_animation(frames: list[Pixels], frame_ms: int, quality: int, xmp
 
 
 def encode_gif(frames: list[Pixels], frame_ms: int, xmp: bytes) -> bytes:
-    """Encode frames as an endless GIF, `frame_ms` milliseconds each (rounded to tens)."""
+    """Encode frames as a looping GIF, `frame_ms` milliseconds each (rounded to tens)."""
     first, *rest = (Image.fromarray(frame) for frame in frames)
     out = io.BytesIO()
     first.save(out, "GIF", save_all=True, append_images=rest, duration=frame_ms, loop=0)

@@ -1,4 +1,4 @@
-"""Photos in: bytes counted, then read by model_core's reader, which service and training share."""
+"""Photos in: size checked, then read by model_core's reader, which service and training share."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from service.errors import TooLargeError
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits(PhotoLimits):
-    """What an uploaded photo may be.
+    """Limits on an uploaded photo.
 
     Attributes:
         max_bytes: Largest file.
@@ -24,7 +24,7 @@ def read_photo(data: bytes, limits: ImageLimits) -> Photo:
     """Decode a photo; blocking, so call it from a worker thread.
 
     Raises:
-        ImageRejectedError: If it is not an image, not of a format that is read, damaged, too large
+        ImageRejectedError: If it is not an image, not in a supported format, damaged, too large
             or too small; the class says which.
         TooLargeError: If the file has too many bytes.
     """

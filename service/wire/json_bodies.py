@@ -1,6 +1,6 @@
 """JSON bodies: the options of each endpoint with the photos, codes or latent ids it works on.
 
-Only their shape is judged here: photos are judged by `images`, codes by `codes`.
+Only their shape is checked here: `images` checks photos, `codes` checks codes.
 """
 
 from typing import Self
@@ -37,7 +37,7 @@ class SourceObject(Options):
         return self
 
     def as_source(self) -> Source:
-        """Turn it into what the handlers take."""
+        """Convert it to what the handlers take."""
         if self.image is not None:
             return PhotoSource(_from_base64(self.image))
         if self.latent_id is not None:
@@ -51,7 +51,7 @@ class EmbedBody(EmbedOptions):
     image: Base64
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name the photo."""
+        """Return the photo with its name."""
         return [("image", PhotoSource(_from_base64(self.image)))]
 
 
@@ -63,7 +63,7 @@ class RefineBody(RefineOptions):
     latent_id: str | None = None
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name the photo, and what to start from, if it is given."""
+        """Return the photo and, if given, what to start from, with their names."""
         rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
         return rows + _known_sources(self.code, self.latent_id)
 
@@ -76,7 +76,7 @@ class MorphBody(MorphOptions):
     )
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name both, in order."""
+        """Return both with their names, in order."""
         return [("sources", item.as_source()) for item in self.items]
 
 
@@ -87,7 +87,7 @@ class ColorizeBody(ColorizeOptions):
     color: SourceObject
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name both."""
+        """Return both with their names."""
         return [("gray", self.gray.as_source()), ("color", self.color.as_source())]
 
 
@@ -98,7 +98,7 @@ class MergeBody(PhotoOptions):
     attribute: Base64
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name both photos."""
+        """Return both photos with their names."""
         return [
             ("identity", PhotoSource(_from_base64(self.identity, "identity"))),
             ("attribute", PhotoSource(_from_base64(self.attribute, "attribute"))),
@@ -113,7 +113,7 @@ class EditBody(EditOptions):
     latent_id: str | None = None
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name what is given."""
+        """Return what is given, with its name."""
         known = _known_sources(self.code, self.latent_id)
         if self.image is None:
             return known
@@ -127,7 +127,7 @@ class GenerateBody(GenerateOptions):
     latent_id: str | None = None
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Name what is given; none where a seed is."""
+        """Return what is given, with its name; nothing if a seed is."""
         return _known_sources(self.code, self.latent_id)
 
 

@@ -7,7 +7,7 @@ BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def read_json(text: str | bytes) -> Any:
-    """Read JSON, in which no object has a member twice.
+    """Read JSON in which no object repeats a member.
 
     Bytes may be UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 
@@ -26,7 +26,7 @@ def read_json(text: str | bytes) -> Any:
             f"({err.msg} at line {err.lineno}, column {err.colno})"
         ) from err
     except UnicodeError as err:
-        raise ValueError("bytes that are no text in UTF-8") from err
+        raise ValueError("bytes that are not UTF-8 text") from err
     except RecursionError as err:
         raise ValueError("too many levels of brackets") from err
 

@@ -13,14 +13,14 @@ CODES = (NPY, SAFETENSORS)
 
 
 def negotiate(request: Request, offers: tuple[str, ...]) -> str:
-    """Pick the offer that the request's Accept header likes best; of equals the first.
+    """Pick the offer that the request's Accept header prefers; among equals, the first.
 
     Args:
-        request: The request; without the header it takes anything.
+        request: The request; without the header, anything is accepted.
         offers: Media types, the default first.
 
     Raises:
-        NotAcceptableError: If none will do.
+        NotAcceptableError: If none is acceptable.
     """
     accept = ",".join(request.headers.getlist("accept")) or "*/*"
     ranges = [_read(part) for part in accept.split(",") if part.strip()]
@@ -31,7 +31,7 @@ def negotiate(request: Request, offers: tuple[str, ...]) -> str:
 
 
 def _read(part: str) -> tuple[str, float]:
-    """Split a media range from its weight; a weight that is no number counts as 0."""
+    """Split a media range from its weight; a weight that is not a number counts as 0."""
     media, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
     try:

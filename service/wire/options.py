@@ -1,6 +1,6 @@
 """The options of each endpoint: query parameters, form fields or members of a JSON body.
 
-An unknown option is an error, so that a misspelt one never passes in silence.
+An unknown option is an error, so that a misspelt one is never ignored.
 """
 
 from typing import Any, Literal, Self
@@ -13,7 +13,7 @@ from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
 MAX_BUDGET_MS = 10_000
-MAX_STRENGTH = 10.0  # faces hold to 3 or so
+MAX_STRENGTH = 10.0  # faces hold up to 3 or so
 PSI = 0.7
 
 Wanted = Literal["code", "image", "both"]
@@ -27,7 +27,7 @@ class Options(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_empty(cls, members: Any) -> Any:
-        """Count what is null, or empty and not required, as absent: forms and clients send it."""
+        """Treat null, and empty optional values, as absent: forms and clients send them."""
         if not isinstance(members, dict):
             return members
         fields = {field.alias or name: field for name, field in cls.model_fields.items()}
@@ -40,7 +40,7 @@ class Options(BaseModel):
 
 
 class OutputOptions(Options):
-    """How results are made and written."""
+    """How results are computed and written."""
 
     detail: bool = Field(
         default=True,
@@ -55,9 +55,9 @@ class OutputOptions(Options):
     form: Format = Field(
         default="jpeg", alias="format", description="Format of images in JSON answers."
     )
-    image_quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP.")
+    image_quality: int = Field(default=95, ge=1, le=100, description="Quality of JPEG and WebP.")
     no_store: bool = Field(
-        default=False, description="Keep nothing: the answer then has no latent id."
+        default=False, description="Store nothing: the answer then has no latent id."
     )
 
 
@@ -66,7 +66,7 @@ class FaceOptions(Options):
 
     align: Literal["auto", "none"] = Field(
         default="auto",
-        description="Find the face and crop, or take a square photo as cropped already.",
+        description="Find and crop the face, or treat a square photo as already cropped.",
     )
     face: int = Field(default=0, ge=0, le=1000, description="Which face, the largest first.")
 
@@ -85,8 +85,8 @@ class EmbedOptions(PhotoOptions):
         default=0,
         ge=0,
         le=MAX_BUDGET_MS,
-        description="Time in which the iterator improves the code, that of waiting for the device "
-        "included; 0 for one pass of the network.",
+        description="Time for the iterator to improve the code, including waiting for the device; "
+        "0 for one pass of the network.",
     )
 
 
@@ -111,16 +111,16 @@ class MorphOptions(PhotoOptions):
         default=None,
         ge=0,
         le=17,
-        description="Last row that is blended, the finest if unset; the others are the second's.",
+        description="Last row that is blended, the finest if unset; other rows are the second's.",
     )
     frame_ms: int = Field(
-        default=100, ge=20, le=5000, description="Time of a frame of an animation."
+        default=100, ge=20, le=5000, description="Duration of an animation's frame."
     )
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if self.lam is not None and self.steps is not None:
-            raise ValueError("lam must be left out where steps is given, got both")
+            raise ValueError("lam must be omitted when steps is given, got both")
         return self
 
 
@@ -146,7 +146,7 @@ class EditOptions(PhotoOptions):
     """Options of /edit."""
 
     direction: str = Field(
-        max_length=64, description="What is to change.", examples=["pose", "smile"]
+        max_length=64, description="Attribute to change.", examples=["pose", "smile"]
     )
     strength: float = Field(
         default=2.0,
@@ -160,7 +160,7 @@ class EditOptions(PhotoOptions):
 class GenerateOptions(OutputOptions):
     """Options of /generate."""
 
-    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Draws a code.")
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Seed of a random code.")
     psi: float | None = Field(
         default=None,
         ge=0,
@@ -172,20 +172,20 @@ class GenerateOptions(OutputOptions):
     @model_validator(mode="after")
     def _psi_needs_seed(self) -> Self:
         if self.psi is not None and self.seed is None:
-            raise ValueError("psi must be left out where no seed is given")
+            raise ValueError("psi must be omitted when no seed is given")
         return self
 
 
 class RefineOptions(FaceOptions):
     """Options of /refine."""
 
-    steps: int = Field(default=100, ge=1, le=5000, description="Updates of the code.")
+    steps: int = Field(default=100, ge=1, le=5000, description="Number of updates of the code.")
     start: Literal["embedding", "mean", "code"] | None = Field(
         default=None,
-        description="Where to begin: the photo's embedding if unset, or the code if one is given.",
+        description="Where to start: the photo's embedding if unset, or the code if one is given.",
     )
     time_budget_s: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Stop after so many seconds' work."
+        default=None, gt=0, allow_inf_nan=False, description="Stop after this many seconds of work."
     )
     target_lpips: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Stop at this perceptual distance."
@@ -195,4 +195,4 @@ class RefineOptions(FaceOptions):
 class ListOptions(Options):
     """Options of GET /jobs."""
 
-    limit: int = Field(default=20, ge=1, le=100, description="Most jobs that are listed.")
+    limit: int = Field(default=20, ge=1, le=100, description="Most jobs to list.")

@@ -1,7 +1,7 @@
 """Errors as application/problem+json (RFC 9457): rendering, handlers, OpenAPI responses.
 
-A 5xx answer tells the client what it can do, and the request id under which the log names the
-cause; nothing of the cause itself.
+A 5xx answer tells the client what to do, and the request id that finds the cause in the log; it
+says nothing of the cause itself.
 """
 
 import difflib
@@ -31,7 +31,7 @@ HTTP_CODES = {
     405: ("method-not-allowed", "The path does not take this method"),
 }
 RETRY_STATUSES = (429, 503)
-MAX_ERRORS = 20  # listed in an answer
+MAX_ERRORS = 20  # most errors listed in an answer
 MAX_PART = 64  # characters of a part of a pointer: it may be a key that the client made up
 TAGS = (NUMBERS, OTHER)  # branches of a union, which pydantic lists among the fields
 
@@ -39,14 +39,14 @@ logger = logging.getLogger("service.wire.problems")
 
 
 class FieldError(BaseModel):
-    """One broken rule of a request."""
+    """One invalid field of a request."""
 
     pointer: str = Field(description="JSON pointer of the field.", examples=["#/lam"])
     detail: str
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 lays down, with a stable code."""
+    """An error as RFC 9457 defines it, with a stable code."""
 
     type: str = Field(examples=["urn:wplus:problem:no-face"])
     title: str
@@ -69,11 +69,11 @@ def problem(
     headers: Mapping[str, str] | None = None,
     advice: str = "",
 ) -> Response:
-    """Render a problem as a response; of a 5xx the detail is the advice, and where to look."""
+    """Render a problem as a response; the detail of a 5xx is the advice and the request id."""
     state = state_of(scope)
     request_id = state.request_id
     if status >= 500:
-        detail = f"{advice} The log has more under request id {request_id}.".lstrip()
+        detail = f"{advice} See request id {request_id} in the log.".lstrip()
     body = Problem(
         type=f"urn:wplus:problem:{code}",
         title=title,
@@ -88,7 +88,7 @@ def problem(
     if status in RETRY_STATUSES:
         extra.setdefault("Retry-After", str(state.retry_after_s))
     if status == 408:
-        extra.setdefault("Connection", "close")  # the rest of the body is still on its way
+        extra.setdefault("Connection", "close")  # the rest of the body is still arriving
     if status == 401:
         extra.setdefault("WWW-Authenticate", 'Bearer realm="wplus"')
     content = body.model_dump_json(exclude_defaults=True)
@@ -96,7 +96,7 @@ def problem(
 
 
 def problem_of(scope: Scope, error: Exception) -> Response:
-    """Render an error by the table, and note its outcome and code for the metrics."""
+    """Render an error by the table, and record its outcome and code for the metrics."""
     rule = rule_of(type(error))
     state = state_of(scope)
     state.outcome, state.problem = rule.outcome, rule.code
@@ -111,11 +111,11 @@ def problem_of(scope: Scope, error: Exception) -> Response:
 
 
 def install(app: FastAPI, paths: Sequence[str] = ()) -> None:
-    """Let every error that reaches the application leave it as a problem.
+    """Render every error that leaves the application as a problem.
 
     Args:
         app: The application.
-        paths: What it serves, for a hint where a path is misspelt.
+        paths: The paths that it serves, for a hint if one is misspelt.
     """
 
     async def on_error(request: Request, error: Exception) -> Response:
@@ -146,23 +146,23 @@ def _explain(
     headers: Mapping[str, str],
     paths: Sequence[str],
 ) -> str:
-    """Say what a status of the framework's own means here."""
+    """Explain what a status from the framework means here."""
     path = request.scope["path"][:MAX_PART]
     if status == 405:
         return f"{path} takes {headers.get('Allow', 'another method')}, got {request.method}"
     if status != 404:
         return phrase
     near = difflib.get_close_matches(path, paths, n=1)
-    hint = f"did you mean {near[0]}?" if near else "GET /openapi.json lists what there is"
+    hint = f"did you mean {near[0]}?" if near else "GET /openapi.json lists the endpoints"
     return f"There is nothing at {path}: {hint}"
 
 
 def invalid_request(errors: Sequence[Any], known: Sequence[str] = ()) -> InvalidRequestError:
-    """Turn pydantic's errors, the first of them, into ours with the JSON pointers of the fields.
+    """Convert the first of pydantic's errors into ours, with JSON pointers to the fields.
 
     Args:
         errors: As pydantic lists them.
-        known: The fields that there are, for a hint where one is misspelt.
+        known: The fields that exist, for a hint if one is misspelt.
     """
     rows = []
     for error in errors[:MAX_ERRORS]:
@@ -182,7 +182,7 @@ def pointer_of(*parts: str | int) -> str:
 
 
 def responses(*errors: type[Exception]) -> dict[int | str, dict[str, Any]]:
-    """Describe for OpenAPI what the given errors, by the table, answer."""
+    """Describe for OpenAPI how the given errors are answered, according to the table."""
     by_status: dict[int | str, list[str]] = {}
     for error in errors:
         rule = rule_of(error)

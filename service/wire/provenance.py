@@ -1,4 +1,4 @@
-"""The mark that every outgoing image carries: made by an algorithm, and by which.
+"""The mark that every outgoing image carries: that an algorithm made it, and which one.
 
 XMP with IPTC's DigitalSourceType and AI-system fields (IPTC Photo Metadata 2025.1): in JPEG and
 WebP as Pillow writes it, in PNG as an iTXt chunk (Pillow ignores `xmp=` there), in GIF as Adobe's
@@ -14,7 +14,7 @@ GENERATED = "trainedAlgorithmicMedia"  # every pixel comes from the generator
 COMPOSITE = "compositeWithTrainedAlgorithmicMedia"  # some of the photo's own pixels remain
 SYSTEM = "wplus"
 PNG_KEYWORD = "XML:com.adobe.xmp"
-# Adobe's "magic trailer": lets readers that take the packet for sub-blocks find the end.
+# Adobe's "magic trailer": lets readers that parse the packet as sub-blocks find the end.
 GIF_TRAILER = b"\x01" + bytes(range(0xFF, -1, -1)) + b"\x00"
 
 
@@ -46,7 +46,7 @@ def png_info(xmp: bytes) -> PngImagePlugin.PngInfo:
 
 
 def mark_gif(data: bytes, xmp: bytes) -> bytes:
-    """Insert a packet into a GIF, behind its header and global colour table."""
+    """Insert a packet into a GIF, after its header and global colour table."""
     flags = data[10]
     table_bytes = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
     start = 13 + table_bytes

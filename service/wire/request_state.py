@@ -1,4 +1,4 @@
-"""What the middleware and the handlers note about one request, in its ASGI scope."""
+"""What the middleware and the handlers record about one request, in its ASGI scope."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ KEY = "wplus"
 
 @dataclass(slots=True)
 class RequestState:
-    """One request's notes.
+    """Notes on one request.
 
     Attributes:
-        request_id: Its name in the answer and in the log.
+        request_id: Its id in the answer and in the log.
         retry_after_s: Retry-After of an answer of 429 or 503.
         owner: The caller; empty until the key has been checked.
         deadline_s: Event-loop time by which to answer; None until the upload is in.
-        outcome: Of an error's row in the table, for the metrics; None without an error.
-        problem: The error's code, likewise.
+        outcome: Outcome of its error, from the table, for the metrics; None without an error.
+        problem: Code of its error, likewise.
     """
 
     request_id: str = ""
@@ -29,6 +29,6 @@ class RequestState:
 
 
 def state_of(scope: Scope) -> RequestState:
-    """Return the request's notes; the first call begins them."""
+    """Return the request's notes; the first call creates them."""
     state: RequestState = scope.setdefault("state", {}).setdefault(KEY, RequestState())
     return state

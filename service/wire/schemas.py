@@ -1,4 +1,4 @@
-"""What JSON answers hold; a code is read in the same form in which it is written."""
+"""Models of JSON answers; a code is read in the same form in which it is written."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from pydantic import (
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from service.wire.codes import MAX_AXES, Encoding, unwrap
 
-REFINE_ABOVE_LPIPS = 0.21  # half of 200 held-out photographs are above it after one pass
+REFINE_ABOVE_LPIPS = 0.21  # after one pass, half of 200 held-out photographs are above it
 
 Base64 = Annotated[
     str, Field(description="Base64 of the file.", json_schema_extra={"contentEncoding": "base64"})
@@ -30,7 +30,7 @@ def _branch(value: object) -> str:
     return NUMBERS if isinstance(value, list) else OTHER
 
 
-# The exact shape is judged with the generator at hand; these bounds are against floods, and so is
+# The exact shape is checked against the generator later; these bounds stop floods, and so does
 # fail_fast: half a million wrong numbers are one error.
 Row = Annotated[list[float], Field(max_length=8192, fail_fast=True)]
 Rows = Annotated[list[Row], Field(max_length=64, fail_fast=True), Tag(NUMBERS)]
@@ -68,9 +68,9 @@ class ImageObject(BaseModel):
 
 
 class NullsWritten(BaseModel):
-    """An object whose null members are written where answers leave others out."""
+    """An object whose null members are written, where other answers leave them out."""
 
-    # Unannotated: pydantic would put the return type in the place of the members' schema.
+    # Unannotated: pydantic would use the return type as the members' schema.
     @model_serializer
     def _members(self):  # type: ignore[no-untyped-def]
         return {name: getattr(self, name) for name in type(self).model_fields}
@@ -79,7 +79,7 @@ class NullsWritten(BaseModel):
 class FaceObject(BaseModel):
     """The face that was used, in pixels of the upright photo."""
 
-    index: int = Field(description="Which face, the largest first.")
+    index: int = Field(description="Rank of the face by size, from 0.")
     count: int = Field(description="Number of faces found.")
     box: list[float] = Field(description="Left, top, right, bottom.")
     landmarks: list[list[float]] = Field(description="68 points (x, y).")
@@ -90,23 +90,23 @@ class FaceObject(BaseModel):
 
 
 class QualityObject(NullsWritten):
-    """How near the reconstruction comes to the crop, at 256 px."""
+    """How close the reconstruction comes to the crop, at 256 px."""
 
     psnr: float | None = Field(
-        description="Decibels; peak to peak is 2 on [-1, 1]. Null where the two are equal."
+        description="Decibels; peak to peak is 2 on [-1, 1]. Null if the two are equal."
     )
     ssim: float
     lpips: float = Field(description="Perceptual distance, 0 is the same.")
-    lpips_net: str = Field(description="Which one.", examples=["st-lpips-alex"])
+    lpips_net: str = Field(description="Which distance it is.", examples=["st-lpips-alex"])
     identity_similarity: float | None = Field(
         description="Cosine of the two faces' descriptors by the recogniser that `identity_judge` "
         "of /version names, on which nothing here was trained; strangers are at about .37. Null "
-        "where its weights are not there.",
+        "if its weights are missing.",
         examples=[0.62],
     )
     same_person: bool | None = Field(
         description=f"Whether that is at least {SAME_PERSON_SIMILARITY}, which one pair of "
-        "strangers in a hundred reaches; null likewise."
+        "strangers in a hundred reaches; null if unknown."
     )
     refine_recommended: bool = Field(
         description=f"Whether the perceptual distance is above {REFINE_ABOVE_LPIPS}."
@@ -114,28 +114,28 @@ class QualityObject(NullsWritten):
 
 
 class CodeAnswer(BaseModel):
-    """A code, its image and what they took."""
+    """A code, its image and how long they took."""
 
     latent_id: str | None = Field(
-        default=None, description="Names the code in later calls, for a while; none by no_store."
+        default=None, description="Id of the code in later calls, for a while; none by no_store."
     )
     detail: bool = Field(
-        description="Whether the image has what the code leaves out of the photo; `latent_id` and "
+        description="Whether the image has the detail that the code leaves out; `latent_id` and "
         "a safetensors answer hold it."
     )
     code: CodeObject | None = None
     image: ImageObject | None = None
     timings_ms: dict[str, float] = Field(
-        description="Milliseconds by stage, parts side by side counted once; `total` of all."
+        description="Milliseconds by stage, concurrent parts counted once; `total` is that of all."
     )
 
 
 class EmbedAnswer(CodeAnswer):
     """Answer of /embed."""
 
-    face: FaceObject | None = Field(default=None, description="None where align is none.")
+    face: FaceObject | None = Field(default=None, description="Absent if align is none.")
     quality: QualityObject
-    polish_steps: int = Field(description="Iterator steps that budget_ms gave.")
+    polish_steps: int = Field(description="Iterator steps done within budget_ms.")
 
 
 class Frame(BaseModel):
@@ -147,11 +147,11 @@ class Frame(BaseModel):
 
 
 class FramesAnswer(BaseModel):
-    """Answer of /morph where steps is given."""
+    """Answer of /morph if steps is given."""
 
     frames: list[Frame]
     timings_ms: dict[str, float] = Field(
-        description="Milliseconds by stage, parts side by side counted once; `total` of all."
+        description="Milliseconds by stage, concurrent parts counted once; `total` is that of all."
     )
 
 
@@ -162,15 +162,15 @@ class Health(BaseModel):
 
 
 class Version(BaseModel):
-    """What is running; what rests on the weights is null until they are loaded."""
+    """Versions in use; what depends on the weights is null until they are loaded."""
 
     version: str
     python: str
     torch: str
     device: str
-    backend: str = Field(description="How the generator runs at present.")
-    dtype: str | None = Field(default=None, description="What the networks compute in.")
-    dtype_reason: str | None = Field(default=None, description="Why they compute in it.")
+    backend: str = Field(description="How the generator currently runs.")
+    dtype: str | None = Field(default=None, description="Precision of the networks.")
+    dtype_reason: str | None = Field(default=None, description="Why that precision was chosen.")
     ready: bool
     generator: str | None = None
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
@@ -178,12 +178,12 @@ class Version(BaseModel):
     image_px: int | None = None
     detail: str | None = Field(
         default=None,
-        description="SHA-256 of the detail encoder's weights; null where the generator has none.",
+        description="SHA-256 of the detail encoder's weights; null if the generator has none.",
     )
     identity_judge: str | None = Field(
         default=None,
-        description="Recogniser behind `identity_similarity` and `same_person`; null where its "
-        "weights are not there, and those figures with it.",
+        description="Recogniser behind `identity_similarity` and `same_person`; null if its "
+        "weights are missing, and so are those figures.",
     )
-    directions: list[str] = Field(default=[], description="What /edit can change.")
+    directions: list[str] = Field(default=[], description="Directions that /edit offers.")
     weights: dict[str, str] = Field(default={}, description="SHA-256 by weight file.")

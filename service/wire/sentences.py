@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a field, as a sentence in the words of the other errors."""
+"""What pydantic finds wrong with a field, as a sentence in the style of the other errors."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ RULES: dict[str, Callable[[Context], str]] = {
     "int_parsing": lambda _: "be a whole number",
     "int_type": lambda _: "be a whole number",
     "int_from_float": lambda _: "be a whole number",
-    "int_parsing_size": lambda _: "be a whole number of fewer digits",
+    "int_parsing_size": lambda _: "be a whole number with fewer digits",
     "float_parsing": lambda _: "be a number",
     "float_type": lambda _: "be a number",
     "bool_parsing": lambda _: "be true or false",
@@ -41,8 +41,8 @@ def sentence_of(error: Mapping[str, Any], name: str, known: Iterable[str] = ()) 
 
     Args:
         error: As pydantic lists it, with its context and input where these are known.
-        name: The field, as the caller may find it; empty for the whole.
-        known: The fields that there are, for a hint where one is misspelt.
+        name: The field, as the caller knows it; empty for the whole request.
+        known: The fields that exist, for a hint if one is misspelt.
     """
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
@@ -60,7 +60,7 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 
 def _shown(value: object, kind: str) -> str:
-    """Repeat a value, or say of what kind it is where it is long."""
+    """Repeat a value, or describe its kind if it is long."""
     if isinstance(value, list):
         return f"{len(value)}" if kind.startswith("too_") else "a list"
     if isinstance(value, dict):

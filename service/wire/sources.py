@@ -1,4 +1,4 @@
-"""What a caller may name a face by: a photo, a W+ code or a latent id."""
+"""How a caller may name a face: by a photo, a W+ code or a latent id."""
 
 import re
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", 
 
 @dataclass(frozen=True, slots=True)
 class PhotoSource:
-    """The bytes of a photo, not looked at yet."""
+    """The bytes of a photo, not yet decoded."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class CodeSource:
-    """A code in any form that `codes.read_code` takes, not looked at yet."""
+    """A code in any form that `codes.read_code` takes, not yet read."""
 
     value: object
 
 
 @dataclass(frozen=True, slots=True)
 class LatentSource:
-    """The id of a code that the service keeps."""
+    """The id of a code that the service stores."""
 
     latent_id: str
 
@@ -40,8 +40,8 @@ def source_of_file(name: str, data: bytes) -> Source:
     """Tell a code file from a photo by its first bytes.
 
     Raises:
-        EmptyBodyError: If there are none.
-        InvalidCodeError: If it is to be a code, and is neither that nor a photo.
+        EmptyBodyError: If the file is empty.
+        InvalidCodeError: If it should be a code, but is neither a code nor a photo.
     """
     if not data:
         raise EmptyBodyError(f"{name} must not be empty, got 0 bytes")
@@ -56,7 +56,7 @@ def source_of_text(name: str, text: str) -> Source:
     """Tell a JSON code, a latent id and a photo in a data: URL apart in a form's text field.
 
     Raises:
-        InvalidRequestError: If it is none, as when curl's @ before a file name was forgotten.
+        InvalidRequestError: If it is none of these, as when curl's @ before a file name is missing.
     """
     if text.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in ("{", "["):
         return CodeSource(text)
@@ -68,7 +68,7 @@ def source_of_text(name: str, text: str) -> Source:
         if DATA_URL.match(text):
             return PhotoSource(read_base64(text))
         if URL.match(text):
-            got = "a URL: nothing is fetched here, send the file itself"
+            got = "a URL: nothing is fetched here, so send the file itself"
     except ValueError as err:
         got = str(err)
     detail = f"{name} must be a file, a JSON code or a latent id, got {got}"

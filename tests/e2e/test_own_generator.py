@@ -135,11 +135,11 @@ def test_a_generator_alone_takes_codes_and_says_why_no_photos(start, own, tmp_pa
     np.save(tmp_path / "age.npy", direction)
     service = start(own, generator="mine", directions=tmp_path)
     client = service.client
-    assert "no network embeds photos for mine" in service.log
+    assert "no embedding network for mine" in service.log
     photo = {"image": jpeg(FACE)}
     for call in ("/embed?", "/refine?", "/edit?direction=age&"):
         answer = client.post(f"{call}align=none", files=photo)
-        refused(answer, "no-embedder", "photo must have a network that embeds it for mine")
+        refused(answer, "no-embedder", "embedding a photo needs a network for mine")
 
     ws = [sample_w(generator, [seed], 0.7).expand(8, -1) for seed in (1, 2)]
     ids = [client.post(f"/generate?seed={seed}&psi=0.7").json()["latent_id"] for seed in (1, 2)]
@@ -178,7 +178,7 @@ def test_an_encoder_of_psps_embeds_for_the_generator_beside_it(start, cache, tmp
     assert "psp-encoder.safetensors" in client.get("/version").json()["weights"]
     photos = {"identity": png.getvalue(), "attribute": png.getvalue()}
     answer = client.post(f"/merge{ALIGNED}", files=photos)
-    refused(answer, "invalid-input", "must be asked of an embedding network")
+    refused(answer, "invalid-input", "must be an embedding network to merge faces")
 
 
 @pytest.mark.parametrize("mine", [True, False])

@@ -57,7 +57,7 @@ def test_a_converted_encoder_embeds_and_its_generator_renders(converted, tmp_pat
         torch.testing.assert_close(codes, encoder(faces), atol=1e-4, rtol=1e-3)
     images = predictor.synthesize(codes)
     assert images.shape == (2, 8, 8, 3)
-    with pytest.raises(InvalidInputError, match="merge must be asked"):
+    with pytest.raises(InvalidInputError, match="network must be an embedding network to merge"):
         predictor.merge(FACES, FACES[::-1].copy())
 
 

@@ -100,7 +100,7 @@ def test_a_network_without_identity_embeds_and_does_not_merge(cache, faces):
     assert predictor.embeds
     assert not predictor.merges
     assert predictor.embed(faces[:1]).shape == (1, 18, 512)
-    with pytest.raises(InvalidInputError, match="keeps identity and attributes apart"):
+    with pytest.raises(InvalidInputError, match="must separate identity and attributes"):
         predictor.merge(faces[:1], faces[1:2])
 
 

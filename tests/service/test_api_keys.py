@@ -64,5 +64,5 @@ def test_other_lines_are_refused_without_being_shown(write, text, rule):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(KeyFileError, match="nothing must be readable text: FileNotFoundError"):
+    with pytest.raises(KeyFileError, match="nothing must be text, got FileNotFoundError"):
         read_keys(tmp_path / "nothing")

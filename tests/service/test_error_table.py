@@ -113,7 +113,7 @@ def test_unknown_failures_tell_the_client_only_the_request_id(raising, caplog):
     raising.error[0] = RuntimeError("secret path /etc/x")
     answer = raising.get("/raise", headers={"X-Request-ID": "abc"})
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "The log has more under request id abc."
+    assert answer.json()["detail"] == "See request id abc in the log."
     assert "secret" not in answer.text
     assert "secret path /etc/x" in caplog.text
     assert "Traceback" in caplog.text
@@ -124,7 +124,7 @@ def test_a_failure_for_a_while_says_what_the_caller_can_do(raising, rule):
     raising.error[0] = rule.error("the detail")
     detail = raising.get("/raise", headers={"X-Request-ID": "mine"}).json()["detail"]
     assert ("again in a" in detail) == (rule.status > 500)
-    assert ("under request id mine." in detail) == (rule.status >= 500)
+    assert ("See request id mine in the log." in detail) == (rule.status >= 500)
 
 
 def test_frameworks_own_errors_are_problems_too(raising):

@@ -41,3 +41,27 @@ def test_health_and_version_are_described(document):
     assert "503" in document["paths"]["/readyz"]["get"]["responses"]
     assert "/metrics" in document["paths"]
     assert "/" not in document["paths"]
+
+
+def test_operation_ids_name_the_methods_of_generated_clients(document):
+    operations = [call for path in document["paths"].values() for call in path.values()]
+    assert sorted(call["operationId"] for call in operations) == [
+        "cancel_job",
+        "check_liveness",
+        "check_readiness",
+        "colorize",
+        "edit",
+        "embed",
+        "generate",
+        "get_job_result",
+        "get_job_status",
+        "get_metrics",
+        "get_version",
+        "list_jobs",
+        "merge",
+        "morph",
+        "refine",
+        "render_job_preview",
+        "stream_job_events",
+    ]
+    assert all(call["summary"] for call in operations)

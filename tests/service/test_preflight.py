@@ -57,7 +57,7 @@ def test_a_taken_port_ends_the_start_before_anything_is_imported_or_made(tmp_pat
     with taken_port() as port:
         ended = run(port=port, cache=tmp_path)
     assert_refused(
-        ended, rf"wplus: port {port} is taken: make serve PORT=(\d+) \(or WPLUS_PORT=\1\)"
+        ended, rf"wplus: port {port} is taken: try make serve PORT=(\d+) \(or WPLUS_PORT=\1\)"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -72,11 +72,11 @@ def test_a_taken_port_ends_the_start_before_anything_is_imported_or_made(tmp_pat
             "WPLUS_CACHE must be a folder with the weights, got none at /proc/x: .*",
         ),
         ("directions", "/nope", "WPLUS_DIRECTIONS must be a folder, got none at /nope"),
-        ("api_keys", "/nope", "key file /nope must be readable text: FileNotFoundError"),
+        ("api_keys", "/nope", "key file /nope must be text, got FileNotFoundError"),
         (
             "host",
             "192.0.2.1",
-            "WPLUS_HOST must be a loopback address where no keys are asked for, got 192.0.2.1: .*",
+            "WPLUS_HOST must be a loopback address while no keys are required, got 192.0.2.1: .*",
         ),
     ],
 )

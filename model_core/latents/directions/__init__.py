@@ -1,1 +1,1 @@
-"""Directions in W+ along which one attribute of a face changes: kept, loaded and fitted."""
+"""Directions in W+ along which one attribute of a face changes: stored, loaded and fitted."""

@@ -2,8 +2,8 @@
 
 Faces of seeds 0, 1, 2 ... are drawn from the default generator, yaw and smile are measured from
 their landmarks, and a direction is fitted to each: `pose`, and `smile` conditioned on it. Both
-leave the rows that carry colour as they are. Faces of other seeds are then moved along them, and
-what that changes is printed and kept in the sidecars.
+leave the rows that carry colour unchanged. Faces of other seeds are then moved along them, and
+the measured changes are printed and stored in the sidecars.
 """
 
 import argparse
@@ -40,15 +40,15 @@ from model_core.shapes import Ws
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 from model_core.weights.store import save_network
 
-PSI = 0.7  # InterFaceGAN's; nearer to 1 too many faces are spoilt
-JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are judged
+PSI = 0.7  # InterFaceGAN's; closer to 1, too many faces are corrupted
+JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are measured
 SHEET_STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 SHEET_FACES, SHEET_PX = 4, 256
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A direction with its name, not scaled, and the share of held-out samples it tells right."""
+    """A named direction, not scaled, and its accuracy on held-out samples."""
 
     name: str
     direction: Ws
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
 
 
 def _fit(options: argparse.Namespace, cache: Path) -> None:
-    """Measure, fit, judge and write."""
+    """Measure, fit, evaluate and write."""
     generator, fingerprint = load_generator(cache)
     execution = Execution.choose(
         "cpu", options.backend, options.dtype, cache / "verdicts", {"generator": fingerprint}
@@ -129,7 +129,7 @@ def _fit(options: argparse.Namespace, cache: Path) -> None:
 def fit_both(
     w: Float[Tensor, "samples w_dim"], landmarks: Float64[np.ndarray, "samples 68 2"], num_ws: int
 ) -> list[Fit]:
-    """Fit pose and smile to samples; those whose face was not found do not count."""
+    """Fit pose and smile to samples, ignoring those whose face was not found."""
     seen = ~np.isnan(landmarks).any(axis=(1, 2))
     codes, points = w[torch.from_numpy(seen)].double(), landmarks[seen]
     pose, pose_accuracy = fit_normal(codes, torch.from_numpy(yaw(points)))
@@ -147,7 +147,7 @@ def _draw_sheet(
     step: Ws,
     path: Path,
 ) -> None:
-    """Draw each face as a row, moved further from column to column."""
+    """Draw each face as a row, moved further in each column."""
     strengths = tqdm(SHEET_STRENGTHS, unit="strength", desc=path.name)
     columns = [[render(code) for code in move(ws, step, strength)] for strength in strengths]
     draw_sheet(list(zip(*columns, strict=True)), path, cell_px=SHEET_PX)

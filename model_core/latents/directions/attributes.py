@@ -1,4 +1,4 @@
-"""Measures of a face read off its 68 landmarks, free of its place, size and tilt in the image."""
+"""Measures of a face from its 68 landmarks, independent of its place, size and tilt."""
 
 import numpy as np
 from jaxtyping import Float64
@@ -14,10 +14,10 @@ Measures = Float64[np.ndarray, " faces"]
 
 
 def yaw(landmarks: Landmarks) -> Measures:
-    """Measure how far the face is turned: 0 is frontal, above 0 it looks to the image's right.
+    """Measure how far the face is turned: 0 is frontal, positive looks to the image's right.
 
-    The nose's way from the middle between the jaw's sides, by half the way between those; over
-    faces drawn at psi 0.7 it has a standard deviation of 0.23.
+    The nose's distance from the middle between the jaw's sides, over half of their distance;
+    over faces drawn at psi 0.7 it has a standard deviation of 0.23.
     """
     points = _upright(landmarks)
     left, right = points[:, 0:4, 0].mean(axis=1), points[:, 13:17, 0].mean(axis=1)
@@ -28,8 +28,8 @@ def yaw(landmarks: Landmarks) -> Measures:
 def smile(landmarks: Landmarks) -> Measures:
     """Measure how far the mouth smiles.
 
-    The mouth's width and its corners' height over the middle of the lips, both in distances
-    between the eyes, added; over faces drawn at psi 0.7 its mean is 1.02, its standard deviation
+    The mouth's width plus its corners' height over the middle of the lips, both in units of the
+    distance between the eyes; over faces drawn at psi 0.7 its mean is 1.02, its standard deviation
     0.15.
     """
     points = _upright(landmarks)
@@ -41,7 +41,7 @@ def smile(landmarks: Landmarks) -> Measures:
 
 
 def _upright(landmarks: Landmarks) -> Landmarks:
-    """Bring the middle between the eyes to 0 and the line between them to (1, 0)."""
+    """Move the midpoint between the eyes to 0 and the line between them to (1, 0)."""
     right, left = landmarks[:, RIGHT_EYE].mean(axis=1), landmarks[:, LEFT_EYE].mean(axis=1)
     across = left - right
     x, y = (landmarks - ((left + right) / 2)[:, None]).transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""What moving along a direction changes in the faces."""
+"""What moving along a direction changes in faces."""
 
 from collections.abc import Callable
 
@@ -20,11 +20,11 @@ def measure_effect(
     ws: Codes,
     step: Float[Tensor, "num_ws w_dim"],
 ) -> dict[str, float]:
-    """Measure the mean change of yaw and smile for each unit of strength.
+    """Measure the mean change of yaw and smile per unit of strength.
 
     Args:
-        measure: Gives the landmarks of a code's face, NaN if none is found.
-        ws: Codes that are moved, none of them used in fitting.
+        measure: Returns the landmarks of a code's face, NaN if none is found.
+        ws: Codes to move, none of them used in fitting.
         step: What strength 1 adds.
     """
     before, after = (

@@ -1,11 +1,11 @@
-"""Fit directions in W to samples on whose faces something was measured.
+"""Fit directions in W to samples whose faces have been measured.
 
-Logistic regression, not InterFaceGAN's linear SVM: an SVM needs labels of two classes and leans on
-the samples at its margin, while here every sample has a measure and some hundreds must do for 512
-components. So labels are graded between 0 and 1 by the measure: all samples pull, those near the
-middle little. (In cross-validation over 380 samples the smile's direction correlates with the
-measure by .87, with labels of two classes by .83 at best.) Codes are taken as they are, not
-whitened, and decay is small: the normal leans to components in which codes vary, so edits stay
+Uses logistic regression rather than InterFaceGAN's linear SVM: an SVM needs two classes and relies
+on the samples at its margin, while here every sample has a measure and some hundreds must do for
+512 components. So labels are graded between 0 and 1 by the measure: all samples count, those near
+the middle little. (In cross-validation over 380 samples, the smile direction correlates with the
+measure by .87; two-class labels reach .83 at best.) Codes are used as they are, not
+whitened, and decay is small: the normal favours components in which codes vary, so that edits stay
 among plausible codes.
 
 Source: Shen et al. 2020, "Interpreting the Latent Space of GANs for Semantic DetectedFace Editing",
@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from model_core.errors import InvalidInputError
 
 SOFTNESS = 0.3  # standard deviations of the measure over which a label goes from .27 to .73
-DECAY = 1e-4  # the most that costs no accuracy in cross-validation, of 1e-5 to 1e-2
-CLEAR = 0.5  # standard deviations from the mean beyond which a held-out sample is judged
-FOLD = 5  # every fifth sample is held out to judge
+DECAY = 1e-4  # the largest that costs no accuracy in cross-validation, of 1e-5 to 1e-2
+CLEAR = 0.5  # standard deviations from the mean beyond which a held-out sample is scored
+FOLD = 5  # every fifth sample is held out
 MIN_SAMPLES = 50
 LBFGS_STEPS = 200
 
@@ -34,15 +34,15 @@ Normal = Float64[Tensor, " w_dim"]
 
 
 def fit_normal(w: Codes, measures: Measures) -> tuple[Normal, float]:
-    """Fit the direction in which a measure grows.
+    """Fit the direction in which a measure increases.
 
     Args:
-        w: Codes in W, one a sample.
+        w: Codes in W, one per sample.
         measures: What was measured on their faces, all different.
 
     Returns:
-        The unit normal fitted to all samples, and how good one fitted to four fifths is: the share
-        of the others, where their measure is clearly off the mean, on the right side of it.
+        The unit normal fitted to all samples, and the accuracy of one fitted to four fifths: the
+        share of the other samples, of those clearly off the mean, on the right side of it.
     Raises:
         InvalidInputError: If there are fewer than 50 samples.
     """
@@ -61,7 +61,7 @@ def fit_normal(w: Codes, measures: Measures) -> tuple[Normal, float]:
 
 
 def condition(normal: Normal, on: Normal) -> Normal:
-    """Take a unit direction's part along another out of it, so that moving leaves the other be.
+    """Remove a unit direction's component along another, so that moving leaves that unchanged.
 
     Raises:
         InvalidInputError: If the two are parallel.
@@ -74,7 +74,7 @@ def condition(normal: Normal, on: Normal) -> Normal:
 
 
 def _regress(x: Codes, labels: Measures) -> tuple[Normal, Float64[Tensor, ""]]:
-    """Minimise the mean logistic loss plus DECAY / 2 times the squared norm of the weight."""
+    """Minimise the mean logistic loss plus DECAY / 2 times the squared norm of the weights."""
     weight = torch.zeros(x.shape[1], dtype=x.dtype, requires_grad=True)
     bias = torch.zeros((), dtype=x.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS(

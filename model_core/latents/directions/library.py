@@ -1,9 +1,9 @@
-"""Read directions from files, and bring each to the unit of strengths.
+"""Read directions from files, and scale each to units of strength.
 
-A file holds one direction: (w_dim), which moves every row alike, or (num_ws, w_dim); its name
-without the suffix is the direction's. The length does not matter: strength 1 moves the row that
+A file holds one direction: (w_dim), which moves every row alike, or (num_ws, w_dim); its stem is
+the direction's name. The length does not matter: strength 1 moves the row that
 moves the most by one standard deviation of the generator's own codes along it, so that one scale
-serves directions of any origin.
+works for directions of any origin.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Spread = Callable[[Float[Tensor, "rows w_dim"]], Float[Tensor, " rows"]]
 
 @runtime_checkable
 class Space(Protocol):
-    """What must be known of a generator: a Predictor fits."""
+    """What must be known of a generator; a Predictor fits."""
 
     fingerprint: str
     num_ws: int
@@ -44,8 +44,8 @@ def load_directions(folder: Path, space: Space) -> dict[str, Step]:
     """Read a folder's .npy and .safetensors files.
 
     Args:
-        folder: Where they lie; other files in it are not looked at.
-        space: The generator whose codes are to be moved.
+        folder: Their folder; other files in it are ignored.
+        space: The generator whose codes will be moved.
 
     Returns:
         By name, what strength 1 adds to a code, float32.
@@ -55,7 +55,7 @@ def load_directions(folder: Path, space: Space) -> dict[str, Step]:
         ModelMismatchError: If a file's sidecar names another generator.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"folder of directions must be there, got none at {folder}")
+        raise CheckpointError(f"folder of directions must exist, got none at {folder}")
     files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     names = [path.stem for path in files]
     if len(set(names)) < len(names):
@@ -70,7 +70,7 @@ def load_directions(folder: Path, space: Space) -> dict[str, Step]:
 def in_units(
     directions: Float[Tensor, "batch num_ws w_dim"], spread: Spread
 ) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Scale directions so that each one's furthest row moves by one standard deviation.
+    """Scale directions so that the row of each that moves furthest moves one standard deviation.
 
     Args:
         directions: Each with a row that is not 0.
@@ -85,7 +85,7 @@ def in_units(
 
 
 def _read(path: Path, space: Space) -> Step:
-    """Read a file, and give every row what is meant for all."""
+    """Read a file; a direction given once applies to every row."""
     if sidecar_path(path).is_file():
         owner = str(read_sidecar(path).get("generator", space.fingerprint))
         if owner != space.fingerprint:

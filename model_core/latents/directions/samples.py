@@ -1,4 +1,4 @@
-"""Landmarks of generated faces, measured once and kept."""
+"""Landmarks of generated faces, measured once and stored."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +33,9 @@ def measure_samples(
     """Measure the faces of seeds 0 to count - 1.
 
     Args:
-        measure: Gives the landmarks of the face of a seed.
-        count: How many seeds, 1 or more.
-        path: .npy file that keeps what is measured; what it holds already is not measured again.
+        measure: Returns the landmarks of the face of a seed.
+        count: Number of seeds, 1 or more.
+        path: .npy file that stores the measurements; those it already holds are not repeated.
         on_step: Called after each seed.
 
     Raises:

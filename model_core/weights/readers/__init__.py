@@ -1,1 +1,1 @@
-"""Readers of the packs' files, one format a file."""
+"""Readers of the packs' files, one format per file."""

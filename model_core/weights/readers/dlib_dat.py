@@ -1,7 +1,7 @@
 """Read dlib's face recognition network, a .dat file, into the layout of DlibResNet29.
 
 The file is dlib's serialisation of a network, layer by layer from the input on. It is read front
-to back with a strict grammar: nothing is searched for and no size found in it is trusted.
+to back with a strict grammar: nothing is searched for and no size in it is trusted.
 """
 
 import math
@@ -14,12 +14,12 @@ from torch import Tensor
 from model_core.encoders.identity import CHIP_SIZE, PIXEL_MEAN, DlibResNet29
 from model_core.errors import CheckpointError
 
-# The published file has 22,466,066 bytes; four times that is far past any honest variant.
+# The published file has 22,466,066 bytes; four times that is beyond any honest variant.
 _MAX_FILE_BYTES = 90_000_000
 _MAX_NAME_BYTES = 64
 _MAX_LAYERS = 512
 _LAYER_VERSIONS = (1, 2, 3)
-# Fields behind the name of a layer that holds no weights; all are integers.
+# Fields after the name of a layer without weights; all are integers.
 _PLAIN_LAYER_INTS = {"relu_": 0, "add_prev_": 0, "max_pool_2": 6, "avg_pool_2": 6}
 
 
@@ -54,7 +54,7 @@ def read_dlib_resnet(path: Path) -> dict[str, Tensor]:
 
 
 class _Reader:
-    """A cursor over dlib's serialised values; every read checks what is left."""
+    """A cursor over dlib's serialised values; every read checks how much is left."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self._data = memoryview(data)
@@ -77,7 +77,7 @@ class _Reader:
         return self._layers
 
     def _nested_versions(self) -> list[int]:
-        """Read the version numbers that stand before the input layer, the outermost first."""
+        """Read the version numbers that precede the input layer, the outermost first."""
         versions: list[int] = []
         while self._peek_integer() in _LAYER_VERSIONS:
             versions.append(self._integer())
@@ -117,7 +117,7 @@ class _Reader:
         self._layer_state(version)
 
     def _layer_state(self, version: int) -> None:
-        """Skip what dlib keeps of the training: three flags and three emptied tensors."""
+        """Skip what dlib stores about training: three flags and three emptied tensors."""
         self._take(3)
         for _ in range(3):
             self._tensor()

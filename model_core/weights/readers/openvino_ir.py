@@ -1,6 +1,6 @@
-"""Reader of OpenVINO IR v10 constants, and MobileStyleGAN's layout on top of it.
+"""Reader of OpenVINO IR v10 constants, and of MobileStyleGAN's layout in them.
 
-Only the constants are taken; the graph's meaning is written once in generators/mobilestylegan.py.
+Only the constants are read; the graph's meaning is written once in generators/mobilestylegan.py.
 """
 
 import xml.etree.ElementTree as ET
@@ -45,7 +45,7 @@ class IrGraph:
         return torch.from_numpy(array.copy())
 
     def has(self, name: str) -> bool:
-        """Tell whether a node of that name exists."""
+        """Whether a node of that name exists."""
         return name in self._ids
 
     def names(self, kind: str) -> list[str]:
@@ -92,7 +92,7 @@ def convert_mobilestylegan(data_dir: Path) -> tuple[dict[str, Tensor], dict[str,
 
 
 def _mapping(graph: IrGraph) -> dict[str, Tensor]:
-    """Take the fully connected layers in order."""
+    """Read the fully connected layers in order."""
     state = {}
     for i, matmul in enumerate(graph.names("MatMul")):
         (add,) = (name for name in graph.consumers(matmul) if name.startswith("Add"))
@@ -103,7 +103,7 @@ def _mapping(graph: IrGraph) -> dict[str, Tensor]:
 
 
 def _synthesis(graph: IrGraph, config: MobileStyleGANConfig) -> dict[str, Tensor]:
-    """Take constant, convolutions and modulations."""
+    """Read the constant, convolutions and modulations."""
     state = {"const": graph.constant("m.input.input")} | _styled_conv(graph, "m.conv1", "conv")
     for i in range(len(config.widths)):
         state |= _affine(graph, f"m.layers.{i}.up.modulation", f"blocks.{i}.up_affine")
@@ -117,7 +117,7 @@ def _synthesis(graph: IrGraph, config: MobileStyleGANConfig) -> dict[str, Tensor
 
 
 def _styled_conv(graph: IrGraph, source: str, target: str) -> dict[str, Tensor]:
-    """Take one modulated convolution: style, depthwise and pointwise weight, noise, bias."""
+    """Read one modulated convolution: style, depthwise and pointwise weight, noise, bias."""
     bias = f"{source}.bias"
     (add,) = graph.consumers(bias)
     (noisy,) = (name for name in graph.inputs(add) if name != bias)
@@ -133,7 +133,7 @@ def _styled_conv(graph: IrGraph, source: str, target: str) -> dict[str, Tensor]:
 
 
 def _affine(graph: IrGraph, source: str, target: str) -> dict[str, Tensor]:
-    """Take a modulation, with the scalar that may stand behind it folded in."""
+    """Read a modulation, folding in the scalar that may follow it."""
     (gemm,) = graph.consumers(f"{source}.bias")
     (reshape,) = (name for name in graph.consumers(gemm) if name.startswith("Reshape"))
     (product,) = graph.consumers(reshape)

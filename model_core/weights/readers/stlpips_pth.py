@@ -19,7 +19,7 @@ def read_stlpips(path: Path) -> dict[str, Tensor]:
     """Read trunk and calibrated weights of shift-tolerant LPIPS.
 
     Args:
-        path: `alex_shift_tolerant.pth` or `vgg_shift_tolerant.pth`; which one is told from the
+        path: `alex_shift_tolerant.pth` or `vgg_shift_tolerant.pth`, told apart by the
             first kernel. Nothing in it is run.
 
     Returns:
@@ -69,7 +69,7 @@ def _load(path: Path) -> dict[str, Tensor]:
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    """Whether an entry is a name and plain real numbers."""
+    """Whether an entry is a name with a tensor of plain real numbers."""
     key, value = item
     return (
         isinstance(key, str)
@@ -80,7 +80,7 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
 
 
 def _rename(source: dict[str, Tensor], wanted: list[str], name: str) -> dict[str, Tensor]:
-    """Give the convolutions our names, in order, and take roots of the calibrated weights."""
+    """Rename the convolutions in order, and take square roots of the calibrated weights."""
     trunk = [key for key in source if key.startswith("net.") and not key.endswith(".filt")]
     if [key.rpartition(".")[2] for key in trunk] != [key.rpartition(".")[2] for key in wanted]:
         raise CheckpointError(f"{name} must hold {len(wanted)} trunk tensors, got {len(trunk)}")

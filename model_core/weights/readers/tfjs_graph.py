@@ -1,6 +1,6 @@
-"""Reader of the constants of tfjs graph models, and FaceRes's layout on top of it.
+"""Reader of the constants of tfjs graph models, and of FaceRes's layout in them.
 
-Only the constants are taken; the graph's meaning is written once in encoders/faceres.py.
+Only the constants are read; the graph's meaning is written once in encoders/faceres.py.
 """
 
 import json
@@ -17,10 +17,10 @@ from model_core.errors import CheckpointError
 
 _MAX_FILE_BYTES = 50_000_000
 _STORED = {("float32", "float16"): "<f2", ("float32", None): "<f4", ("int32", None): "<i4"}
-"""Type of a tensor and what it is quantised to -> its numbers in the file."""
+"""A tensor's type and quantisation -> the type of its numbers in the file."""
 
 _CLIP = {"Cast": 6.0, "Const_1": 0.0}
-"""Constants of each activation: ReLU6's upper and lower end."""
+"""Constants of each activation: ReLU6's upper and lower bound."""
 
 
 def read_constants(file: Path) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ def _shape_and_type(entry: dict[str, Any]) -> tuple[list[int], np.dtype[Any]]:
 
 
 def _renamed(source: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give the convolutions our names and torch's layout, normalisations folded in."""
+    """Convert the convolutions to our names and torch's layout, with normalisations folded in."""
     state = {
         "stem.weight": _kernel(source["conv1/convolution/merged_input"]),
         "stem.bias": source["conv1_bn/batchnorm_1/sub"],
@@ -126,12 +126,12 @@ def _renamed(source: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _kernel(kernel: Tensor) -> Tensor:
-    """Lay a kernel (h, w, c_in, c) out as torch's (c, c_in, h, w)."""
+    """Convert a kernel (h, w, c_in, c) to torch's (c, c_in, h, w)."""
     return kernel.permute(3, 2, 0, 1)
 
 
 def _check_clip(source: dict[str, Tensor], layer: str) -> None:
-    """Refuse another activation than ReLU6."""
+    """Refuse any activation other than ReLU6."""
     for name, value in _CLIP.items():
         if source[f"{layer}_relu/{name}"].item() != value:
             raise CheckpointError(f"{layer} must clip to 0 and 6, got another {name}")

@@ -1,4 +1,4 @@
-"""Estimate mean and spread of W from a mapping network, the same on every machine."""
+"""Estimate the mean and spread of W from a mapping network, identically on every machine."""
 
 import copy
 
@@ -18,9 +18,9 @@ CHUNK = 2000
 def w_statistics(
     mapping: Mapping, w_dim: int
 ) -> tuple[Float[Tensor, " w_dim"], Float[Tensor, " w_dim"]]:
-    """Estimate mean and standard deviation of mapped codes.
+    """Estimate the mean and standard deviation of mapped codes.
 
-    In float64 from NumPy's portable normals, so that every machine writes the same bytes.
+    Uses float64 and NumPy's portable normals, so that every machine writes the same bytes.
     """
     random = np.random.default_rng(SEED)
     mapping = copy.deepcopy(mapping).double()

@@ -1,1 +1,1 @@
-"""The process that refines: one job at a time on one device, no fork."""
+"""The refine worker: one job at a time on one device, without forking."""

@@ -1,6 +1,6 @@
 """Runs a refine worker: `python -m service.jobs.worker`. It reads the service's settings.
 
-Nothing heavy is imported before the log stands and signals are heeded.
+Nothing heavy is imported before logging is set up and signals are handled.
 """
 
 import logging
@@ -27,7 +27,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from model_core.inversion.refiner import Refiner
 
-NICENESS = 10  # beside synchronous requests on the same processors
+NICENESS = 10  # below synchronous requests on the same processors
 
 logger = logging.getLogger("service.jobs.worker")
 
@@ -48,7 +48,7 @@ def load_refiner(settings: Settings) -> "Refiner":
 
 
 def work(settings: Settings, url: str, refiner: "Refiner") -> None:
-    """Work off the queue until SIGINT or SIGTERM; a second one ends the process at once."""
+    """Work through the queue until SIGINT or SIGTERM; a second signal ends the process at once."""
     from service.jobs.worker.loop import Worker
     from service.jobs.worker.metrics import WorkerTelemetry
     from service.jobs.worker.run import Intervals
@@ -80,7 +80,7 @@ def main() -> None:
         os.nice(NICENESS)
     logger.info("starting")
     work(settings, settings.redis_url.get_secret_value(), load_refiner(settings))
-    end(0)  # torch's own way out takes long, and a compiler may be at work
+    end(0)  # torch's own shutdown is slow, and a compiler may be running
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A job's state as bytes: enough to go on from, by this worker or another."""
+"""A job's state as bytes: enough for this worker or another to resume it."""
 
 from dataclasses import dataclass, fields
 
@@ -14,12 +14,12 @@ TENSORS = tuple(field.name for field in fields(IteratorState) if field.name != "
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """How far a job has come.
+    """The state from which a job can resume.
 
     Attributes:
         state: The iterator's state.
-        curve: As of `payloads.Outcome`, up to the state's step.
-        ran_s: Seconds that the job has run, all workers together.
+        curve: As in `payloads.Outcome`, up to the state's step.
+        ran_s: Seconds that the job has run, over all workers.
     """
 
     state: IteratorState
@@ -27,7 +27,7 @@ class JobState:
     ran_s: float
 
     def pack(self) -> bytes:
-        """Write it."""
+        """Serialise it."""
         tensors = {name: getattr(self.state, name).cpu().contiguous() for name in TENSORS}
         tensors |= {
             "curve": torch.from_numpy(self.curve),
@@ -38,7 +38,7 @@ class JobState:
 
     @classmethod
     def unpack(cls, data: bytes, device: str) -> "JobState":
-        """Read it back onto a device.
+        """Deserialise it onto a device.
 
         Raises:
             CheckpointError: If the bytes are something else.

@@ -1,4 +1,4 @@
-"""Takes jobs and works them off, one at a time, until told to stop."""
+"""Takes jobs from the queue and runs them one at a time, until told to stop."""
 
 import logging
 import time
@@ -16,11 +16,11 @@ logger = logging.getLogger("service.jobs.worker")
 
 
 class Worker:
-    """Work off the queue.
+    """Work through the queue.
 
     Args:
         leases: The queue.
-        refiner: Does the steps.
+        refiner: Runs the steps.
         intervals: How often a run writes to Redis.
         telemetry: The metrics.
         stopping: Whether the worker has been told to stop.
@@ -38,14 +38,14 @@ class Worker:
         self._telemetry, self._stopping = telemetry, stopping
 
     def run(self) -> None:
-        """Work until told to stop; a job under way is handed back."""
+        """Work until told to stop; a running job is handed back."""
         delay_s = 0.1
         while not self._stopping():
             try:
                 claim = self._take()
             except redis.RedisError as err:
                 self._telemetry.redis_errors.labels(op="take").inc()
-                logger.warning("no queue: %s", err)
+                logger.warning("the queue does not answer: %s", err)
                 time.sleep(delay_s)
                 delay_s = min(2 * delay_s, MAX_RETRY_S)
                 continue
@@ -55,7 +55,7 @@ class Worker:
         try:
             self._leases.leave()
         except redis.RedisError as err:
-            logger.warning("the queue keeps this worker's name: %s", err)
+            logger.warning("this worker's name could not be removed from the queue: %s", err)
 
     def _take(self) -> Claim | None:
         take = self._leases.take()

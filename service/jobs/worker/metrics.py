@@ -15,13 +15,13 @@ class WorkerTelemetry:
         counter, gauge, histogram = registry.counter, registry.gauge, registry.histogram
         self.finished = counter("jobs_finished", "Jobs that this worker ended.", "state")
         self.redelivered = counter("jobs_redelivered", "Jobs taken over from another worker.")
-        self.dead_lettered = counter("jobs_dead_lettered", "Jobs that ended too many workers.")
-        self.fenced = counter("jobs_fenced_writes", "Writes refused as the job had gone.")
+        self.dead_lettered = counter("jobs_dead_lettered", "Jobs that crashed too many workers.")
+        self.fenced = counter("jobs_fenced_writes", "Writes refused after the job had moved.")
         self.steps = counter("job_steps", "Steps of the iterator.")
         self.redis_errors = counter("redis_errors", "Calls that Redis did not answer.", "op")
-        self.wait = histogram("job_wait_seconds", "From submission to the start.", JOB_BUCKETS_S)
-        self.run = histogram("job_run_seconds", "From the start to the end.", JOB_BUCKETS_S)
-        self.step = histogram("job_step_duration_seconds", "One step.", STEP_BUCKETS_S)
+        self.wait = histogram("job_wait_seconds", "Time from submission to start.", JOB_BUCKETS_S)
+        self.run = histogram("job_run_seconds", "Time from start to end.", JOB_BUCKETS_S)
+        self.step = histogram("job_step_duration_seconds", "Time of one step.", STEP_BUCKETS_S)
         self.busy = gauge("worker_busy", "Whether a job is being refined.")
         self.heartbeat = gauge(
             "worker_last_heartbeat_timestamp_seconds", "When Redis last answered this worker."

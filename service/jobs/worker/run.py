@@ -1,6 +1,6 @@
-"""One job, from its claim to its end: steps, and between them heartbeats and saves of its state.
+"""One job from its claim to its end: steps, with heartbeats and saves of its state in between.
 
-Nothing beats but the step loop itself, so that a hung device lets the lease run out.
+Only the step loop sends heartbeats, so that a hung device lets the lease run out.
 """
 
 import logging
@@ -25,9 +25,9 @@ from service.jobs.payloads import Curve, JobInput, Outcome
 from service.jobs.worker.job_state import JobState
 from service.jobs.worker.metrics import WorkerTelemetry
 
-PAUSE_S = 0.02  # between looks at the busy sign
+PAUSE_S = 0.02  # between checks of the busy flag
 MAX_RETRY_S = 4.0
-PACE_STEPS = 3  # whose time is known before it is told how long the rest will take
+PACE_STEPS = 3  # timed steps needed before the time left is estimated
 PACE_WINDOW = 9
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ logger = logging.getLogger("service.jobs.worker")
 
 
 class BadJobError(WplusError):
-    """A job cannot be run by this worker, nor by any like it."""
+    """A job that neither this worker nor any like it can run."""
 
 
 class LeaseLostError(Exception):
@@ -63,7 +63,7 @@ class Run:
     Args:
         leases: Where the job came from.
         claim: The job.
-        refiner: Does the steps.
+        refiner: Runs the steps.
         intervals: How often the run writes to Redis.
         telemetry: The metrics.
         stopping: Whether the worker has been told to stop.
@@ -102,7 +102,7 @@ class Run:
         try:
             self._work()
         except LeaseLostError as err:
-            logger.warning("dropped: %s", err)
+            logger.warning("dropped the job: %s", err)
 
     def _work(self) -> None:
         try:
@@ -113,8 +113,8 @@ class Run:
             self._finish("failed", "bad-job", str(err))
         except RuntimeError:  # whatever torch raises
             logger.exception("failed")
-            self._refiner.check_device()  # a lost one ends the worker, not the job
-            self._finish("failed", "internal", "The worker's log has more.")
+            self._refiner.check_device()  # a lost device ends the worker, not the job
+            self._finish("failed", "internal", "See the worker's log.")
         else:
             if self._stop == "stopping":
                 self._release()
@@ -126,7 +126,7 @@ class Run:
             return
         data = self._insist(lambda: self._leases.read_input(self._claim))
         if data is None:
-            raise BadJobError("input must be there, got none")
+            raise BadJobError("The job has no input.")
         wanted = self._claim.fields.get("fingerprint")
         if wanted != self._refiner.fingerprint:
             raise BadJobError(
@@ -150,7 +150,7 @@ class Run:
         try:
             saved = JobState.unpack(data, self._refiner.device)
         except CheckpointError:
-            logger.exception("the saved state cannot be read; starting again")
+            logger.exception("the saved state cannot be read; starting over")
             return None
         self._rows = [tuple(row) for row in saved.curve.tolist()]
         self._ran_before_s = saved.ran_s
@@ -175,14 +175,14 @@ class Run:
         return self._stop is None
 
     def _note(self, report: StepReport) -> None:
-        """Add to the curve; a step that was judged before the job moved is judged again."""
+        """Add to the curve; steps repeated after the job moved replace their first points."""
         mse = report.mse.item()
         psnr = 10 * math.log10(PEAK_TO_PEAK**2 / mse) if mse > 0 else math.inf
         del self._rows[report.step :]
         self._rows.append((report.step, report.loss.item(), psnr, report.lpips.item()))
 
     def _measure_pace(self, report: StepReport, now_s: float) -> None:
-        """Note the time from step to step, anew where the way steps are computed has changed."""
+        """Record the time between steps, starting over when steps are computed differently."""
         way = (report.by_head, self._refiner.compiling)
         if way == self._paced:
             self._paces_s.append(now_s - self._reported_s)
@@ -192,7 +192,7 @@ class Run:
 
     @property
     def _eta_s(self) -> float | None:
-        """Seconds that are left; None while that cannot be told."""
+        """Estimated seconds left; None if not known yet."""
         if self._paced is None or self._refiner.compiling or len(self._paces_s) < PACE_STEPS:
             return None
         left_s = (self._steps - self._rows[-1][0]) * statistics.median(self._paces_s)
@@ -206,7 +206,7 @@ class Run:
         return "time_budget" if self._ran_s >= self._time_budget_s else None
 
     def _beat(self) -> None:
-        """Renew the lease; where Redis is silent, go on for as long as the lease would have run."""
+        """Renew the lease; if Redis does not answer, go on until the lease would have run out."""
         now_s = time.monotonic()
         due = now_s >= self._next_save_s
         saved = self._packed_state() if due else b""
@@ -228,14 +228,14 @@ class Run:
             self._give_up()
 
     def _endure(self, err: redis.RedisError) -> None:
-        """Bear Redis's silence, unless the lease must have run out by now."""
+        """Tolerate a Redis that does not answer, unless the lease must have run out by now."""
         self._telemetry.redis_errors.labels(op="job").inc()
-        logger.warning("no answer of Redis: %s", err)
+        logger.warning("Redis does not answer: %s", err)
         if time.monotonic() - self._held_s > self._leases.lease_s:
-            raise LeaseLostError("Redis was silent for a lease") from err
+            raise LeaseLostError("Redis did not answer until the lease ran out") from err
 
     def _insist(self, call: Callable[[], T]) -> T:
-        """Call Redis until it answers, within the lease."""
+        """Retry a call until Redis answers, within the lease."""
         delay_s = 0.1
         while True:
             try:
@@ -250,7 +250,7 @@ class Run:
         raise LeaseLostError("another worker has the job")
 
     def _step_aside(self) -> None:
-        """Leave a shared device to synchronous requests, for half of the time at the most."""
+        """Yield a shared device to synchronous requests, for at most half of the time."""
         end_s = time.monotonic() + self._step_s
         try:
             while self._leases.is_busy() and time.monotonic() < end_s and not self._stopping():
@@ -283,7 +283,7 @@ class Run:
         return np.asarray(self._rows, np.float32).reshape(-1, 4)
 
     def _outcome(self, ws: SingleCode) -> Outcome:
-        """Put the result together, with what the code still leaves out of the face."""
+        """Build the result, with what the code still leaves out of the face."""
         detail = None
         if self._target is not None:
             detail = self._refiner.encode_detail(self._target, ws)
@@ -291,7 +291,7 @@ class Run:
         return Outcome(ws[0].cpu(), self._curve(), detail, fingerprint)
 
     def _packed_state(self) -> bytes:
-        """Write down where the run stands; nothing before it has begun."""
+        """Serialise the run's state; empty before it has begun."""
         if self._state is None:
             return b""
         return JobState(self._state, self._curve(), self._ran_s).pack()
@@ -305,7 +305,7 @@ class Run:
     def _finish(self, state: str, error_type: str = "", error: str = "") -> None:
         result = b""
         if self._state is not None and self._rows:
-            # The best by its loss may be above the target, which the last ones judged have reached.
+            # The code with the best loss may miss the target, which the latest one has reached.
             reached = self._stop == "target_lpips"
             ws = self._state.ws if reached else self._state.best_ws
             result = self._outcome(ws).pack()

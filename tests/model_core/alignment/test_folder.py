@@ -89,7 +89,7 @@ def test_what_has_changed_is_cut_anew_and_foreign_files_stay(photos, align, tmp_
     portrait().save(photos / "b.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.png").write_bytes(b"cut short")
-    assert b"did not cut it" in align()[2][b"b.png"]
+    assert b"did not make it" in align()[2][b"b.png"]
     first = (tmp_path / "out" / "a.png").read_bytes()
     portrait().transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photos / "a.png")
     align()

@@ -140,7 +140,7 @@ def test_two_pulls_at_once_do_the_work_once(borrowed: Path) -> None:
 @pytest.mark.parametrize(
     ("signum", "status", "says"),
     [
-        (signal.SIGINT, 130, "interrupted; nothing half-made was left behind\n"),
+        (signal.SIGINT, 130, "interrupted; no partial files were left behind\n"),
         (signal.SIGTERM, 143, ""),
     ],
 )

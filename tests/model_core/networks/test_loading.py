@@ -58,7 +58,7 @@ def test_a_changed_byte_is_found(saved, cache, generator):
     ("change", "message"),
     [
         ({"family": "image"}, "must be of the family embedding-network, got image"),
-        ({"config": {"wings": 2}}, "config that is known"),
+        ({"config": {"wings": 2}}, "must have a valid config"),
         ({"config": {"attribute_px": 128, "num_ws": 9, "w_dim": 256}}, "must fit its network"),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_member_comes_out_of_a_tarball(tarball: Path, folder: Path) -> None:
     [
         ("../evil", "plain path inside the archive"),
         ("package/other.bin", r"must hold package/other\.bin"),
-        ("package/folder", "must hold package/folder, got .*which is no file"),
+        ("package/folder", "must hold package/folder, got .*which is not a file"),
         ("package/link", "must hold package/link"),
     ],
 )

@@ -107,8 +107,8 @@ def test_pull_downloads_converts_and_copies(tiny: Any, empty_cache: Path) -> Non
         f"to download into {empty_cache}: 0.0 MB in all",
         "  tiny-weights==1.0: 0.0 MB",
         "downloading tiny-weights==1.0 (0.0 MB)",
-        "making tiny-net.safetensors",
-        "making table.dat",
+        "building tiny-net.safetensors",
+        "building table.dat",
     ]
     network, table = tiny.pack.outputs
     state_dict, sidecar = load_network(weight_path(empty_cache, "tiny-net"), verify=True)
@@ -166,7 +166,7 @@ def test_an_optional_pack_that_cannot_be_fetched_is_left_out(
     (tiny.offered / tiny.pack.archive).unlink()
     listener = Listener()
     assert pull(empty_cache, progress=listener) == []
-    assert listener.said[-1].startswith("left out, as everything works without it: tiny-weights==")
+    assert listener.said[-1].startswith("skipped, as everything works without it: tiny-weights==")
     assert "No matching distribution found" in listener.said[-1]
     assert verify(empty_cache) == []
     assert main(["pull"], empty_cache) == 0
@@ -242,7 +242,7 @@ def test_what_verify_says_to_do_helps(filled: Path, tiny: Any) -> None:
     spoil(path)
     path.unlink()
     assert verify(filled) == [
-        f"{path} must be present, got missing; `python -m model_core.checkpoints pull` makes it"
+        f"{path} must be present, got missing; `python -m model_core.checkpoints pull` builds it"
     ]
     assert pull(filled) == ["tiny-net"]
     path.with_suffix(".json").unlink()

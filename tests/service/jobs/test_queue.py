@@ -80,7 +80,7 @@ async def test_the_queue_has_a_limit(make_store):
     store = make_store(max_queued=2)
     first = await submit(store)
     await submit(store)
-    with pytest.raises(JobQueueFullError, match="under 2, got 2"):
+    with pytest.raises(JobQueueFullError, match="queue is full: 2 jobs are waiting"):
         await submit(store)
     await store.cancel(first, "me")
     await submit(store)

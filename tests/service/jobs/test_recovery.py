@@ -162,7 +162,7 @@ async def test_nothing_is_lost_where_valkey_is_killed_mid_job(make_store, valkey
         wait_for(lambda each=each: job(valkey, each)["state"] == "succeeded")
         assert job(valkey, each)["attempts"] == "1"
         assert_ended_once(valkey, each)
-    assert "no answer of Redis" in worker.log
+    assert "Redis does not answer" in worker.log
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 

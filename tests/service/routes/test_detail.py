@@ -111,7 +111,7 @@ def test_a_safetensors_file_carries_it_there_and_back(client):
 @pytest.mark.parametrize(
     ("file", "status", "words"),
     [
-        (detailed_file(fingerprint="e" * 64), 409, "detail=false takes the code alone"),
+        (detailed_file(fingerprint="e" * 64), 409, "detail=false reads the code alone"),
         (detailed_file(shape=(2, 8, 8)), 422, "detail must have the shape (2, 4, 4)"),
         (detailed_file(value=torch.nan), 422, "finite"),
         (detailed_file(value=torch.inf), 422, "finite"),

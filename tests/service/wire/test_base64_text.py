@@ -41,13 +41,13 @@ def test_every_dialect_is_read(text):
     [
         ("https://example.org/photo.jpg", "a URL: nothing is fetched"),
         ("file:///tmp/photo.jpg", "a URL: nothing is fetched"),
-        ("data:image/svg+xml,%3Csvg/%3E", "a data: URL that is not of base64"),
+        ("data:image/svg+xml,%3Csvg/%3E", "a data: URL that is not base64"),
         (repr(TEXT.encode()), r"call \.decode\(\) on it"),
         (TEXT.replace("+", " "), "was a \\+ sent in a form"),
         ("photo.jpg", r"\. at 5"),
         ("QUJD\0QUJD", r"U\+0000 at 4"),
         ("QUI=QUJD", "padding in its middle"),
-        ("QUJDQ", "cut off: 5 letters"),
+        ("QUJDQ", "cut off: 5 characters"),
         ("QUJD===", "cut off"),
     ],
 )

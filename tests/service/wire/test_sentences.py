@@ -44,7 +44,7 @@ DIRECTION = {"direction": "smile"}
         (
             MorphOptions,
             {"steps": 3, "lam": 1},
-            "lam must be left out where steps is given, got both",
+            "lam must be omitted when steps is given, got both",
         ),
         (MorphBody, {}, "sources must be given, got none"),
         (MorphBody, {"sources": []}, "sources must have at least 2 items, got 0"),

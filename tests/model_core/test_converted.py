@@ -65,9 +65,9 @@ def test_without_a_network_codes_are_rendered_and_photos_refused(converted):
     predictor = load(converted, None)
     assert not predictor.embeds
     assert predictor.synthesize(predictor.sample(0, 0.7)).shape == (1, 8, 8, 3)
-    with pytest.raises(NoEmbedderError, match="embeds it for narrow, got none"):
+    with pytest.raises(NoEmbedderError, match="needs a network for narrow, got none"):
         predictor.embed(FACES)
-    with pytest.raises(NoEmbedderError, match="embeds it for narrow, got none"):
+    with pytest.raises(NoEmbedderError, match="needs a network for narrow, got none"):
         predictor.merge(FACES, FACES)
 
 

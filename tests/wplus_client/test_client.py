@@ -148,7 +148,7 @@ def test_a_pillow_image_stays_upright(client, connect):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (np.zeros((20, 20, 3), np.float32), "array must be an image of uint8"),
+        (np.zeros((20, 20, 3), np.float32), "array must be a uint8 image"),
         (np.zeros((18, 512), np.int64), "got int64 of \\(18, 512\\)"),
         ("https://example.org/ann.jpg", "got a URL: download"),
     ],

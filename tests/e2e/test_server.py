@@ -81,12 +81,16 @@ def test_a_latent_id_and_every_code_file_render_the_same_face(client, embedded):
     assert np.abs(pixels_of(by_id.content) - expected).max() == 0
     first = pixels_of(base64.b64decode(embedded["image"]["data"]))
     assert np.abs(first.astype(int) - expected).mean() < 1
-    for media in ("application/x-npy", "application/vnd.safetensors"):
-        file = client.post(
-            "/generate", json={"latent_id": embedded["latent_id"]}, headers={"Accept": media}
-        ).content
+    bare = client.post("/generate", json=body | {"detail": False}, headers=headers)
+    assert np.abs(pixels_of(bare.content).astype(int) - expected).mean() > 1
+    # A .npy holds the code alone, a safetensors file its detail as well.
+    for media, same in (
+        ("application/vnd.safetensors", expected),
+        ("application/x-npy", pixels_of(bare.content)),
+    ):
+        file = client.post("/generate", json=body, headers={"Accept": media}).content
         back = client.post("/generate", files={"code": file}, headers=headers)
-        assert np.abs(pixels_of(back.content) - expected).max() == 0
+        assert np.abs(pixels_of(back.content).astype(int) - same).max() == 0
 
 
 def test_a_morph_goes_from_the_first_to_the_second(client, embedded):

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import TooLargeError
 from service.observability.metrics import Telemetry, operation_of
 
-ENVELOPE_BYTES = 1_000_000  # form boundaries, fields, a code in JSON numbers
+ENVELOPE_BYTES = 3_000_000  # form boundaries, fields, a code in JSON numbers or with its detail
 FILES = ("multipart/form-data", "image/", "application/octet-stream")
 
 

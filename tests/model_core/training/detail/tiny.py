@@ -41,7 +41,7 @@ ONE_STEP = dataclasses.replace(CONFIG, steps=1, shards=2, amp=False)
 
 
 def make_generator():
-    """A generator of 256 px with codes of 14 x 16, whose images and gradients do not vanish."""
+    """A generator of 512 px with codes of 14 x 16, whose images and gradients do not vanish."""
     torch.manual_seed(0)
     config = MobileStyleGANConfig(w_dim=16, mapping_layers=1, const_size_px=4, widths=(16,) * 6)
     generator = MobileStyleGAN(config)
@@ -52,16 +52,23 @@ def make_generator():
         elif isinstance(module, torch.nn.Linear):
             torch.nn.init.normal_(module.weight, std=0.1)
             torch.nn.init.ones_(module.bias)
-    torch.nn.init.normal_(generator.to_img.weight, std=0.1)
+    ws = torch.randn(8, generator.num_ws, generator.w_dim)
+    with torch.no_grad():
+        contrast = generator.synthesis(ws).std()
+        generator.to_img.weight.mul_(0.5 / contrast)
     return generator.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def make_faces(folder, count=6):
-    """Faces of the generator, with codes far from those of the untrained embedding network."""
+    """Faces of the generator whose features no code of the untrained embedding network gives.
+
+    The rows above them are those that it gives, so that a detail can say all of the rest.
+    """
     folder.mkdir(exist_ok=True)
     generator, random = make_generator(), torch.Generator().manual_seed(5)
     ws = torch.randn(count, generator.num_ws, generator.w_dim, generator=random)
+    ws[:, detail_config(generator).first_row :] = generator.w_mean
     for i, img in enumerate(to_uint8(generator.synthesis(ws))):
         Image.fromarray(to_pixels(img)).save(folder / f"{i}.png")
     return Photos(sorted(folder.iterdir()))

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,22 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _handlers():
+    """Give signals back to pytest: a run takes those that end it."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
 def arguments(network: Path, photos: Path, run: Path, *more: str) -> list[str]:
     files = ["--network", network, "--photos", photos, "--run", run]
     small = ["--generator", "tiny", "--head", "false", "--true-share", "1", "--steps", "1"]
     return [*map(str, ["--preset", "detail", *files, *small]), *more]
 
 
+@pytest.mark.slow
 def test_the_preset_trains_validates_and_exports_from_the_command_line(
     small_cache, network, photos, tmp_path, capsys
 ):

@@ -86,6 +86,7 @@ def test_a_step_lowers_the_loss_on_its_photos(photos, tmp_path):
         assert after[name] < before[name], name
 
 
+@pytest.mark.slow
 def test_a_validation_measures_both_and_draws_them(learned):
     training, (line,) = learned
     assert line.startswith(f"step {STEPS}: photos/detail ")
@@ -94,6 +95,7 @@ def test_a_validation_measures_both_and_draws_them(learned):
         assert sheet.size == (6 * 256, 3 * 256)  # photos, the code alone, and with detail
 
 
+@pytest.mark.slow
 def test_the_export_is_read_and_beats_the_code_alone_on_the_photos(learned, photos, tmp_path):
     training, _ = learned
     training.export(tmp_path / "detail.safetensors", FINGERPRINT)
@@ -109,12 +111,13 @@ def test_the_export_is_read_and_beats_the_code_alone_on_the_photos(learned, phot
             (F.avg_pool2d(generator.tail(x, ws, blocks), 2).clamp(-1, 1) - photo).square().mean()
             for x in (features, features + detail)
         )
-    assert better < 0.7 * alone
+    assert better < 0.8 * alone
     figures = training.validate(STEPS)
     assert figures["photos/mse"] == pytest.approx(float(better), rel=0.02)
     assert figures["code_alone/mse"] == pytest.approx(float(alone), rel=0.02)
 
 
+@pytest.mark.slow
 def test_all_but_the_encoder_is_frozen(learned):
     training, _ = learned
     assert not any(p.requires_grad for p in training.path.parameters())

@@ -49,7 +49,9 @@ COMMANDS = {
         "model_core.checkpoints", "convert a checkpoint of another project", "convert"
     ),
     "align": Command("model_core.alignment", "crop the faces in a folder as FFHQ does"),
-    "train": Command("model_core.training", "train the embedding network", extra="train"),
+    "train": Command(
+        "model_core.training", "train the embedding network or the detail encoder", extra="train"
+    ),
     "evaluate": Command(
         "model_core.evaluation", "measure the embedding network and other methods", extra="eval"
     ),

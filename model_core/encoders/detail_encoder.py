@@ -178,6 +178,13 @@ class DetailEncoder(nn.Module):
             reading.weight.copy_(reading.weight[:, order].clone())
         self.decoder.weight.copy_(self.decoder.weight[order].clone())
 
+    @torch.no_grad()
+    def rescale(self, unit: Float[Tensor, " features"]) -> None:
+        """Change the weights for features whose channel i is measured in units of unit[i]."""
+        for reading in (self.sketch, self.read):
+            reading.weight.mul_(unit[:, None, None])
+        self.decoder.weight.div_(unit[:, None, None, None])
+
     def _styles(self, ws: Float[Tensor, "batch num_ws w_dim"]) -> Float[Tensor, "batch styles 1 1"]:
         c = self.config
         rows = ws[:, c.first_row : c.first_row + c.rows]

@@ -52,7 +52,7 @@ class FoldedMobileStyleGAN(nn.Module):
         """Run the first blocks only: the generator's features, with the details reordered."""
         net = self.generator
         x: Tensor = net.conv(net.const.expand(len(ws), -1, -1, -1), ws[:, 0], None)
-        return self._advance(x, ws, 0, blocks)
+        return self.advance(x, ws, 0, blocks)
 
     def tail(
         self,
@@ -61,7 +61,7 @@ class FoldedMobileStyleGAN(nn.Module):
         blocks: int,
     ) -> Float[Tensor, "batch 3 height width"]:
         """Render the features of the first blocks with the others; RGB as in `synthesis`."""
-        x = self._advance(features, ws, blocks, len(self.generator.blocks))
+        x = self.advance(features, ws, blocks, len(self.generator.blocks))
         pixels = self.generator.to_img(x * self._style(ws))  # (batch, 12, height, width)
         # Channels last: row, column and colour of 2x2 pixels; a half is the upper or lower row.
         return _lay_out(*pixels.permute(0, 2, 3, 1).chunk(2, dim=3))
@@ -95,7 +95,7 @@ class FoldedMobileStyleGAN(nn.Module):
         weight, bias = (part.unflatten(0, (4, -1)).mean(0) for part in to_img.parameters())
         return F.conv2d(x, weight, bias)
 
-    def _advance(
+    def advance(
         self,
         x: Float[Tensor, "batch channels size size"],
         ws: Float[Tensor, "batch num_ws w_dim"],

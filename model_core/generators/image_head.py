@@ -118,7 +118,10 @@ class ImageHead(nn.Module):
 
 
 class HeadedGenerator(nn.Module):
-    """The generator cut off below its last blocks, with an image head: W+ codes -> small images."""
+    """The generator cut below its last blocks, with an image head: W+ codes -> small images.
+
+    Like the generator, it can be cut once more: `tail(features(ws, n), ws, n)` is `forward(ws)`.
+    """
 
     def __init__(self, generator: FoldedMobileStyleGAN, head: ImageHead):
         super().__init__()
@@ -128,7 +131,24 @@ class HeadedGenerator(nn.Module):
         self, ws: Float[Tensor, "batch num_ws w_dim"]
     ) -> Float[Tensor, "batch 3 size size"]:
         """Render codes; differentiable in all rows."""
-        return self.head(self.generator.features(ws, self.head.config.blocks), ws)  # type: ignore[no-any-return]
+        below = self.head.config.blocks
+        return self.tail(self.features(ws, below), ws, below)
+
+    def features(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], blocks: int
+    ) -> Float[Tensor, "batch channels px px"]:
+        """Run the generator's first blocks."""
+        return self.generator.features(ws, blocks)
+
+    def tail(
+        self,
+        features: Float[Tensor, "batch channels px px"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        blocks: int,
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Render the features of the first blocks, no more than lie below the head."""
+        x = self.generator.advance(features, ws, blocks, self.head.config.blocks)
+        return self.head(x, ws)  # type: ignore[no-any-return]
 
 
 def shrink_kernels(

@@ -1,4 +1,4 @@
-"""Train the embedding network: python -m model_core.training --preset pretrain --run DIR."""
+"""Train a network: python -m model_core.training --preset pretrain --run DIR."""
 
 import argparse
 import dataclasses
@@ -14,20 +14,23 @@ from typing import get_args
 import torch
 
 from model_core.errors import InvalidInputError, WplusError
-from model_core.networks.loading import save_embedding_network, save_tuned_generator
 from model_core.program import program_name
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.precision import DtypeName, choose_precision
-from model_core.training.build import Assembly, RunInputs
+from model_core.training.assembly import RunInputs
+from model_core.training.build import EmbeddingAssembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.config import TrainConfig, presets
+from model_core.training.detail.build import DetailAssembly
 from model_core.training.distributed import Ranks, own_device
-from model_core.training.loop import CHECKPOINTS
 from model_core.training.run_folder import require_config
+from model_core.training.run_loop import CHECKPOINTS
 from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
-from model_core.weights.shipped import image_head
+from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
 
 INTERRUPTED = 130
+ASSEMBLIES = {"embedding": EmbeddingAssembly, "detail": DetailAssembly}
+"""What puts a run together, by the network that is trained."""
 
 
 def main(arguments: Sequence[str], cache: Path, local_rank: int = 0, dtype: str = "auto") -> int:
@@ -73,7 +76,15 @@ def _parser(cache: Path, dtype: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     parser.add_argument("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
-    parser.add_argument("--start", type=Path, help="embedding network to begin with")
+    parser.add_argument(
+        "--start", type=Path, help="network to begin with, of the kind that is trained"
+    )
+    parser.add_argument(
+        "--network",
+        type=Path,
+        default=EMBEDDING_NETWORK,
+        help="embedding network that the detail encoder goes with; default the shipped one",
+    )
     parser.add_argument(
         "--head-weights", type=Path, help="image head; default the shipped one of that size"
     )
@@ -109,6 +120,7 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
         photos=options.photos,
         persons=options.persons,
         start=options.start,
+        network=options.network,
         trunks=options.trunks,
     )
     require_config(run, config)
@@ -123,19 +135,14 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
         precision = choose_precision(str(device), options.dtype)
         if ranks.is_main:
             print(f"networks compute in {precision.name}: {precision.reason}")
-        assembly = Assembly(inputs, config, run, ranks, device, precision)
+        kind = ASSEMBLIES[config.trained]
+        assembly = kind(inputs, config, run, ranks, device, precision)
         training = assembly.training()
         finished = training.run(should_stop=_stop_on_signals())
     finally:
         ranks.leave()
     if options.export and ranks.is_main and finished:
-        about = {"training": dataclasses.asdict(config)}
-        save_embedding_network(
-            options.export, training.averaged, assembly.fingerprint, about, config.tune_identity
-        )
-        if training.averaged_generator is not None:
-            tuned = options.export.with_stem(f"{options.export.stem}_generator")
-            save_tuned_generator(tuned, training.averaged_generator, assembly.fingerprint)
+        training.export(options.export, assembly.fingerprint)
     return finished
 
 

@@ -25,10 +25,31 @@ FROM_ONE = (
     "iterator_steps",
     "shards",
 )
+TRAINED = ("embedding", "detail")
 SUPERVISION = ("iterator", "photo", "both")
 CHANGES = ("jitter", "degrade_share", "photo_light", "photo_warp")
 OF_CODES = ("style_weight", "sensitivity_weight", "latent_weight")
-FROM_ZERO = ("warmup_steps", "validation_photos", "seed")
+FROM_ZERO = ("warmup_steps", "validation_photos", "seed", "true_every")
+OF_DETAILS = {
+    "margin_weight": 1.0,
+    "identity_weight": 0.0,
+    "detail_weight": 0.0,
+    "true_every": 0,
+    "true_share": 0.0,
+    "full_size_weight": 0.0,
+}
+"""What only the detail encoder's training reads, and what it is elsewhere."""
+WITH_DETAIL = {
+    "generated_share": 0.0,
+    "supervision": "photo",
+    "jitter": 0.0,
+    "degrade_share": 0.0,
+    "loss_px": 256,
+    "tune_identity": False,
+    "tune_generator": False,
+    "compile": False,
+}
+"""What the detail encoder's training does not read or cannot do otherwise, and what it is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +57,9 @@ class TrainConfig:
     """Hyperparameters of a run; the resolved copy stands in the run folder.
 
     Attributes:
+        trained: Which network: embedding, or detail, the detail encoder beside a trained one. What
+            is said of codes, pairs, the iterator and the identity encoder's training is for the
+            former alone.
         steps: Optimiser steps in all.
         batch: Images a step, equally many of each shard.
         lr: Learning rate of Adam after warm-up.
@@ -69,6 +93,13 @@ class TrainConfig:
         head: Whether these come from the shipped image head of that size, not from true output.
         mse_weight: Weight of the images' MSE, lambda 1 of the paper.
         lpips_weight: Weight of the images' perceptual distance, lambda 2 of the paper.
+        margin_weight: Weight in the MSE of what lies around the face, which has 1.
+        identity_weight: Weight of the squared distance of descriptors by the identity encoder.
+        detail_weight: Weight of the details' mean square.
+        true_every: One step of so many compares the true output, others the image head's; 0: none.
+        true_share: Share of the steps, at the end, in which that is so.
+        full_size_weight: Weight, in these steps, of the MSE at the generator's own size, against
+            the photos enlarged. Without it, what means over pixels do not see turns into grain.
         perceptual: Which distance that is, for the network and in equation 1; a name of
             model_core.networks.distances.
         supervision: What teaches photographs: iterator (its code and the image of that, the
@@ -94,9 +125,11 @@ class TrainConfig:
         validation_pairs: Held-out generated pairs.
         validation_photos: Held-out photographs, where a folder is given.
         seed: Of everything random.
-        compile: Whether the generator is compiled.
+        compile: Whether the generator is compiled; not where the detail encoder is trained, whose
+            upper blocks take longer to compile than a short run.
     """
 
+    trained: str = "embedding"
     steps: int = 20_000
     batch: int = 32
     lr: float = 6e-4
@@ -127,6 +160,12 @@ class TrainConfig:
     head: bool = True
     mse_weight: float = 0.0
     lpips_weight: float = 0.0
+    margin_weight: float = 1.0
+    identity_weight: float = 0.0
+    detail_weight: float = 0.0
+    true_every: int = 0
+    true_share: float = 0.0
+    full_size_weight: float = 0.0
     perceptual: str = "st-lpips-alex"
     supervision: str = "iterator"
     iterator_steps: int = 5
@@ -154,6 +193,15 @@ class TrainConfig:
             if not getattr(self, name) >= bound:
                 raise InvalidInputError(
                     f"{name} must be {bound} or more, got {getattr(self, name)}"
+                )
+        if self.trained not in TRAINED:
+            raise InvalidInputError(f"trained must be one of {TRAINED}, got {self.trained!r}")
+        fixed = WITH_DETAIL if self.trained == "detail" else OF_DETAILS
+        for name, rule in fixed.items():
+            if getattr(self, name) != rule:
+                raise InvalidInputError(
+                    f"{name} must be {rule} where trained is {self.trained}, "
+                    f"got {getattr(self, name)}"
                 )
         if self.supervision not in SUPERVISION:
             raise InvalidInputError(

@@ -3,9 +3,8 @@
 Source: Guan et al. 2020, section 3.3; the stage on generated pairs alone is ours.
 """
 
-import math
-from collections.abc import Callable
-from contextlib import ExitStack
+import dataclasses
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.generators.sampling import seeded
 from model_core.images import to_float
+from model_core.networks.loading import save_embedding_network, save_tuned_generator
 from model_core.runtime.precision import FLOAT32, Precision
-from model_core.training.checkpoint import load_checkpoint, save_checkpoint
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig
 from model_core.training.data.augmentation import augment, vary
@@ -38,18 +35,10 @@ from model_core.training.iterator_supervision import (
     average_figures,
 )
 from model_core.training.losses.objective import Objective
+from model_core.training.run_loop import RunLoop
 from model_core.training.validation import Validator
 
 FIRST_PAIRS = 256
-CHECKPOINTS = "checkpoints"
-BOARD_EVERY = 20
-"""Steps between points of TensorBoard's curves; the last step has one too."""
-
-
-def rate_share(config: TrainConfig, step: int) -> float:
-    """Return the share of the learning rate at a step: warm-up, flat, linear decay."""
-    decay = max(1, math.ceil(config.steps * config.decay_share))
-    return min((step + 1) / max(1, config.warmup_steps), 1.0, (config.steps - step) / decay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +86,8 @@ class Batch:
     photos: dict[int, PhotoRows]
 
 
-class Training:
-    """One run: its folder, networks and state.
+class Training(RunLoop):
+    """One run of the embedding network, and of the generator where it is trained along.
 
     Args:
         config: Hyperparameters.
@@ -126,30 +115,24 @@ class Training:
         device: torch.device,
         precision: Precision = FLOAT32,
     ):
-        self.precision = precision
+        self.precision, self.device = precision, device
         self._network_precision = precision if config.amp else FLOAT32
-        self.config, self.folder, self.device, self.ranks = config, folder, device, ranks
-        folder.mkdir(parents=True, exist_ok=True)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = objective.to(device)
         self.photos, self.validator = photos, validator
         learning = [p for p in self.network.parameters() if p.requires_grad]
         embedder = TrainedNetwork(self.network, learning, config.lr)
         self.averaged = embedder.averaged
-        self._trained: list[TrainedNetwork[Any]] = [embedder]
-        self._modules: dict[str, nn.Module] = {"network": self.network, "averaged": self.averaged}
+        networks: list[TrainedNetwork[Any]] = [embedder]
+        modules: dict[str, nn.Module] = {"network": self.network, "averaged": self.averaged}
         self.averaged_generator: Generator | None = None
         if config.tune_generator:
             tuned = self.objective.render.generator
             trained = TrainedNetwork(tuned, unfreeze_synthesis(tuned), config.generator_lr)
             self.averaged_generator = trained.averaged
-            self._trained.append(trained)
-            self._modules |= {"generator": tuned, "averaged_generator": trained.averaged}
-        self.optimizer = torch.optim.Adam(
-            [{"params": each.parameters, "lr": each.lr} for each in self._trained],
-            betas=config.betas,
-            fused=True,
-        )
+            networks.append(trained)
+            modules |= {"generator": tuned, "averaged_generator": trained.averaged}
+        super().__init__(config, folder, networks, modules, ranks)
         self._parallel = DistributedDataParallel(self.network) if ranks.size > 1 else self.network
         if not ranks.is_main:
             ranks.wait()  # until the leader has made the ring
@@ -165,83 +148,38 @@ class Training:
             ranks.wait()
         self._shards = ranks.shards(config.shards)
 
-    def run(
-        self,
-        report: Callable[[str], None] = tqdm.write,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> bool:
-        """Train to the last step, from the newest checkpoint where there is one; to be called once.
-
-        Args:
-            report: Takes one line about each validation.
-            should_stop: Asked after each step; if so, a checkpoint is written and the run left.
-
-        Returns:
-            Whether the last step was done.
-        """
-        first = load_checkpoint(self.folder / CHECKPOINTS, self._modules, self.optimizer)
-        for cache in self._caches:
-            cache.recover(first)
-        config, is_main = self.config, self.ranks.is_main
-        with ExitStack() as ending:
-            ending.enter_context(self.producer)
-            for shard in self.photos.values():
-                ending.enter_context(shard.stream)
-            board = ending.enter_context(SummaryWriter(self.folder / f"board-{self.ranks.rank}"))
-            steps = range(first, config.steps)
-            bar = tqdm(steps, initial=first, total=config.steps, unit="step", disable=not is_main)
-            for step in bar:
-                scalars = self.step(step)
-                bar.set_postfix({name: f"{value:.3f}" for name, value in scalars.items()})
-                done = step + 1
-                if done % BOARD_EVERY == 0 or done == config.steps:
-                    for name, value in scalars.items():
-                        board.add_scalar(f"train/{name}", value, done)
-                stops = self.ranks.any(should_stop())
-                if done % config.checkpoint_every == 0 or done == config.steps or stops:
-                    self._save(done)
-                if is_main and (done % config.validate_every == 0 or done == config.steps):
-                    figures = self.validate(done)
-                    for name, value in figures.items():
-                        board.add_scalar(f"held_out/{name}", value, done)
-                    line = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
-                    report(f"step {done}: {line}")
-                if stops:
-                    return done == config.steps
-        return True
-
     def step(self, step: int) -> dict[str, float]:
         """Do one optimiser step; its randomness is a function of seed and step."""
-        config = self.config
         batch = self._draw(step)
-        for group, each in zip(self.optimizer.param_groups, self._trained, strict=True):
-            group["lr"] = each.lr * rate_share(config, step)
         self._train_mode()
         with self._network_precision.autocast(self.device.type):
             predicted = self._parallel(batch.x)
         terms, figures = self._compare(predicted.float(), batch)
-        self.optimizer.zero_grad()
-        self.objective.total(terms).backward()
-        # DDP averages the embedding network's gradients during the backward pass.
-        for each in self._trained[1:]:
-            self.ranks.average(p.grad for p in each.parameters if p.grad is not None)
-        clip = torch.nn.utils.clip_grad_norm_
-        norms = [clip(each.parameters, config.clip_norm) for each in self._trained]
-        self.optimizer.step()
-        for each in self._trained:
-            # Faster at the start.
-            each.average(1 - min(config.ema, (step + 1) / (step + 10)))
+        norm = self._descend(self.objective.total(terms), step)
         values = {name: value.item() for name, value in terms.items()}
-        return values | figures | {"grad_norm": norms[0].item()}
+        return values | figures | {"grad_norm": norm}
 
     def validate(self, step: int) -> dict[str, float]:
         """Measure the averaged network and draw its contact sheet."""
-        sheet = self.folder / "sheets" / f"{step:08d}.jpg"
+        sheet = self._sheet(step)
         if self.averaged_generator is None:
             return self.validator(self.averaged, sheet)
         dtype = self.precision.dtype
         render = make_render(self.averaged_generator, self.device, compiled=False, dtype=dtype)
         return self.validator(self.averaged, sheet, render)
+
+    def export(self, path: Path, fingerprint: str) -> None:
+        """Write the averaged network, and a generator trained along as FILE_generator beside it."""
+        about = {"training": dataclasses.asdict(self.config)}
+        save_embedding_network(path, self.averaged, fingerprint, about, self.config.tune_identity)
+        if self.averaged_generator is not None:
+            tuned = path.with_stem(f"{path.stem}_generator")
+            save_tuned_generator(tuned, self.averaged_generator, fingerprint)
+
+    def _average_gradients(self) -> None:
+        # DDP averages the embedding network's gradients during the backward pass.
+        for each in self._trained[1:]:
+            self.ranks.average(p.grad for p in each.parameters if p.grad is not None)
 
     def _draw(self, step: int) -> Batch:
         """Draw the step's pairs and photographs, shard by shard."""
@@ -327,20 +265,12 @@ class Training:
                     module.eval()
 
     @property
+    def _sources(self) -> list[AbstractContextManager[object]]:
+        return [self.producer, *(shard.stream for shard in self.photos.values())]
+
+    @property
     def _caches(self) -> list[CodeCache]:
         return [shard.supervisor.cache for shard in self.photos.values() if shard.supervisor]
-
-    def _save(self, done: int) -> None:
-        """Write a checkpoint; caches are brought to it whenever a kill may come."""
-        caches = self._caches
-        for cache in caches:
-            cache.prepare(done)
-        self.ranks.wait()
-        if self.ranks.is_main:
-            save_checkpoint(self.folder / CHECKPOINTS, done, self._modules, self.optimizer)
-        self.ranks.wait()
-        for cache in caches:
-            cache.apply(done)
 
 
 def _join(

@@ -13,6 +13,7 @@ CHANGEABLE = frozenset(
     {
         "steps",
         "decay_share",
+        "true_share",
         "ema",
         "lr",
         "generator_lr",

@@ -107,7 +107,7 @@ class Validator:
                 [self._embed(network, chunk, device) for chunk in img.split(RENDER_CHUNK)]
             )
             rendered = render_all(render or self._render, ws)
-            compared = _compare(img, rendered, self._lpips, device)
+            compared = compare(img, rendered, self._lpips, device)
             figures |= {f"{name}/{k}": v for k, v in compared.items()}
             if name == "pairs":
                 error = self._style_loss(ws, held_out.pair_ws.to(device))
@@ -130,12 +130,20 @@ class Validator:
         return ws.float()
 
 
-def _compare(
+def compare(
     img: UInt8[Tensor, "n 3 size size"],
     rendered: UInt8[Tensor, "n 3 size size"],
     lpips: Perceptual,
     device: torch.device,
 ) -> dict[str, float]:
+    """Compare images with what was made of them: MSE on [-1, 1], PSNR in dB and LPIPS, means.
+
+    Args:
+        img: On the CPU.
+        rendered: On the CPU.
+        lpips: Compares them on the device.
+        device: Where it lies.
+    """
     a, b = to_float(img), to_float(rendered)
     chunks = zip(a.split(RENDER_CHUNK), b.split(RENDER_CHUNK), strict=True)
     distance = [lpips(x.to(device), y.to(device)) for x, y in chunks]

@@ -66,3 +66,13 @@ def test_reordered_it_takes_and_gives_features_in_another_order():
     detail = encoder(photo, features, ws)
     assert torch.allclose(reordered(photo, features[:, order], ws), detail, atol=1e-5)
     assert torch.equal(reordered.decode(detail), encoder.decode(detail)[:, order])
+
+
+def test_rescaled_it_takes_and_gives_features_in_other_units():
+    encoder, rescaled, (photo, features, ws) = make_encoder(), make_encoder(), inputs()
+    unit = torch.linspace(0.1, 4, 16)
+    detail = encoder(photo, features, ws)
+    rescaled.rescale(unit)
+    assert torch.allclose(rescaled(photo, features / unit[:, None, None], ws), detail, atol=1e-4)
+    expected = encoder.decode(detail) / unit[:, None, None]
+    assert torch.allclose(rescaled.decode(detail), expected, atol=1e-5)

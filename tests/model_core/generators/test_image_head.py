@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from model_core.generators import mobilestylegan
-from model_core.generators.image_head import ImageHead, shrink_kernels
+from model_core.generators.folded import FoldedMobileStyleGAN
+from model_core.generators.image_head import HeadedGenerator, ImageHead, shrink_kernels
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.inversion.rendering import SmallImages
 
@@ -29,6 +30,16 @@ def test_a_head_gives_the_size_of_its_features_and_gradients_to_every_row(genera
     assert img.shape == (2, 3, 16, 16)
     (gradient,) = torch.autograd.grad(img.square().sum(), ws)
     assert (gradient.abs().sum(dim=2) > 0).all()
+
+
+def test_below_a_head_the_generator_can_be_cut_anywhere(generator):
+    render = HeadedGenerator(FoldedMobileStyleGAN(generator), ImageHead.above(generator, 3))
+    ws = torch.randn(2, CONFIG.num_ws, 8)
+    whole = render(ws)
+    for blocks in (1, 2, 3):
+        features = render.features(ws, blocks)
+        assert torch.equal(render.tail(features, ws, blocks), whole)
+        assert not torch.allclose(render.tail(2 * features, ws, blocks), whole)
 
 
 def test_a_head_needs_no_fitting_where_pixels_do_not_mix_and_nothing_bends(generator, monkeypatch):

@@ -10,7 +10,8 @@ from PIL import Image
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.networks.loading import load_embedding_network, save_embedding_network
 from model_core.runtime.precision import BFLOAT16, FLOAT32
-from model_core.training.build import Assembly, RunInputs
+from model_core.training.assembly import RunInputs
+from model_core.training.build import EmbeddingAssembly
 from model_core.training.config import TrainConfig
 from model_core.training.distributed import Ranks
 from model_core.weights.store import load_network, save_network
@@ -27,7 +28,7 @@ def assemble(cache, tmp_path):
         head_weights = HEADS / "image_head_128.safetensors"
         inputs = RunInputs(**{"cache": cache, "head_weights": head_weights} | options)
         device = torch.device("cpu")
-        return Assembly(inputs, config, tmp_path / run, Ranks(), device, precision)
+        return EmbeddingAssembly(inputs, config, tmp_path / run, Ranks(), device, precision)
 
     return make
 

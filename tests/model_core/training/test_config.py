@@ -47,6 +47,25 @@ def test_bad_options_are_named(overrides, message):
         TrainConfig.load("pretrain", overrides)
 
 
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("detail", {"trained": "both"}, "trained must be one of"),
+        ("detail", {"generated_share": 0.5}, "generated_share must be 0.0 where trained is detail"),
+        ("detail", {"supervision": "both"}, "supervision must be photo where trained is detail"),
+        ("detail", {"jitter": 0.1}, "jitter must be 0.0 where trained is detail, got 0.1"),
+        ("detail", {"loss_px": 128}, "loss_px must be 256 where trained is detail, got 128"),
+        ("detail", {"compile": True}, "compile must be False where trained is detail"),
+        ("detail", {"true_every": -1}, "true_every must be 0 or more"),
+        ("photos", {"identity_weight": 0.1}, "identity_weight must be 0.0 where trained is embed"),
+        ("photos", {"true_every": 3}, "true_every must be 0 where trained is embedding, got 3"),
+    ],
+)
+def test_settings_of_the_other_network_are_refused(preset, overrides, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainConfig.load(preset, overrides)
+
+
 COLLABORATIVE = TrainConfig.load("default")
 
 

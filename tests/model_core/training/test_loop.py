@@ -15,13 +15,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional as F
 
 from model_core.images import to_float
-from model_core.training import loop
+from model_core.training import run_loop
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.data.photo_stream import READERS
 from model_core.training.distributed import Ranks
 from model_core.training.iterator_supervision import IteratorSupervisor, IteratorTargets
-from model_core.training.loop import Training, rate_share
+from model_core.training.loop import Training
 from model_core.training.losses.objective import Objective
+from model_core.training.run_loop import rate_share
 from tests.model_core.training import tiny
 
 ROOT = Path(__file__).parents[3]
@@ -130,7 +131,7 @@ def test_no_warm_up_and_no_decay_leave_the_rate_as_it_is():
 
 @pytest.mark.slow
 def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "BOARD_EVERY", 2)
+    monkeypatch.setattr(run_loop, "BOARD_EVERY", 2)
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, steps=3)
     training = tiny.make_training(config, tmp_path / "run", photos, Ranks(), NotedTraining)

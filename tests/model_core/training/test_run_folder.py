@@ -4,13 +4,22 @@ import json
 import pytest
 
 from model_core.errors import InvalidInputError, ModelMismatchError
-from model_core.training.config import TrainConfig
+from model_core.training.config import OF_DETAILS, TrainConfig
 from model_core.training.run_folder import CHANGEABLE, claim, require_config
 
 # Any field alone can have another value here: a generator may be tuned.
 WEIGHTS = {"generator": "f" * 64, "head": "a" * 64}
 CONFIG = TrainConfig(
     head=False, supervision="photo", generated_share=0.5, mse_weight=1.0, freeze_norms=True
+)
+# Likewise of what only the detail encoder has.
+DETAIL = TrainConfig(
+    trained="detail",
+    supervision="photo",
+    generated_share=0.0,
+    mse_weight=1.0,
+    loss_px=256,
+    compile=False,
 )
 
 
@@ -28,6 +37,12 @@ def other(value):
 
 
 OTHER = {f.name: other(getattr(CONFIG, f.name)) for f in dataclasses.fields(TrainConfig)}
+OTHER["trained"] = "embedding"
+
+
+def base(name):
+    """Return the config in which a field can have another value."""
+    return DETAIL if name in {"trained", *OF_DETAILS} else CONFIG
 
 
 def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):
@@ -39,19 +54,21 @@ def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(CHANGEABLE))
 def test_a_run_goes_on_with_other_values_of_changeable_fields(tmp_path, name):
-    claim(tmp_path, CONFIG, WEIGHTS)
-    changed = dataclasses.replace(CONFIG, **{name: OTHER[name]})
+    config = base(name)
+    claim(tmp_path, config, WEIGHTS)
+    changed = dataclasses.replace(config, **{name: OTHER[name]})
     claim(tmp_path, changed, WEIGHTS)
     assert TrainConfig.from_json(tmp_path / "config.json") == changed
 
 
 @pytest.mark.parametrize("name", sorted(OTHER.keys() - CHANGEABLE))
 def test_other_fields_are_refused_by_name_and_the_stored_config_stays(tmp_path, name):
-    claim(tmp_path, CONFIG, WEIGHTS)
-    changed = dataclasses.replace(CONFIG, **{name: OTHER[name]})
+    config = base(name)
+    claim(tmp_path, config, WEIGHTS)
+    changed = dataclasses.replace(config, **{name: OTHER[name]})
     with pytest.raises(InvalidInputError, match=rf"\({name} .*another --run folder"):
         claim(tmp_path, changed, WEIGHTS)
-    assert TrainConfig.from_json(tmp_path / "config.json") == CONFIG
+    assert TrainConfig.from_json(tmp_path / "config.json") == config
 
 
 @pytest.mark.parametrize(("name", "was"), [("generator", "ffffffffffff"), ("head", "aaaaaaaaaaaa")])

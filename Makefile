@@ -104,6 +104,7 @@ bench: $(VENV)/.installed-bench weights
 	@$(RUN) benchmarks/roofline.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/embedding.py $(if $(QUICK),--rounds 2)
 	@$(RUN) benchmarks/one_pass.py $(if $(QUICK),--steps 2 --faces 1)
+	@$(RUN) benchmarks/editability.py $(if $(QUICK),--count 1)
 	@$(RUN) benchmarks/start.py $(if $(QUICK),--rounds 1)
 	@$(RUN) benchmarks/request_stages.py $(if $(QUICK),--requests 2)
 	@$(RUN) benchmarks/http_load.py $(if $(QUICK),--seconds 1 --clients 1 4 --shares 0.5 3)

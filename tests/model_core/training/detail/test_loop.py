@@ -28,6 +28,7 @@ LEARNING = dataclasses.replace(
     lr=3e-3,
     ema=0.9,
     true_every=1,
+    full_size_weight=0.0,  # the tiny generator draws grain that no detail can take away
     photo_light=0.0,
     checkpoint_every=STEPS,
     validation_photos=6,

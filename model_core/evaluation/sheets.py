@@ -19,7 +19,7 @@ Picture = UInt8[Tensor, "3 size size"]
 SHEETS = {
     "network.jpg": (
         "Reconstructions in one pass",
-        {"mean code": "mean", "one pass": "network"},
+        {"mean code": "mean", "one pass": "network", "with detail": "network+detail"},
     ),
     "figure1.jpg": (
         "Figure 1: networks trained by other losses",

@@ -85,5 +85,5 @@ def test_without_openvino_plain_torch_renders(generator, photos, codes, monkeypa
 
 def test_a_family_that_cannot_be_cut_is_refused():
     generator = StyleGAN2(StyleGAN2Config(w_dim=16, mapping_layers=1, widths=(8, 8)))
-    with pytest.raises(InvalidInputError, match=r"can be cut.*StyleGAN2"):
+    with pytest.raises(InvalidInputError, match=r"can be split.*StyleGAN2"):
         DetailRenderer(generator, make_encoder(), "d" * 64, Execution(backend="eager"))

@@ -58,7 +58,8 @@ def main() -> None:
     directions = load_directions(WEIGHTS / "directions", predictor)
     latents = [embed(predictor, face) for face in faces]
 
-    def edits() -> dict[str, tuple[Edit, str | None]]:
+    def list_edits() -> dict[str, tuple[Edit, str | None]]:
+        """Name each edit, with what makes its code and the attribute that it changes."""
         found: dict[str, tuple[Edit, str | None]] = {
             "none": (lambda i: latents[i].ws, None),
             "colorize": (
@@ -77,7 +78,7 @@ def main() -> None:
         return found
 
     rows = []
-    for edit, (change, attribute) in edits().items():
+    for edit, (change, attribute) in list_edits().items():
         row: dict[str, object] = {"edit": edit}
         for way in ("code alone", "with detail"):
             before, after = [], []

@@ -125,7 +125,7 @@ class EvaluationNetworks:
         return DetailRenderer(self.generator, *self.detail, execution)
 
     def render_with_detail(self, face: SingleImage, ws: SingleCode) -> Render:
-        """Return what renders codes with the detail of a face, encoded beside its code."""
+        """Return what renders codes with the detail of a face, encoded for its code."""
         renderer = self.detail_renderer
         detail = renderer.encode(face, ws)
 

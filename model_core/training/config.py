@@ -57,7 +57,7 @@ class TrainConfig:
     """Hyperparameters of a run; the resolved copy stands in the run folder.
 
     Attributes:
-        trained: Which network: embedding, or detail, the detail encoder beside a trained one. What
+        trained: Which network: embedding, or detail, the detail encoder for a trained one. What
             is said of codes, pairs, the iterator and the identity encoder's training is for the
             former alone.
         steps: Optimiser steps in all.

@@ -106,8 +106,7 @@ async def resolve_code(
     """Read a code, or look up a latent id."""
     runtime, with_detail = context.runtime, _wants_detail(context)
     if isinstance(source, LatentSource):
-        latent = await runtime.latents.get(source.latent_id, context.owner)
-        return latent if with_detail else Latent(latent.ws)
+        return await runtime.latents.get(source.latent_id, context.owner, with_detail)
     return await runtime.in_worker(read_latent, source.value, context.loaded.generator, with_detail)
 
 

@@ -35,7 +35,7 @@ class LatentStore(Protocol):
         """Store a caller's latent; return its id."""
         ...
 
-    async def get(self, latent_id: str, owner: str) -> Latent:
+    async def get(self, latent_id: str, owner: str, with_detail: bool = True) -> Latent:
         """Look up a caller's latent; raises UnknownLatentError."""
         ...
 
@@ -85,7 +85,7 @@ class MemoryLatentStore:
         self._prune()
         return latent_id
 
-    async def get(self, latent_id: str, owner: str) -> Latent:
+    async def get(self, latent_id: str, owner: str, with_detail: bool = True) -> Latent:
         """Look up a caller's latent and renew its time.
 
         Raises:
@@ -100,7 +100,7 @@ class MemoryLatentStore:
             )
         latent = self._drop(key)
         self._keep(key, latent)
-        return Latent(latent.ws.clone(), _copy(latent.detail))
+        return Latent(latent.ws.clone(), _copy(latent.detail) if with_detail else None)
 
     def _keep(self, key: Key, latent: Latent) -> None:
         self._kept[key] = (self._clock(), latent)

@@ -85,7 +85,7 @@ class RedisLatentStore:
             return await self._own.put(latent, owner)
         return latent_id
 
-    async def get(self, latent_id: str, owner: str) -> Latent:
+    async def get(self, latent_id: str, owner: str, with_detail: bool = True) -> Latent:
         """Look up a caller's latent and renew its time.
 
         Raises:
@@ -103,12 +103,12 @@ class RedisLatentStore:
                     await self._answer("latent_get", partial(self._renew, index, key))
         except LatentsUnavailableError as unavailable:
             try:
-                return await self._own.get(latent_id, owner)
+                return await self._own.get(latent_id, owner, with_detail)
             except UnknownLatentError:
                 raise unavailable from None
         if data is None:
-            return await self._own.get(latent_id, owner)
-        return read_latent(data, self._generator())
+            return await self._own.get(latent_id, owner, with_detail)
+        return read_latent(data, self._generator(), with_detail)
 
     @property
     def _ttl_ms(self) -> int:

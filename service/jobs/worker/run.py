@@ -286,7 +286,10 @@ class Run:
         """Build the result, with what the code still leaves out of the face."""
         detail = None
         if self._target is not None:
-            detail = self._refiner.encode_detail(self._target, ws)
+            try:
+                detail = self._refiner.encode_detail(self._target, ws)
+            except RuntimeError:  # out of memory, say: the code is worth having without it
+                logger.exception("no detail for the result")
         fingerprint = self._refiner.detail_fingerprint
         return Outcome(ws[0].cpu(), self._curve(), detail, fingerprint)
 

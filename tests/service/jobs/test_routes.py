@@ -520,3 +520,26 @@ def test_a_result_has_the_detail_that_belongs_to_the_weights_in_use(
     assert client.get(f"{result}?detail=false").json()["detail"] is False
     file = client.get(result, headers={"Accept": "application/vnd.safetensors"}).content
     assert ("detail" in safetensors.numpy.load(file)) is wanted
+
+
+class NoMemory(DetailEncoding):
+    """A detail encoder that finds no memory."""
+
+    def __init__(self):
+        self.fingerprint = "d" * 64
+
+    def encode(self, photos, ws):
+        raise RuntimeError(f"out of memory for {len(photos)} photo and {len(ws)} code")
+
+
+def test_a_code_is_kept_where_its_detail_cannot_be_computed(client, valkey):
+    refiner = Refiner(
+        grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2), detail=NoMemory()
+    )
+    files = {"image": JPEG, "code": (None, json.dumps(CODE))}
+    job_id = client.post("/refine", files=files, data={"steps": "2", "align": "none"}).json()["id"]
+    with working(valkey, refiner=refiner):
+        assert finished(client, job_id)["state"] == "succeeded"
+    answer = client.get(f"/jobs/{job_id}/result").json()
+    assert answer["detail"] is False
+    assert answer["code"]["shape"] == [18, 512]

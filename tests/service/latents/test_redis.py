@@ -130,3 +130,6 @@ async def test_a_detail_of_another_encoder_is_refused(make):
     other = GeneratorId("g", "a" * 64, (18, 512), DetailId("e" * 64, (2, 4, 4)))
     with pytest.raises(ModelMismatchError, match="detail encoder"):
         await make(generator=other).get(latent_id, "me")
+    bare = await make(generator=other).get(latent_id, "me", with_detail=False)
+    assert torch.equal(bare.ws, ws(1))
+    assert bare.detail is None

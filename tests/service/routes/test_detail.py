@@ -1,4 +1,4 @@
-"""The detail beside a code, on stand-ins that show it as a white corner."""
+"""The detail of a code, on stand-ins that show it as a white corner."""
 
 import base64
 import io

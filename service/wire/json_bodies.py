@@ -19,16 +19,16 @@ from service.wire.options import (
     PhotoOptions,
     RefineOptions,
 )
-from service.wire.schemas import Base64, Code, CodeObject
+from service.wire.schemas import Base64, Code, CodeObject, GivenCode, LatentId, Photo
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 
 class SourceObject(Options):
     """A photo, a code or a latent id: exactly one of them."""
 
-    image: Base64 | None = None
-    code: Code | None = None
-    latent_id: str | None = None
+    image: Photo = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -59,8 +59,8 @@ class RefineBody(RefineOptions):
     """JSON body of /refine."""
 
     image: Base64
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return the photo and, if given, what to start from, with their names."""
@@ -108,9 +108,9 @@ class MergeBody(PhotoOptions):
 class EditBody(EditOptions):
     """JSON body of /edit."""
 
-    image: Base64 | None = None
-    code: Code | None = None
-    latent_id: str | None = None
+    image: Photo = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what is given, with its name."""
@@ -123,8 +123,8 @@ class EditBody(EditOptions):
 class GenerateBody(GenerateOptions):
     """JSON body of /generate."""
 
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what is given, with its name; nothing if a seed is."""

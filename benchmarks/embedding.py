@@ -21,6 +21,7 @@ from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.images import FACE_PX
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import choose_precision
 from model_core.runtime.synthesizer import Synthesizer
@@ -50,7 +51,7 @@ def main() -> None:
         "ours": lambda: predictor.embed(face),
         "pSp, eager float32": call(encoder, img),
         f"pSp, TorchInductor {precision.name}": call(
-            torch.compile(fast), img.to(precision.dtype, memory_format=torch.channels_last)
+            compile_lazily(fast), img.to(precision.dtype, memory_format=torch.channels_last)
         ),
     }
     renders = (

@@ -20,6 +20,7 @@ from model_core.images import FACE_PX
 from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.precision import choose_precision
 from model_core.weights.cache import cache_folder
 
@@ -32,8 +33,8 @@ class Rivals:
     def __init__(self, cache: Path, head: Path):
         self.generator, self._network, image_head = load_networks(cache, head)
         self._head_px = image_head.config.img_px
-        self.render = torch.compile(small_images(self.generator, FACE_PX))
-        small = torch.compile(small_images(self.generator, self._head_px, image_head))
+        self.render = compile_lazily(small_images(self.generator, FACE_PX))
+        small = compile_lazily(small_images(self.generator, self._head_px, image_head))
         lpips = load_loss(cache)
         self._head = LatentIterator(small, lpips, YARDSTICK)
         self._true = LatentIterator(self.render, lpips, YARDSTICK)

@@ -17,6 +17,7 @@ from model_core.inversion.iterator import IteratorState, LatentIterator, Render
 from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.precision import choose_precision
 from model_core.weights.cache import cache_folder
 
@@ -43,13 +44,13 @@ def main() -> None:
     true = small_images(generator, 256)
     eager = SmallImages(generator, 256, folded=False)
     renders: dict[str, tuple[Render, int]] = {
-        f"true output, compiled {dtype}": (torch.compile(true), 256),
+        f"true output, compiled {dtype}": (compile_lazily(true), 256),
     }
     for file in sorted(HEADS.glob("image_head_*.safetensors")):
         head = load_image_head(file, fingerprint)
         size_px = head.config.img_px
         images = small_images(generator, size_px, head)
-        renders[f"image head, {size_px} px, compiled {dtype}"] = (torch.compile(images), size_px)
+        renders[f"image head, {size_px} px, compiled {dtype}"] = (compile_lazily(images), size_px)
     ws = generator.w_mean.repeat(1, generator.num_ws, 1)
     ways: dict[str, Callable[[], object]] = {
         "true output, eager float32": search(LatentIterator(eager, load_stlpips(cache)), ws, 256)

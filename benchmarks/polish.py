@@ -17,6 +17,7 @@ from model_core.inversion.iterator import IteratorConfig, IteratorState, LatentI
 from model_core.inversion.polisher import POLISHING
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.weights.cache import cache_folder
 
 MARKS = (2, 5, 10, 20)
@@ -46,7 +47,7 @@ def main() -> None:
     faces = choose_faces(options, generator, true, cache)
     target = F.adaptive_avg_pool2d(faces, small.size_px)
     lpips, vgg = load_loss(cache), load_stlpips(cache, "vgg")
-    render = torch.compile(small)
+    render = compile_lazily(small)
     with torch.no_grad():
         start = network(faces).float()
     rows: list[dict[str, object]] = []

@@ -29,6 +29,7 @@ from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison
 from model_core.networks.loading import load_generator, load_judge, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.background import CompileQueue
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
@@ -186,7 +187,7 @@ def step_ways(cache: Path, precision: Precision, head_file: Path | None) -> Ways
     images = SmallImages(generator, px, head if head_file else None, precision.dtype)
     written = SmallImages(generator, px, head if head_file else None, precision.dtype, folded=False)
     ways: Ways = {}
-    for backend, render in (("eager", written), ("compile", torch.compile(images))):
+    for backend, render in (("eager", written), ("compile", compile_lazily(images))):
         iterator = LatentIterator(render, lpips, POLISHING)
         ways[f"{backend} {precision.name}"] = lambda i=iterator: i.run(
             IteratorState.start(ws), target, STEPS, score_last=False

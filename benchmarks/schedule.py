@@ -19,6 +19,7 @@ from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.networks.loading import load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.weights.cache import cache_folder
 
 WAYS = {
@@ -42,8 +43,8 @@ def main() -> None:
     keep_freed_memory()
     cache = cache_folder(None)
     generator, network, image_head = load_networks(cache, WEIGHTS / "image_head_256.safetensors")
-    render = torch.compile(small_images(generator, FACE_PX))
-    head = torch.compile(small_images(generator, FACE_PX, image_head))
+    render = compile_lazily(small_images(generator, FACE_PX))
+    head = compile_lazily(small_images(generator, FACE_PX, image_head))
     lpips, vgg = load_loss(cache), load_stlpips(cache, "vgg")
     faces = choose_faces(options, generator, render, cache)
     with torch.no_grad():

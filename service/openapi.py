@@ -46,15 +46,25 @@ from service.wire.json_bodies import (
     GenerateBody,
     MergeBody,
     MorphBody,
+    QualityBody,
     RefineBody,
 )
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.problems import Problem, responses
-from service.wire.schemas import CodeAnswer, EmbedAnswer, FramesAnswer
+from service.wire.schemas import CodeAnswer, EmbedAnswer, FramesAnswer, QualityAnswer
 
 REF = "#/components/schemas/{model}"
-MODELS = (EmbedBody, MorphBody, ColorizeBody, MergeBody, EditBody, GenerateBody, RefineBody)
-ANSWERS = (EmbedAnswer, CodeAnswer, FramesAnswer, JobAnswer, Problem)
+MODELS = (
+    EmbedBody,
+    QualityBody,
+    MorphBody,
+    ColorizeBody,
+    MergeBody,
+    EditBody,
+    GenerateBody,
+    RefineBody,
+)
+ANSWERS = (EmbedAnswer, QualityAnswer, CodeAnswer, FramesAnswer, JobAnswer, Problem)
 PHOTO_ERRORS: tuple[type[Exception], ...] = (
     TooLargeError,
     UnsupportedImageError,

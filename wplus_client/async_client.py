@@ -70,6 +70,10 @@ class AsyncClient:
         """Find the code of the face in a photo."""
         return await self.run(calls.embed, photo, options)
 
+    async def quality(self, photo: Source, face: Source, **options: Any) -> dict[str, Any]:
+        """Measure how close a face comes to a photo, after `embed(photo, quality=False)`."""
+        return await self.run(calls.quality, photo, face, options)
+
     @overload
     async def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any

@@ -38,6 +38,12 @@ def embed(photo: Source, options: Options) -> Call[Face]:
     return _face_call("/embed", [("image", photo)], options)
 
 
+def quality(photo: Source, face: Source, options: Options) -> Call[dict[str, Any]]:
+    """Measure how close a code comes to a photo."""
+    form = _form([("image", photo), ("code", face)], options)
+    return Call("POST", "/quality", lambda answer: dict(read_members(answer)["quality"]), form)
+
+
 def morph(first: Source, second: Source, lam: float | None, options: Options) -> Call[Face]:
     """Blend two faces."""
     return _face_call("/morph", [("image", first), ("image", second)], options | {"lam": lam})

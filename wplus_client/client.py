@@ -72,6 +72,10 @@ class Client:
         """Find the code of the face in a photo."""
         return self.run(calls.embed(photo, options))
 
+    def quality(self, photo: Source, face: Source, **options: Any) -> dict[str, Any]:
+        """Measure how close a face comes to a photo, after `embed(photo, quality=False)`."""
+        return self.run(calls.quality(photo, face, options))
+
     @overload
     def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any

@@ -24,6 +24,7 @@ from model_core.inversion.rendering import SmallImages
 from model_core.inversion.two_stage import HeadRender
 from model_core.networks.distances import load_distance
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.detail import DetailRenderer
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import FLOAT32, Precision
@@ -170,4 +171,4 @@ class EvaluationNetworks:
 
     def _run(self, network: torch.nn.Module) -> Callable[..., Tensor]:
         network = network.to(self.device)
-        return torch.compile(network) if self.backend == "compile" else network
+        return compile_lazily(network) if self.backend == "compile" else network

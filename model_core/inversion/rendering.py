@@ -13,6 +13,7 @@ from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.image_head import HeadedGenerator, ImageHead
 from model_core.generators.mobilestylegan import MobileStyleGAN
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.background import BackgroundCompiled, CompileQueue
 
 
@@ -80,7 +81,7 @@ def defer_images(
         return gradient.cpu()  # waits for the device
 
     def make() -> Callable[[Tensor], Tensor]:
-        render: Callable[[Tensor], Tensor] = torch.compile(images)
+        render: Callable[[Tensor], Tensor] = compile_lazily(images)
         call(render)
         if without_gradient:
             with torch.no_grad():

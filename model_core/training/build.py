@@ -11,6 +11,7 @@ from model_core.networks.loading import (
     load_stlpips,
     new_embedding_network,
 )
+from model_core.runtime.backends import compile_lazily
 from model_core.training.assembly import Assembly
 from model_core.training.code_cache import CodeCache
 from model_core.training.data.pairs import make_render
@@ -116,6 +117,6 @@ class EmbeddingAssembly(Assembly):
         shape = (self.generator.num_ws, self.generator.w_dim)
         cache = CodeCache(self._run / f"cache-{shard}", stream.keys, shape)
         settings = IteratorConfig(alpha=config.alpha, lr=config.iterator_lr)
-        render = torch.compile(objective.render) if config.compile else objective.render
+        render = compile_lazily(objective.render) if config.compile else objective.render
         iterator = LatentIterator(render, objective.perceptual, settings)
         return IteratorSupervisor(iterator, cache, config.iterator_steps, config.from_cache)

@@ -24,7 +24,7 @@ from model_core.generators.sampling import seeded
 from model_core.images import to_float
 from model_core.metrics.pixels import psnr
 from model_core.networks.loading import load_generator, load_image_head
-from model_core.runtime.backends import frozen_weights
+from model_core.runtime.backends import compile_lazily, frozen_weights
 from model_core.runtime.precision import FLOAT32, DtypeName, Precision, choose_precision
 from model_core.training.data.pairs import PairRing
 from model_core.weights.cache import cache_folder
@@ -161,8 +161,8 @@ def _render(
     network = generator.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     head.to(memory_format=torch.channels_last)
     blocks = head.config.blocks
-    lower = torch.compile(lambda ws: network.features(ws.to(dtype), blocks))
-    upper = torch.compile(head)
+    lower = compile_lazily(lambda ws: network.features(ws.to(dtype), blocks))
+    upper = compile_lazily(head)
 
     def render(ws: Tensor) -> Tensor:
         with torch.no_grad(), frozen_weights():

@@ -14,7 +14,7 @@ from service.errors import rule_of
 from service.handlers.context import RequestContext
 from service.wire.codes import read_latent
 from service.wire.images import read_photo
-from service.wire.options import FaceOptions, Options, OutputOptions
+from service.wire.options import FaceOptions, Options, OutputOptions, QualityOptions
 from service.wire.schemas import FaceObject
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
@@ -111,7 +111,8 @@ async def resolve_code(
 
 
 def _wants_detail(context: RequestContext[Options]) -> bool:
-    return isinstance(context.options, OutputOptions) and context.options.detail
+    options = context.options
+    return isinstance(options, OutputOptions | QualityOptions) and options.detail
 
 
 async def crop_face(

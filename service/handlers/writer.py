@@ -18,9 +18,10 @@ from service.wire.image_encoding import (
     encode_gif,
     encode_image,
     encode_webp_animation,
+    shrink,
 )
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
-from service.wire.options import OutputOptions
+from service.wire.options import Options, OutputOptions
 from service.wire.provenance import GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
@@ -42,6 +43,17 @@ class Result:
     latent_id: str | None
     pixels: Pixels | None
     source_type: str = GENERATED
+
+
+async def json_response(
+    context: RequestContext[Options], make: Callable[[], BaseModel]
+) -> Response:
+    """Answer with the model that `make` builds on a worker thread."""
+
+    def dump() -> bytes:
+        return make().model_dump_json(exclude_none=True).encode()
+
+    return Response(await context.runtime.in_worker(dump), media_type=JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +98,17 @@ class Writer:
 
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
         """Answer with the model that `make` builds on a worker thread."""
-
-        def dump() -> bytes:
-            return make().model_dump_json(exclude_none=True).encode()
-
-        content = await self.context.runtime.in_worker(dump)
-        return Response(content, media_type=JSON)
+        return await json_response(self.context, make)
 
     async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
         """Answer frames as an animation."""
 
         def encode() -> bytes:
             xmp = self._xmp(GENERATED)
+            shown = [shrink(frame, self._options.size) for frame in frames]
             if media == "image/gif":
-                return encode_gif(frames, frame_ms, xmp)
-            return encode_webp_animation(frames, frame_ms, self._options.image_quality, xmp)
+                return encode_gif(shown, frame_ms, xmp)
+            return encode_webp_animation(shown, frame_ms, self._options.image_quality, xmp)
 
         return await self._respond(encode, media, {})
 
@@ -116,6 +124,7 @@ class Writer:
         """Write an image, if wanted."""
         if self._options.wanted == "code" or pixels is None:
             return None
+        pixels = shrink(pixels, self._options.size)
         data = self._image(pixels, self._options.form, source_type)
         height, width, _ = pixels.shape
         return ImageObject(
@@ -158,7 +167,8 @@ class Writer:
             return write_npy(result.latent.ws)
         if media == SAFETENSORS:
             return write_safetensors(result.latent, self.context.loaded.generator)
-        pixels = cast(Pixels, result.pixels)  # present, because `media` is an image
+        # Present, because `media` is an image.
+        pixels = shrink(cast(Pixels, result.pixels), self._options.size)
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:

@@ -22,7 +22,14 @@ from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import gather
 from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
 from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
-from service.wire.options import PSI, ColorizeOptions, EditOptions, GenerateOptions, MorphOptions
+from service.wire.options import (
+    ANIMATION_STEPS,
+    PSI,
+    ColorizeOptions,
+    EditOptions,
+    GenerateOptions,
+    MorphOptions,
+)
 from service.wire.provenance import GENERATED
 from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
 from service.wire.sources import PhotoSource
@@ -58,12 +65,15 @@ async def morph(request: Request, runtime: Shared) -> Response:
     options = context.options
     if len(context.sources) != 2:
         raise missing("image", f"sources must be two, got {len(context.sources)}")
-    media = negotiate(request, IMAGE_OFFERS if options.steps is None else FRAME_OFFERS)
-    if options.steps is not None:
+    media = negotiate(request, _morph_offers(options))
+    steps = options.steps
+    if steps is None and options.lam is None and media not in IMAGE_OFFERS:
+        steps = ANIMATION_STEPS
+    if steps is not None:
         with runtime.animations.enter():
             ends = await _ends(context)
             async with runtime.animations.turn:
-                return await _frames(context, ends, options.steps, media)
+                return await _frames(context, ends, steps, media)
     first, second = await _ends(context)
     lam = 0.5 if options.lam is None else options.lam
     rows = (options.first_row, options.last_row)
@@ -153,6 +163,13 @@ async def generate(request: Request, runtime: Shared) -> Response:
     return await write_image(context, latent, media)
 
 
+def _morph_offers(options: MorphOptions) -> tuple[str, ...]:
+    """Return the media types of one face, of frames, or of either where nothing is said."""
+    if options.steps is not None:
+        return FRAME_OFFERS
+    return IMAGE_OFFERS if options.lam is not None else (*IMAGE_OFFERS, "image/gif")
+
+
 async def _ends(context: RequestContext[MorphOptions]) -> Ends:
     """Find the two latents of a morph."""
     first, second = await gather(
@@ -194,6 +211,8 @@ async def _frames(
             part = list(zip(lams, codes, strict=True))[start : start + batch]
             rendered += await gather(*(partial(_frame, context, ends, *each) for each in part))
         if media != JSON:
+            if options.there_and_back:
+                rendered += rendered[-2:0:-1]
             return await writer.write_animation(rendered, options.frame_ms, media)
         images = [*rendered]
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_core.shapes import Pixels
 from service.handlers.body import read_request
-from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, add_detail, describe_face, embed_photo
+from service.handlers.context import missing
+from service.handlers.faces import add_detail, describe_face, embed_photo
 from service.handlers.image_response import render
+from service.handlers.quality import compare
 from service.handlers.runtime import Shared
 from service.handlers.writer import Result, Writer
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
@@ -18,7 +18,7 @@ from service.serving.concurrency import gather
 from service.wire.json_bodies import EmbedBody
 from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
-from service.wire.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
+from service.wire.schemas import EmbedAnswer
 from service.wire.sources import PhotoSource
 
 OFFERS = (JSON, *IMAGES, *CODES)
@@ -64,27 +64,13 @@ async def embed(request: Request, runtime: Shared) -> Response:
     result = Result(latent, latent_id, pixels)
     if media != JSON:
         return await writer.write(result, media)
-    # The device and a worker thread work concurrently; neither waits for the other.
-    face, quality = await gather(
-        partial(describe_face, context, crop),
-        partial(_quality, context, crop, pixels),
-    )
-    about = {"face": face, "quality": quality, "polish_steps": steps}
+    about: dict[str, object] = {"polish_steps": steps}
+    if options.quality:
+        # The device and a worker thread work concurrently; neither waits for the other.
+        about["face"], about["quality"] = await gather(
+            partial(describe_face, context, crop),
+            partial(compare, context, crop, pixels),
+        )
+    else:
+        about["face"] = await describe_face(context, crop)
     return await writer.write(result, media, EmbedAnswer, **about)
-
-
-async def _quality(
-    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels
-) -> QualityObject:
-    """Compare the reconstruction with the network's input."""
-    answer = await context.runtime.engine.quality(crop.input, pixels, context.deadline_s)
-    quality = context.timings.take("quality", answer)
-    return QualityObject(
-        psnr=quality.psnr,
-        ssim=quality.ssim,
-        lpips=quality.lpips,
-        lpips_net=quality.lpips_net,
-        identity_similarity=quality.identity_similarity,
-        same_person=quality.same_person,
-        refine_recommended=quality.lpips > REFINE_ABOVE_LPIPS,
-    )

@@ -17,6 +17,7 @@ from service.wire.options import (
     MorphOptions,
     Options,
     PhotoOptions,
+    QualityOptions,
     RefineOptions,
 )
 from service.wire.schemas import Base64, Code, CodeObject, GivenCode, LatentId, Photo
@@ -53,6 +54,19 @@ class EmbedBody(EmbedOptions):
     def sources(self) -> list[tuple[str, Source]]:
         """Return the photo with its name."""
         return [("image", PhotoSource(_from_base64(self.image)))]
+
+
+class QualityBody(QualityOptions):
+    """JSON body of /quality."""
+
+    image: Base64
+    code: Code | None = None
+    latent_id: str | None = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Return the photo and the code, with their names."""
+        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
+        return rows + _known_sources(self.code, self.latent_id)
 
 
 class RefineBody(RefineOptions):

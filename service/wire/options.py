@@ -12,7 +12,9 @@ from service.wire.codes import Encoding
 from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
+ANIMATION_STEPS = 24
 MAX_BUDGET_MS = 10_000
+MIN_SIZE_PX, MAX_SIZE_PX = 64, 1024
 MAX_STRENGTH = 10.0  # faces hold up to 3 or so
 PSI = 0.7
 
@@ -56,6 +58,13 @@ class OutputOptions(Options):
         default="jpeg", alias="format", description="Format of images in JSON answers."
     )
     image_quality: int = Field(default=95, ge=1, le=100, description="Quality of JPEG and WebP.")
+    size: int = Field(
+        default=MAX_SIZE_PX,
+        ge=MIN_SIZE_PX,
+        le=MAX_SIZE_PX,
+        description="Side of the face's image, px: a smaller one for a quick preview; at most the "
+        "generator's own.",
+    )
     no_store: bool = Field(
         default=False, description="Store nothing: the answer then has no latent id."
     )
@@ -88,6 +97,11 @@ class EmbedOptions(PhotoOptions):
         description="Time for the iterator to improve the code, including waiting for the device; "
         "0 for one pass of the network.",
     )
+    quality: bool = Field(
+        default=True,
+        description="Measure how close the image comes; false answers sooner, and /quality "
+        "measures it later.",
+    )
 
 
 class MorphOptions(PhotoOptions):
@@ -104,7 +118,12 @@ class MorphOptions(PhotoOptions):
         default=None,
         ge=2,
         le=MAX_STEPS,
-        description="Frames from the first to the second, ends included.",
+        description="Frames from the first to the second, ends included; "
+        f"{ANIMATION_STEPS} if unset where only an animation is accepted.",
+    )
+    there_and_back: bool = Field(
+        default=True,
+        description="Whether an animation returns to the first, so that it loops without a jump.",
     )
     first_row: int = Field(default=0, ge=0, le=17, description="First row that is blended.")
     last_row: int | None = Field(
@@ -122,6 +141,14 @@ class MorphOptions(PhotoOptions):
         if self.lam is not None and self.steps is not None:
             raise ValueError("lam must be omitted when steps is given, got both")
         return self
+
+
+class QualityOptions(FaceOptions):
+    """Options of /quality."""
+
+    detail: bool = Field(
+        default=True, description="Whether to measure the code with its detail, if it has one."
+    )
 
 
 class ColorizeOptions(PhotoOptions):

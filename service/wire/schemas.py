@@ -153,8 +153,17 @@ class EmbedAnswer(CodeAnswer):
     """Answer of /embed."""
 
     face: FaceObject | None = Field(default=None, description="Absent if align is none.")
-    quality: QualityObject
+    quality: QualityObject | None = Field(default=None, description="Absent if quality is false.")
     polish_steps: int = Field(description="Iterator steps done within budget_ms.")
+
+
+class QualityAnswer(BaseModel):
+    """Answer of /quality."""
+
+    quality: QualityObject
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, concurrent parts counted once; `total` is that of all."
+    )
 
 
 class Frame(BaseModel):

@@ -58,6 +58,7 @@ def test_operation_ids_name_the_methods_of_generated_clients(document):
         "get_metrics",
         "get_version",
         "list_jobs",
+        "measure_quality",
         "merge",
         "morph",
         "refine",

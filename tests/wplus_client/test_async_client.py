@@ -47,6 +47,7 @@ def test_calls_run_at_the_same_time(client):
             version = await wplus.version()
             merged = await wplus.merge(PHOTO, DARK)
             colored = await wplus.colorize(light, DARK, first_row=9)
+            assert (await wplus.quality(PHOTO, light))["lpips"] == 0.4
             return half, frames, drawn, version, merged, colored
 
     half, frames, drawn, version, merged, colored = asyncio.run(calls())

@@ -50,6 +50,15 @@ def test_a_photo_becomes_a_face(client, connect):
     )
 
 
+def test_figures_can_be_measured_later(client, connect):
+    with connect(client) as wplus:
+        face = wplus.embed(PHOTO, quality=False)
+        assert "quality" not in face.details
+        assert face.identity_similarity is None
+        assert wplus.quality(PHOTO, face)["lpips"] == 0.4
+        assert wplus.quality(PHOTO, face.code)["same_person"] is True
+
+
 def test_every_kind_of_source_names_the_same_face(client, connect, tmp_path):
     path = tmp_path / "photo.png"
     path.write_bytes(PHOTO)

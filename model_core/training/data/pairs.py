@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.images import FACE_PX, to_uint8
-from model_core.runtime.backends import frozen_weights
+from model_core.runtime.backends import compile_lazily, frozen_weights
 
 RENDER_CHUNK = 8
 
@@ -127,7 +127,7 @@ def make_render(
         img = F.adaptive_avg_pool2d(img, FACE_PX)
         return to_uint8(img)
 
-    run = torch.compile(synthesize) if compiled else synthesize
+    run = compile_lazily(synthesize) if compiled else synthesize
 
     @torch.no_grad()
     def render(ws: Tensor) -> Tensor:

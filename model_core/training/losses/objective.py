@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.backends import compile_lazily
 from model_core.shapes import Codes, Images
 from model_core.training.config import TrainConfig
 from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
@@ -49,7 +50,7 @@ class Objective(nn.Module):
             "mse": config.mse_weight,
             "lpips": config.lpips_weight,
         }
-        self._images = torch.compile(self._compare) if config.compile else self._compare
+        self._images = compile_lazily(self._compare) if config.compile else self._compare
 
     def codes(self, predicted: Codes, ws: Codes) -> Terms:
         """Compare predicted codes with those that are known, mean over items."""

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
 from model_core.generators.sampling import sample_each, seeded
+from model_core.runtime.backends import compile_lazily
 from model_core.training.config import TrainConfig
 from model_core.weights.store import load_network, save_network
 
@@ -47,7 +48,7 @@ def sample_gradients(
         img = F.adaptive_avg_pool2d(network.synthesis(ws.to(dtype)).float(), PIXELS)
         return (img * v).sum()
 
-    run = torch.compile(project) if config.compile else project
+    run = compile_lazily(project) if config.compile else project
     gradients = []
     for chunk in tqdm(torch.arange(config.sensitivity_samples).split(CHUNK), unit="chunk"):
         randoms = [seeded(config.seed, "sensitivity", i) for i in chunk.tolist()]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from model_core.metrics.identity import is_same_person
 from service.jobs.store import Fields
@@ -87,6 +87,8 @@ class CurvePoint(BaseModel):
 
 class RefineAnswer(CodeAnswer):
     """Result of a job: the code with the lowest loss, its image, and the curve."""
+
+    model_config = ConfigDict(json_schema_extra={})  # not its parent's example
 
     job: JobAnswer = Field(description="The job.")
     curve: list[CurvePoint] = Field(description="Measurements of every step.")

@@ -60,8 +60,8 @@ class QualityBody(QualityOptions):
     """JSON body of /quality."""
 
     image: Base64
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return the photo and the code, with their names."""

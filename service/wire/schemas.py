@@ -14,10 +14,9 @@ from pydantic import (
 
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from service.wire.codes import MAX_AXES, Encoding, unwrap
+from service.wire.examples import CODE_ANSWER, EMBED_ANSWER, LATENT_ID
 
 REFINE_ABOVE_LPIPS = 0.21  # after one pass, half of 200 held-out photographs are above it
-
-EXAMPLE_ID = "lIjhHFDCRBM3ik7QK_Vnjw"
 
 Base64 = Annotated[
     str, Field(description="Base64 of the file.", json_schema_extra={"contentEncoding": "base64"})
@@ -65,7 +64,7 @@ Code = Annotated[
 GivenCode = Annotated[Code | None, Field(description="A W+ code, from an earlier answer.")]
 LatentId = Annotated[
     str | None,
-    Field(description="Id of a stored code, from an earlier answer.", examples=[EXAMPLE_ID]),
+    Field(description="Id of a stored code, from an earlier answer.", examples=[LATENT_ID]),
 ]
 Photo = Annotated[Base64 | None, Field(description="Base64 of a photo.")]
 
@@ -129,10 +128,12 @@ class QualityObject(NullsWritten):
 class CodeAnswer(BaseModel):
     """A code, its image and how long they took."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [CODE_ANSWER]})
+
     latent_id: str | None = Field(
         default=None,
         description="Id of the code in later calls, for a while; none by no_store.",
-        examples=[EXAMPLE_ID],
+        examples=[LATENT_ID],
     )
     detail: bool = Field(
         description="Whether the image has the detail that the code leaves out; `latent_id` and "
@@ -151,6 +152,8 @@ class CodeAnswer(BaseModel):
 
 class EmbedAnswer(CodeAnswer):
     """Answer of /embed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EMBED_ANSWER]})
 
     face: FaceObject | None = Field(default=None, description="Absent if align is none.")
     quality: QualityObject | None = Field(default=None, description="Absent if quality is false.")

@@ -13,14 +13,10 @@ async function ask() {
   const { components, paths } = await get("openapi.json");
   const has = (model, option) => option in (components.schemas[model]?.properties ?? {});
   return {
-    quality: has("EmbedBody", "quality"),
-    measure: "/quality" in paths,
-    size: has("EditBody", "size"),
     several: has("EditBody", "directions"),
     whole: has("EditBody", "output") && has("EditBody", "photo"),
     wholeColour: has("ColorizeBody", "output"),
     wholeMerge: has("MergeBody", "output"),
-    thereAndBack: has("MorphBody", "there_and_back"),
     ranges: "/directions" in paths,
   };
 }

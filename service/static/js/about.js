@@ -117,9 +117,9 @@ function show(snapshot) {
 
 async function saveFile({ dataset: { file: type, suffix } }) {
   const { a, result } = state.now();
-  const face = result?.latentId ? result : a;
+  const face = result?.latentId ? Object.assign(result, { isResult: true, origin: result.image }) : a;
   try {
-    const blob = await stage.busy("Writing the file", () => withFaces([a], () => codeOf(face.latentId, type)));
+    const blob = await stage.busy("Writing the file", () => withFaces([face], () => codeOf(face.latentId, type)));
     const link = document.createElement("a");
     link.href = urlOf(blob);
     link.download = `wplus-face.${suffix}`;

@@ -1,7 +1,6 @@
 // Blend: a face between the two, as a picture or as an animation there and back.
 
 import { blobOf, post } from "./api.js";
-import { abilities } from "./abilities.js";
 import { withFaces } from "./faces.js";
 import { live } from "./live.js";
 import * as notice from "./notice.js";
@@ -15,7 +14,6 @@ const output = panel.querySelector("output");
 const PREVIEW_PX = 256;
 const FILM_PX = 512;
 const FRAMES = 24;
-let size = false;
 let shown = {};
 
 const pairOf = ({ a, b }) => [["latent_id", a.latentId], ["latent_id", b.latentId]];
@@ -45,11 +43,11 @@ async function full(signal) {
   state.commit({ blend: { share }, result, title: result.title });
 }
 
-const control = live({ full, failed: notice.show });
+const control = live({ preview, full, failed: notice.show });
 
 async function animate() {
   const snapshot = state.now();
-  const options = { steps: FRAMES, ...(size && { size: FILM_PX }) };
+  const options = { steps: FRAMES, size: FILM_PX };
   try {
     const film = await stage.busy(`Drawing ${FRAMES} pictures`, () => morph(snapshot, options, { accept: "image/webp" }));
     if (!isCurrent(snapshot)) return;
@@ -81,9 +79,7 @@ function show({ a, b, blend }) {
   shown = { blend };
 }
 
-export async function setUp() {
-  ({ size } = await abilities());
-  if (size) control.previewBy(preview);
+export function setUp() {
   input.oninput = () => { showShare(); control.changed(); };
   panel.querySelector("#animate").onclick = animate;
   state.onChange(show);

@@ -58,7 +58,7 @@ async function full(signal) {
   state.commit({ values, result, title: result.title });
 }
 
-const control = live({ full, failed: notice.show });
+const control = live({ preview, full, failed: notice.show });
 
 function makeSlider({ name, title, unit, safe, description }) {
   const [low, high] = safe;
@@ -110,7 +110,6 @@ export async function setUp() {
   $("#sliders").replaceChildren(...list.map(makeSlider));
   $("#reset").hidden = !list.length;
   if (!list.length) $("#change .explain").textContent = "This service offers no changes.";
-  if (can.size) control.previewBy(preview);
   $("#reset").onclick = () => {
     for (const { input, show: showValue } of sliders.values()) { input.value = 0; showValue(); }
     control.rest();

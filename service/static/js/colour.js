@@ -50,7 +50,7 @@ async function full(signal) {
   state.commit({ colour: settings, result, title: result.title });
 }
 
-const control = live({ full, failed: notice.show });
+const control = live({ preview, full, failed: notice.show });
 
 function showValues() {
   for (const [input, words] of [[strength, `${Math.round(strength.value * 100)} %`], [row, row.value]]) {
@@ -75,7 +75,6 @@ function show({ a, b, colour }) {
 
 export async function setUp() {
   Object.assign(can, await abilities());
-  if (can.size) control.previewBy(preview);
   for (const input of [strength, row]) input.oninput = () => { showValues(); control.changed(); };
   keep.onchange = () => control.rest();
   stage.offerWhole("colour", {

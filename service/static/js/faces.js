@@ -5,7 +5,6 @@
 
 import { Problem, blobOf, post } from "./api.js";
 import { crop, decode, portrait, smallCopy, wholeCopy } from "./photos.js";
-import { abilities } from "./abilities.js";
 
 const CODE_FILE = /\.(npy|npz|safetensors)$/i;
 const SEEDS = 2 ** 32;
@@ -18,8 +17,7 @@ export async function readPhoto(file, { index = 0, name = "your photo", signal }
   if (!isPicture(file)) throw new Problem("not-a-picture");
   const bitmap = await decode(file);
   const photo = bitmap ? await smallCopy(file, bitmap) : file;
-  const sooner = (await abilities()).quality ? { quality: false } : {};
-  const answer = await post("embed", { image: photo, face: index, return: "image", ...sooner }, { signal });
+  const answer = await post("embed", { image: photo, face: index, return: "image", quality: false }, { signal });
   const { face } = answer;
   const size = bitmap && (photo === file ? bitmap : await decode(photo));
   const boxes = answer.faces ?? [face];
@@ -33,7 +31,7 @@ export async function readPhoto(file, { index = 0, name = "your photo", signal }
   ]);
   return {
     name, photo, whole, index, faces, before, count: face.count, quad: face.quad, origin: photo,
-    latentId: answer.latent_id, image: blobOf(answer.image), quality: answer.quality ?? null, timings: answer.timings_ms,
+    latentId: answer.latent_id, image: blobOf(answer.image), quality: null, timings: answer.timings_ms,
   };
 }
 
@@ -54,16 +52,19 @@ export async function readCode(file, { signal } = {}) {
 
 // Ask for the figures that a face was drawn without, to be sooner.
 export async function measure(face) {
-  if (face.quality || !face.photo || !(await abilities()).measure) return;
-  face.quality = await post("quality", { image: face.photo, face: face.index, latent_id: face.latentId });
+  if (face.quality || !face.photo || face.isResult) return;
+  ({ quality: face.quality } = await post("quality", { image: face.photo, face: face.index, latent_id: face.latentId }));
 }
 
 // Read a face again whose latent id has expired. A result that was made the start is read off its own image.
 async function renew(face) {
   let fresh;
-  if (face.seed !== undefined) fresh = await post("generate", { seed: face.seed, return: "image" });
-  else if (isCode(face.origin)) fresh = await post("generate", { code: face.origin, return: "image" });
-  else fresh = await post("embed", { image: face.origin, face: face.isResult ? 0 : face.index, return: "image" });
+  if (face.seed !== undefined) fresh = await post("generate", { seed: face.seed, return: "code" });
+  else if (isCode(face.origin)) fresh = await post("generate", { code: face.origin, return: "code" });
+  else {
+    const how = face.isResult ? { align: "none" } : { face: face.index };
+    fresh = await post("embed", { image: face.origin, ...how, quality: false });
+  }
   face.latentId = fresh.latent_id;
 }
 

@@ -2,10 +2,9 @@
 
 const REST_MS = 280;
 
-// `full`, and `preview` once it is set, take a signal, which aborts when their picture is no longer wanted.
+// `preview` and `full` take a signal, which aborts when their picture is no longer wanted.
 // At most one preview is asked for at a time, always of the newest settings.
-export function live({ full, failed }) {
-  let preview = null;
+export function live({ preview, full, failed }) {
   let previewing = false;
   let wanted = false;
   let timer;
@@ -48,11 +47,9 @@ export function live({ full, failed }) {
       clearTimeout(timer);
       timer = setTimeout(rest, REST_MS);
       fullStop.abort();
-      if (!preview) return;
       wanted = true;
       if (!previewing) previews();
     },
-    previewBy(make) { preview = make; },
     rest,
     halt,
   };

@@ -1,7 +1,6 @@
 // Refine: a job that brings the drawn face closer to the photo, with progress, preview and an end at will.
 
 import { Problem, blobOf, get, post, remove } from "./api.js";
-import { abilities } from "./abilities.js";
 import * as notice from "./notice.js";
 import * as stage from "./stage.js";
 import * as state from "./state.js";
@@ -12,7 +11,6 @@ const POLL_MS = 1200;
 const PREVIEW_MS = 4000;
 const OVER = ["succeeded", "failed", "cancelled"];
 let watched = null; // the face whose job is followed
-let sized = "";
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -43,7 +41,7 @@ function showControls({ a }) {
 }
 
 async function showPreview(a, id) {
-  const blob = await get(`jobs/${id}/preview${sized}`, { accept: "image/jpeg" }).catch(() => null);
+  const blob = await get(`jobs/${id}/preview?size=512`, { accept: "image/jpeg" }).catch(() => null);
   const { a: shown, tool } = state.now();
   if (blob && shown === a && tool === "refine" && a.job === id) stage.preview(blob);
 }
@@ -114,9 +112,7 @@ async function cancel() {
   await remove(`jobs/${a.job}`).catch(notice.show);
 }
 
-export async function setUp() {
-  const can = await abilities();
-  if (can.size) sized = "?size=512";
+export function setUp() {
   $("#refine-go").onclick = start;
   $("#refine-stop").onclick = cancel;
   state.onChange(showControls);

@@ -49,7 +49,7 @@ def test_a_photo_is_changed_undone_saved_and_gone_on_from(page):
     page.locator("#restart").click()
     expect(page.locator("#welcome")).to_be_visible()
     saved = {"name": name, "mimeType": "application/octet-stream", "buffer": code}
-    assert give(page, "drop", "footer, main", saved)
+    assert give(page, "drop", "main", saved)
     wait_for(tag(page), "a saved face")
 
 

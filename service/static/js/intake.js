@@ -91,6 +91,8 @@ export function setUp() {
   document.addEventListener("drop", drop);
   document.addEventListener("paste", (event) => {
     const [file] = event.clipboardData?.files ?? [];
-    if (file) takeFile("a", file);
+    if (!file) return;
+    event.preventDefault();
+    takeFile("a", file);
   });
 }

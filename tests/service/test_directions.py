@@ -36,6 +36,16 @@ def test_pose_and_smile_are_shipped(owner):
         assert not step[8:].any()
 
 
+def test_shipped_directions_are_calibrated(owner):
+    for name, direction in read_directions(None, space(owner)).items():
+        known = direction.calibration
+        assert known.safe is not None, name
+        assert known.safe[0] < 0 < known.safe[1], name
+        assert known.safe[0] <= known.default <= known.safe[1], name
+        assert known.description, name
+        assert known.measured_by, name
+
+
 def test_an_operators_own_go_before(owner, tmp_path):
     for name in ("age", "pose"):
         np.save(tmp_path / f"{name}.npy", np.ones(512))

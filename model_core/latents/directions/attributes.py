@@ -68,7 +68,8 @@ def eyes_open(landmarks: Landmarks) -> Measures:
         width = np.linalg.norm(other - corner, axis=1)
         heights = np.linalg.norm(down_1 - up_1, axis=1) + np.linalg.norm(down_2 - up_2, axis=1)
         ratios.append(heights / (2 * width))
-    return np.mean(ratios, axis=0)
+    openness: Measures = np.mean(ratios, axis=0)
+    return openness
 
 
 def _upright(landmarks: Landmarks) -> Landmarks:

@@ -107,4 +107,5 @@ def _chip(face: Face, landmarks: Landmarks, side: int) -> Float32[np.ndarray, "1
     box = dlib.rectangle(0, 0, face.shape[1] - 1, face.shape[0] - 1)
     found = dlib.full_object_detection(box, points)
     chip = dlib.get_face_chip(face, found, size=side, padding=PADDING)
-    return ((chip.astype(np.float32) - MEAN) / 256).transpose(2, 0, 1)[None]
+    normal: Float32[np.ndarray, "side side 3"] = (chip.astype(np.float32) - MEAN) / 256
+    return normal.transpose(2, 0, 1)[None]

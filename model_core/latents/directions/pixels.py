@@ -78,7 +78,8 @@ def _strip(
         np.stack([np.interp(across, [0, 1, 2], line[:, i]) for i in (0, 1)], axis=1)
         for line in (upper, lower)
     ]
-    return (ends[0] + share * (ends[1] - ends[0])).reshape(-1, 2)
+    points: Float64[np.ndarray, "n 2"] = (ends[0] + share * (ends[1] - ends[0])).reshape(-1, 2)
+    return points
 
 
 def _sample(face: Face, landmarks: Landmarks, box: tuple[float, float, float, float]) -> Grey:

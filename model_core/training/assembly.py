@@ -18,6 +18,7 @@ from model_core.training.config import TrainConfig
 from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.photos import Photos
 from model_core.training.distributed import Ranks
+from model_core.training.losses.identity import PersonDescriber, load_describer
 from model_core.training.run_folder import claim
 from model_core.training.run_loop import RunLoop
 from model_core.weights.cache import DEFAULT_GENERATOR
@@ -116,6 +117,11 @@ class Assembly(ABC):
             )
             for k in self._ranks.shards(config.shards)
         }
+
+    def _describer(self) -> PersonDescriber:
+        """Load the recogniser of the identity loss."""
+        place = (self._device, self._precision.dtype)
+        return load_describer(self._inputs.cache, self._config.identity, *place)
 
     def _load_head(self) -> ImageHead:
         head = load_image_head(self._inputs.head_weights, self.fingerprint)

@@ -99,7 +99,10 @@ class EmbeddingAssembly(Assembly):
             self._ranks.wait()
             gradients = load_or_sample(*source, self._precision.dtype)
         sensitivity = SensitivityLoss(gradients)
-        return Objective(config, style, sensitivity, generator.w_std, images, self.perceptual)
+        person = self._describer() if config.identity_weight else None
+        return Objective(
+            config, style, sensitivity, generator.w_std, images, self.perceptual, person
+        )
 
     def _photo_shards(self, objective: Objective) -> dict[int, PhotoShard]:
         streams = self._streams() if self._config.photos_per_shard else {}

@@ -28,11 +28,11 @@ FROM_ONE = (
 TRAINED = ("embedding", "detail")
 SUPERVISION = ("iterator", "photo", "both")
 CHANGES = ("jitter", "degrade_share", "photo_light", "photo_warp")
+OF_IMAGES = ("mse_weight", "lpips_weight", "identity_weight")
 OF_CODES = ("style_weight", "sensitivity_weight", "latent_weight")
 FROM_ZERO = ("warmup_steps", "validation_photos", "seed", "true_every")
 OF_DETAILS = {
     "margin_weight": 1.0,
-    "identity_weight": 0.0,
     "detail_weight": 0.0,
     "true_every": 0,
     "true_share": 0.0,
@@ -96,7 +96,7 @@ class TrainConfig:
         mse_weight: Weight of the image MSE, lambda 1 of the paper.
         lpips_weight: Weight of the images' perceptual distance, lambda 2 of the paper.
         margin_weight: Weight of pixels around the face in the MSE; those of the face have 1.
-        identity_weight: Weight of the squared distance between identity descriptors.
+        identity_weight: Weight of the squared distance between identity descriptors; about 0.1.
         detail_weight: Weight of the mean squared detail.
         true_every: One step in this many renders with the full generator, the others with the
             image head; 0: none.
@@ -222,7 +222,7 @@ class TrainConfig:
         if self.pair_images and not (self.pairs_per_shard and self._compares_images):
             raise InvalidInputError(
                 "pair_images must be false without pairs and a weight of their images "
-                "(generated_share, and mse_weight or lpips_weight, above 0), got true"
+                f"(generated_share, and one of {', '.join(OF_IMAGES)}, above 0), got true"
             )
         changes = {name: getattr(self, name) for name in CHANGES if getattr(self, name)}
         if changes and self._iterator_teaches:
@@ -241,8 +241,8 @@ class TrainConfig:
         if self.tune_generator and not self._photos_reach_generator:
             raise InvalidInputError(
                 "tune_generator must be false unless photographs supervise the full generator "
-                "(head false, supervision photo, generated_share below 1, mse_weight or "
-                "lpips_weight above 0), got true"
+                "(head false, supervision photo, generated_share below 1, one of "
+                f"{', '.join(OF_IMAGES)} above 0), got true"
             )
         if self.pairs_per_shard and not (self._compares_codes or self.pair_images):
             raise InvalidInputError(
@@ -253,7 +253,7 @@ class TrainConfig:
         compared = self._compares_images or (self._iterator_teaches and self._compares_codes)
         if self.photos_per_shard and not compared:
             raise InvalidInputError(
-                "mse_weight or lpips_weight must be above 0 when training on photographs with "
+                f"one of {', '.join(OF_IMAGES)} must be above 0 when training on photographs with "
                 f"supervision {self.supervision}"
                 + (f", or one of {', '.join(OF_CODES)}" if self._iterator_teaches else "")
                 + ", got 0 for all"
@@ -275,7 +275,7 @@ class TrainConfig:
 
     @property
     def _compares_images(self) -> bool:
-        return self.mse_weight > 0 or self.lpips_weight > 0
+        return any(getattr(self, name) > 0 for name in OF_IMAGES)
 
     @property
     def pairs_per_shard(self) -> int:

@@ -3,12 +3,10 @@
 import torch
 
 from model_core.encoders.detail_encoder import DetailEncoder
-from model_core.encoders.identity import DlibIdentity
 from model_core.errors import CheckpointError
 from model_core.networks.loading import (
     load_detail_encoder,
     load_embedding_network,
-    load_identity,
     load_stlpips,
 )
 from model_core.training.assembly import Assembly
@@ -95,7 +93,4 @@ class DetailAssembly(Assembly):
             path.units.adapt(encoder)
 
     def _detail_objective(self) -> DetailObjective:
-        identity = load_identity(self._inputs.cache, self._config.identity)
-        fast = identity.to(self._device, self._precision.dtype)
-        describe = fast.descriptor if isinstance(fast, DlibIdentity) else fast
-        return DetailObjective(self._config, self.perceptual, describe)
+        return DetailObjective(self._config, self.perceptual, self._describer())

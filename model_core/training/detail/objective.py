@@ -1,7 +1,5 @@
 """The detail encoder's objective: the error of its images and the size of its details."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +8,7 @@ from torch.nn import functional as F
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Images
 from model_core.training.config import TrainConfig
+from model_core.training.losses.identity import PersonDescriber
 
 Terms = dict[str, Float[Tensor, ""]]
 
@@ -27,7 +26,7 @@ class DetailObjective(nn.Module):
     Args:
         config: The weights.
         perceptual: Perceptual distance between float32 images.
-        describe: Maps images to identity descriptors, (batch, d); differentiable.
+        person: Identity distance between images.
     """
 
     importance: Tensor
@@ -36,10 +35,10 @@ class DetailObjective(nn.Module):
         self,
         config: TrainConfig,
         perceptual: Perceptual,
-        describe: Callable[[Images], Float[Tensor, "batch d"]],
+        person: PersonDescriber,
     ):
         super().__init__()
-        self.perceptual, self._describe = perceptual, describe
+        self.perceptual, self.person = perceptual, person
         self._weights = {
             "mse": config.mse_weight,
             "lpips": config.lpips_weight,
@@ -73,9 +72,7 @@ class DetailObjective(nn.Module):
             lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
             terms["lpips"] = lpips.mean()
         if self._weights["identity"]:
-            with torch.no_grad():
-                person = self._describe(photos)
-            terms["identity"] = (self._describe(img) - person).float().square().sum(1).mean()
+            terms["identity"] = self.person.distance(img, photos).mean()
         if large is not None and self._weights["full_size"]:
             size = large.shape[-2:]
             wanted_large = F.interpolate(photos, size, mode="bicubic", align_corners=False)

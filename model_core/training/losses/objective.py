@@ -10,6 +10,7 @@ from model_core.runtime.backends import compile_lazily
 from model_core.shapes import Codes, Images
 from model_core.training.config import TrainConfig
 from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
+from model_core.training.losses.identity import PersonDescriber
 
 Terms = dict[str, Float[Tensor, ""]]
 
@@ -26,6 +27,7 @@ class Objective(nn.Module):
         w_std: Standard deviation of the generator's W, (w_dim,).
         render: Renders codes at the size of the loss.
         perceptual: Perceptual distance between float32 images.
+        person: Identity distance between images; required if it has a weight.
     """
 
     w_std: Tensor
@@ -38,10 +40,11 @@ class Objective(nn.Module):
         w_std: Float[Tensor, " w_dim"],
         render: SmallImages,
         perceptual: Perceptual,
+        person: PersonDescriber | None = None,
     ):
         super().__init__()
         self.style, self.sensitivity = style, sensitivity
-        self.render, self.perceptual = render, perceptual
+        self.render, self.perceptual, self.person = render, perceptual, person
         self.register_buffer("w_std", w_std.clone())
         self._weights = {
             "style": config.style_weight,
@@ -49,6 +52,7 @@ class Objective(nn.Module):
             "latent": config.latent_weight,
             "mse": config.mse_weight,
             "lpips": config.lpips_weight,
+            "identity": config.identity_weight,
         }
         self._images = compile_lazily(self._compare) if config.compile else self._compare
 
@@ -65,7 +69,7 @@ class Objective(nn.Module):
 
     def images(self, predicted: Codes, target: Images) -> Terms:
         """Compare the codes' images with targets in [-1, 1] at the size of the loss."""
-        if not (self._weights["mse"] or self._weights["lpips"]):
+        if not any(self._weights[name] for name in ("mse", "lpips", "identity")):
             return {}
         return self._images(predicted, target)
 
@@ -83,4 +87,6 @@ class Objective(nn.Module):
                 wanted = self.perceptual.features(target)
             lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
             terms["lpips"] = lpips.mean()
+        if self._weights["identity"] and self.person:
+            terms["identity"] = self.person.distance(img, target).mean()
         return terms

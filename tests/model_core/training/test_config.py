@@ -57,7 +57,7 @@ def test_bad_options_are_named(overrides, message):
         ("detail", {"loss_px": 128}, "loss_px must be 256 when trained is detail, got 128"),
         ("detail", {"compile": True}, "compile must be False when trained is detail"),
         ("detail", {"true_every": -1}, "true_every must be 0 or more"),
-        ("photos", {"identity_weight": 0.1}, "identity_weight must be 0.0 when trained is embed"),
+        ("photos", {"margin_weight": 0.5}, "margin_weight must be 1.0 when trained is embedding"),
         ("photos", {"true_every": 3}, "true_every must be 0 when trained is embedding, got 3"),
     ],
 )
@@ -129,7 +129,7 @@ NO_CODES = {"style_weight": 0.0, "sensitivity_weight": 0.0, "latent_weight": 0.0
 @pytest.mark.parametrize(
     ("preset", "change", "message"),
     [
-        ("photos", NOTHING, "mse_weight or lpips_weight must be above 0 .* supervision photo"),
+        ("photos", NOTHING, "one of mse_weight, .* must be above 0 .* supervision photo"),
         ("default", NOTHING | NO_CODES | {"generated_share": 0.0}, "or one of style_weight"),
         ("pretrain", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),
         ("photos", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),

@@ -1,4 +1,4 @@
-"""What the detail encoder is trained on: the error of its images, and the size of its details."""
+"""The detail encoder's objective: the error of its images and the size of its details."""
 
 import torch
 from jaxtyping import Float
@@ -15,18 +15,18 @@ Terms = dict[str, Float[Tensor, ""]]
 FACE_CENTRE_Y = 0.08
 FACE_HALF_WIDTH, FACE_HALF_HEIGHT = 0.72, 0.92
 FACE_EDGE = 0.08
-"""The ellipse that an aligned face and its hair fill, and how wide its edge is; half sides."""
+"""Ellipse around an aligned face and its hair, and the width of its edge, in half image sides."""
 
 
 class DetailObjective(nn.Module):
-    """The weighted sum of MSEs, perceptual distance, distance of descriptors and mean square.
+    """Weighted sum of image MSEs, perceptual and identity distance, and mean squared detail.
 
-    Terms of weight zero are not computed.
+    Terms with weight zero are not computed.
 
     Args:
         config: The weights.
-        perceptual: Compares images, which are float32.
-        person: Compares the persons in images.
+        perceptual: Perceptual distance between float32 images.
+        person: Identity distance between images.
     """
 
     importance: Tensor
@@ -55,13 +55,13 @@ class DetailObjective(nn.Module):
         photos: Images,
         large: Float[Tensor, "batch 3 large_height large_width"] | None = None,
     ) -> Terms:
-        """Compare images with the photos that they shall be, mean over items.
+        """Compare rendered images with their photos; each term is the mean over items.
 
         Args:
-            detail: What the encoder gave.
-            img: Rendered at the photos' size.
+            detail: Output of the encoder.
+            img: Images rendered at the photos' size.
             photos: The photos.
-            large: Rendered at the generator's own size; None leaves the term out.
+            large: Images rendered at the generator's own size; None leaves the term out.
         """
         terms: Terms = {}
         if self._weights["mse"]:
@@ -88,7 +88,7 @@ class DetailObjective(nn.Module):
 
 
 def weigh_face(size_px: int, margin: float) -> Float[Tensor, "1 1 size size"]:
-    """Weigh the pixels of an aligned face: 1 on face and hair, `margin` around them."""
+    """Return pixel weights for an aligned face: 1 on face and hair, `margin` around them."""
     places = torch.linspace(-1, 1, size_px)
     y, x = torch.meshgrid(places, places, indexing="ij")
     radius = torch.hypot(x / FACE_HALF_WIDTH, (y - FACE_CENTRE_Y) / FACE_HALF_HEIGHT)

@@ -1,6 +1,6 @@
-"""Whether two images show the same person, by the recogniser inside the embedding network.
+"""Identity distance between images, by the recogniser inside the embedding network.
 
-The judge of the evaluation, FaceRes, is another one, on which nothing is trained.
+The evaluation uses another recogniser, FaceRes, which no loss uses.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from model_core.shapes import Images
 
 
 class PersonDescriber(nn.Module):
-    """Images to descriptors of the persons in them, differentiable in the image.
+    """Compute identity descriptors, differentiable in the image.
 
     Args:
         identity: A frozen recogniser of aligned faces at 256 px.
@@ -28,7 +28,7 @@ class PersonDescriber(nn.Module):
         self.identity = identity
 
     def forward(self, img: Images) -> Float[torch.Tensor, "batch d"]:
-        """Describe aligned faces in [-1, 1] of any size."""
+        """Return descriptors of aligned faces in [-1, 1], of any size."""
         if img.shape[-1] != FACE_PX:
             img = F.interpolate(img, (FACE_PX, FACE_PX), mode="bilinear", align_corners=False)
         identity = self.identity
@@ -37,7 +37,7 @@ class PersonDescriber(nn.Module):
         return descriptors
 
     def distance(self, img: Images, target: Images) -> Float[torch.Tensor, " batch"]:
-        """Compute the squared distance of both descriptors; no gradient reaches the target."""
+        """Return the squared distance between descriptors; no gradient reaches the target."""
         with torch.no_grad():
             person = self(target)
         difference: torch.Tensor = self(img) - person
@@ -47,7 +47,7 @@ class PersonDescriber(nn.Module):
 def load_describer(
     cache: Path, name: str, device: torch.device, dtype: torch.dtype
 ) -> PersonDescriber:
-    """Load a recogniser by name, frozen.
+    """Load a frozen recogniser by name.
 
     Raises:
         CheckpointError: If it is missing, damaged or not a recogniser.

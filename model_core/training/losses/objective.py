@@ -1,4 +1,4 @@
-"""What the embedding network is trained on: errors of its codes and of the images they make."""
+"""The embedding network's objective: the error of its codes and of their images."""
 
 import torch
 from jaxtyping import Float
@@ -16,18 +16,18 @@ Terms = dict[str, Float[Tensor, ""]]
 
 
 class Objective(nn.Module):
-    """Equations 4 to 7 of Guan et al. 2020, the code error in metrics that the image asks for.
+    """Equations 4 to 7 of Guan et al. 2020, with code errors weighted by effect on the image.
 
-    Terms of weight zero are not computed.
+    Terms with weight zero are not computed.
 
     Args:
-        config: The weights; compile.
-        style: Compares codes by the styles that they give.
+        config: The weights of the terms, and `compile`.
+        style: Compares codes by their styles.
         sensitivity: Compares codes by the image's first-order change.
-        w_std: The generator's spread of W, (w_dim,).
-        render: Codes to images at the size of the loss.
-        perceptual: Compares images, which are float32.
-        person: Compares the persons in images; needed if that has a weight.
+        w_std: Standard deviation of the generator's W, (w_dim,).
+        render: Renders codes at the size of the loss.
+        perceptual: Perceptual distance between float32 images.
+        person: Identity distance between images; required if it has a weight.
     """
 
     w_std: Tensor
@@ -57,7 +57,7 @@ class Objective(nn.Module):
         self._images = compile_lazily(self._compare) if config.compile else self._compare
 
     def codes(self, predicted: Codes, ws: Codes) -> Terms:
-        """Compare predicted codes with those that are known, mean over items."""
+        """Compare predicted codes with known ones; each term is the mean over items."""
         terms: Terms = {}
         if self._weights["style"]:
             terms["style"] = self.style(predicted, ws).mean()
@@ -68,7 +68,7 @@ class Objective(nn.Module):
         return terms
 
     def images(self, predicted: Codes, target: Images) -> Terms:
-        """Compare what codes render with images in [-1, 1] at the size of the loss."""
+        """Compare the codes' images with targets in [-1, 1] at the size of the loss."""
         if not any(self._weights[name] for name in ("mse", "lpips", "identity")):
             return {}
         return self._images(predicted, target)

@@ -41,11 +41,11 @@ from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.redis_keys import connect_async
 from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
-from service.serving.animation_limit import AnimationLimit
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
@@ -165,7 +165,8 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        animations=AnimationLimit(settings.max_animations),
+        animations=Turns(settings.max_animations, "morphs of many frames"),
+        whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)

@@ -31,7 +31,7 @@ DIRECTION = {"direction": "smile"}
         ),
         (EmbedOptions, {"align": "maybe"}, "align must be one of auto, none, got maybe"),
         (EmbedOptions, {"return": "all"}, "return must be one of code, image, both, got all"),
-        (EmbedOptions, {"face": "x"}, "face must be a whole number, got x"),
+        (EmbedOptions, {"face": "x"}, "face must be a number from 0, numbers such as 0,2, or all, got x"),
         (EmbedOptions, {"face": 1.5}, "face must be a whole number, got 1.5"),
         (EmbedOptions, {"face": [1]}, "face must be a whole number, got a list"),
         (EmbedOptions, {"face": "-1"}, "face must be at least 0, got -1"),

@@ -52,11 +52,11 @@ from service.routes import (
     quality,
     refine,
 )
-from service.serving.animation_limit import AnimationLimit
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
@@ -176,7 +176,8 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        animations=AnimationLimit(settings.max_animations),
+        animations=Turns(settings.max_animations, "morphs of many frames"),
+        whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)

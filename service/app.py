@@ -40,19 +40,30 @@ from service.middleware.safe_headers import SafeHeadersMiddleware
 from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.redis_keys import connect_async
-from service.routes import edit, embed, health, jobs, merge, metrics, pages, quality, refine
-from service.serving.animation_limit import AnimationLimit
+from service.routes import (
+    directions,
+    edit,
+    embed,
+    health,
+    jobs,
+    merge,
+    metrics,
+    pages,
+    quality,
+    refine,
+)
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, edit, merge, refine, jobs, health, pages)
+ROUTES = (embed, quality, edit, merge, directions, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -165,7 +176,8 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        animations=AnimationLimit(settings.max_animations),
+        animations=Turns(settings.max_animations, "morphs of many frames"),
+        whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
@@ -227,8 +239,8 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
 
     await gather(start_aligner, start_engine)
     (predictor,), (face_aligner,) = predictors, aligners
-    directions = await run_sync(read_directions, settings.directions, predictor)
-    runtime.loaded = Loaded(predictor, face_aligner, directions)
+    known = await run_sync(read_directions, settings.directions, predictor)
+    runtime.loaded = Loaded(predictor, face_aligner, known)
     logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)
     runtime.telemetry.model_info.publish(
         predictor.weight_digests,

@@ -1,4 +1,4 @@
-"""The networks that methods are made from, loaded once and run by one backend."""
+"""The networks the methods use, loaded once and run by one backend."""
 
 import copy
 import functools
@@ -36,23 +36,22 @@ Embed = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 num_ws w_
 
 @dataclass(frozen=True)
 class EvaluationNetworks:
-    """All that methods are made from.
+    """The networks of an evaluation and how they run.
 
     Attributes:
         generator: Frozen, float32, on the CPU.
-        networks: Embedding networks: "network" and the variants that were given; moved to the
-            device when they are handed out.
+        networks: Embedding networks: "network" and the given variants; moved to the device on
+            first use.
         digests: SHA-256 of "generator", of each network by its name, of "tuned generator" and of
             "head".
         cache: Weights cache.
-        trunks: Folder with torchvision's weights, or None.
-        backend: compile is TorchInductor and eager plain torch, for generator and embedding
-            network alike.
-        precision: What these compute in.
-        tuned: Generator that was trained along with the network "mse-lpips-tuned", or None.
+        trunks: Folder of torchvision weights, or None.
+        backend: "compile" (TorchInductor) or "eager", for generator and embedding network.
+        precision: Precision of both.
+        tuned: Generator trained together with the network "mse-lpips-tuned", or None.
         head: The generator's image head, or None.
         detail: The generator's detail encoder and the SHA-256 of its weights, or None.
-        device: "cpu" or a CUDA device, where all that is handed out runs.
+        device: "cpu" or a CUDA device; everything returned runs there.
         face_px: Side of the faces.
     """
 
@@ -72,22 +71,22 @@ class EvaluationNetworks:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the generator computes in."""
+        """Precision of the generator."""
         return self.precision.dtype
 
     @property
     def device_name(self) -> str:
-        """What the device is: "cpu", or the GPU's model."""
+        """Name of the device: "cpu", or the GPU's model."""
         return self.device if self.device == "cpu" else torch.cuda.get_device_name(self.device)
 
     @functools.cached_property
     def render(self) -> Render:
-        """The generator's true output, brought to the faces' size by area; differentiable."""
+        """Renders the full generator's output at the faces' size, by area; differentiable."""
         return self._run(SmallImages(self.generator, self.face_px, dtype=self.dtype))
 
     @functools.cached_property
     def head_render(self) -> HeadRender:
-        """The image head's small images, likewise.
+        """Renders the image head's small images; differentiable.
 
         Raises:
             InvalidInputError: If no head was given.
@@ -99,7 +98,7 @@ class EvaluationNetworks:
         return HeadRender(self._run(images), size_px)
 
     def tuned_render(self) -> Render:
-        """Render by the tuned generator.
+        """Return a renderer that uses the tuned generator.
 
         Raises:
             InvalidInputError: If none was given.
@@ -109,13 +108,13 @@ class EvaluationNetworks:
         return self._run(SmallImages(self.tuned, self.face_px, dtype=self.dtype))
 
     def noisy_images(self) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
-        """Return what renders codes with noise, and the generator's own noise."""
+        """Return a renderer of codes with noise, and the generator's own noise."""
         images = NoisyImages(self.generator, self.face_px, self.dtype)
         return self._run(images), images.own.to(self.device)
 
     @functools.cached_property
     def detail_renderer(self) -> DetailRenderer:
-        """The detail encoder with its generator, in plain torch.
+        """The detail encoder with its generator, in eager mode.
 
         Raises:
             InvalidInputError: If none was given.
@@ -126,7 +125,7 @@ class EvaluationNetworks:
         return DetailRenderer(self.generator, *self.detail, execution)
 
     def render_with_detail(self, face: SingleImage, ws: SingleCode) -> Render:
-        """Return what renders codes with the detail of a face, encoded for its code."""
+        """Return a renderer of codes with the detail of a face, encoded for its code."""
         renderer = self.detail_renderer
         detail = renderer.encode(face, ws)
 
@@ -152,7 +151,7 @@ class EvaluationNetworks:
         return self.networks[name].to(self.device)
 
     def embedder(self, name: str) -> Embed:
-        """Return one forward pass of a network, one face at a time."""
+        """Return a function that embeds one face at a time with a network."""
         if name not in self._embedders:
             self._embedders[name] = self._embedder(name)
         return self._embedders[name]

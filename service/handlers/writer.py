@@ -37,12 +37,14 @@ class Result:
         latent_id: Its id for later calls; None if it is not kept.
         pixels: Its image; None if not wanted.
         source_type: The digital source type in the image's provenance mark.
+        is_photo: Whether the image is a whole photo, which keeps its size, and not a face.
     """
 
     latent: Latent
     latent_id: str | None
     pixels: Pixels | None
     source_type: str = GENERATED
+    is_photo: bool = False
 
 
 async def json_response(
@@ -124,7 +126,6 @@ class Writer:
         """Write an image, if wanted."""
         if self._options.wanted == "code" or pixels is None:
             return None
-        pixels = shrink(pixels, self._options.size)
         data = self._image(pixels, self._options.form, source_type)
         height, width, _ = pixels.shape
         return ImageObject(
@@ -152,7 +153,7 @@ class Writer:
     ) -> CodeAnswer:
         with self.context.timings.measure("output"):
             code = self.code_object(result.latent.ws)
-            image = self.image_object(result.pixels, result.source_type)
+            image = self.image_object(self._shown(result), result.source_type)
         return model(
             latent_id=result.latent_id,
             detail=result.latent.detail is not None,
@@ -167,9 +168,14 @@ class Writer:
             return write_npy(result.latent.ws)
         if media == SAFETENSORS:
             return write_safetensors(result.latent, self.context.loaded.generator)
-        # Present, because `media` is an image.
-        pixels = shrink(cast(Pixels, result.pixels), self._options.size)
+        pixels = cast(Pixels, self._shown(result))  # present, because `media` is an image
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
+
+    def _shown(self, result: Result) -> Pixels | None:
+        """Return the image at the size that is wanted."""
+        if result.pixels is None or result.is_photo:
+            return result.pixels
+        return shrink(result.pixels, self._options.size)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
         return encode_image(pixels, form, self._options.image_quality, self._xmp(source_type))

@@ -1,5 +1,6 @@
 """POST /morph, /colorize, /edit and /generate: codes and photos in, other faces out."""
 
+from collections.abc import Callable
 from functools import partial
 
 from fastapi import APIRouter
@@ -11,15 +12,24 @@ from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, Ws
+from service.directions import combined_step
 from service.errors import InvalidRequestError
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import resolve_code, resolve_source
+from service.handlers.faces import (
+    FaceCrop,
+    add_detail,
+    embed_face,
+    resolve_code,
+    resolve_source,
+)
 from service.handlers.image_response import render, write_image
 from service.handlers.runtime import Shared
+from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import gather
+from service.wire.image_encoding import shrink
 from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
 from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
 from service.wire.options import (
@@ -29,15 +39,17 @@ from service.wire.options import (
     EditOptions,
     GenerateOptions,
     MorphOptions,
+    PhotoOptions,
 )
 from service.wire.provenance import GENERATED
 from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
-from service.wire.sources import PhotoSource
+from service.wire.sources import PhotoSource, Source
 
 IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)
 ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
 SOURCES = ("image", "code", "latent_id")
+PHOTO = "photo"  # where the result of a code goes
 Ends = tuple[Latent, Latent]
 router = APIRouter(tags=["edit"])
 
@@ -87,12 +99,17 @@ async def morph(request: Request, runtime: Shared) -> Response:
     **describe(ColorizeBody, ("gray", "color"), IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=2),
 )
 async def colorize(request: Request, runtime: Shared) -> Response:
-    """Replace the fine rows of the grey photo's code with those of the colour photo's."""
+    """Replace the fine rows of the grey photo's code with those of the colour photo's.
+
+    With output=photo, `face` chooses in the grey photo; the colour photo gives its largest face.
+    """
     media = negotiate(request, IMAGE_OFFERS)
     fields = ("gray", "color")
     context = await read_request(request, runtime, ColorizeOptions, ColorizeBody, fields)
     options = context.options
     grey_source, color_source = context.only(*fields)
+    if options.output == "photo":
+        return await _colorize_photo(context, grey_source, color_source, media)
     crop_px = context.loaded.predictor.img_resolution if options.keep_luminance else None
     grey, color = await gather(
         partial(resolve_source, context, grey_source, crop_px),
@@ -106,26 +123,35 @@ async def colorize(request: Request, runtime: Shared) -> Response:
 
 @router.post(
     "/edit",
-    summary="Change one attribute of a face",
-    **describe(EditBody, SOURCES, IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
+    summary="Change attributes of a face",
+    **describe(
+        EditBody, (*SOURCES, PHOTO), IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=2, raw=True
+    ),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
-    """Move the code of a photo, a code or a latent id along a direction by `strength` units."""
+    """Move the code of a photo, a code or a latent id along one direction or several.
+
+    GET /directions lists them, with their units and safe ranges. With output=photo, the result of
+    a code or latent id goes into `photo`.
+    """
     media = negotiate(request, IMAGE_OFFERS)
-    context = await read_request(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
-    if len(context.sources) != 1:
+    fields = (*SOURCES, PHOTO)
+    context = await read_request(request, runtime, EditOptions, EditBody, fields, raw="image")
+    sources = [source for name, source in context.sources if name != PHOTO]
+    if len(sources) != 1:
         raise InvalidRequestError(
-            f"request must have exactly one of {', '.join(SOURCES)}, got {len(context.sources)}"
+            f"request must have exactly one of {', '.join(SOURCES)}, got {len(sources)}"
         )
-    directions, name = context.loaded.directions, context.options.direction
-    if name not in directions:
-        known = ", ".join(sorted(directions)) or "none (there are no directions)"
-        raise missing("direction", f"direction must be one of {known}, got {name}")
-    ((_, source),) = context.sources
-    face = await resolve_source(context, source)
-    latent = face.latent
-    ws = move(latent.ws[None], directions[name], context.options.strength)[0]
-    return await write_image(context, latent.moved_to(ws), media)
+    step = combined_step(context.loaded.directions, context.options)
+
+    def moved(latent: Latent) -> Latent:
+        return latent.moved_to(move(latent.ws[None], step, 1.0)[0])
+
+    photo = _photo_of(context, sources[0])
+    if photo is not None:
+        return await _edit_photo(context, photo, sources[0], moved, media)
+    face = await resolve_source(context, sources[0])
+    return await write_image(context, moved(face.latent), media)
 
 
 @router.post(
@@ -168,6 +194,69 @@ def _morph_offers(options: MorphOptions) -> tuple[str, ...]:
     if options.steps is not None:
         return FRAME_OFFERS
     return IMAGE_OFFERS if options.lam is not None else (*IMAGE_OFFERS, "image/gif")
+
+
+async def _own(context: RequestContext[PhotoOptions], face: FaceCrop) -> Latent:
+    """Embed a face with its detail."""
+    return await add_detail(context, face, await embed_face(context, face))
+
+
+def _photo_of(context: RequestContext[EditOptions], source: Source) -> PhotoSource | None:
+    """Return the photo that the answer shows whole; None with output=face."""
+    given = [photo for name, photo in context.sources if name == PHOTO]
+    if context.options.output == "face":
+        if given:
+            raise missing(PHOTO, "photo must be omitted unless output is photo, got one")
+        return None
+    if isinstance(source, PhotoSource):
+        if given:
+            raise missing(PHOTO, "photo must be omitted when image is a photo: that is answered")
+        return source
+    if len(given) != 1 or not isinstance(given[0], PhotoSource):
+        raise missing(
+            PHOTO, "photo must be given once with a code and output=photo: the result goes into it"
+        )
+    if not isinstance(context.options.face, int):
+        raise missing("face", "face must be one number with a code, which is one face")
+    return given[0]
+
+
+async def _edit_photo(
+    context: RequestContext[EditOptions],
+    photo: PhotoSource,
+    source: Source,
+    moved: Callable[[Latent], Latent],
+    media: str,
+) -> Response:
+    """Answer a photo whose faces have been moved along the direction."""
+    check_output(context, media)
+    known = None if isinstance(source, PhotoSource) else await resolve_code(context, source)
+
+    async def change(face: FaceCrop) -> Change:
+        if known is not None and context.options.blend == "render":
+            return Change(moved(known))
+        own = await _own(context, face)
+        return Change(moved(own if known is None else known), own)
+
+    return await write_whole_photo(context, photo, media, change)
+
+
+async def _colorize_photo(
+    context: RequestContext[ColorizeOptions], grey: Source, color: Source, media: str
+) -> Response:
+    """Answer the grey photo whose faces have the colours of the other."""
+    check_output(context, media)
+    if not isinstance(grey, PhotoSource):
+        raise missing("gray", "gray must be a photo with output=photo, got a code")
+    options = context.options
+    colors = (await resolve_source(context, color)).latent.ws[None]
+
+    async def change(face: FaceCrop) -> Change:
+        own = await _own(context, face)
+        ws = colorize_ws(own.ws[None], colors, options.first_row, options.strength)[0]
+        return Change(own.moved_to(ws), own, options.keep_luminance)
+
+    return await write_whole_photo(context, grey, media, change)
 
 
 async def _ends(context: RequestContext[MorphOptions]) -> Ends:
@@ -222,7 +311,9 @@ async def _frames(
                 Frame(
                     lam=round(lam, 6),
                     code=writer.code_object(ws),
-                    image=writer.image_object(pixels, GENERATED),
+                    image=writer.image_object(
+                        None if pixels is None else shrink(pixels, options.size), GENERATED
+                    ),
                 )
                 for lam, ws, pixels in zip(lams, codes, images, strict=True)
             ]

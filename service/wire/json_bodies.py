@@ -14,9 +14,9 @@ from service.wire.options import (
     EditOptions,
     EmbedOptions,
     GenerateOptions,
+    MergeOptions,
     MorphOptions,
     Options,
-    PhotoOptions,
     QualityOptions,
     RefineOptions,
 )
@@ -105,7 +105,7 @@ class ColorizeBody(ColorizeOptions):
         return [("gray", self.gray.as_source()), ("color", self.color.as_source())]
 
 
-class MergeBody(PhotoOptions):
+class MergeBody(MergeOptions):
     """JSON body of /merge."""
 
     identity: Base64
@@ -125,13 +125,19 @@ class EditBody(EditOptions):
     image: Photo = None
     code: GivenCode = None
     latent_id: LatentId = None
+    photo: Base64 | None = Field(
+        default=None,
+        description="Base64 of the photo that the result of a code or latent id goes into, with "
+        "output=photo.",
+    )
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what is given, with its name."""
-        known = _known_sources(self.code, self.latent_id)
-        if self.image is None:
-            return known
-        return [("image", PhotoSource(_from_base64(self.image))), *known]
+        rows: list[tuple[str, Source]] = []
+        for name, photo in (("image", self.image), ("photo", self.photo)):
+            if photo is not None:
+                rows.append((name, PhotoSource(_from_base64(photo, name))))
+        return rows + _known_sources(self.code, self.latent_id)
 
 
 class GenerateBody(GenerateOptions):

@@ -1,7 +1,7 @@
 // The sliders: one for each direction that the service offers.
 
 import { blobOf, post } from "./api.js";
-import { abilities, directions } from "./abilities.js";
+import { directions } from "./directions.js";
 import { withFaces } from "./faces.js";
 import { live } from "./live.js";
 import * as notice from "./notice.js";
@@ -12,7 +12,6 @@ import { signed } from "./words.js";
 const $ = (selector) => document.querySelector(selector);
 const PREVIEW_PX = 256;
 const sliders = new Map();
-const can = {};
 
 const chosen = () =>
   Object.fromEntries([...sliders].map(([name, { input }]) => [name, Number(input.value)]).filter(([, value]) => value));
@@ -22,25 +21,15 @@ function titleOf(values) {
   return Object.entries(values).map(([name, value]) => `${sliders.get(name).title} ${sliders.get(name).words(value)}`).join(", ");
 }
 
-// Ask for the edit; without many directions in one call, one call for each.
-async function edit(a, values, options, { accept, signal }) {
-  if (can.several) return post("edit", { latent_id: a.latentId, directions: written(values), ...options }, { accept, signal });
-  const names = Object.keys(values);
-  let latentId = a.latentId;
-  for (const name of names.slice(0, -1)) {
-    const step = { latent_id: latentId, direction: name, strength: values[name], return: "code" };
-    latentId = (await post("edit", step, { signal })).latent_id;
-  }
-  const last = { latent_id: latentId, direction: names.at(-1), strength: values[names.at(-1)], ...options };
-  return post("edit", last, { accept, signal });
-}
+const edit = (a, values, options, how) =>
+  withFaces([a], () => post("edit", { latent_id: a.latentId, directions: written(values), ...options }, how));
 
 async function preview(signal) {
   const { a } = state.now();
   const values = chosen();
   if (!Object.keys(values).length) return stage.preview(a.image);
   const options = { size: PREVIEW_PX, no_store: true, image_quality: 80 };
-  const blob = await withFaces([a], () => edit(a, values, options, { accept: "image/jpeg", signal }));
+  const blob = await edit(a, values, options, { accept: "image/jpeg", signal });
   if (!signal.aborted && state.now().a === a) stage.preview(blob);
 }
 
@@ -48,7 +37,7 @@ async function full(signal) {
   const { a } = state.now();
   const values = chosen();
   if (!Object.keys(values).length) return state.commit({ values, result: null, title: "back to the middle" });
-  const answer = await stage.busy("Drawing it", () => withFaces([a], () => edit(a, values, { return: "image" }, { signal })));
+  const answer = await stage.busy("Drawing it", () => edit(a, values, { return: "image" }, { signal }));
   if (signal.aborted || state.now().a !== a) return;
   notice.clear();
   const result = {
@@ -105,7 +94,6 @@ function show({ a, values }) {
 }
 
 export async function setUp() {
-  Object.assign(can, await abilities());
   const list = await directions();
   $("#sliders").replaceChildren(...list.map(makeSlider));
   $("#reset").hidden = !list.length;
@@ -114,13 +102,6 @@ export async function setUp() {
     for (const { input, show: showValue } of sliders.values()) { input.value = 0; showValue(); }
     control.rest();
   };
-  stage.offerWhole("change", {
-    possible: () => can.whole,
-    make: async ({ settings }, { a }, signal) => {
-      const fields = () => ({ latent_id: a.latentId, photo: a.whole, face: a.index, output: "photo", ...settings });
-      return { image: await withFaces([a], () => post("edit", fields(), { accept: "image/jpeg", signal })) };
-    },
-  });
   state.onChange(show);
   show(state.now());
 }

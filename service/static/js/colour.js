@@ -1,7 +1,6 @@
 // Colour: the first face with the colours of the second.
 
 import { blobOf, post } from "./api.js";
-import { abilities } from "./abilities.js";
 import { withFaces } from "./faces.js";
 import { live } from "./live.js";
 import * as notice from "./notice.js";
@@ -12,7 +11,6 @@ import * as state from "./state.js";
 const panel = document.querySelector("#colour");
 const [strength, keep, row] = ["strength", "keep", "row"].map((name) => panel.querySelector(`[name=${name}]`));
 const PREVIEW_PX = 256;
-const can = {};
 let shown = {};
 
 // The light and shade are the photo's, so keeping them needs the photo itself.
@@ -73,12 +71,11 @@ function show({ a, b, colour }) {
   shown = { colour };
 }
 
-export async function setUp() {
-  Object.assign(can, await abilities());
+export function setUp() {
   for (const input of [strength, row]) input.oninput = () => { showValues(); control.changed(); };
   keep.onchange = () => control.rest();
   stage.offerWhole("colour", {
-    possible: ({ a }) => can.wholeColour && !a.isResult,
+    possible: ({ a }) => !a.isResult,
     make: async ({ settings }, snapshot, signal) => {
       // The photo is sent even where its light is not kept: the face goes back into it.
       const photo = { gray: snapshot.a.whole, face: snapshot.a.index, keep_luminance: settings.keep, output: "photo" };

@@ -4,6 +4,7 @@
 // found in it, or a seed. `origin` is what it is read from again.
 
 import { Problem, blobOf, post } from "./api.js";
+import { directions } from "./directions.js";
 import { crop, decode, portrait, smallCopy, wholeCopy } from "./photos.js";
 
 const CODE_FILE = /\.(npy|npz|safetensors)$/i;
@@ -56,8 +57,15 @@ export async function measure(face) {
   ({ quality: face.quality } = await post("quality", { image: face.photo, face: face.index, latent_id: face.latentId }));
 }
 
+const renewals = new WeakMap(); // those under way, by face
+
+function renew(face) {
+  if (!renewals.has(face)) renewals.set(face, readAgain(face).finally(() => renewals.delete(face)));
+  return renewals.get(face);
+}
+
 // Read a face again whose latent id has expired. A result that was made the start is read off its own image.
-async function renew(face) {
+async function readAgain(face) {
   let fresh;
   if (face.seed !== undefined) fresh = await post("generate", { seed: face.seed, return: "code" });
   else if (isCode(face.origin)) fresh = await post("generate", { code: face.origin, return: "code" });
@@ -77,6 +85,14 @@ export async function withFaces(faces, work) {
     await Promise.all(faces.map(renew));
     return work();
   }
+}
+
+// Put a result back into the whole photo of the face that it was made from: an edit that moves nothing.
+export async function putBack(a, result, signal) {
+  const [{ name }] = await directions();
+  const face = Object.assign(result, { isResult: true, origin: result.image });
+  const fields = () => ({ latent_id: face.latentId, directions: `${name}:0`, photo: a.whole, face: a.index, output: "photo" });
+  return withFaces([face], () => post("edit", fields(), { accept: "image/jpeg", signal }));
 }
 
 // A result as the face to go on from; the photo that it came from stays with it.

@@ -1,12 +1,9 @@
 // Merge: the person of the first photo with the pose, hair and light of the second.
 
 import { blobOf, post } from "./api.js";
-import { abilities } from "./abilities.js";
 import * as notice from "./notice.js";
 import * as stage from "./stage.js";
 import * as state from "./state.js";
-
-let can = {};
 
 // Merging reads two pictures; an invented face or a result has its own. One photo cannot be told which
 // face is meant in the other, so a face that is not the largest is sent as its crop.
@@ -29,13 +26,12 @@ async function merge() {
   }
 }
 
-export async function setUp() {
-  can = await abilities();
+export function setUp() {
   document.querySelector("#merge-go").onclick = merge;
   stage.offerWhole("merge", {
-    possible: ({ b }) => Boolean(can.wholeMerge && b?.before && !b.isResult && !b.index),
+    possible: ({ b }) => Boolean(b?.before && !b.isResult),
     make: async (_, { a, b }, signal) => {
-      const fields = { identity: pictureOf(a), attribute: b.whole, output: "photo" };
+      const fields = { identity: pictureOf(a), attribute: b.whole, face: b.index, output: "photo" };
       return { image: await post("merge", fields, { accept: "image/jpeg", signal }), before: b.whole };
     },
   });

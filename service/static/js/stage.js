@@ -2,6 +2,7 @@
 
 import { isAbort } from "./api.js";
 import { during } from "./busy.js";
+import { putBack } from "./faces.js";
 import * as notice from "./notice.js";
 import { urlOf } from "./photos.js";
 import * as state from "./state.js";
@@ -14,8 +15,8 @@ let faceShown = null;
 let resultShown = null;
 let stop = new AbortController();
 
-// How a tool puts its result back into the whole photo: `make(result, snapshot, signal)` gives a blob;
-// `possible(snapshot)` says whether it can.
+// How a tool puts its result back into a whole photo in a way of its own: `make(result, snapshot, signal)`
+// gives the image, and the photo before it if that is not the first face's.
 export const offerWhole = (tool, offer) => wholes.set(tool, offer);
 
 export const busy = (words, work) => during($("#busy"), words, work);
@@ -45,7 +46,9 @@ export const pictureOf = ({ a, result }) => result?.film ?? result?.image ?? a.i
 function canShowWhole(snapshot) {
   const { a, result } = snapshot;
   if (!a?.whole || !a.before) return false;
-  return !result || Boolean(!result.film && wholes.get(result.tool)?.possible(snapshot));
+  if (!result) return true;
+  const own = wholes.get(result.tool);
+  return !result.film && (own ? own.possible(snapshot) : Boolean(result.latentId));
 }
 
 function setView(next) {
@@ -59,7 +62,8 @@ async function showWhole(snapshot) {
   if (!result.whole) {
     stop.abort();
     stop = new AbortController();
-    const { make } = wholes.get(result.tool);
+    const own = wholes.get(result.tool);
+    const make = own?.make ?? (async () => ({ image: await putBack(a, result, stop.signal) }));
     result.whole = await busy("Putting the face back into the photo", () => make(result, snapshot, stop.signal));
   }
   if (state.now() === snapshot && view === "whole") {

@@ -131,7 +131,9 @@ def test_a_damaged_journal_is_told_with_what_to_do(tmp_path, content):
     cache.prepare(7)
     (journal,) = tmp_path.glob("journal-*")
     journal.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"journal-00000007\.safetensors .* delete it to go"):
+    with pytest.raises(
+        CheckpointError, match=r"journal-00000007\.safetensors .* delete it to go on"
+    ):
         open_cache(tmp_path).recover(7)
     journal.unlink()
     open_cache(tmp_path).recover(7)

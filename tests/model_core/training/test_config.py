@@ -51,14 +51,14 @@ def test_bad_options_are_named(overrides, message):
     ("preset", "overrides", "message"),
     [
         ("detail", {"trained": "both"}, "trained must be one of"),
-        ("detail", {"generated_share": 0.5}, "generated_share must be 0.0 where trained is detail"),
-        ("detail", {"supervision": "both"}, "supervision must be photo where trained is detail"),
-        ("detail", {"jitter": 0.1}, "jitter must be 0.0 where trained is detail, got 0.1"),
-        ("detail", {"loss_px": 128}, "loss_px must be 256 where trained is detail, got 128"),
-        ("detail", {"compile": True}, "compile must be False where trained is detail"),
+        ("detail", {"generated_share": 0.5}, "generated_share must be 0.0 when trained is detail"),
+        ("detail", {"supervision": "both"}, "supervision must be photo when trained is detail"),
+        ("detail", {"jitter": 0.1}, "jitter must be 0.0 when trained is detail, got 0.1"),
+        ("detail", {"loss_px": 128}, "loss_px must be 256 when trained is detail, got 128"),
+        ("detail", {"compile": True}, "compile must be False when trained is detail"),
         ("detail", {"true_every": -1}, "true_every must be 0 or more"),
-        ("photos", {"identity_weight": 0.1}, "identity_weight must be 0.0 where trained is embed"),
-        ("photos", {"true_every": 3}, "true_every must be 0 where trained is embedding, got 3"),
+        ("photos", {"margin_weight": 0.5}, "margin_weight must be 1.0 when trained is embedding"),
+        ("photos", {"true_every": 3}, "true_every must be 0 when trained is embedding, got 3"),
     ],
 )
 def test_settings_of_the_other_network_are_refused(preset, overrides, message):
@@ -73,7 +73,7 @@ COLLABORATIVE = TrainConfig.load("default")
 @pytest.mark.parametrize("name", ["jitter", "degrade_share", "photo_light", "photo_warp"])
 def test_the_flip_is_the_only_change_of_photos_where_the_iterator_teaches(name, supervision):
     change = {name: 0.1, "supervision": supervision}
-    with pytest.raises(InvalidInputError, match=f"where the iterator teaches, .* got {name} 0.1"):
+    with pytest.raises(InvalidInputError, match=f"under iterator supervision, .* got {name} 0.1"):
         dataclasses.replace(COLLABORATIVE, **change)
     for without in ({"supervision": "photo"}, {"generated_share": 1.0}):
         changed = dataclasses.replace(COLLABORATIVE, **(change | without))
@@ -81,7 +81,9 @@ def test_the_flip_is_the_only_change_of_photos_where_the_iterator_teaches(name, 
 
 
 def test_statistics_stand_still_after_pretraining():
-    with pytest.raises(InvalidInputError, match="freeze_norms must be true where the iterator"):
+    with pytest.raises(
+        InvalidInputError, match="freeze_norms must be true under iterator supervision"
+    ):
         dataclasses.replace(COLLABORATIVE, freeze_norms=False)
     assert not TrainConfig.load("photos").freeze_norms
     assert not TrainConfig.load("pretrain").freeze_norms
@@ -127,7 +129,7 @@ NO_CODES = {"style_weight": 0.0, "sensitivity_weight": 0.0, "latent_weight": 0.0
 @pytest.mark.parametrize(
     ("preset", "change", "message"),
     [
-        ("photos", NOTHING, "mse_weight or lpips_weight must be above 0 .* supervision photo"),
+        ("photos", NOTHING, "one of mse_weight, .* must be above 0 .* supervision photo"),
         ("default", NOTHING | NO_CODES | {"generated_share": 0.0}, "or one of style_weight"),
         ("pretrain", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),
         ("photos", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),

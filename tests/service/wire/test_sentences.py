@@ -8,6 +8,7 @@ from service.wire.json_bodies import EditBody, MorphBody
 from service.wire.options import ColorizeOptions, EditOptions, EmbedOptions, MorphOptions
 
 DIRECTION = {"direction": "smile"}
+PAIRS = "directions must be names with numbers, such as smile:1.5,age:-10"
 
 
 @pytest.mark.parametrize(
@@ -31,11 +32,31 @@ DIRECTION = {"direction": "smile"}
         ),
         (EmbedOptions, {"align": "maybe"}, "align must be one of auto, none, got maybe"),
         (EmbedOptions, {"return": "all"}, "return must be one of code, image, both, got all"),
-        (EmbedOptions, {"face": "x"}, "face must be a whole number, got x"),
-        (EmbedOptions, {"face": 1.5}, "face must be a whole number, got 1.5"),
-        (EmbedOptions, {"face": [1]}, "face must be a whole number, got a list"),
-        (EmbedOptions, {"face": "-1"}, "face must be at least 0, got -1"),
-        (EmbedOptions, {"face": "1" * 100}, f"face must be at most 1000, got {'1' * 40}..."),
+        (
+            EmbedOptions,
+            {"face": "x"},
+            "face must be a number from 0, numbers such as 0,2, or all, got x",
+        ),
+        (
+            EmbedOptions,
+            {"face": 1.5},
+            "face must be a number from 0, numbers such as 0,2, or all, got 1.5",
+        ),
+        (
+            EmbedOptions,
+            {"face": [1, "x"]},
+            "face must be a number from 0, numbers such as 0,2, or all, got 1,x",
+        ),
+        (
+            EmbedOptions,
+            {"face": "-1"},
+            "face must be a number from 0, numbers such as 0,2, or all, got -1",
+        ),
+        (
+            EmbedOptions,
+            {"face": "1" * 100},
+            f"face must be a number from 0, numbers such as 0,2, or all, got {'1' * 40}...",
+        ),
         (EmbedOptions, {"no_store": "perhaps"}, "no_store must be true or false, got perhaps"),
         (MorphOptions, {"lam": "half"}, "lam must be a number, got half"),
         (MorphOptions, {"lam": "nan"}, "lam must be a finite number, got nan"),
@@ -54,8 +75,35 @@ DIRECTION = {"direction": "smile"}
             {"sources": [{"latentid": "a"}, {}]},
             "sources/0/latentid is not a field of this request (did you mean latent_id?)",
         ),
-        (EditOptions, {}, "direction must be given, got none"),
-        (EditOptions, {"direction": None}, "direction must be given, got none"),
+        (EditOptions, {}, "direction or directions must be given, got none"),
+        (EditOptions, {"direction": None}, "direction or directions must be given, got none"),
+        (
+            EditOptions,
+            DIRECTION | {"directions": "smile:1"},
+            "directions must be omitted when direction is given, got both",
+        ),
+        (
+            EditOptions,
+            {"directions": "smile:1", "strength": 1},
+            "strength must be omitted when directions is given, got both",
+        ),
+        (EditOptions, {"directions": "smile"}, f"{PAIRS}, got smile"),
+        (EditOptions, {"directions": "smile:1,"}, f"{PAIRS}, got empty text"),
+        (EditOptions, {"directions": "smile:much"}, f"{PAIRS}, got smile:much"),
+        (EditOptions, {"directions": ":2"}, f"{PAIRS}, got :2"),
+        (
+            EditOptions,
+            {"directions": "smile:1,smile:2"},
+            "directions must name each direction once, got smile twice",
+        ),
+        (
+            EditOptions,
+            {"directions": "smile:nan"},
+            "directions/smile must be a finite number, got nan",
+        ),
+        (EditOptions, {"directions": {"a": "x"}}, "directions/a must be a number, got x"),
+        (EditOptions, {"directions": {}}, "directions must have at least 1 items, got an object"),
+        (EditOptions, {"directions": [1]}, "directions must be an object, got a list"),
         (EditOptions, {"direction": 3}, "direction must be text, got 3"),
         (EditOptions, {"direction": "x" * 65}, "direction must have at most 64 characters, got 65"),
         (EditBody, DIRECTION | {"code": "no"}, "code must be an object, got no"),

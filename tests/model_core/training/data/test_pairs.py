@@ -134,7 +134,7 @@ def test_any_number_of_codes_is_rendered_in_chunks(count):
 def test_compiled_rendering_is_compiled_for_one_size(generator, monkeypatch):
     sizes, frozen = [], []
 
-    def compile_nothing(synthesize):
+    def compile_nothing(synthesize, options):
         def run(ws):
             sizes.append(len(ws))
             frozen.append(torch._inductor.config.freezing)

@@ -81,7 +81,7 @@ def test_photos_none_of_which_can_be_read_end_the_run(folders):
     for file in folders[0].files:
         file.write_bytes(file.read_bytes()[:100] + file.name.encode())
     stream = PhotoStream(folders[:1], [1.0], 0, 1, seed=0, steps=1)
-    with pytest.raises(InvalidInputError, match="100 in a row"):
+    with pytest.raises(InvalidInputError, match="100 unreadable ones in a row"):
         stream.draw(0, 2)
 
 
@@ -91,7 +91,7 @@ def test_folders_are_drawn_by_their_weights(folders):
 
 
 def test_weights_that_do_not_fit_are_refused(folders):
-    with pytest.raises(InvalidInputError, match="one number a folder, 2, got 1"):
+    with pytest.raises(InvalidInputError, match="one number per folder, 2, got 1"):
         PhotoStream(folders, [1.0], 0, 1, seed=0, steps=5)
 
 
@@ -152,5 +152,7 @@ def test_a_photo_that_cannot_be_read_is_named_to_who_asks(folders):
     stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     for file in folders[0].files:
         file.write_bytes(b"no image")
-    with pytest.raises(InvalidInputError, match="photos must be readable, got 100 in a row"):
+    with pytest.raises(
+        InvalidInputError, match="photos must be readable, got 100 unreadable ones in a row"
+    ):
         stream.draw(0, 2)

@@ -46,7 +46,7 @@ def test_photos_are_read_as_rgb_at_256_px(folder):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="folders with images"):
+    with pytest.raises(InvalidInputError, match="folders of images"):
         Photos.split([tmp_path])
 
 
@@ -65,7 +65,7 @@ def test_a_table_that_cannot_be_read_is_refused(folder):
 def test_photos_of_which_none_is_held_out_are_refused(folder):
     table = folder.parent / "nobody.tsv"
     table.write_text("file\tperson\n")
-    with pytest.raises(InvalidInputError, match="got 40 photos and none held out"):
+    with pytest.raises(InvalidInputError, match="got 40 photos, none held out"):
         Photos.split_each([folder], table)
 
 

@@ -108,7 +108,7 @@ def test_a_generator_that_cannot_be_cut_is_refused_before_the_folder_is_taken(
 ):
     command = arguments(network, photos, tmp_path / "run", "--generator", "uncut")
     assert main(command, small_cache) == 1
-    assert "must be one that can be cut" in capsys.readouterr().err
+    assert "must be a MobileStyleGAN" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -116,4 +116,4 @@ def test_photos_are_asked_for(small_cache, network, tmp_path, capsys):
     command = arguments(network, Path("x"), tmp_path / "run")
     at = command.index("--photos")
     assert main(command[:at] + command[at + 2 :], small_cache) == 1
-    assert "photos must be folders with images" in capsys.readouterr().err
+    assert "photos must be folders of images" in capsys.readouterr().err

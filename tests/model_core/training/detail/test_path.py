@@ -75,7 +75,7 @@ def test_sizes_follow_from_the_generator(generator):
 
 
 def test_generators_that_have_no_details_are_refused():
-    with pytest.raises(InvalidInputError, match=r"one that can be cut, .* got StyleGAN2"):
+    with pytest.raises(InvalidInputError, match=r"a MobileStyleGAN to train .* got StyleGAN2"):
         require_cut(StyleGAN2(StyleGAN2Config(w_dim=8, mapping_layers=1, widths=(4, 4))))
     small = MobileStyleGAN(MobileStyleGANConfig(w_dim=8, mapping_layers=1, widths=(8, 8, 8)))
     with pytest.raises(InvalidInputError, match=r"features of 64 px .* got \[8, 16\]"):

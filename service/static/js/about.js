@@ -45,10 +45,11 @@ let choosing = 0;
 
 async function choose(a, index) {
   const turn = ++choosing;
+  const changed = stage.wholeShown();
   try {
-    const face = await stage.busy("Reading that face", () => readPhoto(a.photo, { index, name: a.name }));
+    const face = await stage.busy("Reading that face", () => readPhoto(changed ?? a.photo, { index, name: a.name }));
     if (turn !== choosing) return;
-    state.commit({ a: { ...face, whole: a.whole }, result: null, values: {}, title: `face ${index + 1}` });
+    state.commit({ a: { ...face, whole: changed ?? a.whole }, result: null, values: {}, title: `face ${index + 1}` });
     finish(state.now().a);
   } catch (error) {
     notice.show(error, () => choose(a, index));

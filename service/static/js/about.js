@@ -38,7 +38,14 @@ function showFaces({ a }) {
     chip.setAttribute("aria-pressed", String(index === a.index));
     return chip;
   });
-  box.replaceChildren(text, ...chips);
+  fill(box, [text, ...chips]);
+}
+
+// Fill a box anew; who was in it by keyboard stays in it.
+function fill(box, parts) {
+  const inside = box.contains(document.activeElement);
+  box.replaceChildren(...parts);
+  if (inside) box.querySelector("[aria-current], [aria-pressed=true]")?.focus();
 }
 
 let choosing = 0;
@@ -76,7 +83,7 @@ function showHistory() {
     item.append(link);
     return item;
   });
-  box.replaceChildren(...items);
+  fill(box, items);
   if (!box.hidden) box.scrollLeft = box.scrollWidth;
   $("#undo").disabled = !state.canUndo();
   $("#redo").disabled = !state.canRedo();

@@ -48,6 +48,7 @@ from service.routes import (
     jobs,
     merge,
     metrics,
+    morph,
     pages,
     quality,
     refine,
@@ -63,7 +64,7 @@ from service.wire.images import harden
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, edit, merge, directions, refine, jobs, health, pages)
+ROUTES = (embed, quality, morph, edit, merge, directions, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -218,7 +219,8 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
             max_upload_bytes=settings.max_upload_bytes,
             telemetry=runtime.telemetry,
             photos=openapi.photos_of(
-                [route for module in ROUTES for route in module.router.routes]
+                [route for module in ROUTES for route in module.router.routes],
+                settings.max_images,
             ),
         ),
         Middleware(HeadMiddleware),

@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         default=32, ge=1, description="Most requests served at once; further ones get 429."
     )
+    max_images: int = Field(
+        default=4, ge=2, le=64, description="Most photos in one request to /embed or /morph."
+    )
     max_animations: int = Field(
         default=2, ge=1, description="Morphs of many frames run at once; as many more may wait."
     )

@@ -182,7 +182,10 @@ class QualityAnswer(BaseModel):
 class Frame(BaseModel):
     """One step of a morph."""
 
-    lam: float = Field(description="Share of the first code, 1 in the first frame.")
+    lam: float = Field(description="Share of the person that is left, 1 in the first frame.")
+    first: int = Field(
+        default=0, description="Index of that person among the sources; the next gets the rest."
+    )
     code: CodeObject | None = None
     image: ImageObject | None = None
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model_core.atomic_file import partial_file, publish
-from model_core.checkpoints.foreign.contents import Tensors
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.containers import pickle_names
 from model_core.containers.npy_header import read_npy_header
 from model_core.containers.pickle_machine import Budget

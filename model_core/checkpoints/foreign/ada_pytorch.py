@@ -13,17 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Found,
-    Layout,
-    Tensors,
-    expect,
-    parts,
-    shown,
-    spread_remark,
-)
+from model_core.checkpoints.foreign.checks import expect, spread_remark
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
+from model_core.checkpoints.foreign.tensors import Tensors, shown
 from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01

@@ -10,19 +10,15 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Found,
-    Layout,
-    Tensors,
-    spread_remark,
-)
+from model_core.checkpoints.foreign.checks import spread_remark
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
 from model_core.checkpoints.foreign.stylegan_weights import (
     FUSED_FROM_PX,
     fused_from_128,
     stylegan_of,
 )
+from model_core.checkpoints.foreign.tensors import Tensors
 
 MAPPING_LR = 0.01
 """The projects' default settings; the files do not record them."""

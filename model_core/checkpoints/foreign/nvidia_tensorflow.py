@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors, expect, parts
+from model_core.checkpoints.foreign.checks import expect
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
 from model_core.checkpoints.foreign.stylegan_weights import FUSED_FROM_PX, stylegan_of
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors, expect, shown
+from model_core.checkpoints.foreign.checks import expect
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
 from model_core.checkpoints.foreign.rosinality import NAMES as DECODER_NAMES
 from model_core.checkpoints.foreign.rosinality import num_ws, rosinality_generator
+from model_core.checkpoints.foreign.tensors import Tensors, shown
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config

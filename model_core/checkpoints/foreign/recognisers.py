@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.encoders.arcface import IResNetFace, IRSEFace
 from model_core.encoders.irse import BLOCKS
 from model_core.errors import CheckpointError

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Found, Layout, parts, shown
+from model_core.checkpoints.foreign.contents import Found, Layout, parts
 from model_core.checkpoints.foreign.nvidia_tensorflow import variables
+from model_core.checkpoints.foreign.tensors import shown
 from model_core.errors import CheckpointError
 
 MAX_DEPTH = 4

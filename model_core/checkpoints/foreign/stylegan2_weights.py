@@ -10,9 +10,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Tensors,
+from model_core.checkpoints.foreign.checks import (
     check_constant,
     check_filter,
     check_image,
@@ -20,6 +18,8 @@ from model_core.checkpoints.foreign.contents import (
     drawn_noise,
     expect,
 )
+from model_core.checkpoints.foreign.contents import Foreign
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan2 import StyleGAN2Config
 

@@ -10,9 +10,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Tensors,
+from model_core.checkpoints.foreign.checks import (
     check_constant,
     check_filter,
     check_image,
@@ -20,11 +18,13 @@ from model_core.checkpoints.foreign.contents import (
     drawn_noise,
     expect,
 )
+from model_core.checkpoints.foreign.contents import Foreign
 from model_core.checkpoints.foreign.stylegan2_weights import (
     FILTERS_MISSING,
     MEAN_MISSING,
     NOISE_MISSING,
 )
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan import BLUR_TAPS, StyleGANConfig
 

@@ -71,7 +71,7 @@ def main() -> None:
             for strength in strengths:
                 found[f"{name} {strength:+g}"] = (
                     lambda i, name=name, strength=strength: move(
-                        latents[i].ws[None], directions[name], strength
+                        latents[i].ws[None], directions[name].step, strength
                     )[0],
                     name,
                 )

@@ -40,7 +40,18 @@ from service.middleware.safe_headers import SafeHeadersMiddleware
 from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.redis_keys import connect_async
-from service.routes import edit, embed, health, jobs, merge, metrics, pages, quality, refine
+from service.routes import (
+    directions,
+    edit,
+    embed,
+    health,
+    jobs,
+    merge,
+    metrics,
+    pages,
+    quality,
+    refine,
+)
 from service.serving.animation_limit import AnimationLimit
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
@@ -52,7 +63,7 @@ from service.wire.images import harden
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, edit, merge, refine, jobs, health, pages)
+ROUTES = (embed, quality, edit, merge, directions, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -227,8 +238,8 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
 
     await gather(start_aligner, start_engine)
     (predictor,), (face_aligner,) = predictors, aligners
-    directions = await run_sync(read_directions, settings.directions, predictor)
-    runtime.loaded = Loaded(predictor, face_aligner, directions)
+    known = await run_sync(read_directions, settings.directions, predictor)
+    runtime.loaded = Loaded(predictor, face_aligner, known)
     logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)
     runtime.telemetry.model_info.publish(
         predictor.weight_digests,

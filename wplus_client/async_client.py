@@ -8,7 +8,7 @@ async with AsyncClient("http://127.0.0.1:8000") as client:
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -101,10 +101,18 @@ class AsyncClient:
         return await self.run(calls.merge, identity, attribute, options)
 
     async def edit(
-        self, face: Source, direction: str, strength: float = 2.0, **options: Any
+        self,
+        face: Source,
+        direction: str | None = None,
+        strength: float | None = None,
+        *,
+        directions: Mapping[str, float] | None = None,
+        unsafe: bool = False,
+        **options: Any,
     ) -> Face:
-        """Move a face along a direction, such as `smile`; `version()` lists them."""
-        return await self.run(calls.edit, face, direction, strength, options)
+        """Change one attribute of a face or several; see `Client.edit`."""
+        options |= {"unsafe": unsafe or None}
+        return await self.run(calls.edit, face, direction, strength, directions, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -121,6 +129,10 @@ class AsyncClient:
     async def jobs(self, limit: int = 20) -> list["AsyncJob"]:
         """List your refine jobs, the newest first."""
         return [AsyncJob(self, job_id) for job_id in await self.run(calls.jobs, limit)]
+
+    async def directions(self) -> list[dict[str, Any]]:
+        """List what `edit` can change: name, title, unit, safe range and more of each."""
+        return await self.run(calls.directions)
 
     async def version(self) -> dict[str, Any]:
         """Get the versions, the generator, the directions and the digests of the weights."""

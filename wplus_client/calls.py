@@ -1,7 +1,7 @@
 """The service's operations as requests, without I/O: both clients send them."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -65,10 +65,26 @@ def merge(identity: Source, attribute: Source, options: Options) -> Call[Face]:
     return _face_call("/merge", [("identity", identity), ("attribute", attribute)], options)
 
 
-def edit(face: Source, direction: str, strength: float, options: Options) -> Call[Face]:
-    """Move a face along a direction."""
-    asked = options | {"direction": direction, "strength": strength}
+def edit(
+    face: Source,
+    direction: str | None,
+    strength: float | None,
+    values: Mapping[str, float] | None,
+    options: Options,
+) -> Call[Face]:
+    """Move a face along a direction, or along several with a value each."""
+    several = values and ",".join(f"{name}:{value}" for name, value in values.items())
+    asked = options | {"direction": direction, "strength": strength, "directions": several}
     return _face_call("/edit", [("image", face)], asked)
+
+
+def directions() -> Call[list[dict[str, Any]]]:
+    """List the directions, with their units and safe ranges."""
+
+    def read(answer: httpx.Response) -> list[dict[str, Any]]:
+        return list(read_members(answer)["directions"])
+
+    return Call("GET", "/directions", read)
 
 
 def generate(code: Source | None, seed: int | None, options: Options) -> Call[Face]:

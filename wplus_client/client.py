@@ -8,6 +8,7 @@ better = client.refine("ann.jpg", steps=300, start=ann).wait(progress=True)
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
@@ -103,9 +104,28 @@ class Client:
         """Combine the identity of one photo with the pose, hair and light of another."""
         return self.run(calls.merge(identity, attribute, options))
 
-    def edit(self, face: Source, direction: str, strength: float = 2.0, **options: Any) -> Face:
-        """Move a face along a direction, such as `smile`; `version()` lists them."""
-        return self.run(calls.edit(face, direction, strength, options))
+    def edit(
+        self,
+        face: Source,
+        direction: str | None = None,
+        strength: float | None = None,
+        *,
+        directions: Mapping[str, float] | None = None,
+        unsafe: bool = False,
+        **options: Any,
+    ) -> Face:
+        """Change attributes of a face; `directions()` lists them.
+
+        Args:
+            face: The face.
+            direction: One attribute, such as `smile`.
+            strength: How far to move along it, in its unit; its own default if None.
+            directions: Several attributes at once, such as `{"smile": 1.5, "age": -10}`.
+            unsafe: Whether values outside the safe ranges are allowed.
+            options: Further options of POST /edit.
+        """
+        options |= {"unsafe": unsafe or None}
+        return self.run(calls.edit(face, direction, strength, directions, options))
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -129,6 +149,10 @@ class Client:
     def jobs(self, limit: int = 20) -> list["Job"]:
         """List your refine jobs, the newest first."""
         return [Job(self, job_id) for job_id in self.run(calls.jobs(limit))]
+
+    def directions(self) -> list[dict[str, Any]]:
+        """List what `edit` can change: name, title, unit, safe range and more of each."""
+        return self.run(calls.directions())
 
     def version(self) -> dict[str, Any]:
         """Get the versions, the generator, the directions and the digests of the weights."""

@@ -133,7 +133,11 @@ def _same_w(options: argparse.Namespace) -> int:
 def _pull(options: argparse.Namespace) -> int:
     made = pull(options.cache, options.names or None, ConsoleProgress())
     said = f"{len(made)} made" if made else "all present"
-    absent = [each.output.name for each in list_outputs(options.cache) if each.state != "present"]
+    absent = [
+        each.output.name
+        for each in list_outputs(options.cache)
+        if each.state != "present" and not each.output.on_demand
+    ]
     if absent and not options.names:
         said = f"{said if made else 'none made'}, without {', '.join(absent)}"
     print(f"{options.cache / 'weights'}: {said}")

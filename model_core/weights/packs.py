@@ -38,8 +38,8 @@ def pull(
 
     Args:
         cache: The cache's folder, created if missing.
-        names: Outputs to build; None means all, without those of optional packs that cannot be
-            fetched.
+        names: Outputs to build; None means all that are not on demand, without those of optional
+            packs that cannot be fetched.
         progress: Where to report; None means silence.
 
     Returns:
@@ -50,7 +50,8 @@ def pull(
             has no room.
     """
     progress = progress or Progress()
-    wanted = [output.name for _, output in all_outputs()] if names is None else list(names)
+    usual = [output.name for _, output in all_outputs() if not output.on_demand]
+    wanted = usual if names is None else list(names)
     for name in wanted:
         weight_path(cache, name)  # refuses unknown names
     if not _lacking(cache, wanted):
@@ -85,12 +86,13 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
 
     Returns:
         A sentence for each thing that is missing or differs; empty when all is well. Packages,
-        originals and the outputs of optional packs may be missing.
+        originals, and outputs that are optional or on demand, may be missing.
     """
     progress = progress or Progress()
     problems = []
     for pack, output in all_outputs():
-        if pack.optional and output_state(cache, output) == "missing":
+        unneeded = pack.optional or output.on_demand
+        if unneeded and output_state(cache, output) == "missing":
             continue
         progress.say(f"checking {output.file}")
         problems += _differences(cache, output)

@@ -11,6 +11,7 @@ from model_core.latents.editing import interpolate, move
 from model_core.latents.editing import morph as morph_ws
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, Ws
+from service.directions import combined_step
 from service.errors import InvalidRequestError
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
@@ -106,25 +107,25 @@ async def colorize(request: Request, runtime: Shared) -> Response:
 
 @router.post(
     "/edit",
-    summary="Change one attribute of a face",
+    summary="Change attributes of a face",
     **describe(EditBody, SOURCES, IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=1, raw=True),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
-    """Move the code of a photo, a code or a latent id along a direction by `strength` units."""
+    """Move the code of a photo, a code or a latent id along one direction or several.
+
+    GET /directions lists them, with their units and safe ranges.
+    """
     media = negotiate(request, IMAGE_OFFERS)
     context = await read_request(request, runtime, EditOptions, EditBody, SOURCES, raw="image")
     if len(context.sources) != 1:
         raise InvalidRequestError(
             f"request must have exactly one of {', '.join(SOURCES)}, got {len(context.sources)}"
         )
-    directions, name = context.loaded.directions, context.options.direction
-    if name not in directions:
-        known = ", ".join(sorted(directions)) or "none (there are no directions)"
-        raise missing("direction", f"direction must be one of {known}, got {name}")
+    step = combined_step(context.loaded.directions, context.options)
     ((_, source),) = context.sources
     face = await resolve_source(context, source)
     latent = face.latent
-    ws = move(latent.ws[None], directions[name], context.options.strength)[0]
+    ws = move(latent.ws[None], step, 1.0)[0]
     return await write_image(context, latent.moved_to(ws), media)
 
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_core.latents.editing import COLOUR_ROW
 from service.wire.codes import Encoding
+from service.wire.directions import Directions
 from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
 ANIMATION_STEPS = 24
 MAX_BUDGET_MS = 10_000
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 1024
-MAX_STRENGTH = 10.0  # faces hold up to 3 or so
 PSI = 0.7
 
 Wanted = Literal["code", "image", "both"]
@@ -172,16 +172,38 @@ class ColorizeOptions(PhotoOptions):
 class EditOptions(PhotoOptions):
     """Options of /edit."""
 
-    direction: str = Field(
-        max_length=64, description="Attribute to change.", examples=["pose", "smile"]
+    direction: str | None = Field(
+        default=None,
+        max_length=64,
+        description="One attribute to change; GET /directions lists them.",
+        examples=["pose", "smile"],
     )
-    strength: float = Field(
-        default=2.0,
-        ge=-MAX_STRENGTH,
-        le=MAX_STRENGTH,
+    strength: float | None = Field(
+        default=None,
         allow_inf_nan=False,
-        description="How far, in standard deviations of the generator's codes; below 0 backwards.",
+        description="How far to move along `direction`, in its unit; below 0 backwards. Its own "
+        "default if unset.",
     )
+    directions: Directions | None = Field(
+        default=None,
+        description="Several attributes to change at once, each with a value in its unit: "
+        "`smile:1.5,age:-10`, or in JSON an object too.",
+        examples=["smile:1.5,age:-10"],
+    )
+    unsafe: bool = Field(
+        default=False,
+        description="Allow values outside the safe ranges that GET /directions lists.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.direction is None and self.directions is None:
+            raise ValueError("direction or directions must be given, got none")
+        if self.direction is not None and self.directions is not None:
+            raise ValueError("directions must be omitted when direction is given, got both")
+        if self.directions is not None and self.strength is not None:
+            raise ValueError("strength must be omitted when directions is given, got both")
+        return self
 
 
 class GenerateOptions(OutputOptions):

@@ -30,10 +30,20 @@ def owner():
 def test_pose_and_smile_are_shipped(owner):
     directions = read_directions(None, space(owner))
     assert directions.keys() == {"pose", "smile"}
-    for step in directions.values():
+    for step in (each.step for each in directions.values()):
         assert step.shape == (18, 512)
         assert step[:8].any(dim=1).all()
         assert not step[8:].any()
+
+
+def test_shipped_directions_are_calibrated(owner):
+    for name, direction in read_directions(None, space(owner)).items():
+        known = direction.calibration
+        assert known.safe is not None, name
+        assert known.safe[0] < 0 < known.safe[1], name
+        assert known.safe[0] <= known.default <= known.safe[1], name
+        assert known.description, name
+        assert known.measured_by, name
 
 
 def test_an_operators_own_go_before(owner, tmp_path):
@@ -41,7 +51,7 @@ def test_an_operators_own_go_before(owner, tmp_path):
         np.save(tmp_path / f"{name}.npy", np.ones(512))
     directions = read_directions(tmp_path, space(owner))
     assert directions.keys() == {"age", "pose", "smile"}
-    assert torch.equal(directions["pose"], directions["age"])
+    assert torch.equal(directions["pose"].step, directions["age"].step)
 
 
 def test_those_of_another_generator_are_left_out(tmp_path, caplog):

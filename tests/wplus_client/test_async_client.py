@@ -16,7 +16,10 @@ from wplus_client import AsyncClient, Client, ServiceError, UnreachableError
 
 PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")
-OPERATIONS = ("embed", "morph", "colorize", "merge", "edit", "generate", "refine", "jobs")
+OPERATIONS = (
+    *("embed", "morph", "colorize", "merge", "edit", "directions"),
+    *("generate", "refine", "jobs"),
+)
 
 
 class InThreads(httpx.AsyncBaseTransport):

@@ -186,6 +186,21 @@ def test_every_operation_has_a_method(client, connect):
             wplus.jobs()
 
 
+def test_several_directions_are_edited_at_once(serve, connect, tmp_path):
+    for name in ("age", "light"):
+        np.save(tmp_path / f"{name}.npy", np.ones(512))
+    (tmp_path / "age.json").write_text('{"unit": "years", "safe": [-5, 5]}')
+    code = np.full((18, 512), 0.2, np.float32)
+    with serve(directions=tmp_path) as client, connect(client) as wplus:
+        assert [each["name"] for each in wplus.directions()] == ["age", "light"]
+        assert wplus.directions()[0]["safe"] == [-5, 5]
+        one = wplus.edit(code, "light", 3.0).code
+        assert np.allclose(wplus.edit(code, directions={"age": 2, "light": 1}).code, one)
+        with pytest.raises(ServiceError, match="age must be from -5 to 5 years, got 6"):
+            wplus.edit(code, "age", 6)
+        assert wplus.edit(code, "age", 6, unsafe=True).code.mean() > one.mean()
+
+
 def test_codes_are_read_in_both_encodings(client, connect):
     with connect(client) as wplus:
         numbers, packed = (wplus.generate(seed=7, encoding=e) for e in ("numbers", "base64"))

@@ -25,6 +25,6 @@ def test_a_direction_changes_what_it_says_and_little_else(predictor, cache, name
         return find_landmarks(predictor.synthesize(ws[None])[0], finder)
 
     ws = torch.cat([predictor.sample(seed, 0.7) for seed in (2_000_000, 2_000_001, 2_000_002)])
-    change = measure_effect(measure, ws, load_directions(SHIPPED, predictor)[name])
+    change = measure_effect(measure, ws, load_directions(SHIPPED, predictor)[name].step)
     assert change[wanted] > 0.08
     assert abs(change[other]) < change[wanted] / 3

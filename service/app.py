@@ -48,22 +48,23 @@ from service.routes import (
     jobs,
     merge,
     metrics,
+    morph,
     pages,
     quality,
     refine,
 )
-from service.serving.animation_limit import AnimationLimit
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, edit, merge, directions, refine, jobs, health, pages)
+ROUTES = (embed, quality, morph, edit, merge, directions, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -176,7 +177,8 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
-        animations=AnimationLimit(settings.max_animations),
+        animations=Turns(settings.max_animations, "morphs of many frames"),
+        whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
@@ -217,7 +219,8 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
             max_upload_bytes=settings.max_upload_bytes,
             telemetry=runtime.telemetry,
             photos=openapi.photos_of(
-                [route for module in ROUTES for route in module.router.routes]
+                [route for module in ROUTES for route in module.router.routes],
+                settings.max_images,
             ),
         ),
         Middleware(HeadMiddleware),

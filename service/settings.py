@@ -121,8 +121,22 @@ class Settings(BaseSettings):
     max_inflight: int = Field(
         default=32, ge=1, description="Most requests served at once; further ones get 429."
     )
+    max_images: int = Field(
+        default=4, ge=2, le=64, description="Most photos in one request to /embed or /morph."
+    )
     max_animations: int = Field(
         default=2, ge=1, description="Morphs of many frames run at once; as many more may wait."
+    )
+    max_whole_photos: int = Field(
+        default=2,
+        ge=1,
+        description="Requests for whole photos run at once, each with up to 300 MB for 25 "
+        "megapixels; as many more may wait.",
+    )
+    max_whole_pixels: int = Field(
+        default=25_000_000,
+        ge=65_536,
+        description="Most pixels in a photo that is answered as a whole.",
     )
     queue_size: int = Field(default=64, ge=1, description="Most entries waiting for one operation.")
     max_batch: int = Field(

@@ -76,13 +76,13 @@ class AsyncClient:
 
     @overload
     async def morph(
-        self, first: Source, second: Source, lam: float | None = None, **options: Any
-    ) -> Face: ...
+        self, first: Source, second: Source, *, steps: int, **options: Any
+    ) -> list[Face]: ...
 
     @overload
     async def morph(
-        self, first: Source, second: Source, *, steps: int, **options: Any
-    ) -> list[Face]: ...
+        self, first: Source, second: Source, lam: float | None = None, **options: Any
+    ) -> Face: ...
 
     async def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any

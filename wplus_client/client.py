@@ -78,12 +78,12 @@ class Client:
         return self.run(calls.quality(photo, face, options))
 
     @overload
+    def morph(self, first: Source, second: Source, *, steps: int, **options: Any) -> list[Face]: ...
+
+    @overload
     def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any
     ) -> Face: ...
-
-    @overload
-    def morph(self, first: Source, second: Source, *, steps: int, **options: Any) -> list[Face]: ...
 
     def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any

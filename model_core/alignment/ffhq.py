@@ -10,6 +10,7 @@ to about the sampling density that the requested size needs, and never sampled m
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +80,9 @@ class FaceAligner:
         """
         return self._finder.find(photo)
 
-    def count(self, grey: Image.Image) -> int:
-        """Return the number of faces in a photo, given only its `brightness`."""
-        return len(self._finder.find_in(grey))
+    def find_in(self, grey: Image.Image) -> list[DetectedFace]:
+        """Return what `find` returns, given only a photo's `brightness`."""
+        return self._finder.find_in(grey)
 
     def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> DetectedFace:
         """Return the face with the given rank; for 0, the largest, a quick look is enough.
@@ -95,13 +96,20 @@ class FaceAligner:
             faces = [] if largest is None else [largest]
         else:
             faces = self.find(photo)
-        if not faces:
-            raise NoFaceError(NO_FACE)
-        if not 0 <= index < len(faces):
-            many = f"0 to {len(faces) - 1}, as {len(faces)} faces were found"
-            rule = many if len(faces) > 1 else "0, as 1 face was found"
-            raise InvalidInputError(f"face must be {rule}, got {index}")
-        return faces[index]
+        return _pick(faces, index)
+
+    def choose_several(
+        self, photo: UInt8[np.ndarray, "h w 3"], ranks: Sequence[int] | None
+    ) -> dict[int, DetectedFace]:
+        """Return the faces with the given ranks by rank, the largest first; None takes all.
+
+        Raises:
+            NoFaceError: If the photo shows none.
+            InvalidInputError: If there are fewer faces, or as for `find`.
+        """
+        faces = self.find(photo)
+        wanted = range(max(len(faces), 1)) if ranks is None else sorted(ranks)
+        return {rank: _pick(faces, rank) for rank in wanted}
 
     def align(
         self, photo: UInt8[np.ndarray, "h w 3"], face: DetectedFace, size: int = 256
@@ -128,6 +136,16 @@ class FaceAligner:
             InvalidInputError: If there are fewer faces, or as for `align`.
         """
         return self.align(photo, self.choose(photo, index), size)
+
+
+def _pick(faces: Sequence[DetectedFace], rank: int) -> DetectedFace:
+    if not faces:
+        raise NoFaceError(NO_FACE)
+    if not 0 <= rank < len(faces):
+        many = f"0 to {len(faces) - 1}, as {len(faces)} faces were found"
+        rule = many if len(faces) > 1 else "0, as 1 face was found"
+        raise InvalidInputError(f"face must be {rule}, got {rank}")
+    return faces[rank]
 
 
 def ffhq_quad(landmarks: Float64[np.ndarray, "68 2"]) -> Float64[np.ndarray, "4 2"]:

@@ -68,10 +68,12 @@ class PhotoLimits:
         max_pixels: Largest width times height. A JPEG that is decoded row by row, like those from
             phones, may have four times as many: it is shrunk on the way and never all in memory.
         min_side_px: Shortest side.
+        own_size: Whether no JPEG is shrunk; then none may have more pixels than others.
     """
 
     max_pixels: int = 51_000_000
     min_side_px: int = 1
+    own_size: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def read_photo(data: bytes, limits: PhotoLimits) -> Photo:
     contents = _take_apart(form, data)
     img = _open(form, contents.data, limits)
     _check(img, form, contents.data, limits)
-    scale = _shrink(img)
+    scale = _shrink(img, limits)
     img = _load(img, form, contents.data, limits)
     exif = _read_exif(img, contents)
     rgb = to_srgb(img, contents.profiles or _other_profiles(img, exif))
@@ -148,7 +150,7 @@ def _check(img: Image.Image, form: str, data: bytes, limits: PhotoLimits) -> Non
     """Check the header, before any pixel is decoded."""
     width, height = img.size
     largest = limits.max_pixels
-    if form == "JPEG" and decodes_by_rows(data):
+    if form == "JPEG" and not limits.own_size and decodes_by_rows(data):
         largest *= BY_ROWS_FACTOR
     if width * height > largest:
         raise TooManyPixelsError(
@@ -166,8 +168,10 @@ def _check(img: Image.Image, form: str, data: bytes, limits: PhotoLimits) -> Non
         raise UnsupportedImageError(f"{READ} of 8 or 16 bits a channel, got mode {img.mode}")
 
 
-def _shrink(img: Image.Image) -> float:
+def _shrink(img: Image.Image, limits: PhotoLimits) -> float:
     """Have a large JPEG decoded at a fraction of its size; return how far it shrinks."""
+    if limits.own_size:
+        return 1.0
     width, height = img.size
     parts = next(n for n in (1, 2, 4, 8) if width * height <= n * n * SHRINK_ABOVE_PX or n == 8)
     if parts == 1 or not isinstance(img, JpegImageFile):
@@ -190,7 +194,7 @@ def _load(img: Image.Image, form: str, data: bytes, limits: PhotoLimits) -> Imag
     read = []
     for junk in JUNK:
         ended = _open(form, whole + junk + JPEG_END, limits)
-        _shrink(ended)
+        _shrink(ended, limits)
         with _decoding():
             ended.load()
         read.append(ended)

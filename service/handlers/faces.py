@@ -1,22 +1,33 @@
 """From a source to its code and, for a photo, its aligned face."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from model_core.alignment.ffhq import AlignedFace, brightness
+from model_core.alignment.ffhq import AlignedFace, DetectedFace, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
 from model_core.latents.latent import Detail, Latent
-from model_core.shapes import SquarePixels, Ws
+from model_core.shapes import Pixels, SquarePixels, Ws
 from service.errors import rule_of
 from service.handlers.context import RequestContext
 from service.wire.codes import read_latent
-from service.wire.images import read_photo
-from service.wire.options import FaceOptions, Options, OutputOptions, QualityOptions
-from service.wire.schemas import FaceObject
+from service.wire.face_choice import FaceChoice
+from service.wire.images import read_photo, read_whole_photo
+from service.wire.options import (
+    FaceOptions,
+    Options,
+    OutputOptions,
+    QualityOptions,
+    WholePhotoOptions,
+)
+from service.wire.schemas import FaceObject, FoundFace
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,23 @@ class Found:
     index: int
     scale: float
     grey: Image.Image | None
+
+
+@dataclass(frozen=True, slots=True)
+class WholePhoto:
+    """A photo at its own size, with the faces to change.
+
+    Attributes:
+        pixels: RGB; may be changed.
+        faces: The chosen faces, the largest first.
+        quads: The corners of their crops, as in `AlignedFace`.
+        ranks: Their ranks by size.
+    """
+
+    pixels: Pixels
+    faces: list[FaceCrop]
+    quads: list[np.ndarray]
+    ranks: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +116,16 @@ async def embed_photo(
 ) -> tuple[Ws, FaceCrop]:
     """Read, align and embed a photo; only `counted` faces can be described."""
     face = await crop_face(context, source, crop_px, counted)
+    return await embed_face(context, face), face
+
+
+async def embed_face(context: RequestContext[Options], face: FaceCrop) -> Ws:
+    """Embed an aligned face."""
     answer = await context.runtime.engine.embed(face.input, context.deadline_s)
-    return context.timings.take("encode", answer), face
+    return context.timings.take("encode", answer)
 
 
-async def add_detail(context: RequestContext[FaceOptions], face: FaceCrop, ws: Ws) -> Latent:
+async def add_detail(context: RequestContext[Options], face: FaceCrop, ws: Ws) -> Latent:
     """Encode the detail that a code leaves out of its face, if it is wanted and available."""
     if not _wants_detail(context) or context.loaded.generator.detail is None:
         return Latent(ws)
@@ -122,9 +155,23 @@ async def crop_face(
     counted: bool = False,
 ) -> FaceCrop:
     """Decode a photo and crop the face in one worker thread, so that only the crop remains."""
+    return await _read(context, _cut_out, source.data, crop_px, counted)
+
+
+async def open_whole_photo(
+    context: RequestContext[WholePhotoOptions], source: PhotoSource, counted: bool = False
+) -> WholePhoto:
+    """Decode a photo at its own size and crop the chosen faces; the first may be `counted`."""
+    return await _read(context, _open_whole, source.data, counted)
+
+
+async def _read(
+    context: RequestContext[Any], read: Callable[..., T], data: bytes, *arguments: object
+) -> T:
+    """Read a photo in a worker thread; count it if it is refused."""
     runtime = context.runtime
     try:
-        return await runtime.in_worker(_cut_out, context, source.data, crop_px, counted)
+        return await runtime.in_worker(read, context, data, *arguments)
     except (ImageRejectedError, NoFaceError) as err:
         runtime.telemetry.image_rejected.labels(reason=rule_of(type(err)).code).inc()
         raise
@@ -139,23 +186,57 @@ def _cut_out(
     if options.align == "none":
         with timings.measure("align"):
             return _as_aligned(photo.pixels, crop_px)
-    try:
-        with timings.measure("detect"):
-            face = aligner.choose(photo.pixels, options.face)
-    except NoFaceError as err:
-        raise NoFaceError(f"{err}; if the photo is already cropped, use align=none") from err
+    (face,) = _find(context, photo.pixels, options.rank).values()
     with timings.measure("align"):
         aligned = aligner.align(photo.pixels, face, FACE_PX)
         crop = None
         if crop_px is not None:
             crop = aligner.align(photo.pixels, face, crop_px).image
     grey = brightness(photo.pixels) if counted else None
-    found = Found(aligned, options.face, photo.scale, grey)
+    found = Found(aligned, options.rank, photo.scale, grey)
     return FaceCrop(aligned.image, crop, found)
 
 
-async def describe_face(context: RequestContext[Options], face: FaceCrop) -> FaceObject | None:
-    """Describe where a face was found and how many there are; None if it was not counted.
+def _open_whole(
+    context: RequestContext[WholePhotoOptions], data: bytes, counted: bool
+) -> WholePhoto:
+    timings, options = context.timings, context.options
+    with timings.measure("decode"):
+        limits, most = context.runtime.image_limits, context.runtime.settings.max_whole_pixels
+        pixels = read_whole_photo(data, limits, most).pixels.copy()
+    if options.align == "none":
+        side = len(pixels)
+        corners = np.array([(0, 0), (0, side), (side, side), (side, 0)]) - 0.5
+        return WholePhoto(pixels, [_as_aligned(pixels, None)], [corners], [0])
+    chosen = _find(context, pixels, options.face)
+    faces: list[FaceCrop] = []
+    with timings.measure("align"):
+        for rank, face in chosen.items():
+            aligned = context.loaded.aligner.align(pixels, face, FACE_PX)
+            grey = brightness(pixels) if counted and not faces else None
+            faces.append(FaceCrop(aligned.image, None, Found(aligned, rank, 1.0, grey)))
+    quads = [face.found.aligned.quad for face in faces if face.found]
+    return WholePhoto(pixels, faces, quads, list(chosen))
+
+
+def _find(
+    context: RequestContext[FaceOptions], pixels: Pixels, choice: FaceChoice
+) -> dict[int, DetectedFace]:
+    """Find the chosen faces, by rank."""
+    aligner = context.loaded.aligner
+    try:
+        with context.timings.measure("detect"):
+            if isinstance(choice, int):
+                return {choice: aligner.choose(pixels, choice)}
+            return aligner.choose_several(pixels, None if choice == "all" else choice)
+    except NoFaceError as err:
+        raise NoFaceError(f"{err}; if the photo is already cropped, use align=none") from err
+
+
+async def describe_face(
+    context: RequestContext[Options], face: FaceCrop
+) -> tuple[FaceObject, list[FoundFace]] | None:
+    """Describe where a face was found and which others there are; None if it was not counted.
 
     Counting takes a closer look at the photo than finding the largest face did.
     """
@@ -164,11 +245,16 @@ async def describe_face(context: RequestContext[Options], face: FaceCrop) -> Fac
         return None
     grey = found.grey
 
-    def count() -> int:
+    def find() -> list[DetectedFace]:
         with context.timings.measure("count"):
-            return context.loaded.aligner.count(grey)
+            return context.loaded.aligner.find_in(grey)
 
-    return _describe(found, await context.runtime.in_worker(count))
+    others = await context.runtime.in_worker(find)
+    rows = [
+        FoundFace(index=rank, box=_box(each, found.scale), score=each.score)
+        for rank, each in enumerate(others)
+    ]
+    return _describe(found, len(rows)), rows
 
 
 def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> FaceCrop:
@@ -189,8 +275,12 @@ def _describe(found: Found, count: int) -> FaceObject:
     return FaceObject(
         index=found.index,
         count=count,
-        box=[round(side * scale, 2) for side in aligned.face.box],
+        box=_box(aligned.face, scale),
         landmarks=(aligned.face.landmarks * scale).round(2).tolist(),
         score=aligned.face.score,
         quad=(aligned.quad * scale).round(2).tolist(),
     )
+
+
+def _box(face: DetectedFace, scale: float) -> list[float]:
+    return [round(side * scale, 2) for side in face.box]

@@ -13,10 +13,10 @@ from service.errors import NotReadyError
 from service.jobs.system import JobSystem
 from service.latents.memory import LatentStore
 from service.observability.metrics import Telemetry
-from service.serving.animation_limit import AnimationLimit
 from service.serving.engine import Engine
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire.images import ImageLimits
 from service.wire.request_state import state_of
@@ -37,6 +37,7 @@ class Runtime:
         jobs: Refine jobs, if available.
         workers: Bounds the threads that decode, align and encode.
         animations: Bounds the requests that hold many frames.
+        whole_photos: Bounds the requests that hold whole photos.
         version: Version of the service.
         loaded: The networks, the aligner and the directions; None until all are loaded.
     """
@@ -48,7 +49,8 @@ class Runtime:
     latents: LatentStore
     jobs: JobSystem
     workers: anyio.CapacityLimiter
-    animations: AnimationLimit
+    animations: Turns
+    whole_photos: Turns
     version: str
     loaded: Loaded | None = None
 
@@ -82,7 +84,11 @@ class Runtime:
     def image_limits(self) -> ImageLimits:
         """Limits on photos."""
         settings = self.settings
-        return ImageLimits(settings.max_pixels, settings.min_side_px, settings.max_upload_bytes)
+        return ImageLimits(
+            max_pixels=settings.max_pixels,
+            min_side_px=settings.min_side_px,
+            max_bytes=settings.max_upload_bytes,
+        )
 
     async def in_worker(self, function: Callable[..., T], *args: object, **named: object) -> T:
         """Run blocking work on one of a limited number of worker threads."""

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -25,6 +25,8 @@ from service.wire.options import Options, OutputOptions
 from service.wire.provenance import GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
+Answered = TypeVar("Answered", bound=CodeAnswer)
+
 PROVENANCE_HEADER = {"X-Content-Provenance": "ai-generated"}
 
 
@@ -37,12 +39,14 @@ class Result:
         latent_id: Its id for later calls; None if it is not kept.
         pixels: Its image; None if not wanted.
         source_type: The digital source type in the image's provenance mark.
+        is_photo: Whether the image is a whole photo, which keeps its size, and not a face.
     """
 
     latent: Latent
     latent_id: str | None
     pixels: Pixels | None
     source_type: str = GENERATED
+    is_photo: bool = False
 
 
 async def json_response(
@@ -79,7 +83,7 @@ class Writer:
     ) -> Response:
         """Answer one result as `media`; `members` fill the fields that `model` adds to its base."""
         if media == JSON:
-            return await self.write_json(lambda: self._answer(result, model, members))
+            return await self.write_json(lambda: self.answer(result, model, members))
         headers = {"X-Generator-Fingerprint": self.context.loaded.generator.fingerprint}
         if result.latent_id is not None:
             headers["X-Latent-Id"] = result.latent_id
@@ -124,7 +128,6 @@ class Writer:
         """Write an image, if wanted."""
         if self._options.wanted == "code" or pixels is None:
             return None
-        pixels = shrink(pixels, self._options.size)
         data = self._image(pixels, self._options.form, source_type)
         height, width, _ = pixels.shape
         return ImageObject(
@@ -147,12 +150,11 @@ class Writer:
         headers = headers | {"Server-Timing": self.context.timings.as_header()}
         return Response(content, headers=headers, media_type=media)
 
-    def _answer(
-        self, result: Result, model: type[CodeAnswer], members: dict[str, Any]
-    ) -> CodeAnswer:
+    def answer(self, result: Result, model: type[Answered], members: dict[str, Any]) -> Answered:
+        """Build a JSON answer; blocks while the image is encoded."""
         with self.context.timings.measure("output"):
             code = self.code_object(result.latent.ws)
-            image = self.image_object(result.pixels, result.source_type)
+            image = self.image_object(self._shown(result), result.source_type)
         return model(
             latent_id=result.latent_id,
             detail=result.latent.detail is not None,
@@ -167,9 +169,14 @@ class Writer:
             return write_npy(result.latent.ws)
         if media == SAFETENSORS:
             return write_safetensors(result.latent, self.context.loaded.generator)
-        # Present, because `media` is an image.
-        pixels = shrink(cast(Pixels, result.pixels), self._options.size)
+        pixels = cast(Pixels, self._shown(result))  # present, because `media` is an image
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
+
+    def _shown(self, result: Result) -> Pixels | None:
+        """Return the image at the size that is wanted."""
+        if result.pixels is None or result.is_photo:
+            return result.pixels
+        return shrink(result.pixels, self._options.size)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
         return encode_image(pixels, form, self._options.image_quality, self._xmp(source_type))

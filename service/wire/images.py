@@ -1,7 +1,8 @@
 """Photos in: size checked, then read by model_core's reader, which service and training share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from model_core.errors import TooManyPixelsError
 from model_core.photos.reader import Photo, PhotoLimits
 from model_core.photos.reader import harden as harden
 from model_core.photos.reader import read_photo as decode
@@ -18,6 +19,19 @@ class ImageLimits(PhotoLimits):
 
     min_side_px: int = 64
     max_bytes: int = 20_000_000
+
+
+def read_whole_photo(data: bytes, limits: ImageLimits, max_pixels: int) -> Photo:
+    """Decode a photo at its own size, for an answer of that size; blocking, like `read_photo`.
+
+    Raises:
+        ImageRejectedError, TooLargeError: As for `read_photo`; for more than `max_pixels` too.
+    """
+    most = min(limits.max_pixels, max_pixels)
+    try:
+        return read_photo(data, replace(limits, max_pixels=most, own_size=True))
+    except TooManyPixelsError as err:
+        raise TooManyPixelsError(f"{err}; output=face takes larger photos") from err
 
 
 def read_photo(data: bytes, limits: ImageLimits) -> Photo:

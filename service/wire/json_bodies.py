@@ -14,14 +14,16 @@ from service.wire.options import (
     EditOptions,
     EmbedOptions,
     GenerateOptions,
+    MergeOptions,
     MorphOptions,
     Options,
-    PhotoOptions,
     QualityOptions,
     RefineOptions,
 )
 from service.wire.schemas import Base64, Code, CodeObject
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
+
+MOST_IMAGES = 64  # the settings allow fewer
 
 
 class SourceObject(Options):
@@ -49,11 +51,25 @@ class SourceObject(Options):
 class EmbedBody(EmbedOptions):
     """JSON body of /embed."""
 
-    image: Base64
+    image: Base64 | None = None
+    images: list[Base64] | None = Field(
+        default=None, min_length=1, max_length=MOST_IMAGES, description="Several photos."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.image is None and self.images is None:
+            raise ValueError("image must be given, got none")
+        if self.image is not None and self.images is not None:
+            raise ValueError("images must be omitted when image is given, got both")
+        return self
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo with its name."""
-        return [("image", PhotoSource(_from_base64(self.image)))]
+        """Return the photos with their names."""
+        if self.image is not None:
+            return [("image", PhotoSource(_from_base64(self.image)))]
+        photos = enumerate(self.images or ())
+        return [("images", PhotoSource(_from_base64(text, f"images/{i}"))) for i, text in photos]
 
 
 class QualityBody(QualityOptions):
@@ -86,11 +102,11 @@ class MorphBody(MorphOptions):
     """JSON body of /morph."""
 
     items: list[SourceObject] = Field(
-        alias="sources", min_length=2, max_length=2, description="First and second, in order."
+        alias="sources", min_length=2, max_length=MOST_IMAGES, description="The people, in order."
     )
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return both with their names, in order."""
+        """Return them with their names, in order."""
         return [("sources", item.as_source()) for item in self.items]
 
 
@@ -105,7 +121,7 @@ class ColorizeBody(ColorizeOptions):
         return [("gray", self.gray.as_source()), ("color", self.color.as_source())]
 
 
-class MergeBody(PhotoOptions):
+class MergeBody(MergeOptions):
     """JSON body of /merge."""
 
     identity: Base64
@@ -125,13 +141,19 @@ class EditBody(EditOptions):
     image: Base64 | None = None
     code: Code | None = None
     latent_id: str | None = None
+    photo: Base64 | None = Field(
+        default=None,
+        description="Base64 of the photo that the result of a code or latent id goes into, with "
+        "output=photo.",
+    )
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what is given, with its name."""
-        known = _known_sources(self.code, self.latent_id)
-        if self.image is None:
-            return known
-        return [("image", PhotoSource(_from_base64(self.image))), *known]
+        rows: list[tuple[str, Source]] = []
+        for name, photo in (("image", self.image), ("photo", self.photo)):
+            if photo is not None:
+                rows.append((name, PhotoSource(_from_base64(photo, name))))
+        return rows + _known_sources(self.code, self.latent_id)
 
 
 class GenerateBody(GenerateOptions):

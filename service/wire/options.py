@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from model_core.latents.editing import COLOUR_ROW
 from service.wire.codes import Encoding
 from service.wire.directions import Directions
+from service.wire.face_choice import FaceChoice
 from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
@@ -77,14 +78,74 @@ class FaceOptions(Options):
         default="auto",
         description="Find and crop the face, or treat a square photo as already cropped.",
     )
-    face: int = Field(default=0, ge=0, le=1000, description="Which face, the largest first.")
+    face: FaceChoice = Field(
+        default=0,
+        description="Which face, the largest first. With output=photo also several, such as 0,2, "
+        "or all.",
+    )
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether `face` chooses in a whole photo, where it may be several."""
+        return False
+
+    @property
+    def rank(self) -> int:
+        """The face of a photo that gives its face alone: next to a whole photo, the largest."""
+        return self.face if isinstance(self.face, int) and not self.takes_several else 0
+
+    @model_validator(mode="after")
+    def _one_face(self) -> Self:
+        if not isinstance(self.face, int) and not self.takes_several:
+            shown = self.face if isinstance(self.face, str) else ",".join(map(str, self.face))
+            raise ValueError(f"face must be one number unless output is photo, got {shown}")
+        return self
 
 
 class PhotoOptions(OutputOptions, FaceOptions):
     """How photos are read and results written."""
 
 
-class EmbedOptions(PhotoOptions):
+class PasteOptions(Options):
+    """Whether the answer is the face or the whole photo, and how the face gets into the photo."""
+
+    output: Literal["face", "photo"] = Field(
+        default="face",
+        description="Answer the face alone, or the whole photo with the new face in it, upright "
+        "and at its own size.",
+    )
+    blend: Literal["auto", "transfer", "render"] = Field(
+        default="auto",
+        description="How a face is put into the photo: transfer adds what the edit changes and "
+        "keeps the photo's own pixels elsewhere, render replaces the whole face; auto takes "
+        "transfer unless the edit moves the face.",
+    )
+
+    @model_validator(mode="after")
+    def _blend_needs_photo(self) -> Self:
+        if self.blend != "auto" and self.output != "photo":
+            raise ValueError(f"blend must be omitted unless output is photo, got {self.blend}")
+        return self
+
+
+class WholePhotoOptions(PhotoOptions, PasteOptions):
+    """Options of calls that can answer a whole photo."""
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether `face` chooses in a whole photo, where it may be several."""
+        return self.output == "photo"
+
+
+class MergeOptions(WholePhotoOptions):
+    """Options of /merge."""
+
+
+class ResultOptions(OutputOptions, PasteOptions):
+    """Options of GET /jobs/{job_id}/result."""
+
+
+class EmbedOptions(WholePhotoOptions):
     """Options of /embed."""
 
     wanted: Wanted = Field(
@@ -151,7 +212,7 @@ class QualityOptions(FaceOptions):
     )
 
 
-class ColorizeOptions(PhotoOptions):
+class ColorizeOptions(WholePhotoOptions):
     """Options of /colorize."""
 
     first_row: int = Field(
@@ -169,7 +230,7 @@ class ColorizeOptions(PhotoOptions):
     )
 
 
-class EditOptions(PhotoOptions):
+class EditOptions(WholePhotoOptions):
     """Options of /edit."""
 
     direction: str | None = Field(

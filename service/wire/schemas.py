@@ -114,6 +114,28 @@ class QualityObject(NullsWritten):
     )
 
 
+class FoundFace(BaseModel):
+    """A face of the photo, in pixels of the upright photo."""
+
+    index: int = Field(description="Rank of the face by size, from 0: a value of `face`.")
+    box: list[float] = Field(description="Left, top, right, bottom.")
+    score: float = Field(description="The detector's confidence.")
+
+
+class PastedFace(BaseModel):
+    """A face in the photo that an answer with output=photo shows."""
+
+    index: int = Field(description="Rank of the face by size, from 0.")
+    blend: Literal["transfer", "render"] = Field(description="How it was put into the photo.")
+    box: list[int] | None = Field(
+        default=None,
+        description="Left, top, right, bottom of the pixels that may have changed, right and "
+        "bottom excluded; absent if none have.",
+    )
+    latent_id: str | None = Field(default=None, description="Id of its code in later calls.")
+    code: CodeObject | None = None
+
+
 class CodeAnswer(BaseModel):
     """A code, its image and how long they took."""
 
@@ -126,6 +148,11 @@ class CodeAnswer(BaseModel):
     )
     code: CodeObject | None = None
     image: ImageObject | None = None
+    pasted: list[PastedFace] | None = Field(
+        default=None,
+        description="The faces of a whole photo, the largest first; only with output=photo. The "
+        "other members describe the first of them.",
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds by stage, concurrent parts counted once; `total` is that of all."
     )
@@ -135,6 +162,11 @@ class EmbedAnswer(CodeAnswer):
     """Answer of /embed."""
 
     face: FaceObject | None = Field(default=None, description="Absent if align is none.")
+    faces: list[FoundFace] | None = Field(
+        default=None,
+        description="All faces of the photo, the largest first, at most 16; absent if align is "
+        "none.",
+    )
     quality: QualityObject | None = Field(default=None, description="Absent if quality is false.")
     polish_steps: int = Field(description="Iterator steps done within budget_ms.")
 
@@ -151,7 +183,10 @@ class QualityAnswer(BaseModel):
 class Frame(BaseModel):
     """One step of a morph."""
 
-    lam: float = Field(description="Share of the first code, 1 in the first frame.")
+    lam: float = Field(description="Share of the person that is left, 1 in the first frame.")
+    first: int = Field(
+        default=0, description="Index of that person among the sources; the next gets the rest."
+    )
     code: CodeObject | None = None
     image: ImageObject | None = None
 

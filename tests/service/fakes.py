@@ -154,8 +154,11 @@ class FakeAligner:
         height, width, _ = photo.shape
         return [FakeFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
 
-    def count(self, grey):
-        return 1 if grey.getbbox() else 0
+    def find_in(self, grey):
+        return self.find(np.asarray(grey.convert("RGB")))
+
+    def choose_several(self, photo, ranks):
+        return {rank: self.choose(photo, rank) for rank in (ranks or [0])}
 
     def choose(self, photo, index):
         faces = self.find(photo)

@@ -1,4 +1,4 @@
-"""Limits morphs of many frames: a frame takes 3 MB at 1024 px and a fraction of a second."""
+"""Bounds the requests that hold much memory: frames of 3 MB each, whole photos of 75 MB."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,18 @@ import anyio
 from service.errors import OverloadedError
 
 
-class AnimationLimit:
-    """Limit the requests for many frames: some run at once, and as many more may wait.
+class Turns:
+    """Limit the requests of one kind: some run at once, and as many more may wait.
 
     Args:
         at_once: How many run at once.
+        kind: What they are, in the message of a refusal.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, kind: str) -> None:
         self.turn = anyio.Semaphore(at_once)
         self._most = 2 * at_once
+        self._kind = kind
         self._inside = 0
 
     @contextmanager
@@ -28,9 +30,7 @@ class AnimationLimit:
             OverloadedError: If all places are taken.
         """
         if self._inside >= self._most:
-            raise OverloadedError(
-                f"The service is at its limit of {self._most} morphs of many frames."
-            )
+            raise OverloadedError(f"The service is at its limit of {self._most} {self._kind}.")
         self._inside += 1
         try:
             yield

@@ -1,0 +1,1 @@
+"""Put a face back into the photo that it was cropped from."""

@@ -1,8 +1,8 @@
-"""Whether an edited face stays the person and changes as much: python benchmarks/editability.py.
+"""Measure identity and strength of edits with and without detail: python benchmarks/editability.py.
 
-Faces are embedded and edited as the service does, by the code alone and with its detail, and
-compared with their photos by the identity judge. The change of smile and pose is measured on the
-landmarks of the results, in those of the photo's reconstruction.
+Faces are embedded and edited as in the service, with the code alone and with its detail. The
+identity judge compares them with their photos. The change in smile and pose is measured on the
+landmarks of the results, relative to those of the photo's reconstruction.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Edit = Callable[[int], torch.Tensor]
 
 
 def main() -> None:
-    """Embed, edit, compare, show."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_options(parser, 20)
     options = parser.parse_args()
@@ -52,14 +52,14 @@ def main() -> None:
     )
     network = load_judge(cache)
     if network is None:
-        raise SystemExit("faceres must be in the cache: `wplus pull` fetches it")
+        raise SystemExit("faceres is not in the cache: run `wplus pull`")
     judge = IdentityJudge(network, Execution(backend="openvino"))
     finder = FaceFinder(verified_path(cache, LANDMARKS))
     directions = load_directions(WEIGHTS / "directions", predictor)
     latents = [embed(predictor, face) for face in faces]
 
     def list_edits() -> dict[str, tuple[Edit, str | None]]:
-        """Name each edit, with what makes its code and the attribute that it changes."""
+        """Return, by name, each edit's function and the attribute it changes."""
         found: dict[str, tuple[Edit, str | None]] = {
             "none": (lambda i: latents[i].ws, None),
             "colorize": (
@@ -80,20 +80,20 @@ def main() -> None:
     rows = []
     for edit, (change, attribute) in list_edits().items():
         row: dict[str, object] = {"edit": edit}
-        for way in ("code alone", "with detail"):
+        for variant in ("code alone", "with detail"):
             before, after = [], []
             for i, latent in enumerate(latents):
-                kept = latent if way == "with detail" else Latent(latent.ws)
+                kept = latent if variant == "with detail" else Latent(latent.ws)
                 if attribute:
                     before.append(predictor.render([kept])[0])
                 after.append(predictor.render([kept.moved_to(change(i))])[0])
             alike = torch.stack([compare(judge, *pair) for pair in zip(faces, after, strict=True)])
-            row[f"{way}: similarity"] = float(alike.mean())
-            row[f"{way}: same person"] = float((alike >= SAME_PERSON_SIMILARITY).float().mean())
+            row[f"{variant}: similarity"] = float(alike.mean())
+            row[f"{variant}: same person"] = float((alike >= SAME_PERSON_SIMILARITY).float().mean())
             moved = None
             if attribute:
                 moved = measure(finder, attribute, after) - measure(finder, attribute, before)
-            row[f"{way}: change"] = "" if moved is None else float(np.nanmean(moved))
+            row[f"{variant}: change"] = "" if moved is None else float(np.nanmean(moved))
         rows.append(row)
     show(f"editability {'photos' if options.photos else 'public faces'}", rows)
 
@@ -105,13 +105,13 @@ def embed(predictor: Predictor, face: Pixels) -> Latent:
 
 
 def compare(judge: IdentityJudge, a: Pixels, b: Pixels) -> torch.Tensor:
-    """Compare the persons of two images."""
+    """Return the identity similarity of two images."""
     images = (to_float(torch.from_numpy(each.copy()).permute(2, 0, 1)[None]) for each in (a, b))
     return judge(*images)[0]
 
 
 def measure(finder: FaceFinder, attribute: str, images: list[Pixels]) -> np.ndarray:
-    """Measure an attribute of faces; NaN where none is found."""
+    """Measure an attribute of faces; NaN if no face is found."""
     values = []
     for image in images:
         found = finder.find(image)

@@ -13,7 +13,8 @@ from pydantic import (
 )
 
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
-from service.wire.codes import MAX_AXES, Encoding, unwrap
+from service.wire.code_files import MAX_AXES
+from service.wire.codes import Encoding, unwrap
 
 REFINE_ABOVE_LPIPS = 0.21  # after one pass, half of 200 held-out photographs are above it
 

@@ -97,10 +97,16 @@ class AsyncClient:
         return await self.run(calls.merge, identity, attribute, options)
 
     async def edit(
-        self, face: Source, direction: str, strength: float = 2.0, **options: Any
+        self,
+        face: Source,
+        direction: str,
+        strength: float = 2.0,
+        *,
+        photo: Source | None = None,
+        **options: Any,
     ) -> Face:
-        """Move a face along a direction, such as `smile`; `version()` lists them."""
-        return await self.run(calls.edit, face, direction, strength, options)
+        """Move a face along a direction, such as `smile`; see `Client.edit`."""
+        return await self.run(calls.edit, face, direction, strength, photo, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -175,9 +181,9 @@ class AsyncJob:
         """Stop it after the current step; the best code so far remains its result."""
         await self.client.run(calls.cancel_job, self.id)
 
-    async def result(self) -> Face:
-        """Get its result: the best code, once it has ended."""
-        return await self.client.run(calls.job_result, self.id)
+    async def result(self, **options: Any) -> Face:
+        """Get its result: the best code, once it has ended; see `Job.result`."""
+        return await self.client.run(calls.job_result, self.id, options)
 
     async def wait(
         self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0

@@ -59,10 +59,16 @@ def merge(identity: Source, attribute: Source, options: Options) -> Call[Face]:
     return _face_call("/merge", [("identity", identity), ("attribute", attribute)], options)
 
 
-def edit(face: Source, direction: str, strength: float, options: Options) -> Call[Face]:
-    """Move a face along a direction."""
+def edit(
+    face: Source, direction: str, strength: float, photo: Source | None, options: Options
+) -> Call[Face]:
+    """Move a face along a direction, and put it into a photo if there is one."""
     asked = options | {"direction": direction, "strength": strength}
-    return _face_call("/edit", [("image", face)], asked)
+    sources: Sources = [("image", face)]
+    if photo is not None:
+        sources.append(("photo", photo))
+        asked = {"output": "photo"} | asked
+    return _face_call("/edit", sources, asked)
 
 
 def generate(code: Source | None, seed: int | None, options: Options) -> Call[Face]:
@@ -99,9 +105,10 @@ def job_status(job_id: str) -> Call[dict[str, Any]]:
     return Call("GET", f"/jobs/{job_id}", read_members)
 
 
-def job_result(job_id: str) -> Call[Face]:
+def job_result(job_id: str, options: Options) -> Call[Face]:
     """Get the result of a job."""
-    return Call("GET", f"/jobs/{job_id}/result", read_face)
+    asked = {name: _text(value) for name, value in options.items() if value is not None}
+    return Call("GET", f"/jobs/{job_id}/result", read_face, {"params": asked})
 
 
 def cancel_job(job_id: str) -> Call[None]:
@@ -124,4 +131,6 @@ def _form(sources: Sources, options: Options) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

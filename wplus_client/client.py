@@ -99,9 +99,27 @@ class Client:
         """Combine the identity of one photo with the pose, hair and light of another."""
         return self.run(calls.merge(identity, attribute, options))
 
-    def edit(self, face: Source, direction: str, strength: float = 2.0, **options: Any) -> Face:
-        """Move a face along a direction, such as `smile`; `version()` lists them."""
-        return self.run(calls.edit(face, direction, strength, options))
+    def edit(
+        self,
+        face: Source,
+        direction: str,
+        strength: float = 2.0,
+        *,
+        photo: Source | None = None,
+        **options: Any,
+    ) -> Face:
+        """Move a face along a direction, such as `smile`; `version()` lists them.
+
+        Args:
+            face: A photo, a code or an earlier face.
+            direction: Name of the direction.
+            strength: How far.
+            photo: The photo that a code or an earlier face goes back into; the image is then the
+                whole photo.
+            options: Others of POST /edit. For a photo, `output="photo"` answers the whole of it,
+                and `face="all"` or `face=[0, 2]` edits several faces in it.
+        """
+        return self.run(calls.edit(face, direction, strength, photo, options))
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -177,9 +195,13 @@ class Job:
         """Stop it after the current step; the best code so far remains its result."""
         self.client.run(calls.cancel_job(self.id))
 
-    def result(self) -> Face:
-        """Get its result: the best code, once it has ended."""
-        return self.client.run(calls.job_result(self.id))
+    def result(self, **options: Any) -> Face:
+        """Get its result: the best code, once it has ended.
+
+        Args:
+            options: Those of GET /jobs/{job_id}/result, such as `output="photo"`.
+        """
+        return self.client.run(calls.job_result(self.id, options))
 
     def wait(
         self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0

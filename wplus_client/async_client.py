@@ -98,7 +98,8 @@ class AsyncClient:
 
     async def edit(
         self,
-        face: Source,
+        source: Source,
+        /,
         direction: str,
         strength: float = 2.0,
         *,
@@ -106,7 +107,7 @@ class AsyncClient:
         **options: Any,
     ) -> Face:
         """Move a face along a direction, such as `smile`; see `Client.edit`."""
-        return await self.run(calls.edit, face, direction, strength, photo, options)
+        return await self.run(calls.edit, source, direction, strength, photo, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any

@@ -101,7 +101,8 @@ class Client:
 
     def edit(
         self,
-        face: Source,
+        source: Source,
+        /,
         direction: str,
         strength: float = 2.0,
         *,
@@ -111,7 +112,7 @@ class Client:
         """Move a face along a direction, such as `smile`; `version()` lists them.
 
         Args:
-            face: A photo, a code or an earlier face.
+            source: A photo, a code or an earlier face.
             direction: Name of the direction.
             strength: How far.
             photo: The photo that a code or an earlier face goes back into; the image is then the
@@ -119,7 +120,7 @@ class Client:
             options: Others of POST /edit. For a photo, `output="photo"` answers the whole of it,
                 and `face="all"` or `face=[0, 2]` edits several faces in it.
         """
-        return self.run(calls.edit(face, direction, strength, photo, options))
+        return self.run(calls.edit(source, direction, strength, photo, options))
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any

@@ -202,7 +202,7 @@ async def _whole_result(
     if photo is None:
         raise NoResultError(
             "The job's photo is not kept: submit with keep_photo=true, or send the photo to /edit "
-            "with the result's latent_id, strength=0 and output=photo."
+            "with the result's latent_id, strength=0, output=photo and blend=render."
         )
     asked = context.options.model_dump(by_alias=True)
     where = {"align": fields.get("align"), "face": fields.get("face")}

@@ -11,7 +11,7 @@ from service.wire.provenance import COMPOSITE
 from tests.service import photos
 from tests.service.fakes import FakeAligner
 from tests.service.jobs.test_routes import finished, refusal, working
-from tests.service.routes.test_whole_photo import TwoFaces, change_in, outside_is_the_photos, scene
+from tests.service.routes.test_whole_photo import BOXES, TwoFaces, outside_is_the_photos, scene
 from tests.service.wire.test_image_encoding import SOURCE, mark_of
 
 WHOLE = {"output": "photo"}
@@ -37,11 +37,14 @@ def test_a_result_goes_back_into_the_photo_that_was_kept(client, valkey, face):
     with working(valkey):
         finished(client, job_id)
     answer = client.get(f"/jobs/{job_id}/result", params=WHOLE, headers=PNG)
-    assert change_in(answer, face) != 0
     assert outside_is_the_photos(answer, [face])
     assert mark_of(answer.content)["DigitalSourceType"] == SOURCE + COMPOSITE
     body = client.get(f"/jobs/{job_id}/result", params=WHOLE).json()
-    assert [row["index"] for row in body["pasted"]] == [face]
+    (pasted,) = body["pasted"]
+    assert (pasted["index"], pasted["blend"], pasted["code"]) == (face, "render", body["code"])
+    left, top, right, bottom = BOXES[face]
+    assert left <= pasted["box"][0] < pasted["box"][2] <= right
+    assert top <= pasted["box"][1] < pasted["box"][3] <= bottom
     assert body["image"]["width"] == 640
     assert (body["job"]["id"], len(body["curve"])) == (job_id, 3)
 

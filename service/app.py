@@ -48,6 +48,7 @@ from service.routes import (
     jobs,
     merge,
     metrics,
+    morph,
     pages,
     quality,
     refine,
@@ -60,10 +61,11 @@ from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
+from service.wire.signing import load_signer
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, edit, merge, directions, refine, jobs, health, pages)
+ROUTES = (embed, quality, morph, edit, merge, directions, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -97,6 +99,7 @@ def create_app(
 
     Raises:
         KeyFileError: If a file of API keys is configured but cannot be read.
+        SigningError: If a certificate is configured that cannot sign.
     """
     keys = None if settings.api_keys is None else read_keys(settings.api_keys)
     runtime = _runtime(settings, predictor, embedded)
@@ -179,6 +182,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         animations=Turns(settings.max_animations, "morphs of many frames"),
         whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
+        signer=load_signer(settings, version("wplus")),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
     telemetry.queue_limit.set(settings.queue_size)
@@ -218,7 +222,8 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
             max_upload_bytes=settings.max_upload_bytes,
             telemetry=runtime.telemetry,
             photos=openapi.photos_of(
-                [route for module in ROUTES for route in module.router.routes]
+                [route for module in ROUTES for route in module.router.routes],
+                settings.max_images,
             ),
         ),
         Middleware(HeadMiddleware),

@@ -50,6 +50,7 @@ from service.wire.json_bodies import (
     QualityBody,
     RefineBody,
 )
+from service.wire.many import EmbedManyAnswer
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.problems import Problem, responses
 from service.wire.schemas import CodeAnswer, EmbedAnswer, FramesAnswer, QualityAnswer
@@ -65,7 +66,15 @@ MODELS = (
     GenerateBody,
     RefineBody,
 )
-ANSWERS = (EmbedAnswer, QualityAnswer, CodeAnswer, FramesAnswer, JobAnswer, Problem)
+ANSWERS = (
+    EmbedManyAnswer,
+    EmbedAnswer,
+    QualityAnswer,
+    CodeAnswer,
+    FramesAnswer,
+    JobAnswer,
+    Problem,
+)
 PHOTO_ERRORS: tuple[type[Exception], ...] = (
     TooLargeError,
     UnsupportedImageError,
@@ -102,6 +111,7 @@ PHOTO_TYPES = tuple(
     f"image/{form}" for form in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp")
 )
 PHOTOS = "x-max-photos"
+MANY = None  # photos, where the settings say how many
 BINARY = {"type": "string", "format": "binary"}
 TEXT_SOURCES = ("latent_id",)
 NEVER_SENT = ("HTTPValidationError", "ValidationError")  # FastAPI's own
@@ -127,9 +137,8 @@ def describe(
     answers: tuple[type[BaseModel], ...],
     errors: tuple[type[Exception], ...],
     *,
-    photos: int,
+    photos: int | None,
     raw: bool = False,
-    twice: bool = False,
     status: int = 200,
 ) -> dict[str, Any]:
     """Describe an endpoint that parses its body and writes its answer itself.
@@ -140,14 +149,13 @@ def describe(
         offers: Media types of the answer.
         answers: Models of the JSON answer, any of which may be returned.
         errors: Errors that it may raise.
-        photos: Most photos in a body, which bounds its size.
+        photos: Most photos in a body, which bounds its size; if MANY, a form may repeat `image`.
         raw: Whether the body may be the file itself.
-        twice: Whether a form may repeat `image`.
         status: Status of a successful answer.
     """
     options = _properties(cast(type[BaseModel], body.__base__))  # those that the body inherits
     content: dict[str, Any] = {
-        "multipart/form-data": {"schema": _form(sources, options, twice)},
+        "multipart/form-data": {"schema": _form(sources, options, photos is MANY)},
         JSON: {
             "schema": {"$ref": REF.format(model=body.__name__)},
             "example": BODIES[body.__name__],
@@ -171,10 +179,11 @@ def describe(
     }
 
 
-def photos_of(routes: Iterable[APIRoute]) -> dict[str, int]:
+def photos_of(routes: Iterable[APIRoute], many: int) -> dict[str, int]:
     """Return the most photos that a body may hold, by path, for the routes that read one."""
     extras = ((route.path, route.openapi_extra or {}) for route in routes)
-    return {path: extra[PHOTOS] for path, extra in extras if PHOTOS in extra}
+    found = {path: extra[PHOTOS] for path, extra in extras if PHOTOS in extra}
+    return {path: many if photos is MANY else photos for path, photos in found.items()}
 
 
 def query_of(options: type[BaseModel]) -> list[dict[str, Any]]:
@@ -245,11 +254,11 @@ def _properties(options: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _form(sources: tuple[str, ...], options: dict[str, Any], twice: bool) -> dict[str, Any]:
+def _form(sources: tuple[str, ...], options: dict[str, Any], repeats: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in sources:
         one = {"type": "string", "examples": [LATENT_ID]} if name in TEXT_SOURCES else BINARY
-        several = name == "image" and twice
+        several = name == "image" and repeats
         fields[name] = {"anyOf": [one, {"type": "array", "items": one}]} if several else dict(one)
         fields[name]["description"] = FORM_FIELDS[name]
     return {"type": "object", "properties": fields | options}

@@ -81,8 +81,8 @@ class CodeSearch:
 class NoisyImages(nn.Module):
     """Render codes and noise maps to small images, downscaled by area; differentiable in both.
 
-    The maps form one row vector, in units of each map's standard deviation, so that one learning rate
-    suits generators that fold the noise strength into the maps and those that scale unit noise.
+    The maps form one row vector, in units of each map's standard deviation, so that one learning
+    rate suits generators that fold the noise strength in and those that scale unit noise.
 
     Args:
         generator: Generator to copy.

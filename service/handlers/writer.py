@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -24,6 +24,8 @@ from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.options import Options, OutputOptions
 from service.wire.provenance import GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
+
+Answered = TypeVar("Answered", bound=CodeAnswer)
 
 PROVENANCE_HEADER = {"X-Content-Provenance": "ai-generated"}
 
@@ -81,7 +83,7 @@ class Writer:
     ) -> Response:
         """Answer one result as `media`; `members` fill the fields that `model` adds to its base."""
         if media == JSON:
-            return await self.write_json(lambda: self._answer(result, model, members))
+            return await self.write_json(lambda: self.answer(result, model, members))
         headers = {"X-Generator-Fingerprint": self.context.loaded.generator.fingerprint}
         if result.latent_id is not None:
             headers["X-Latent-Id"] = result.latent_id
@@ -109,8 +111,11 @@ class Writer:
             xmp = self._xmp(GENERATED)
             shown = [shrink(frame, self._options.size) for frame in frames]
             if media == "image/gif":
-                return encode_gif(shown, frame_ms, xmp)
-            return encode_webp_animation(shown, frame_ms, self._options.image_quality, xmp)
+                data = encode_gif(shown, frame_ms, xmp)
+            else:
+                quality = self._options.image_quality
+                data = encode_webp_animation(shown, frame_ms, quality, xmp)
+            return self._signed(data, media, GENERATED)
 
         return await self._respond(encode, media, {})
 
@@ -148,9 +153,8 @@ class Writer:
         headers = headers | {"Server-Timing": self.context.timings.as_header()}
         return Response(content, headers=headers, media_type=media)
 
-    def _answer(
-        self, result: Result, model: type[CodeAnswer], members: dict[str, Any]
-    ) -> CodeAnswer:
+    def answer(self, result: Result, model: type[Answered], members: dict[str, Any]) -> Answered:
+        """Build a JSON answer; blocks while the image is encoded."""
         with self.context.timings.measure("output"):
             code = self.code_object(result.latent.ws)
             image = self.image_object(self._shown(result), result.source_type)
@@ -178,7 +182,14 @@ class Writer:
         return shrink(result.pixels, self._options.size)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
-        return encode_image(pixels, form, self._options.image_quality, self._xmp(source_type))
+        xmp = self._xmp(source_type)
+        data = encode_image(pixels, form, self._options.image_quality, xmp)
+        return self._signed(data, f"image/{form}", source_type)
+
+    def _signed(self, data: bytes, media: str, source_type: str) -> bytes:
+        """Sign a file, if a certificate is configured."""
+        signer = self.context.runtime.signer
+        return data if signer is None else signer.sign(data, media, source_type)
 
     def _xmp(self, source_type: str) -> bytes:
         version = f"{self.context.runtime.version} ({self.context.loaded.generator.name})"

@@ -23,6 +23,8 @@ from service.wire.options import (
 from service.wire.schemas import Base64, Code, CodeObject, GivenCode, LatentId, Photo
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
+MOST_IMAGES = 64  # the settings allow fewer
+
 
 class SourceObject(Options):
     """A photo, a code or a latent id: exactly one of them."""
@@ -49,11 +51,25 @@ class SourceObject(Options):
 class EmbedBody(EmbedOptions):
     """JSON body of /embed."""
 
-    image: Base64
+    image: Base64 | None = Field(default=None, description="The photo.")
+    images: list[Base64] | None = Field(
+        default=None, min_length=1, max_length=MOST_IMAGES, description="Several photos."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.image is None and self.images is None:
+            raise ValueError("image must be given, got none")
+        if self.image is not None and self.images is not None:
+            raise ValueError("images must be omitted when image is given, got both")
+        return self
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo with its name."""
-        return [("image", PhotoSource(_from_base64(self.image)))]
+        """Return the photos with their names."""
+        if self.image is not None:
+            return [("image", PhotoSource(_from_base64(self.image)))]
+        photos = enumerate(self.images or ())
+        return [("images", PhotoSource(_from_base64(text, f"images/{i}"))) for i, text in photos]
 
 
 class QualityBody(QualityOptions):
@@ -86,11 +102,11 @@ class MorphBody(MorphOptions):
     """JSON body of /morph."""
 
     items: list[SourceObject] = Field(
-        alias="sources", min_length=2, max_length=2, description="First and second, in order."
+        alias="sources", min_length=2, max_length=MOST_IMAGES, description="The people, in order."
     )
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return both with their names, in order."""
+        """Return them with their names, in order."""
         return [("sources", item.as_source()) for item in self.items]
 
 

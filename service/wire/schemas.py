@@ -13,7 +13,8 @@ from pydantic import (
 )
 
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
-from service.wire.codes import MAX_AXES, Encoding, unwrap
+from service.wire.code_files import MAX_AXES
+from service.wire.codes import Encoding, unwrap
 from service.wire.examples import CODE_ANSWER, EMBED_ANSWER, LATENT_ID
 
 REFINE_ABOVE_LPIPS = 0.21  # after one pass, half of 200 held-out photographs are above it
@@ -206,7 +207,10 @@ class QualityAnswer(BaseModel):
 class Frame(BaseModel):
     """One step of a morph."""
 
-    lam: float = Field(description="Share of the first code, 1 in the first frame.")
+    lam: float = Field(description="Share of the person that is left, 1 in the first frame.")
+    first: int = Field(
+        default=0, description="Index of that person among the sources; the next gets the rest."
+    )
     code: CodeObject | None = Field(
         default=None, description="The code; absent if `return` is image."
     )

@@ -93,5 +93,5 @@ def test_a_broken_connection_is_a_failure():
 def test_loads_add_up():
     one, other = Tally([0.1, 0.3], rejected=1, took_s=2.0), Tally([0.2], rejected=2, took_s=1.0)
     row = (one + other).row()
-    assert (row["answered"], row["429"], row["a second"]) == (3, 3, 1.0)
+    assert (row["answered"], row["429"], row["per s"]) == (3, 3, 1.0)
     assert row["p50 ms"] == pytest.approx(200)

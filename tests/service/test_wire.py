@@ -260,7 +260,7 @@ def test_a_file_that_holds_no_code_is_told(client, data, detail):
 def test_each_of_two_photos_may_have_the_largest_size(serve, path):
     names = {"/merge": ("identity", "attribute"), "/colorize": ("gray", "color")}
     large = PNG + b"\0" * (1_500_000 - len(PNG))
-    with serve(max_upload_bytes=1_500_000) as client:
+    with serve(max_upload_bytes=1_500_000, max_images=2) as client:
         files = [(name, ("a.png", large)) for name in names.get(path, ("image", "image"))]
         assert client.post(path, files=files).status_code == 200
         three = [*files, (files[0][0], ("b.png", large))]

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float64
 
-from model_core.alignment.face_finder import LEFT_EYE, RIGHT_EYE
+from model_core.alignment.landmarks import LEFT_EYE, RIGHT_EYE
 
 NOSE = slice(30, 36)
 MOUTH_CORNERS = (48, 54)

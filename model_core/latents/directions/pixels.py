@@ -7,7 +7,7 @@ between them, x along the line that joins them and y down at right angles to it.
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from model_core.alignment.face_finder import LEFT_EYE, RIGHT_EYE
+from model_core.alignment.landmarks import LEFT_EYE, RIGHT_EYE
 
 Face = UInt8[np.ndarray, "height width 3"]
 Landmarks = Float64[np.ndarray, "68 2"]

@@ -227,11 +227,7 @@ def test_morph_options_out_of_range(client, fields, message):
     assert message in refusal(answer, 422, "invalid-request")
 
 
-def test_a_morph_takes_two(client):
-    one = client.post("/morph", files=[("image", LIGHT)])
-    assert "must be two, got 1" in refusal(one, 422, "invalid-request")
-    three = [("image", LIGHT), ("image", DARK), ("image", DARK)]
-    assert "Maximum" in refusal(client.post("/morph", files=three), 400, "bad-request")
+def test_what_is_no_person_is_named(client):
     body = {"sources": [{"latent_id": "a", "image": "b"}, {}]}
     pointers = {row["pointer"] for row in client.post("/morph", json=body).json()["errors"]}
     assert pointers == {"#/sources/0", "#/sources/1"}

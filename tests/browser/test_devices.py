@@ -91,6 +91,6 @@ def test_the_reference_is_shown_from_our_own_files(open_page):
     edit.locator("[data-property-name=image] input[type=file]").set_input_files(PHOTO)
     edit.locator("[data-property-name=direction] input[type=text]").fill("smile")
     edit.get_by_role("button", name="Execute").click()
-    status = edit.locator(".live-responses-table .response-col_status").first
+    status = edit.locator(".live-responses-table tbody .response-col_status").first
     expect(status).to_contain_text("200", timeout=1000 * patience(90))
     assert len(hosts) == 1

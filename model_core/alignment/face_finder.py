@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import Image, ImageOps
 
+from model_core.alignment.second_glance import Glimpse, SecondGlance
 from model_core.errors import CheckpointError, InvalidInputError
 
 MAX_FACES = 16  # landmarks cost some ms a face: a crowd must not hold up a worker
@@ -63,6 +64,11 @@ LEAST_SCORE = -1.0
 BETTER_SCORE = 0.5  # by how much another angle must score higher to be preferred
 RETRY_DEG = (0.0, 25.0, -25.0, 50.0, -50.0, 180.0)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+MOUTH_CORNERS = [48, 54]
+# What the second glance sees must agree with the landmarks: mean distance of eyes and mouth, in
+# widths of its box. With such a witness, the starts may be further apart.
+MAX_APART = 0.12
+MAX_SPREAD_AGREED = 0.06
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +78,8 @@ class DetectedFace:
     Attributes:
         box: Left, top, right, bottom of the detector's square; may reach past the photo's edge.
         landmarks: The 68 points of iBUG 300-W, x then y.
-        score: The detector's confidence; 0 is its usual threshold, a clear face has 1 to 3.
+        score: The detector's confidence; 0 is its usual threshold, a clear face has 1 to 3. That
+            of the second glance is a probability.
     """
 
     box: tuple[float, float, float, float]
@@ -177,12 +184,13 @@ class _Shape:
 class FaceFinder:
     """Finds faces; one instance serves any number of threads."""
 
-    def __init__(self, landmark_model: Path) -> None:
-        """Load dlib's 68-point predictor.
+    def __init__(self, landmark_model: Path, second_glance: Path | None = None) -> None:
+        """Load dlib's 68-point predictor and, if its file is given, the second detector.
 
         Raises:
-            CheckpointError: If the file is missing or not a shape predictor.
+            CheckpointError: If a file is missing or of another kind.
         """
+        self._second = SecondGlance(second_glance) if second_glance else None
         if not landmark_model.is_file():
             raise CheckpointError(
                 f"landmark_model must be a file, got none at {landmark_model}; "
@@ -215,6 +223,11 @@ class FaceFinder:
         faces += self._faces(grey, others)
         if not faces:
             faces = self._faces(grey, self._look_further(grey, seen))
+        if not faces and self._second is not None:
+            glimpses = self._second.look(grey)[:MAX_FACES]
+            found = [self._face_of(grey, each) for each in glimpses]
+            faces = [face for face in found if face is not None]
+            faces.sort(key=lambda face: face.width, reverse=True)
         # What `find_largest` returns also comes first here, whatever a closer look measures.
         return faces[:1] + sorted(faces[1:MAX_FACES], key=lambda face: face.width, reverse=True)
 
@@ -300,6 +313,31 @@ class FaceFinder:
         (x, y), half = (sighting.centre - 0.5).tolist(), sighting.width / 2
         return DetectedFace(
             (x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score
+        )
+
+    def _face_of(self, photo: Image.Image, glimpse: Glimpse) -> DetectedFace | None:
+        """Return the face of a glimpse; None if the landmarks are not where it has seen them."""
+        across = glimpse.points[1] - glimpse.points[0]
+        roll_deg = math.degrees(math.atan2(across[1], across[0]))
+        half = glimpse.width / 2
+        left, top = (glimpse.centre - half).round().astype(int).tolist()
+        right, bottom = (glimpse.centre + half).round().astype(int).tolist()
+        whole = _View(photo, np.eye(2, 3))
+        box = dlib.rectangle(left, top, right - 1, bottom - 1)
+        shape = self._level(photo, _Sighting(whole, box, 0.0), roll_deg)
+        eyes_and_mouth = np.stack(
+            [
+                shape.points[RIGHT_EYE].mean(0),
+                shape.points[LEFT_EYE].mean(0),
+                shape.points[MOUTH_CORNERS].mean(0),
+            ]
+        )
+        apart = np.linalg.norm(eyes_and_mouth - glimpse.points, axis=1).mean() / glimpse.width
+        if apart > MAX_APART or shape.spread > MAX_SPREAD_AGREED:
+            return None
+        (x, y) = (glimpse.centre - 0.5).tolist()
+        return DetectedFace(
+            (x - half, y - half, x + half, y + half), shape.points - 0.5, glimpse.probability
         )
 
     def _level(self, photo: Image.Image, sighting: _Sighting, roll_deg: float) -> _Shape:

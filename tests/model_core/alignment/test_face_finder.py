@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from model_core.alignment.face_finder import MAX_FACES, FaceFinder
+from model_core.alignment.landmarks import LandmarkReader
 from model_core.errors import CheckpointError, InvalidInputError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
@@ -114,7 +115,7 @@ def test_all_faces_are_found_the_largest_first(finder, tiles):
 def test_landmarks_that_do_not_fit_are_given_up(finder, monkeypatch):
     wrong = np.random.default_rng(0).uniform(60, 200, (68, 2))
     monkeypatch.setattr(
-        finder, "_predict", lambda *_: wrong + np.random.default_rng().normal(0, 9, 2)
+        LandmarkReader, "_predict", lambda *_: wrong + np.random.default_rng().normal(0, 9, 2)
     )
     assert finder.find(pixels(portrait())) == []
     assert finder.find_largest(pixels(portrait())) is None

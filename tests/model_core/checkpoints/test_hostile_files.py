@@ -146,7 +146,7 @@ def test_contents_that_multiply_are_refused(tmp_path, make, message):
 def test_codes_that_multiply_are_refused(tmp_path):
     code = np.zeros((18, 512), np.float32)
     (tmp_path / "codes.pt").write_bytes(pickle.dumps(dict.fromkeys(range(MANY), code)))
-    with pytest.raises(CheckpointError, match="must not grow beyond their file"):
+    with pytest.raises(CheckpointError, match="must not be larger than their file"):
         read_latents(tmp_path / "codes.pt")
 
 

@@ -39,7 +39,7 @@ def test_inspect_tells_what_is_there_and_what_is_not(tmp_path, capsys):
 def test_unknown_layouts_are_told_by_their_names(tmp_path, capsys):
     torch.save({"chairs": torch.ones(2)}, tmp_path / "other.pt")
     assert main(["inspect", str(tmp_path / "other.pt")], tmp_path) == 1
-    assert "must be of a known layout" in (said := capsys.readouterr().err)
+    assert "must have a known layout" in (said := capsys.readouterr().err)
     assert "1 entries such as chairs" in said
 
 

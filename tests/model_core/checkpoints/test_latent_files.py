@@ -106,8 +106,8 @@ def test_the_rows_of_one_code_may_be_a_list(tmp_path):
     [
         (ROWS, {}, "may be one code of W\\+ or 20 codes of W: say which"),
         (ROWS[:3], {}, "may be one code"),
-        (ROWS[:18].T, {}, "got 1 x 18: are its axes in another order"),
-        (CODES.transpose(1, 2), {}, "got 512 x 18: are its axes in another order"),
+        (ROWS[:18].T, {}, "got 1 x 18: are its axes swapped"),
+        (CODES.transpose(1, 2), {}, "got 512 x 18: are its axes swapped"),
         (CODES, {"shape": (14, 512)}, "must be 14 x 512, or 1 x 512 in W, got 18 x 512"),
         (CODES[..., :256], {"shape": (18, 512)}, "got 18 x 256"),
         (ROWS.reshape(2, 2, 5, 512), {}, "one to three axes"),

@@ -92,7 +92,7 @@ def test_verify_fails_where_something_differs(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify"], filled) == 0
-    assert capsys.readouterr().out == f"{filled}: all well\n"
+    assert capsys.readouterr().out == f"{filled}: all files match\n"
     path = weight_path(filled, "table")
     path.write_bytes(path.read_bytes()[::-1])
     assert main(["verify"], filled) == 1

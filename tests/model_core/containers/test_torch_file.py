@@ -89,7 +89,7 @@ def rezipped(path, compress=zipfile.ZIP_STORED, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"compress": zipfile.ZIP_DEFLATED}, "got compressed"),
+        ({"compress": zipfile.ZIP_DEFLATED}, "got a compressed one"),
         ({"data.pkl": None}, "one of torch.save"),
         ({"constants.pkl": b"x"}, "TorchScript"),
         ({"byteorder": b"big"}, "little-endian"),

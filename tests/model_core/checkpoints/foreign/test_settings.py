@@ -44,8 +44,8 @@ ADA_SETTINGS = [
     ("mapping.fc0", "bias_gain", 0.1, "weight_gain of mapping.fc0 must be"),
     ("synthesis.b8.torgb", "weight_gain", 1.0, "weight_gain of synthesis.b8.torgb must be"),
     ("mapping", "c_dim", 10, "c_dim of mapping must be 0, got 10"),
-    ("mapping", "z_dim", 64, "z_dim of mapping must be 16 as its tensors show, got 64"),
-    ("mapping", "num_layers", 8, "num_layers of mapping must be 2 as its tensors show, got 8"),
+    ("mapping", "z_dim", 64, "z_dim of mapping must be 16, as in its tensors, got 64"),
+    ("mapping", "num_layers", 8, "num_layers of mapping must be 2, as in its tensors, got 8"),
     ("synthesis", "img_resolution", 64, "img_resolution of synthesis must be 32"),
     ("synthesis", "num_ws", 10, "num_ws of synthesis must be 8"),
     ("synthesis.b8.conv0", "resolution", 16, "resolution of synthesis.b8.conv0 must be 8, got 16"),
@@ -194,8 +194,8 @@ def test_names_of_fused_layers_are_honoured():
 @pytest.mark.parametrize("name", ["genforce.pth", "interfacegan.pth", "idinvert.pth"])
 def test_what_genforces_files_do_not_say_is_told(name):
     remarks = " ".join(read_checkpoint(ORIGINALS / name).remarks)
-    assert "does not say final_tanh or mapping_lr_mul" in remarks
-    assert ("does not say fused_scale" in remarks) == (name == "genforce.pth")
+    assert "does not record final_tanh or mapping_lr_mul" in remarks
+    assert ("does not record fused_scale" in remarks) == (name == "genforce.pth")
 
 
 @pytest.mark.parametrize("mean", [True, False])
@@ -231,11 +231,19 @@ def rosinality_shape(key, shape):
 @pytest.mark.parametrize(
     ("key", "shape", "message"),
     [
-        ("to_rgb1.conv.weight", (1, 1, 8, 1, 1), r"must give 3 channels, RGB, got 1 \(grey\)"),
-        ("to_rgb1.conv.weight", (1, 4, 8, 1, 1), r"must give 3 channels, RGB, got 4 \(RGBA\)"),
+        (
+            "to_rgb1.conv.weight",
+            (1, 1, 8, 1, 1),
+            r"must have 3 output channels \(RGB\), got 1 \(grey\)",
+        ),
+        (
+            "to_rgb1.conv.weight",
+            (1, 4, 8, 1, 1),
+            r"must have 3 output channels \(RGB\), got 4 \(RGBA\)",
+        ),
         ("input.input", (1, 8, 4, 6), r"input must be one constant of 4 x 4, got \(1, 8, 4, 6\)"),
         ("input.input", (1, 8, 6, 6), r"input must be one constant of 4 x 4, got \(1, 8, 6, 6\)"),
-        ("style.1.weight", (16, 64), r"style\.1\.weight must read z as wide as w, 16 \(z_dim"),
+        ("style.1.weight", (16, 64), r"style\.1\.weight must take z_dim = w_dim = 16 inputs"),
         ("noises.noise_3", (1, 1, 8, 8), r"noises\.noise_3 .*must be \(1, 1, 16, 16\)"),
         (
             "convs.2.conv.weight",

@@ -110,7 +110,7 @@ OTHERS = {
     "text": (b"Entry not found", "got text that begins with 'Entry not found'"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "got a Git LFS pointer"),
     "empty": (b"", "got an empty file"),
-    "zeros": (bytes(1000), "got nothing but zeros"),
+    "zeros": (bytes(1000), "got a file of zeros only"),
     "gzip": (gzip.compress(b"x"), "got a gzip archive: unpack it"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "got an HDF5 file"),
     "image": (b"\x89PNG\r\n", "got a PNG image"),

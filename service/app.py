@@ -61,6 +61,7 @@ from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
+from service.wire.signing import load_signer
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
@@ -98,6 +99,7 @@ def create_app(
 
     Raises:
         KeyFileError: If a file of API keys is configured but cannot be read.
+        SigningError: If a certificate is configured that cannot sign.
     """
     keys = None if settings.api_keys is None else read_keys(settings.api_keys)
     runtime = _runtime(settings, predictor, embedded)
@@ -180,6 +182,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         animations=Turns(settings.max_animations, "morphs of many frames"),
         whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
+        signer=load_signer(settings, version("wplus")),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
     telemetry.queue_limit.set(settings.queue_size)

@@ -111,8 +111,11 @@ class Writer:
             xmp = self._xmp(GENERATED)
             shown = [shrink(frame, self._options.size) for frame in frames]
             if media == "image/gif":
-                return encode_gif(shown, frame_ms, xmp)
-            return encode_webp_animation(shown, frame_ms, self._options.image_quality, xmp)
+                data = encode_gif(shown, frame_ms, xmp)
+            else:
+                quality = self._options.image_quality
+                data = encode_webp_animation(shown, frame_ms, quality, xmp)
+            return self._signed(data, media, GENERATED)
 
         return await self._respond(encode, media, {})
 
@@ -179,7 +182,14 @@ class Writer:
         return shrink(result.pixels, self._options.size)
 
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
-        return encode_image(pixels, form, self._options.image_quality, self._xmp(source_type))
+        xmp = self._xmp(source_type)
+        data = encode_image(pixels, form, self._options.image_quality, xmp)
+        return self._signed(data, f"image/{form}", source_type)
+
+    def _signed(self, data: bytes, media: str, source_type: str) -> bytes:
+        """Sign a file, if a certificate is configured."""
+        signer = self.context.runtime.signer
+        return data if signer is None else signer.sign(data, media, source_type)
 
     def _xmp(self, source_type: str) -> bytes:
         version = f"{self.context.runtime.version} ({self.context.loaded.generator.name})"

@@ -14,6 +14,8 @@ from service.directions import read_directions
 from service.settings import Settings
 from tests.service.fakes import FakeAligner, FakePredictor, wait_until
 
+SHIPPED = {path.stem for path in DIRECTIONS.glob("*.safetensors")}
+
 
 def space(fingerprint):
     return SimpleNamespace(
@@ -27,13 +29,15 @@ def owner():
     return json.loads((DIRECTIONS / "pose.json").read_text())["generator"]
 
 
-def test_pose_and_smile_are_shipped(owner):
+def test_shipped_directions_move_the_rows_that_they_list(owner):
     directions = read_directions(None, space(owner))
-    assert directions.keys() == {"pose", "smile"}
-    for step in (each.step for each in directions.values()):
-        assert step.shape == (18, 512)
-        assert step[:8].any(dim=1).all()
-        assert not step[8:].any()
+    assert directions.keys() == SHIPPED >= {"age", "pose", "smile"}
+    for direction in directions.values():
+        first, last = direction.rows
+        assert direction.step.shape == (18, 512)
+        assert direction.step[first : last + 1].any(dim=1).all()
+        assert not direction.step[last + 1 :].any()
+        assert not direction.step[:first].any()
 
 
 def test_shipped_directions_are_calibrated(owner):
@@ -50,7 +54,7 @@ def test_an_operators_own_go_before(owner, tmp_path):
     for name in ("age", "pose"):
         np.save(tmp_path / f"{name}.npy", np.ones(512))
     directions = read_directions(tmp_path, space(owner))
-    assert directions.keys() == {"age", "pose", "smile"}
+    assert directions.keys() == SHIPPED | {"age", "pose"}
     assert torch.equal(directions["pose"].step, directions["age"].step)
 
 

@@ -37,6 +37,15 @@ def test_a_conditioned_direction_leaves_the_other_be(codes):
         condition(first, -first)
 
 
+def test_correlated_directions_are_all_left_be(codes):
+    first, second, third = (torch.nn.functional.normalize(row, dim=0) for row in codes[:3])
+    assert second @ third > 0.5
+    normal = condition(first, second, third)
+    assert (normal @ second).item() == pytest.approx(0, abs=1e-12)
+    assert (normal @ third).item() == pytest.approx(0, abs=1e-12)
+    assert torch.equal(condition(first), first / first.norm())
+
+
 def test_few_samples_are_refused(codes):
     with pytest.raises(InvalidInputError, match="samples must be 50 or more, got 49"):
         fit_normal(codes[:49], codes[:49, 0])

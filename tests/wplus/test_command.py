@@ -102,7 +102,7 @@ def test_serving_fetches_what_the_cache_lacks(tmp_path):
     assert "Traceback" not in said.stderr
 
 
-def test_a_worker_says_what_it_needs():
+def test_a_worker_reports_missing_settings():
     said = wplus("worker")
     assert said.returncode == 1
     assert said.stderr == "wplus: WPLUS_REDIS_URL must name a Redis or Valkey, got none\n"

@@ -67,7 +67,7 @@ def test_an_error_is_a_sentence_and_a_status(
     assert capsys.readouterr().err.startswith("error: name must be one of ['table', 'tiny-net']")
 
 
-def test_so_is_a_file_that_cannot_be_read(
+def test_an_unreadable_file_is_refused(
     filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(path: Path) -> str:
@@ -88,7 +88,7 @@ def test_list_is_a_table(filled: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-def test_verify_fails_where_something_differs(
+def test_verify_fails_if_something_differs(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify"], filled) == 0
@@ -140,7 +140,7 @@ def test_two_pulls_at_once_do_the_work_once(borrowed: Path) -> None:
 @pytest.mark.parametrize(
     ("signum", "status", "says"),
     [
-        (signal.SIGINT, 130, "interrupted; no partial files were left behind\n"),
+        (signal.SIGINT, 130, "interrupted; no partial files are left\n"),
         (signal.SIGTERM, 143, ""),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_signal_ends_it_cleanly(
     assert list((borrowed / "weights").iterdir()) == []
 
 
-def test_a_disk_without_room_is_told_before_anything_is_downloaded(empty_cache: Path) -> None:
+def test_a_full_disk_is_reported_before_any_download(empty_cache: Path) -> None:
     empty_cache.mkdir()
     command = [sys.executable, "-m", "model_core.checkpoints", "--cache", empty_cache, "pull"]
     ended = on_small_disk(command, empty_cache, 30, cwd=ROOT, capture_output=True)

@@ -104,7 +104,7 @@ def test_other_zips_are_refused(tmp_path, changes, message):
 
 @pytest.mark.parametrize("new_format", [True, False])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
-def test_cut_files_are_refused(tmp_path, part, new_format):
+def test_truncated_files_are_refused(tmp_path, part, new_format):
     path = tmp_path / "file.pt"
     torch.save({"w": torch.ones(500)}, path, _use_new_zipfile_serialization=new_format)
     data = path.read_bytes()

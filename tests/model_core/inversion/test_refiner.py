@@ -41,7 +41,7 @@ def test_a_head_renders_the_first_steps():
     assert state.best_loss == min(report.loss for report in reports[2:])
 
 
-def test_a_step_is_told_and_may_be_the_last(refiner):
+def test_a_step_is_reported_and_may_end_the_run(refiner):
     reports = []
     state = refiner.start(torch.zeros(SHAPE))
     refiner.run(state, TARGET, 50, reports.append)

@@ -40,7 +40,7 @@ def test_a_head_comes_closer_to_the_held_out_pairs(pairs, generator):
     assert after > before + 10
 
 
-def test_the_command_writes_a_head_and_goes_on_from_it(pairs, tmp_path):
+def test_the_command_writes_a_head_and_continues_from_it(pairs, tmp_path):
     out = tmp_path / "image_head_64.safetensors"
     assert call(pairs, out, "--steps", "2") == 0
     first = load_image_head(out, "f" * 64)
@@ -60,7 +60,7 @@ def test_the_command_writes_a_head_and_goes_on_from_it(pairs, tmp_path):
         (["--pairs", "nowhere"], "pairs must be the folder of a run that has generated pairs"),
     ],
 )
-def test_a_mistake_is_one_line(pairs, tmp_path, capsys, flags, message):
+def test_an_invalid_argument_is_one_line(pairs, tmp_path, capsys, flags, message):
     assert call(pairs, tmp_path / "head.safetensors", *flags) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")

@@ -74,7 +74,7 @@ async def test_a_job_outlives_two_of_its_workers(make_store, valkey, start_worke
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
-async def test_a_worker_that_hung_finds_its_job_gone(make_store, valkey, start_worker):
+async def test_a_hung_worker_finds_its_job_taken(make_store, valkey, start_worker):
     store, steps = make_store(), 100
     job_id, _ = await store.submit(submission(steps))
     hung = start_worker()
@@ -90,7 +90,7 @@ async def test_a_worker_that_hung_finds_its_job_gone(make_store, valkey, start_w
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
-async def test_a_worker_told_to_stop_hands_its_job_to_another(make_store, valkey, start_worker):
+async def test_a_stopping_worker_hands_its_job_to_another(make_store, valkey, start_worker):
     store, steps = make_store(), 80
     job_id, _ = await store.submit(submission(steps))
     first = start_worker(job_lease_s=3600)
@@ -106,9 +106,7 @@ async def test_a_worker_told_to_stop_hands_its_job_to_another(make_store, valkey
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
-async def test_a_second_signal_ends_a_worker_in_the_midst_of_a_step(
-    make_store, valkey, start_worker
-):
+async def test_a_second_signal_ends_a_worker_during_a_step(make_store, valkey, start_worker):
     job_id, _ = await make_store().submit(submission(5))
     worker = start_worker(step_s=600)
     wait_for(lambda: job(valkey, job_id)["state"] == "running")
@@ -149,7 +147,7 @@ async def test_a_poisoned_job_fails_and_the_queue_moves_on(make_store, valkey, t
     assert_ended_once(valkey, good)
 
 
-async def test_nothing_is_lost_where_valkey_is_killed_mid_job(make_store, valkey, start_worker):
+async def test_nothing_is_lost_if_valkey_is_killed_mid_job(make_store, valkey, start_worker):
     store, steps = make_store(), 150
     job_id, _ = await store.submit(submission(steps))
     waiting, _ = await store.submit(submission(5))

@@ -88,7 +88,7 @@ def test_another_filter_is_refused():
         read_content(content, "file")
 
 
-def test_a_clamp_and_a_learning_rate_are_honoured():
+def test_a_clamp_and_a_learning_rate_are_applied():
     content = original(ADA)
     before = read_content(content, "file")
     for record in all_layers(content["G_ema"]):
@@ -173,7 +173,7 @@ def turned(before, after):
 @pytest.mark.parametrize(
     ("fused", "layers"), [(True, {2, 4, 6, 8}), (False, {10}), ("auto", set())]
 )
-def test_fused_scale_of_tensorflow_networks_is_honoured(fused, layers):
+def test_fused_scale_of_tensorflow_networks_is_applied(fused, layers):
     """The file has 128 px: by itself only its last upscaling layer, 10, is fused."""
     content = original("tensorflow_stylegan.pkl")
     before = read_content(content, "file")
@@ -181,7 +181,7 @@ def test_fused_scale_of_tensorflow_networks_is_honoured(fused, layers):
     assert turned(before, read_content(content, "file")) == layers
 
 
-def test_names_of_fused_layers_are_honoured():
+def test_names_of_fused_layers_are_recognised():
     """InterFaceGAN calls a kernel `weight`, in TensorFlow's axes, where it is fused."""
     content = original("interfacegan.pth")
     before = read_content(content, "file")
@@ -192,14 +192,14 @@ def test_names_of_fused_layers_are_honoured():
 
 
 @pytest.mark.parametrize("name", ["genforce.pth", "interfacegan.pth", "idinvert.pth"])
-def test_what_genforces_files_do_not_say_is_told(name):
+def test_assumed_genforce_settings_give_remarks(name):
     remarks = " ".join(read_checkpoint(ORIGINALS / name).remarks)
     assert "does not record final_tanh or mapping_lr_mul" in remarks
     assert ("does not record fused_scale" in remarks) == (name == "genforce.pth")
 
 
 @pytest.mark.parametrize("mean", [True, False])
-def test_another_mapping_multiplier_is_warned_of(mean):
+def test_another_mapping_multiplier_gives_a_warning(mean):
     """Weights start as normals over the multiplier; a mean code is not needed to see it."""
     content = rosinality_content(8) | ({"latent_avg": torch.zeros(512)} if mean else {})
     assert not any("lr_mlp" in remark for remark in read_content(content, "file").remarks)
@@ -212,7 +212,7 @@ def test_another_mapping_multiplier_is_warned_of(mean):
 @pytest.mark.parametrize(
     ("dtype", "told"), [(torch.float16, "float16"), (torch.bfloat16, "bfloat")]
 )
-def test_rounded_weights_are_told(dtype, told):
+def test_rounded_weights_give_a_remark(dtype, told):
     content = original("rosinality.pt")
     assert not any("rounded" in remark for remark in read_content(content, "file").remarks)
     content["g_ema"] = {k: v.to(dtype) for k, v in content["g_ema"].items()}
@@ -253,7 +253,7 @@ def rosinality_shape(key, shape):
         ("conv.blur.kernel", (4, 4), r"blur\.kernel must be the filter of 1, 3, 3, 1"),
     ],
 )
-def test_other_shapes_are_told_by_inspect_already(key, shape, message):
+def test_inspect_reports_other_shapes(key, shape, message):
     with pytest.raises(CheckpointError, match=message):
         read_content(rosinality_shape(key, shape), "file")
 

@@ -119,7 +119,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("suffix", [".pt", ".pkl", ".safetensors"])
 @pytest.mark.parametrize("kind", sorted(OTHERS))
-def test_files_that_are_no_checkpoints_are_told(tmp_path, kind, suffix):
+def test_files_that_are_not_checkpoints_are_described(tmp_path, kind, suffix):
     data, message = OTHERS[kind]
     if kind in ("json", "text") and suffix == ".safetensors":
         message = ""  # the library says itself what is wrong with the header

@@ -52,7 +52,7 @@ def test_a_direction_that_breaks_faces_at_once_has_no_range(faces):
     assert sorted(effect.held) == [-1, 0, 1]
 
 
-def test_faces_that_were_not_there_do_not_count():
+def test_missing_faces_are_not_counted():
     one = judge(torch.zeros(18, 512))
     assert similarity(one, one) == pytest.approx(1)
     assert share_held([one, NOTHING], [one, NOTHING]) == 1

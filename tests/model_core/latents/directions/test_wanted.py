@@ -51,7 +51,7 @@ def test_a_direction_leaves_what_it_is_conditioned_on(drawn):
     assert abs(age[COMPONENT["glasses"]] / age.norm()) < 0.1
 
 
-def test_what_was_not_found_does_not_count(drawn):
+def test_undetected_faces_do_not_count(drawn):
     w, table = drawn
     gaps = table.copy()
     gaps[300:] = np.nan

@@ -22,7 +22,7 @@ def saved():
     return JobState(state, curve, 12.5)
 
 
-def test_a_checkpoint_comes_back_whole(saved):
+def test_a_checkpoint_round_trips(saved):
     back = JobState.unpack(saved.pack(), "cpu")
     assert (back.state.step, back.ran_s) == (3, 12.5)
     assert np.array_equal(back.curve, saved.curve)
@@ -30,7 +30,7 @@ def test_a_checkpoint_comes_back_whole(saved):
         assert torch.equal(getattr(back.state, name), getattr(saved.state, name)), name
 
 
-def test_a_run_goes_on_from_a_checkpoint_bit_equal():
+def test_a_run_resumes_bit_identically():
     refiner = tiny_refiner(head=black_head())
     whole, part = refiner.start(GIVEN.ws), refiner.start(GIVEN.ws)
     refiner.run(whole, GIVEN.target, 6)
@@ -44,7 +44,7 @@ def test_a_run_goes_on_from_a_checkpoint_bit_equal():
         assert torch.equal(getattr(part, name), getattr(whole, name)), name
 
 
-def test_what_was_reached_can_be_read_off_a_checkpoint(saved):
+def test_a_checkpoint_contains_the_progress(saved):
     whole = Outcome(saved.state.best_ws[0], saved.curve)
     for data in (saved.pack(), whole.pack()):
         found = Outcome.unpack(data)
@@ -61,7 +61,7 @@ def test_a_detail_comes_back_with_the_weights_that_it_belongs_to(saved):
     assert Outcome.unpack(saved.pack()).detail is None
 
 
-def test_an_input_comes_back_whole():
+def test_an_input_round_trips():
     back = JobInput.unpack(GIVEN.pack())
     assert np.array_equal(back.target, GIVEN.target)
     assert torch.equal(back.ws, GIVEN.ws)

@@ -16,11 +16,12 @@ from pathlib import Path
 import cv2
 import httpx2 as httpx
 import numpy as np
+import torch
 from photos import jpeg
 from PIL import Image
 from tables import show
 
-from model_core.alignment.ffhq import FaceAligner
+from model_core.alignment.ffhq import FaceAligner, ffhq_quad
 from model_core.contact_sheet import draw_sheet
 from model_core.images import to_float
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
@@ -82,13 +83,12 @@ def main() -> None:
         crops = [aligner.align(image, face, 256).image for image in (photo, result)]
         similarity = float("nan")
         if compares is not None:
-            pair = [to_float_batch(crop) for crop in crops]
-            similarity = float(compares.similarity(*pair)[0])
+            pair = [to_float(torch.from_numpy(crop).permute(2, 0, 1)[None]) for crop in crops]
+            similarity = float(compares(*pair)[0])
             similarities.append(similarity)
-        side = float(np.linalg.norm(aligner.align(photo, face, 16).quad[0] - face.landmarks[8]))
-        largest = max(largest, (side, data))
-        wide = [view(image, aligner.align(photo, face, 16).quad) for image in (photo, result)]
-        rows.append(wide)
+        largest = max(largest, (face.width / max(photo.shape), data))
+        quad = ffhq_quad(face.landmarks)
+        rows.append([view(image, quad) for image in (photo, result)])
         print(file.name, pasted["blend"], f"seam {step or 0:.2f}, similarity {similarity:.3f}")
     report: dict[str, object] = {
         "photos": len(rows),
@@ -108,13 +108,6 @@ def main() -> None:
         # Four pairs a row.
         cells = [cell for row in rows for cell in row]
         draw_sheet([cells[i : i + 8] for i in range(0, len(cells), 8)], options.sheet)
-
-
-def to_float_batch(image: SquarePixels) -> "object":
-    """Convert one image to a batch in [-1, 1]."""
-    import torch
-
-    return to_float(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])
 
 
 def changed_outside(photo: Pixels, result: Pixels, box: list[int] | None) -> int:

@@ -20,8 +20,13 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def job_key(job_id: str) -> str:
-    """Name a job's hash; its other keys append `:in`, `:ckpt`, `:out` and `:ev`."""
+    """Name a job's hash; its other keys append `:in`, `:ckpt`, `:out`, `:ev` and `:photo`."""
     return f"{TAG}:job:{job_id}"
+
+
+def photos_key() -> str:
+    """Name the sorted set of the jobs whose photos are kept, by time of submission."""
+    return f"{TAG}:photos"
 
 
 def owner_key(owner: str) -> str:

@@ -188,6 +188,11 @@ class Settings(BaseSettings):
     )
     job_queue_size: int = Field(default=100, ge=1, description="Most jobs waiting; more get 429.")
     job_ttl_s: int = Field(default=86_400, ge=1, description="Seconds an ended job is kept.")
+    job_photos: int = Field(
+        default=20,
+        ge=0,
+        description="Most photos kept for results with output=photo; the oldest goes first.",
+    )
     job_lease_s: float = Field(
         default=30.0, gt=0, description="Seconds of silence until another worker takes over a job."
     )

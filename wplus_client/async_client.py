@@ -102,17 +102,20 @@ class AsyncClient:
 
     async def edit(
         self,
-        face: Source,
+        source: Source,
+        /,
         direction: str | None = None,
         strength: float | None = None,
         *,
         directions: Mapping[str, float] | None = None,
         unsafe: bool = False,
+        photo: Source | None = None,
         **options: Any,
     ) -> Face:
         """Change one attribute of a face or several; see `Client.edit`."""
         options |= {"unsafe": unsafe or None}
-        return await self.run(calls.edit, face, direction, strength, directions, options)
+        values = (direction, strength, directions)
+        return await self.run(calls.edit, source, *values, photo, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -191,9 +194,9 @@ class AsyncJob:
         """Stop it after the current step; the best code so far remains its result."""
         await self.client.run(calls.cancel_job, self.id)
 
-    async def result(self) -> Face:
-        """Get its result: the best code, once it has ended."""
-        return await self.client.run(calls.job_result, self.id)
+    async def result(self, **options: Any) -> Face:
+        """Get its result: the best code, once it has ended; see `Job.result`."""
+        return await self.client.run(calls.job_result, self.id, options)
 
     async def wait(
         self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0

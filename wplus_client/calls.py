@@ -66,16 +66,21 @@ def merge(identity: Source, attribute: Source, options: Options) -> Call[Face]:
 
 
 def edit(
-    face: Source,
+    source: Source,
     direction: str | None,
     strength: float | None,
     values: Mapping[str, float] | None,
+    photo: Source | None,
     options: Options,
 ) -> Call[Face]:
-    """Move a face along a direction, or along several with a value each."""
+    """Move a face along one direction or several, and put it into a photo if there is one."""
     several = values and ",".join(f"{name}:{value}" for name, value in values.items())
     asked = options | {"direction": direction, "strength": strength, "directions": several}
-    return _face_call("/edit", [("image", face)], asked)
+    sources: Sources = [("image", source)]
+    if photo is not None:
+        sources.append(("photo", photo))
+        asked = {"output": "photo"} | asked
+    return _face_call("/edit", sources, asked)
 
 
 def directions() -> Call[list[dict[str, Any]]]:
@@ -121,9 +126,10 @@ def job_status(job_id: str) -> Call[dict[str, Any]]:
     return Call("GET", f"/jobs/{job_id}", read_members)
 
 
-def job_result(job_id: str) -> Call[Face]:
+def job_result(job_id: str, options: Options) -> Call[Face]:
     """Get the result of a job."""
-    return Call("GET", f"/jobs/{job_id}/result", read_face)
+    asked = {name: _text(value) for name, value in options.items() if value is not None}
+    return Call("GET", f"/jobs/{job_id}/result", read_face, {"params": asked})
 
 
 def cancel_job(job_id: str) -> Call[None]:
@@ -146,4 +152,6 @@ def _form(sources: Sources, options: Options) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -106,26 +106,31 @@ class Client:
 
     def edit(
         self,
-        face: Source,
+        source: Source,
+        /,
         direction: str | None = None,
         strength: float | None = None,
         *,
         directions: Mapping[str, float] | None = None,
         unsafe: bool = False,
+        photo: Source | None = None,
         **options: Any,
     ) -> Face:
         """Change attributes of a face; `directions()` lists them.
 
         Args:
-            face: The face.
+            source: A photo, a code or an earlier face.
             direction: One attribute, such as `smile`.
             strength: How far to move along it, in its unit; its own default if None.
             directions: Several attributes at once, such as `{"smile": 1.5, "age": -10}`.
             unsafe: Whether values outside the safe ranges are allowed.
-            options: Further options of POST /edit.
+            photo: The photo that a code or an earlier face goes back into; the image is then the
+                whole photo.
+            options: Others of POST /edit. For a photo, `output="photo"` answers the whole of it,
+                and `face="all"` or `face=[0, 2]` edits several faces in it.
         """
         options |= {"unsafe": unsafe or None}
-        return self.run(calls.edit(face, direction, strength, directions, options))
+        return self.run(calls.edit(source, direction, strength, directions, photo, options))
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -205,9 +210,13 @@ class Job:
         """Stop it after the current step; the best code so far remains its result."""
         self.client.run(calls.cancel_job(self.id))
 
-    def result(self) -> Face:
-        """Get its result: the best code, once it has ended."""
-        return self.client.run(calls.job_result(self.id))
+    def result(self, **options: Any) -> Face:
+        """Get its result: the best code, once it has ended.
+
+        Args:
+            options: Those of GET /jobs/{job_id}/result, such as `output="photo"`.
+        """
+        return self.client.run(calls.job_result(self.id, options))
 
     def wait(
         self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0

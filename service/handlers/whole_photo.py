@@ -87,6 +87,8 @@ async def write_whole_photo(
     make: MakeChange,
     model: type[CodeAnswer] = CodeAnswer,
     describe: Describe | None = None,
+    *,
+    counted: bool = False,
 ) -> Response:
     """Answer a photo whose chosen faces have been changed.
 
@@ -97,11 +99,12 @@ async def write_whole_photo(
         make: Makes the change of a face, for each of them.
         model: Model of a JSON answer.
         describe: Makes the members that the model adds, from the first face and its render.
+        counted: Whether `describe` needs the first face counted.
     """
     limit = context.runtime.whole_photos
     with limit.enter():
         async with limit.turn:
-            photo = await open_whole_photo(context, source, counted=describe is not None)
+            photo = await open_whole_photo(context, source, counted)
             done: list[_Done] = []
             # The largest is the nearest: it is pasted last.
             for i in reversed(range(len(photo.faces))):

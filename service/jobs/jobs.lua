@@ -5,6 +5,7 @@
 --   {tag}:job:<id>         hash; its field `fence` counts claims
 --   {tag}:job:<id>:in      its input               {tag}:job:<id>:ckpt  its saved state
 --   {tag}:job:<id>:out     its result              {tag}:job:<id>:ev    stream of events
+--   {tag}:job:<id>:photo   its photo, if it is to be kept
 --   {tag}:owner:<owner>    sorted set of an owner's ids, by time of submission
 --   {tag}:idem:<owner>:<k> hash: the job of an idempotency key
 -- ARGV     the operation's name, then its arguments.
@@ -74,7 +75,7 @@ local function close(id, state, out)
   end
   emit(id)
   local kept = redis.call('HMGET', job, 'ttl_s', 'idem')
-  for _, name in ipairs({job, job .. ':out', job .. ':ev', kept[2] or ''}) do
+  for _, name in ipairs({job, job .. ':out', job .. ':ev', job .. ':photo', kept[2] or ''}) do
     redis.call('EXPIRE', name, kept[1])
   end
 end

@@ -28,6 +28,7 @@ from service.redis_keys import (
     idempotency_name,
     job_key,
     owner_key,
+    photos_key,
 )
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -44,6 +45,7 @@ class Submission:
         fields: Further fields that the worker or the owner needs.
         idempotency_key: The caller's name for this request; empty if it has none.
         fingerprint: Digest that a repeated request under the same key must share.
+        photo: The photo's file, if it is to be kept for the result.
     """
 
     owner: str
@@ -51,6 +53,7 @@ class Submission:
     fields: Mapping[str, str | int | float]
     idempotency_key: str
     fingerprint: str
+    photo: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,19 @@ class JobStore:
         max_queued: Most jobs that may wait.
         ttl_s: Seconds that a job is kept once it has ended.
         errors: Counts failed calls, by operation.
+        max_photos: Most photos that are kept; the oldest goes first.
     """
 
     def __init__(
-        self, client: "redis.asyncio.Redis", max_queued: int, ttl_s: int, errors: Counter
+        self,
+        client: "redis.asyncio.Redis",
+        max_queued: int,
+        ttl_s: int,
+        errors: Counter,
+        max_photos: int = 20,
     ) -> None:
         self._client = client
+        self._max_photos = max_photos
         self._script = client.register_script(SCRIPT.read_text())
         self._max_queued, self._ttl_s, self._errors = max_queued, ttl_s, errors
 
@@ -112,7 +122,10 @@ class JobStore:
             raise IdempotencyError("Idempotency-Key must be new for a new request, got a used one")
         if verdict == b"full":
             raise JobQueueFullError(f"The job queue is full: {value} jobs are waiting.")
-        return value.decode(), verdict == b"new"
+        job_id, is_new = value.decode(), verdict == b"new"
+        if is_new and job.photo is not None:
+            await self._keep_photo(job_id, job.photo)
+        return job_id, is_new
 
     async def find(self, owner: str, idempotency_key: str, fingerprint: str) -> str | None:
         """Look up the job of an idempotency key; None if there is none.
@@ -184,6 +197,25 @@ class JobStore:
         """Read a job's input; None once the job has ended."""
         data = await self._answer("input", self._client.get(f"{job_key(job_id)}:in"))
         return None if data is None else JobInput.unpack(data)
+
+    async def read_photo(self, job_id: str) -> bytes | None:
+        """Read a job's photo; None if it is not kept."""
+        found = await self._answer("photo", self._client.get(f"{job_key(job_id)}:photo"))
+        return cast("bytes | None", found)
+
+    async def _keep_photo(self, job_id: str, photo: bytes) -> None:
+        """Keep a photo, and drop the oldest ones beyond the limit."""
+        pipeline = self._client.pipeline(transaction=False)
+        # The job's end sets its own time to live; this one is for jobs that never end.
+        pipeline.set(f"{job_key(job_id)}:photo", photo, ex=2 * self._ttl_s)
+        pipeline.zadd(photos_key(), {job_id: time.time()})
+        pipeline.zrange(photos_key(), 0, -1 - self._max_photos)
+        *_, old = await self._answer("photo", pipeline.execute())
+        if old:
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.delete(*(f"{job_key(each.decode())}:photo" for each in old))
+            pipeline.zrem(photos_key(), *old)
+            await self._answer("photo", pipeline.execute())
 
     async def events(self, job_id: str, after: str) -> list[tuple[str, Fields]]:
         """Read the events after the given one, by id; wait up to a second if there is none."""

@@ -83,7 +83,11 @@ class JobSystem:
                 self._spawn(self._embedded.server.keep())
         settings = self._settings
         self._store = JobStore(
-            self._client, settings.job_queue_size, settings.job_ttl_s, self._telemetry.redis_errors
+            self._client,
+            settings.job_queue_size,
+            settings.job_ttl_s,
+            self._telemetry.redis_errors,
+            settings.job_photos,
         )
         self._spawn(self._publish(self._store))
         if device:

@@ -143,8 +143,10 @@ async def _embed_whole(
         # The first face is the last to be changed.
         return await _describe(context, face, pixels) | {"polish_steps": counts[-1]}
 
-    describe = about if media == JSON else None
-    return await write_whole_photo(context, source, media, change, EmbedAnswer, describe)
+    is_json = media == JSON
+    return await write_whole_photo(
+        context, source, media, change, EmbedAnswer, about if is_json else None, counted=is_json
+    )
 
 
 async def _describe(

@@ -1,5 +1,7 @@
 """GET and DELETE /jobs: the progress and results of refine jobs."""
 
+from typing import Any, TypeVar
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -22,9 +24,11 @@ from service.errors import (
 )
 from service.handlers.body import once, validate
 from service.handlers.context import RequestContext, begin
+from service.handlers.faces import FaceCrop
 from service.handlers.image_response import render
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Owner, Runtime, Shared
+from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.handlers.writer import Result, Writer
 from service.jobs import sse
 from service.jobs.payloads import CURVE, Outcome
@@ -39,8 +43,9 @@ from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
 from service.redis_keys import TERMINAL
 from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
-from service.wire.options import ListOptions, OutputOptions
+from service.wire.options import ListOptions, OutputOptions, ResultOptions, WholePhotoOptions
 from service.wire.problems import responses
+from service.wire.sources import PhotoSource
 
 RESULT_OFFERS = (JSON, *IMAGES, *CODES)
 LOOKUP_ERRORS = (UnknownJobError, UnauthorizedError, JobsUnavailableError)
@@ -56,6 +61,7 @@ RENDER_ERRORS = (
     EngineDownError,
     DeadlineExceededError,
 )
+Opts = TypeVar("Opts", bound=OutputOptions)
 router = APIRouter(tags=["jobs"])
 
 
@@ -132,7 +138,7 @@ async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     """Render the best code as of the last saved state; before the first, the starting code."""
     media = negotiate(request, IMAGES)
-    context = _context(request, runtime)
+    context = _context(request, runtime, OutputOptions)
     store = runtime.jobs.store
     fields = await store.get(job_id, context.owner)
     outcome = await store.outcome(job_id)
@@ -150,21 +156,25 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     operation_id="get_job_result",
     response_model=RefineAnswer,
     responses=describe_files((*IMAGES, *CODES)) | responses(*RENDER_ERRORS),
+    openapi_extra={"parameters": query_of(ResultOptions)},
 )
 async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     """Get the best code of a job that has ended, its image, and the curve.
 
-    A cancelled or failed job also has a result if it completed any steps.
+    A cancelled or failed job also has a result if it completed any steps. With output=photo the
+    image is the job's photo with the face in it, if it was submitted with keep_photo.
     """
     media = negotiate(request, RESULT_OFFERS)
-    context = _context(request, runtime)
+    context = _context(request, runtime, ResultOptions)
     store = runtime.jobs.store
     fields = await store.get(job_id, context.owner)
     outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None
     if outcome is None:
         raise NoResultError(f"job must have ended with a result, got one that is {fields['state']}")
-    writer, latent = Writer(context), _latent(context, outcome)
-    pixels = None
+    latent = _latent(context, outcome)
+    if context.options.output == "photo":
+        return await _whole_result(context, fields, outcome, latent, media)
+    writer, pixels = Writer(context), None
     if writer.wants_image(media):
         pixels = await _render(context, fields, latent)
     found = Result(latent, await writer.keep(latent), pixels)
@@ -172,10 +182,43 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
 
 
-def _context(request: Request, runtime: Runtime) -> RequestContext[OutputOptions]:
+def _context(request: Request, runtime: Runtime, model: type[Opts]) -> RequestContext[Opts]:
     """Read the options for writing a job's image or code."""
-    options = validate(OutputOptions, once(request.query_params.multi_items()))
+    options = validate(model, once(request.query_params.multi_items()))
     return begin(request, runtime, options, op="refine")
+
+
+async def _whole_result(
+    context: RequestContext[ResultOptions],
+    fields: Fields,
+    outcome: Outcome,
+    latent: Latent,
+    media: str,
+) -> Response:
+    """Answer the job's photo with the face of its result in it."""
+    check_output(context, media, edits=False)
+    _check_generator(context, fields)
+    photo = await context.runtime.jobs.store.read_photo(fields["id"])
+    if photo is None:
+        raise NoResultError(
+            "The job's photo is not kept: submit with keep_photo=true, or send the photo to /edit "
+            "with the result's latent_id, strength=0, output=photo and blend=render."
+        )
+    asked = context.options.model_dump(by_alias=True)
+    where = {"align": fields.get("align"), "face": fields.get("face")}
+    options = validate(WholePhotoOptions, asked | where)
+
+    async def change(_face: FaceCrop) -> Change:
+        return Change(latent)
+
+    async def describe(_face: FaceCrop, _pixels: Pixels) -> dict[str, Any]:
+        return {"job": job_answer(fields), "curve": _curve(outcome)}
+
+    whole = RequestContext(
+        context.runtime, context.loaded, context.timings, options, [], context.owner
+    )
+    source = PhotoSource(photo)
+    return await write_whole_photo(whole, source, media, change, RefineAnswer, describe)
 
 
 def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
@@ -192,9 +235,13 @@ def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
 
 
 async def _render(context: RequestContext[OutputOptions], fields: Fields, latent: Latent) -> Pixels:
+    _check_generator(context, fields)
+    return await render(context, latent)
+
+
+def _check_generator(context: RequestContext[OutputOptions], fields: Fields) -> None:
     if fields["fingerprint"] != context.loaded.generator.fingerprint:
         raise ModelMismatchError("job must belong to the generator in use, got one of another")
-    return await render(context, latent)
 
 
 def _curve(outcome: Outcome) -> list[CurvePoint]:

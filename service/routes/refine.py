@@ -75,6 +75,7 @@ async def refine(request: Request, runtime: Shared) -> Response:
             _fields(context, start),
             key,
             fingerprint,
+            photo.data if context.options.keep_photo else None,
         )
         job_id, is_new = await store.submit(job)
         runtime.telemetry.jobs_submitted.inc(is_new)
@@ -129,6 +130,8 @@ def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str
         "time_budget_s": options.time_budget_s,
         "target_lpips": options.target_lpips,
         "fingerprint": context.loaded.generator.fingerprint,
+        "align": options.align,
+        "face": options.rank,
     }
     return {name: value for name, value in rows.items() if value is not None}
 

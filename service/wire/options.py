@@ -300,6 +300,11 @@ class RefineOptions(FaceOptions):
     target_lpips: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Stop at this perceptual distance."
     )
+    keep_photo: bool = Field(
+        default=False,
+        description="Keep the photo as long as the job, so that its result can be had with "
+        "output=photo.",
+    )
 
 
 class ListOptions(Options):

@@ -59,6 +59,22 @@ def test_figures_can_be_measured_later(client, connect):
         assert wplus.quality(PHOTO, face.code)["same_person"] is True
 
 
+def test_an_edited_face_goes_back_into_its_photo(serve, connect, tmp_path):
+    np.save(tmp_path / "light.npy", np.ones(512))
+    with serve(directions=tmp_path) as client, connect(client) as wplus:
+        face = wplus.embed(PHOTO)
+        calls = (
+            wplus.edit(face, "light", 6, photo=PHOTO, format="png"),
+            wplus.edit(PHOTO, "light", 6, output="photo", face=[0], format="png"),
+            wplus.edit(PHOTO, "light", 6, output="photo", face="all", format="png"),
+        )
+        for whole in calls:
+            assert whole.details["pasted"][0]["blend"] == "transfer"
+            assert whole.pil().size == (320, 320)
+            assert whole.pil().getpixel((160, 160))[0] > 110
+            assert whole.pil().getpixel((1, 1)) == (102, 102, 102)
+
+
 def test_every_kind_of_source_names_the_same_face(client, connect, tmp_path):
     path = tmp_path / "photo.png"
     path.write_bytes(PHOTO)

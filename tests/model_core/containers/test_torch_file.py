@@ -90,7 +90,7 @@ def rezipped(path, compress=zipfile.ZIP_STORED, **changes):
     ("changes", "message"),
     [
         ({"compress": zipfile.ZIP_DEFLATED}, "got a compressed one"),
-        ({"data.pkl": None}, "one of torch.save"),
+        ({"data.pkl": None}, "come from torch.save"),
         ({"constants.pkl": b"x"}, "TorchScript"),
         ({"byteorder": b"big"}, "little-endian"),
         ({"data/0": b"short"}, "must have 64 numbers, got 5 bytes"),

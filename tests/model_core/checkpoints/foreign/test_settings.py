@@ -210,14 +210,14 @@ def test_another_mapping_multiplier_gives_a_warning(mean):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "told"), [(torch.float16, "float16"), (torch.bfloat16, "bfloat")]
+    ("dtype", "kind"), [(torch.float16, "float16"), (torch.bfloat16, "bfloat")]
 )
-def test_rounded_weights_give_a_remark(dtype, told):
+def test_rounded_weights_give_a_remark(dtype, kind):
     content = original("rosinality.pt")
     assert not any("rounded" in remark for remark in read_content(content, "file").remarks)
     content["g_ema"] = {k: v.to(dtype) for k, v in content["g_ema"].items()}
     remarks = read_content(content, "file").remarks
-    assert any(remark.startswith(f"weights are {told}") for remark in remarks)
+    assert any(remark.startswith(f"the file stores weights in {kind}") for remark in remarks)
 
 
 def rosinality_shape(key, shape):

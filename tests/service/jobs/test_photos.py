@@ -1,0 +1,97 @@
+"""Results of jobs as whole photos, on a real Valkey and a real worker of the tiny generator."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.redis_keys import job_key
+from service.wire.provenance import COMPOSITE
+from tests.service import photos
+from tests.service.fakes import FakeAligner
+from tests.service.jobs.test_routes import finished, refusal, working
+from tests.service.routes.test_whole_photo import BOXES, TwoFaces, outside_is_the_photos, scene
+from tests.service.wire.test_image_encoding import SOURCE, mark_of
+
+WHOLE = {"output": "photo"}
+PNG = {"Accept": "image/png"}
+
+
+@pytest.fixture
+def client(serve, valkey):
+    """An application on fakes that finds two faces and keeps two photos."""
+    with serve(redis_url=valkey.url, aligner=TwoFaces, job_photos=2) as ready:
+        yield ready
+
+
+def refine(client, **fields):
+    answer = client.post("/refine", files={"image": scene()}, data={"steps": "2"} | fields)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+@pytest.mark.parametrize("face", [0, 1])
+def test_a_result_goes_back_into_the_photo_that_was_kept(client, valkey, face):
+    job_id = refine(client, keep_photo="true", face=str(face))
+    with working(valkey):
+        finished(client, job_id)
+    answer = client.get(f"/jobs/{job_id}/result", params=WHOLE, headers=PNG)
+    assert outside_is_the_photos(answer, [face])
+    assert mark_of(answer.content)["DigitalSourceType"] == SOURCE + COMPOSITE
+    body = client.get(f"/jobs/{job_id}/result", params=WHOLE).json()
+    (pasted,) = body["pasted"]
+    assert (pasted["index"], pasted["blend"], pasted["code"]) == (face, "render", body["code"])
+    left, top, right, bottom = BOXES[face]
+    assert left <= pasted["box"][0] < pasted["box"][2] <= right
+    assert top <= pasted["box"][1] < pasted["box"][3] <= bottom
+    assert body["image"]["width"] == 640
+    assert (body["job"]["id"], len(body["curve"])) == (job_id, 3)
+
+
+def test_a_photo_that_was_not_kept_is_asked_for(client, valkey):
+    job_id = refine(client)
+    with working(valkey):
+        finished(client, job_id)
+    answer = client.get(f"/jobs/{job_id}/result", params=WHOLE)
+    assert "keep_photo=true" in refusal(answer, 409, "no-result")
+    body = client.get(f"/jobs/{job_id}/result").json()
+    assert "pasted" not in body
+
+
+def test_the_oldest_photo_goes_first_and_all_go_with_their_jobs(client, valkey):
+    ids = [refine(client, keep_photo="true") for _ in range(3)]
+    connection = valkey.connect()
+    kept = [connection.exists(f"{job_key(job_id)}:photo") for job_id in ids]
+    assert kept == [0, 1, 1]
+    for job_id in ids:
+        client.delete(f"/jobs/{job_id}")
+    assert connection.ttl(f"{job_key(ids[2])}:photo") == connection.ttl(job_key(ids[2])) > 0
+
+
+def test_what_a_result_cannot_be_is_refused(client, valkey):
+    job_id = refine(client, keep_photo="true")
+    with working(valkey):
+        finished(client, job_id)
+    path = f"/jobs/{job_id}/result"
+    code = client.get(path, params=WHOLE, headers={"Accept": "application/x-npy"})
+    assert "output must be face" in refusal(code, 422, "invalid-request")
+    answer = client.get(path, params=WHOLE | {"blend": "transfer"})
+    assert "blend must be auto or render" in refusal(answer, 422, "invalid-request")
+
+
+def test_an_aligned_photo_is_kept_as_such(serve, valkey):
+    square = photos.plain((102, 102, 102), (300, 300), "PNG")
+    with serve(redis_url=valkey.url, aligner=FakeAligner) as client:
+        answer = client.post(
+            "/refine",
+            files={"image": square},
+            data={"steps": "2", "align": "none", "keep_photo": "1"},
+        )
+        job_id = answer.json()["id"]
+        with working(valkey):
+            finished(client, job_id)
+        answer = client.get(f"/jobs/{job_id}/result", params=WHOLE, headers=PNG)
+        pixels = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert pixels.shape == (300, 300, 3)
+        assert (pixels[0] == 102).all()

@@ -39,6 +39,7 @@ from service.errors import (
     UploadTimeoutError,
 )
 from service.jobs.schemas import JobAnswer
+from service.wire.examples import BODIES, FORM_FIELDS, LATENT_ID
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,
@@ -112,6 +113,17 @@ PHOTO_TYPES = tuple(
 PHOTOS = "x-max-photos"
 MANY = None  # photos, where the settings say how many
 BINARY = {"type": "string", "format": "binary"}
+TEXT_SOURCES = ("latent_id",)
+NEVER_SENT = ("HTTPValidationError", "ValidationError")  # FastAPI's own
+DESCRIPTION = """Turn a photo of a face into its latent code, and the code into images.
+
+Send a multipart form, JSON, or (where one photo or code is enough) the file itself. Options are
+fields of the form or members of the JSON; where the body is the file itself they are query
+parameters of the same names, and the query is read beside forms and JSON too. `Accept` selects the
+format of the answer: an image, a code as a file, or JSON. Errors are `application/problem+json`
+with a stable `code`.
+"""
+LICENCE = {"name": "Apache-2.0; the weights are for research only (weights/README.md)"}
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -144,7 +156,10 @@ def describe(
     options = _properties(cast(type[BaseModel], body.__base__))  # those that the body inherits
     content: dict[str, Any] = {
         "multipart/form-data": {"schema": _form(sources, options, photos is MANY)},
-        JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
+        JSON: {
+            "schema": {"$ref": REF.format(model=body.__name__)},
+            "example": BODIES[body.__name__],
+        },
     }
     if raw:
         files = PHOTO_TYPES if "image" in sources else ()
@@ -160,7 +175,6 @@ def describe(
         "openapi_extra": {
             PHOTOS: photos,
             "requestBody": {"content": content},
-            "parameters": query_of(cast(type[BaseModel], body.__base__)),
         },
     }
 
@@ -175,7 +189,13 @@ def photos_of(routes: Iterable[APIRoute], many: int) -> dict[str, int]:
 def query_of(options: type[BaseModel]) -> list[dict[str, Any]]:
     """Describe query options that the handler parses itself."""
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.get("description", ""),
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
         for name, schema in _properties(options).items()
     ]
 
@@ -201,6 +221,9 @@ def install(app: FastAPI, *, secured: bool) -> None:
                 title=app.title,
                 version=app.version,
                 summary=app.summary,
+                description=DESCRIPTION,
+                license_info=LICENCE,
+                servers=[{"url": "/", "description": "This service."}],
                 routes=app.routes,
                 tags=app.openapi_tags,
             )
@@ -209,6 +232,7 @@ def install(app: FastAPI, *, secured: bool) -> None:
             outputs = [(model, "serialization") for model in ANSWERS]
             _, definitions = models_json_schema(cast(Any, [*inputs, *outputs]), ref_template=REF)
             components |= definitions["$defs"]
+            _drop_never_sent(schema)
             if secured:
                 schema["components"]["securitySchemes"] = KEYS
                 schema["security"] = [{name: []} for name in KEYS]
@@ -231,10 +255,21 @@ def _properties(options: type[BaseModel]) -> dict[str, Any]:
 
 
 def _form(sources: tuple[str, ...], options: dict[str, Any], repeats: bool) -> dict[str, Any]:
-    files = {
-        name: {"anyOf": [BINARY, {"type": "array", "items": BINARY}]}
-        if name == "image" and repeats
-        else BINARY
-        for name in sources
-    }
-    return {"type": "object", "properties": files | options}
+    fields: dict[str, Any] = {}
+    for name in sources:
+        one = {"type": "string", "examples": [LATENT_ID]} if name in TEXT_SOURCES else BINARY
+        several = name == "image" and repeats
+        fields[name] = {"anyOf": [one, {"type": "array", "items": one}]} if several else dict(one)
+        fields[name]["description"] = FORM_FIELDS[name]
+    return {"type": "object", "properties": fields | options}
+
+
+def _drop_never_sent(schema: dict[str, Any]) -> None:
+    """Remove FastAPI's own error bodies: every error is a problem, and any text may be an id."""
+    for name in NEVER_SENT:
+        schema["components"]["schemas"].pop(name, None)
+    for path in schema["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            if JSON in answers.get("422", {}).get("content", {}):
+                del answers["422"]

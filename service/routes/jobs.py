@@ -1,8 +1,8 @@
 """GET and DELETE /jobs: the progress and results of refine jobs."""
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -62,6 +62,7 @@ RENDER_ERRORS = (
     DeadlineExceededError,
 )
 Opts = TypeVar("Opts", bound=OutputOptions)
+JobId = Annotated[str, Path(description="Id of the job.")]
 router = APIRouter(tags=["jobs"])
 
 
@@ -85,7 +86,7 @@ async def list_jobs(request: Request, runtime: Shared, owner: Owner) -> JobsAnsw
     response_model=JobAnswer,
     responses=responses(*LOOKUP_ERRORS),
 )
-async def get_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
+async def get_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Get a job's status; with If-None-Match, only if it has changed."""
     fields = await runtime.jobs.store.get(job_id, owner)
     return await job_response(request, runtime, fields)
@@ -97,7 +98,7 @@ async def get_job(job_id: str, request: Request, runtime: Shared, owner: Owner) 
     response_model=JobAnswer,
     responses=responses(*LOOKUP_ERRORS),
 )
-async def cancel_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
+async def cancel_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Cancel a job: at once if it is waiting, after its current step if it is running."""
     store = runtime.jobs.store
     await store.get(job_id, owner)
@@ -114,7 +115,7 @@ async def cancel_job(job_id: str, request: Request, runtime: Shared, owner: Owne
     | {204: {"description": "The client already has the last event."}}
     | responses(*LOOKUP_ERRORS, OverloadedError, DrainingError),
 )
-async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner) -> Response:
+async def watch_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Stream `progress` events and a final `end`, from the first or from after Last-Event-ID.
 
     A client that has the last event of an ended job gets 204, which stops browsers from retrying.
@@ -134,8 +135,9 @@ async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner
     operation_id="render_job_preview",
     response_class=Response,
     responses=describe_files(IMAGES) | responses(*RENDER_ERRORS),
+    openapi_extra={"parameters": query_of(OutputOptions)},
 )
-async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
+async def preview(job_id: JobId, request: Request, runtime: Shared) -> Response:
     """Render the best code as of the last saved state; before the first, the starting code."""
     media = negotiate(request, IMAGES)
     context = _context(request, runtime, OutputOptions)
@@ -158,7 +160,7 @@ async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
     responses=describe_files((*IMAGES, *CODES)) | responses(*RENDER_ERRORS),
     openapi_extra={"parameters": query_of(ResultOptions)},
 )
-async def result(job_id: str, request: Request, runtime: Shared) -> Response:
+async def result(job_id: JobId, request: Request, runtime: Shared) -> Response:
     """Get the best code of a job that has ended, its image, and the curve.
 
     A cancelled or failed job also has a result if it completed any steps. With output=photo the

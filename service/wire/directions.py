@@ -40,7 +40,7 @@ Directions = Annotated[
 class DirectionObject(BaseModel):
     """An attribute that /edit can change."""
 
-    name: str = Field(examples=["age"])
+    name: str = Field(description="What requests call it.", examples=["age"])
     title: str = Field(description="A name for people.", examples=["Age"])
     unit: str = Field(
         description="What its values count.", examples=["years", "standard deviations"]
@@ -56,11 +56,11 @@ class DirectionObject(BaseModel):
     moves_along: dict[str, float] = Field(
         description="How far one unit moves other attributes, in their directions' units."
     )
-    description: str
+    description: str = Field(description="What it changes, in a sentence.")
     measured_by: str = Field(description="What measured the attribute when it was fitted.")
 
 
 class DirectionsAnswer(BaseModel):
     """Answer of GET /directions."""
 
-    directions: list[DirectionObject]
+    directions: list[DirectionObject] = Field(description="All of them, by name.")

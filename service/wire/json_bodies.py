@@ -20,7 +20,7 @@ from service.wire.options import (
     QualityOptions,
     RefineOptions,
 )
-from service.wire.schemas import Base64, Code, CodeObject
+from service.wire.schemas import Base64, Code, CodeObject, GivenCode, LatentId, Photo
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 MOST_IMAGES = 64  # the settings allow fewer
@@ -29,9 +29,9 @@ MOST_IMAGES = 64  # the settings allow fewer
 class SourceObject(Options):
     """A photo, a code or a latent id: exactly one of them."""
 
-    image: Base64 | None = None
-    code: Code | None = None
-    latent_id: str | None = None
+    image: Photo = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -51,7 +51,7 @@ class SourceObject(Options):
 class EmbedBody(EmbedOptions):
     """JSON body of /embed."""
 
-    image: Base64 | None = None
+    image: Base64 | None = Field(default=None, description="The photo.")
     images: list[Base64] | None = Field(
         default=None, min_length=1, max_length=MOST_IMAGES, description="Several photos."
     )
@@ -76,8 +76,8 @@ class QualityBody(QualityOptions):
     """JSON body of /quality."""
 
     image: Base64
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return the photo and the code, with their names."""
@@ -89,8 +89,8 @@ class RefineBody(RefineOptions):
     """JSON body of /refine."""
 
     image: Base64
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return the photo and, if given, what to start from, with their names."""
@@ -138,9 +138,9 @@ class MergeBody(MergeOptions):
 class EditBody(EditOptions):
     """JSON body of /edit."""
 
-    image: Base64 | None = None
-    code: Code | None = None
-    latent_id: str | None = None
+    image: Photo = None
+    code: GivenCode = None
+    latent_id: LatentId = None
     photo: Base64 | None = Field(
         default=None,
         description="Base64 of the photo that the result of a code or latent id goes into, with "
@@ -159,8 +159,8 @@ class EditBody(EditOptions):
 class GenerateBody(GenerateOptions):
     """JSON body of /generate."""
 
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what is given, with its name; nothing if a seed is."""

@@ -42,20 +42,22 @@ class FieldError(BaseModel):
     """One invalid field of a request."""
 
     pointer: str = Field(description="JSON pointer of the field.", examples=["#/lam"])
-    detail: str
+    detail: str = Field(description="What is wrong with it, in a sentence.")
 
 
 class Problem(BaseModel):
     """An error as RFC 9457 defines it, with a stable code."""
 
-    type: str = Field(examples=["urn:wplus:problem:no-face"])
-    title: str
-    status: int
-    detail: str
+    type: str = Field(
+        description="URN that ends with the code.", examples=["urn:wplus:problem:no-face"]
+    )
+    title: str = Field(description="The kind of error, the same sentence each time.")
+    status: int = Field(description="The HTTP status.", examples=[422])
+    detail: str = Field(description="What happened to this request, in a sentence.")
     instance: str = Field(description="Path of the request.")
     code: str = Field(description="Stable name of the error.", examples=["no-face"])
-    request_id: str
-    errors: list[FieldError] = []
+    request_id: str = Field(description="What finds the request in the service's log.")
+    errors: list[FieldError] = Field(default=[], description="Each invalid field.")
 
 
 def problem(

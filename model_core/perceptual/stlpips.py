@@ -118,14 +118,14 @@ class BlurredConv2d(nn.Conv2d):
         """Convolve at every second position with the kernel blurred by two small filters."""
         taps = self.weight.new_tensor(rows)[:, None] * self.weight.new_tensor(columns)
         # Merge both steps into one kernel; the taps are symmetric, so correlation equals convolution.
-        # (out, 3, k, k) -> (out * 3, 1, k, k): every plane grows by the taps minus one.
+        # (out, 3, k, k) -> (out * 3, 1, k, k); every plane grows by taps - 1.
         margins = (len(rows) - 1, len(columns) - 1)
         kernel = F.conv2d(self.weight.flatten(0, 1)[:, None], taps[None, None], padding=margins)
         height, width = kernel.shape[2:]
         kernel = F.pad(kernel, (0, width % 2, 0, height % 2))  # make the sides even for unshuffling
         kernel = F.pixel_unshuffle(kernel, 2)  # (out * 3, 4, sides halved)
         kernel = kernel.reshape(self.out_channels, 12, *kernel.shape[2:])  # colour, row, column
-        # Stride 2 on 3 channels equals stride 1 on the 12 values of 2x2 pixels, which is much faster.
+        # Stride 2 on 3 channels equals stride 1 on the 12 values of 2x2 pixels, and is faster.
         # (n, 3, h, w) -> (n, 12, h / 2, w / 2), channels in the kernel's order.
         pixels = F.pixel_unshuffle(x, 2).contiguous(memory_format=_FORMAT)
         return F.conv2d(pixels, kernel, self.bias)

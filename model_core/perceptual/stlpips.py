@@ -117,8 +117,8 @@ class BlurredConv2d(nn.Conv2d):
     def _strided(self, x: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
         """Convolve at every second position with the kernel blurred by two small filters."""
         taps = self.weight.new_tensor(rows)[:, None] * self.weight.new_tensor(columns)
-        # Merge both steps into one kernel; the taps are symmetric, so correlation equals convolution.
-        # (out, 3, k, k) -> (out * 3, 1, k, k); every plane grows by taps - 1.
+        # Merge both steps into one kernel; symmetric taps make correlation equal convolution.
+        # (out, 3, k, k) -> (out * 3, 1, k, k): planes grow by taps - 1.
         margins = (len(rows) - 1, len(columns) - 1)
         kernel = F.conv2d(self.weight.flatten(0, 1)[:, None], taps[None, None], padding=margins)
         height, width = kernel.shape[2:]

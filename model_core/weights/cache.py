@@ -23,7 +23,7 @@ State = Literal["present", "missing", "outdated", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class OutputStatus:
-    """State of one file in a cache, as far as can be told without hashing.
+    """State of one file in a cache, as far as known without hashing.
 
     Attributes:
         output: The output.

@@ -187,7 +187,7 @@ def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Prog
     needed = [pack for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()]
     if needed:
         total = megabytes(sum(pack.size_bytes for pack in needed))
-        progress.say(f"to download into {cache}: {total} in all")
+        progress.say(f"downloading {total} in total into {cache}")
         for pack in needed:
             progress.say(f"  {pack.requirement}: {megabytes(pack.size_bytes)}")
 

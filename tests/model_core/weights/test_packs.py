@@ -104,7 +104,7 @@ def test_pull_downloads_converts_and_copies(tiny: Any, empty_cache: Path) -> Non
         f"wheels/{tiny.pack.archive}",
     ]
     assert listener.said == [
-        f"to download into {empty_cache}: 0.0 MB in all",
+        f"downloading 0.0 MB in total into {empty_cache}",
         "  tiny-weights==1.0: 0.0 MB",
         "downloading tiny-weights==1.0 (0.0 MB)",
         "building tiny-net.safetensors",

@@ -104,7 +104,7 @@ def test_the_export_is_read_and_beats_the_code_alone_on_the_photos(learned, phot
     encoder, _ = load_detail_encoder(tmp_path / "detail.safetensors", generator, FINGERPRINT)
     photo = to_float(photos.read_first(6))
     with torch.no_grad():
-        ws, _ = training.path.look(photo)
+        ws, _ = training.path.embed(photo)
         blocks = encoder.config.blocks
         features = generator.features(ws, blocks)
         detail = encoder.decode(encoder(photo, features, ws))

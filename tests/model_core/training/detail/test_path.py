@@ -34,7 +34,7 @@ def test_an_encoder_in_units_matches_the_published_one(generator, photos):
     encoder.load_state_dict(published.state_dict())
     path.units.adapt(encoder)
 
-    ws, features = path.look(photos)
+    ws, features = path.embed(photos)
     detail, corrected = path.correct(encoder, photos, features, ws)
     img = path.render(corrected, ws, true_output=True)
 
@@ -54,7 +54,7 @@ def test_an_encoder_in_units_matches_the_published_one(generator, photos):
 @torch.no_grad()
 def test_without_true_output_the_head_renders(generator, photos):
     path = tiny.make_path(generator)
-    ws, features = path.look(photos)
+    ws, features = path.embed(photos)
     head = path.render(features, ws)
     assert head.shape == (2, 3, 256, 256)
     assert not torch.allclose(head, path.render(features, ws, true_output=True), atol=1e-3)

@@ -80,7 +80,8 @@ async def _answer(
     """Embed a photo; also return the members that /embed adds to a JSON answer."""
     crop = await crop_face(context, source, counted=True)
     latent, steps = await _code_of(context, crop)
-    pixels = await render(context, latent)
+    shown = context.options.quality or context.options.wanted != "code"
+    pixels = await render(context, latent) if shown else None
     result = Result(latent, await Writer(context).keep(latent), pixels)
     return result, await _describe(context, crop, pixels) | {"polish_steps": steps}
 
@@ -150,11 +151,11 @@ async def _embed_whole(
 
 
 async def _describe(
-    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels
+    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels | None
 ) -> dict[str, Any]:
     """Describe the faces and measure the reconstruction, if that is wanted."""
     quality = None
-    if context.options.quality:
+    if context.options.quality and pixels is not None:
         # The device and a worker thread work concurrently; neither waits for the other.
         found, quality = await gather(
             partial(describe_face, context, crop),

@@ -52,6 +52,11 @@ def test_an_image_does_not_wait_for_its_figures(serve):
     assert {"quality", "synthesize", "total"} <= set(answer.json()["timings_ms"])
 
 
+def test_a_code_alone_is_not_even_rendered(client):
+    assert "synthesize" not in embed(client, quality="false")["timings_ms"]
+    assert "synthesize" in embed(client, quality="false", **{"return": "both"})["timings_ms"]
+
+
 def test_figures_are_those_of_embed(client):
     whole = embed(client)
     answer = measure(client, whole["latent_id"])

@@ -54,7 +54,7 @@ def test_pull_says_what_it_did(
 ) -> None:
     assert main(["pull"], empty_cache) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"{empty_cache / 'weights'}: 2 made\n"
+    assert captured.out == f"{empty_cache / 'weights'}: 2 built\n"
     assert "tiny-weights==1.0: 0.0 MB" in captured.err
     assert main(["pull", "table"], empty_cache) == 0
     assert capsys.readouterr() == (f"{empty_cache / 'weights'}: all present\n", "")
@@ -133,7 +133,7 @@ def test_two_pulls_at_once_do_the_work_once(borrowed: Path) -> None:
             said = sorted(process.communicate()[0] for process in (one, two))
             assert (one.returncode, two.returncode) == (0, 0)
     weights = borrowed / "weights"
-    assert said == [f"{weights}: 1 made\n", f"{weights}: all present\n"]
+    assert said == [f"{weights}: 1 built\n", f"{weights}: all present\n"]
     assert len(list(weights.iterdir())) == 2
 
 

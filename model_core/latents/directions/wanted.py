@@ -92,15 +92,6 @@ WANTED = (
         f"{LANDMARKS}: height of the eyes over their width",
     ),
     Wanted(
-        "gaze",
-        "Look aside",
-        ("gaze",),
-        (4, 9),
-        ("pose", "smile", "eyes_open", "skin_tone"),
-        "Looks to the image's right; below 0 to the left.",
-        f"{PIXELS}: the irises between the corners of the eyes",
-    ),
-    Wanted(
         "age",
         "Age",
         ("age_1", "age_2"),

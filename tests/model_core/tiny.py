@@ -9,14 +9,19 @@ import time
 
 import torch
 
+from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from model_core.inversion.detail_iterator import DetailRender
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.refiner import Refiner
-from model_core.inversion.rendering import SmallImages
+from model_core.inversion.rendering import DetailImages, SmallImages
 from model_core.inversion.two_stage import HeadRender
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.detail import DetailEncoding
+from model_core.runtime.execution import Execution
 
 FINGERPRINT = "f" * 64
+DETAIL_FINGERPRINT = "d" * 64
 SHAPE = (18, 512)
 CONFIG = IteratorConfig(lr=0.02)
 POISON = 90.0  # a code that reaches this ends the process that renders it
@@ -54,9 +59,30 @@ def black_head(size_px=16):
     return HeadRender(render, size_px)
 
 
-def tiny_refiner(step_s=0.0, head=None):
+def tiny_encoder(generator):
+    """A detail encoder for the tiny generator, of random weights: details of 32 px photos."""
+    torch.manual_seed(1)
+    config = DetailEncoderConfig(
+        blocks=3,
+        features=8,
+        features_px=8,
+        bottleneck=4,
+        width=8,
+        half_width=8,
+        quarter_width=8,
+        separable_layers=1,
+        first_row=7,
+    )
+    encoder = DetailEncoder(config, generator.w_mean, generator.w_std)
+    for weight in encoder.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    return encoder.eval().requires_grad_(False)
+
+
+def tiny_refiner(step_s=0.0, head=None, detail=False):
     """Refine towards 32 px; a step through true output takes the given time at the least."""
-    images = SmallImages(tiny_generator(), 32, dtype=torch.float32)
+    generator = tiny_generator()
+    images = SmallImages(generator, 32, dtype=torch.float32)
 
     def render(ws):
         if ws.max() >= POISON:
@@ -64,4 +90,18 @@ def tiny_refiner(step_s=0.0, head=None):
         time.sleep(step_s)
         return images(ws)
 
-    return Refiner(render, Edges(), FINGERPRINT, config=CONFIG, head=head)
+    encoding = upper = None
+    if detail:
+        execution = Execution("cpu", "eager")
+        encoding = DetailEncoding(generator, tiny_encoder(generator), DETAIL_FINGERPRINT, execution)
+        true = DetailImages(images, encoding.encoder, torch.float32)
+
+        def slow(features, details, ws):
+            time.sleep(step_s)
+            return true(features, details, ws)
+
+        # As a head it has an error that depends on the detail a little.
+        upper = DetailRender(true.features, true, lambda *given: 0.9 * slow(*given) + 0.1)
+    return Refiner(
+        render, Edges(), FINGERPRINT, config=CONFIG, head=head, detail=encoding, upper=upper
+    )

@@ -110,6 +110,13 @@ class DetailIterator:
         unit = rows.std(2, keepdim=True).clamp_min(LEAST_UNIT)
         return DetailState(IteratorState.start(rows / unit), unit, torch.zeros_like(target))
 
+    @torch.no_grad()
+    def mse(self, details: Details, ws: Codes, target: Images) -> float:
+        """Compute the mean squared error of true output with details, over all images."""
+        details = details.to(target.device).float()
+        img = self._render.true(self._render.features(ws), details, ws)
+        return float((img - target).square().mean())
+
     def run(
         self,
         state: DetailState,

@@ -1,4 +1,4 @@
-"""The iterator with detail: first steps on the code, the rest on what the code leaves out."""
+"""The iterator with detail: steps on the code where it needs them, the rest on the detail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +18,14 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Codes, Details, Images
 
 CODE_STEPS = EARLY_STEPS
-"""Updates of the code, in a run of at least twice as many; a shorter run does half of its own."""
+"""Updates of a code that needs some, in a run of at least twice as many; a shorter run does half of
+its own.
+"""
+
+NEAR = 0.03
+"""MSE up to which a code with the encoder's detail is near enough for no steps on the code. The
+detail encoder knows codes of the embedding network: steps on these take it away from what it knows.
+"""
 
 EncodeDetail = Callable[[Images, Codes], Details]
 """Faces and their codes to details."""
@@ -48,15 +55,15 @@ class RefineState:
 
 
 def code_steps(steps: int) -> int:
-    """Return how many of a run's steps are on the code."""
+    """Return how many of a run's steps are on a code that needs some."""
     return min(CODE_STEPS, steps // 2)
 
 
 class DetailedIterator:
-    """Search a code, encode its detail, and search on from there.
+    """Encode the detail of a code and search on from there; first search a code that is far off.
 
-    Whether a step is one on the code follows from its number and the total, so that a stopped run
-    resumes as it would have continued.
+    Whether a step is one on the code follows from its number, the total and the start, so that a
+    stopped run resumes as it would have continued.
 
     Args:
         render: Codes to true output, at least as large as the targets.
@@ -88,7 +95,7 @@ class DetailedIterator:
     ) -> None:
         """Do a number of updates in place, then score the last detail too.
 
-        The code's last evaluation and the detail's first one bear the same number.
+        After steps on the code, its last evaluation and the detail's first bear the same number.
 
         Args:
             state: State to resume from; for a stopped run, give all the steps that remain.
@@ -100,6 +107,10 @@ class DetailedIterator:
             InvalidInputError: If codes and targets differ in number.
         """
         codes, total = state.codes, state.step + steps
+        if state.detail is None and codes.step == 0:
+            details = self._encode(target, codes.ws)
+            if self._detail.mse(details, codes.ws, target) <= NEAR:
+                state.detail = self._detail.start(details, target)
         if state.detail is None:
             remaining = max(code_steps(total) - codes.step, 0)
             if not self._search_code(codes, target, remaining, on_step):

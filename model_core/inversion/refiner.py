@@ -49,8 +49,7 @@ class Refiner:
         config: Choices that equation 1 leaves open.
         head: Renders the first steps, if there is one.
         judge: Compares identities; None leaves that out.
-        detail: Encodes what a code leaves out of the face; None leaves that out.
-        upper: Renders details; needed with a detail encoder.
+        detail: Encodes what a code leaves out of the face, and renders it; None leaves that out.
     """
 
     def __init__(
@@ -62,19 +61,22 @@ class Refiner:
         config: IteratorConfig | None = None,
         head: HeadRender | None = None,
         judge: IdentityJudge | None = None,
-        detail: DetailEncoding | None = None,
-        upper: DetailRender | None = None,
+        detail: tuple[DetailEncoding, DetailRender] | None = None,
     ):
-        self._judge, self._detail = judge, detail
+        self._judge = judge
+        self._detail, upper = detail or (None, None)
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
         lpips = lpips.to(device)
         self._iterator = TwoStageIterator(render, lpips, config, head)
         self._detailed: DetailedIterator | None = None
-        if detail and upper:
-            search = DetailIterator(upper, lpips)
-            self._detailed = DetailedIterator(render, lpips, search, detail.encode, config, head)
+        if self._detail and upper:
+            search, encode = DetailIterator(upper, lpips), self._detail.encode
+            self._detailed = DetailedIterator(render, lpips, search, encode, config, head)
         first = head.render if head else render
-        self._renders = {False: (first, render), True: (first, upper and (upper.head or upper.true))}
+        self._renders = {
+            False: (first, render),
+            True: (first, upper and (upper.head or upper.true)),
+        }
 
     def is_compiling(self, detail: bool = False) -> bool:
         """Return whether rendering is still being compiled, so that steps will become faster.
@@ -128,13 +130,13 @@ class Refiner:
             head_images = SmallImages(generator, size_px, image_head, chosen).to(device)
             small = HeadRender(_deferred(execution, "first refiner", head_images), size_px)
         images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
-        encoding = upper = None
+        details: tuple[DetailEncoding, DetailRender] | None = None
         if detail:
             loaded = load_detail_encoder(detail, generator, fingerprint)
             # Runs once per job, so none of it is worth compiling.
             once: Backend = "openvino" if execution.by_openvino else "eager"
             encoding = DetailEncoding(generator, *loaded, replace(execution, backend=once))
-            upper = _upper(execution, encoding, images, head_images)
+            details = encoding, _upper(execution, encoding, images, head_images)
         # Compiled last: without a detail encoder or with `detail=false` alone it renders steps.
         render = _deferred(execution, "refiner", images, without_gradient=True)
         judge = load_judge(cache)
@@ -142,16 +144,7 @@ class Refiner:
         execution.queue.import_compiler()
         execution.queue.start()
         lpips = load_stlpips(cache).to(chosen)
-        return cls(
-            render,
-            lpips,
-            fingerprint,
-            device,
-            head=small,
-            judge=compares,
-            detail=encoding,
-            upper=upper,
-        )
+        return cls(render, lpips, fingerprint, device, head=small, judge=compares, detail=details)
 
     def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> RefineState:
         """Start at a code."""
@@ -185,8 +178,7 @@ class Refiner:
             target: The face, RGB.
             steps: Number of updates.
             on_step: Called with every evaluation before its update; returning False stops the run.
-            detail: Whether the steps after the first ones are on the detail, if there is a detail
-                encoder.
+            detail: Whether steps are on the detail too, if there is a detail encoder.
         """
         img = self._to_img(target)
         if detail and self._detailed:

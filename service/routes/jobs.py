@@ -27,7 +27,7 @@ from service.handlers.job_response import job_response
 from service.handlers.runtime import Owner, Runtime, Shared
 from service.handlers.writer import Result, Writer
 from service.jobs import sse
-from service.jobs.payloads import CURVE, Outcome
+from service.jobs.payloads import CURVE, JobInput, Outcome
 from service.jobs.schemas import (
     CurvePoint,
     JobAnswer,
@@ -130,17 +130,21 @@ async def watch_job(job_id: str, request: Request, runtime: Shared, owner: Owner
     responses=describe_files(IMAGES) | responses(*RENDER_ERRORS),
 )
 async def preview(job_id: str, request: Request, runtime: Shared) -> Response:
-    """Render the best code as of the last saved state; before the first, the starting code."""
+    """Render the best code and detail as of the last saved state; at first, the starting code's."""
     media = negotiate(request, IMAGES)
     context = _context(request, runtime)
     store = runtime.jobs.store
     fields = await store.get(job_id, context.owner)
+    _check_generator(context, fields)
     outcome = await store.outcome(job_id)
     given = await store.read_input(job_id) if outcome is None else None
-    if outcome is None and given is None:
+    if outcome is not None:
+        latent = _latent(context, outcome)
+    elif given is not None:
+        latent = await _starting_latent(context, fields, given)
+    else:
         raise NoResultError(f"The job ended ({fields['state']}) before its first step.")
-    latent = _latent(context, outcome) if outcome is not None else Latent(given.ws)  # type: ignore[union-attr]
-    pixels = await _render(context, fields, latent)
+    pixels = await render(context, latent)
     return await Writer(context).write(Result(latent, None, pixels), media)
 
 
@@ -164,9 +168,10 @@ async def result(job_id: str, request: Request, runtime: Shared) -> Response:
     if outcome is None:
         raise NoResultError(f"job must have ended with a result, got one that is {fields['state']}")
     writer, latent = Writer(context), _latent(context, outcome)
-    pixels = None
+    pixels: Pixels | None = None
     if writer.wants_image(media):
-        pixels = await _render(context, fields, latent)
+        _check_generator(context, fields)
+        pixels = await render(context, latent)
     found = Result(latent, await writer.keep(latent), pixels)
     job, curve = job_answer(fields), _curve(outcome)
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
@@ -191,10 +196,20 @@ def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
     return Latent(outcome.ws, Detail(outcome.detail, outcome.ws))
 
 
-async def _render(context: RequestContext[OutputOptions], fields: Fields, latent: Latent) -> Pixels:
+async def _starting_latent(
+    context: RequestContext[OutputOptions], fields: Fields, given: JobInput
+) -> Latent:
+    """Encode the detail that a job will start with, if it is wanted."""
+    wanted = context.options.detail and fields.get("detail") != "0"
+    if not wanted or context.loaded.generator.detail is None:
+        return Latent(given.ws)
+    answer = await context.runtime.engine.detail(given.target, given.ws, context.deadline_s)
+    return Latent(given.ws, Detail(context.timings.take("detail", answer), given.ws))
+
+
+def _check_generator(context: RequestContext[OutputOptions], fields: Fields) -> None:
     if fields["fingerprint"] != context.loaded.generator.fingerprint:
         raise ModelMismatchError("job must belong to the generator in use, got one of another")
-    return await render(context, latent)
 
 
 def _curve(outcome: Outcome) -> list[CurvePoint]:

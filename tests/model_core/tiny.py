@@ -3,13 +3,14 @@
 Codes have the default generator's shape, (18, 512), and images 256 px.
 """
 
+import math
 import os
 import signal
 import time
 
 import torch
 
-from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
+from model_core.encoders.detail_encoder import CELL_PX, DetailEncoder, DetailEncoderConfig
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.inversion.detail_iterator import DetailRender
 from model_core.inversion.iterator import IteratorConfig
@@ -59,13 +60,14 @@ def black_head(size_px=16):
     return HeadRender(render, size_px)
 
 
-def tiny_encoder(generator):
-    """A detail encoder for the tiny generator, of random weights: details of 32 px photos."""
+def tiny_encoder(generator, photo_px):
+    """A detail encoder for the tiny generator, of random weights."""
     torch.manual_seed(1)
+    px = photo_px // CELL_PX
     config = DetailEncoderConfig(
-        blocks=3,
+        blocks=int(math.log2(px)),
         features=8,
-        features_px=8,
+        features_px=px,
         bottleneck=4,
         width=8,
         half_width=8,
@@ -79,10 +81,12 @@ def tiny_encoder(generator):
     return encoder.eval().requires_grad_(False)
 
 
-def tiny_refiner(step_s=0.0, head=None, detail=False):
-    """Refine towards 32 px; a step through true output takes the given time at the least."""
+def tiny_refiner(
+    step_s=0.0, head=None, detail=False, size_px=32, detail_fingerprint=DETAIL_FINGERPRINT
+):
+    """Refine towards a size; a step through true output takes the given time at the least."""
     generator = tiny_generator()
-    images = SmallImages(generator, 32, dtype=torch.float32)
+    images = SmallImages(generator, size_px, dtype=torch.float32)
 
     def render(ws):
         if ws.max() >= POISON:
@@ -90,10 +94,11 @@ def tiny_refiner(step_s=0.0, head=None, detail=False):
         time.sleep(step_s)
         return images(ws)
 
-    encoding = upper = None
+    details = None
     if detail:
         execution = Execution("cpu", "eager")
-        encoding = DetailEncoding(generator, tiny_encoder(generator), DETAIL_FINGERPRINT, execution)
+        encoder = tiny_encoder(generator, size_px)
+        encoding = DetailEncoding(generator, encoder, detail_fingerprint, execution)
         true = DetailImages(images, encoding.encoder, torch.float32)
 
         def slow(features, details, ws):
@@ -102,6 +107,5 @@ def tiny_refiner(step_s=0.0, head=None, detail=False):
 
         # As a head it has an error that depends on the detail a little.
         upper = DetailRender(true.features, true, lambda *given: 0.9 * slow(*given) + 0.1)
-    return Refiner(
-        render, Edges(), FINGERPRINT, config=CONFIG, head=head, detail=encoding, upper=upper
-    )
+        details = encoding, upper
+    return Refiner(render, Edges(), FINGERPRINT, config=CONFIG, head=head, detail=details)

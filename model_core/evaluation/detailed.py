@@ -7,8 +7,13 @@ from torch import Tensor
 
 from model_core.evaluation.recorder import Recorder
 from model_core.inversion.detail_iterator import DetailIterator, DetailRender
-from model_core.inversion.detailed import DetailedIterator, EncodeDetail, RefineState
-from model_core.inversion.iterator import IteratorConfig, Render
+from model_core.inversion.detailed import (
+    DetailedIterator,
+    EncodeDetail,
+    RefineState,
+    code_steps,
+)
+from model_core.inversion.iterator import IteratorConfig, Render, StepReport
 from model_core.inversion.two_stage import HeadRender
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Codes, Details, SingleCode, SingleImage
@@ -66,5 +71,12 @@ class DetailedSearch:
             head,
         )
         state = RefineState.start(start)
-        iterator.run(state, face, steps, recorder.on_step)
+
+        def on_step(report: StepReport) -> bool:
+            goes_on = recorder.on_step(report)
+            if report.phase == "code" and report.step == code_steps(steps):
+                recorder.next_leg(0)  # reports of the detail count on
+            return goes_on
+
+        iterator.run(state, face, steps, on_step)
         return state.codes.best_ws

@@ -64,7 +64,10 @@ class Refiner:
         detail: tuple[DetailEncoding, DetailRender] | None = None,
     ):
         self._judge = judge
-        self._detail, upper = detail or (None, None)
+        self._detail: DetailEncoding | None = None
+        upper: DetailRender | None = None
+        if detail:
+            self._detail, upper = detail
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
         lpips = lpips.to(device)
         self._iterator = TwoStageIterator(render, lpips, config, head)

@@ -75,11 +75,9 @@ class Refiner:
         if self._detail and upper:
             search, encode = DetailIterator(upper, lpips), self._detail.encode
             self._detailed = DetailedIterator(render, lpips, search, encode, config, head)
-        first = head.render if head else render
-        self._renders = {
-            False: (first, render),
-            True: (first, upper and (upper.head or upper.true)),
-        }
+        by_code = (head.render if head else render, render)
+        by_detail = (upper.head or upper.true,) if upper else by_code
+        self._renders: dict[bool, tuple[object, ...]] = {False: by_code, True: by_detail}
 
     def is_compiling(self, detail: bool = False) -> bool:
         """Return whether rendering is still being compiled, so that steps will become faster.
@@ -89,7 +87,7 @@ class Refiner:
         Args:
             detail: Whether the steps are those of a run with detail.
         """
-        renders = self._renders[detail and self.details]
+        renders = self._renders[detail]
         return not all(each.settled for each in renders if isinstance(each, BackgroundCompiled))
 
     @classmethod
@@ -125,22 +123,24 @@ class Refiner:
             device, backend, dtype, cache / "verdicts", {"generator": fingerprint}
         )
         chosen = execution.precision.dtype
-        small: HeadRender | None = None
+        images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
         head_images: SmallImages | None = None
         if head:
             image_head = load_image_head(head, fingerprint)
             size_px = image_head.config.img_px
             head_images = SmallImages(generator, size_px, image_head, chosen).to(device)
-            small = HeadRender(_deferred(execution, "first refiner", head_images), size_px)
-        images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
         details: tuple[DetailEncoding, DetailRender] | None = None
         if detail:
             loaded = load_detail_encoder(detail, generator, fingerprint)
             # Runs once per job, so none of it is worth compiling.
             once: Backend = "openvino" if execution.by_openvino else "eager"
             encoding = DetailEncoding(generator, *loaded, replace(execution, backend=once))
+            # Compiled first: most steps of most jobs go through it.
             details = encoding, _upper(execution, encoding, images, head_images)
-        # Compiled last: without a detail encoder or with `detail=false` alone it renders steps.
+        small: HeadRender | None = None
+        if head_images:
+            by_head = _deferred(execution, "first refiner", head_images)
+            small = HeadRender(by_head, head_images.size_px)
         render = _deferred(execution, "refiner", images, without_gradient=True)
         judge = load_judge(cache)
         compares = IdentityJudge(judge, execution) if judge else None

@@ -52,8 +52,8 @@ def true_mse(details):
 
 
 def test_what_is_optimised_is_true_output_whatever_the_head_adds():
-    state = searched(300)
-    by_true = searched(300, DetailRender(features_of, true_images))
+    state = searched(60)
+    by_true = searched(60, DetailRender(features_of, true_images))
     before, after = true_mse(torch.zeros(1, 2, 8, 8)), true_mse(state.best)
     assert after < before / 2
     assert after == pytest.approx(true_mse(by_true.best), rel=0.05)

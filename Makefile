@@ -108,7 +108,7 @@ bench: $(VENV)/.installed-bench weights
 	@$(RUN) benchmarks/start.py $(if $(QUICK),--rounds 1)
 	@$(RUN) benchmarks/request_stages.py $(if $(QUICK),--requests 2)
 	@$(RUN) benchmarks/http_load.py $(if $(QUICK),--seconds 1 --clients 1 4 --shares 0.5 3)
-	@$(RUN) benchmarks/beside_job.py $(if $(QUICK),--rounds 1 --seconds 5 --clients 1)
+	@$(RUN) benchmarks/embed_during_job.py $(if $(QUICK),--rounds 1 --seconds 5 --clients 1)
 	@$(RUN) benchmarks/growth.py $(if $(QUICK),--rounds 2 --jobs 10 100)
 	@$(RUN) benchmarks/memory.py $(if $(QUICK),--requests 40 --checkpoints 4)
 

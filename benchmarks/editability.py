@@ -1,8 +1,9 @@
-"""Whether an edited face stays the person and changes as much: python benchmarks/editability.py.
+"""Measure identity and strength of edits with and without detail: python benchmarks/editability.py.
 
 Faces are embedded and edited as the service does, by the code alone and with its detail, and
-compared with their photos by the identity judge. The change of smile and pose is measured on the
-landmarks of the results, in those of the photo's reconstruction.
+compared with their photos by the identity judge. Directions are tried at the ends of their safe
+ranges and halfway there; the change of the attribute is measured on the results, against the
+photo's reconstruction.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from jaxtyping import UInt8
 from networks import WEIGHTS, small_images
 from tables import show
 
-from model_core.alignment.face_finder import FaceFinder
 from model_core.images import FACE_PX, to_float, to_uint8
-from model_core.latents.directions.attributes import smile, yaw
 from model_core.latents.directions.library import load_directions
+from model_core.latents.directions.measuring import Measurer, column
+from model_core.latents.directions.wanted import WANTED
 from model_core.latents.editing import colorize, move
 from model_core.latents.latent import Detail, Latent
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
@@ -26,17 +27,16 @@ from model_core.networks.loading import load_generator, load_judge
 from model_core.predictor import Predictor
 from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
-from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
+from model_core.weights.cache import cache_folder
 
-STRENGTHS = {"smile": (-1.5, 1.5, 3.0), "pose": (-1.5, 0.75, 1.5)}
-MEASURES = {"smile": smile, "pose": yaw}
+MEASURES = {each.name: each.measures for each in WANTED}
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 Edit = Callable[[int], torch.Tensor]
 
 
 def main() -> None:
-    """Embed, edit, compare, show."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_options(parser, 20)
     options = parser.parse_args()
@@ -52,14 +52,14 @@ def main() -> None:
     )
     network = load_judge(cache)
     if network is None:
-        raise SystemExit("faceres must be in the cache: `wplus pull` fetches it")
+        raise SystemExit("faceres is not in the cache: run `wplus pull`")
     judge = IdentityJudge(network, Execution(backend="openvino"))
-    finder = FaceFinder(verified_path(cache, LANDMARKS))
+    measurer = Measurer(cache)
     directions = load_directions(WEIGHTS / "directions", predictor)
     latents = [embed(predictor, face) for face in faces]
 
     def list_edits() -> dict[str, tuple[Edit, str | None]]:
-        """Name each edit, with what makes its code and the attribute that it changes."""
+        """Return, by name, each edit's function and the attribute it changes."""
         found: dict[str, tuple[Edit, str | None]] = {
             "none": (lambda i: latents[i].ws, None),
             "colorize": (
@@ -67,11 +67,12 @@ def main() -> None:
                 None,
             ),
         }
-        for name, strengths in STRENGTHS.items():
-            for strength in strengths:
+        for name, direction in directions.items():
+            low, high = direction.calibration.held
+            for strength in (low, low / 2, high / 2, high):
                 found[f"{name} {strength:+g}"] = (
-                    lambda i, name=name, strength=strength: move(
-                        latents[i].ws[None], directions[name], strength
+                    lambda i, step=direction.step, strength=strength: move(
+                        latents[i].ws[None], step, strength
                     )[0],
                     name,
                 )
@@ -80,20 +81,20 @@ def main() -> None:
     rows = []
     for edit, (change, attribute) in list_edits().items():
         row: dict[str, object] = {"edit": edit}
-        for way in ("code alone", "with detail"):
+        for variant in ("code alone", "with detail"):
             before, after = [], []
             for i, latent in enumerate(latents):
-                kept = latent if way == "with detail" else Latent(latent.ws)
+                kept = latent if variant == "with detail" else Latent(latent.ws)
                 if attribute:
                     before.append(predictor.render([kept])[0])
                 after.append(predictor.render([kept.moved_to(change(i))])[0])
             alike = torch.stack([compare(judge, *pair) for pair in zip(faces, after, strict=True)])
-            row[f"{way}: similarity"] = float(alike.mean())
-            row[f"{way}: same person"] = float((alike >= SAME_PERSON_SIMILARITY).float().mean())
+            row[f"{variant}: similarity"] = float(alike.mean())
+            row[f"{variant}: same person"] = float((alike >= SAME_PERSON_SIMILARITY).float().mean())
             moved = None
             if attribute:
-                moved = measure(finder, attribute, after) - measure(finder, attribute, before)
-            row[f"{way}: change"] = "" if moved is None else float(np.nanmean(moved))
+                moved = measure(measurer, attribute, after) - measure(measurer, attribute, before)
+            row[f"{variant}: change"] = "" if moved is None else float(np.nanmean(moved))
         rows.append(row)
     show(f"editability {'photos' if options.photos else 'public faces'}", rows)
 
@@ -105,19 +106,14 @@ def embed(predictor: Predictor, face: Pixels) -> Latent:
 
 
 def compare(judge: IdentityJudge, a: Pixels, b: Pixels) -> torch.Tensor:
-    """Compare the persons of two images."""
+    """Return the identity similarity of two images."""
     images = (to_float(torch.from_numpy(each.copy()).permute(2, 0, 1)[None]) for each in (a, b))
     return judge(*images)[0]
 
 
-def measure(finder: FaceFinder, attribute: str, images: list[Pixels]) -> np.ndarray:
+def measure(measurer: Measurer, attribute: str, images: list[Pixels]) -> np.ndarray:
     """Measure an attribute of faces; NaN where none is found."""
-    values = []
-    for image in images:
-        found = finder.find(image)
-        points = found[0].landmarks[None] if found else np.full((1, 68, 2), np.nan)
-        values.append(MEASURES[attribute](points)[0])
-    return np.asarray(values)
+    return column(np.stack([measurer(image).values for image in images]), *MEASURES[attribute])
 
 
 if __name__ == "__main__":

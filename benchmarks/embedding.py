@@ -1,9 +1,9 @@
-"""From an aligned face to its 1024 px image: python benchmarks/embedding.py [--rounds N].
+"""Time embedding and rendering of an aligned face: python benchmarks/embedding.py [--rounds N].
 
-Beside our embedding network and generator, as the service runs them, stand those that pSp and e4e
-put together: an IR-SE50 with a head for every row, and a StyleGAN2 config-f. Theirs have random
-weights, on which speed does not depend; they run as the projects run them (eager float32), and once
-more by TorchInductor in the precision of our generator.
+Compares our embedding network and generator, as in the service, with those of pSp and e4e: an
+IR-SE50 with a head for every row, and a StyleGAN2 config-f. The latter have random weights, which
+do not affect speed. They run as in the projects (eager float32), and again with TorchInductor in
+our generator's precision.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.images import FACE_PX
 from model_core.predictor import Predictor
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import choose_precision
 from model_core.runtime.synthesizer import Synthesizer
@@ -33,7 +34,7 @@ Embed = Callable[[], Tensor]
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
@@ -50,7 +51,7 @@ def main() -> None:
         "ours": lambda: predictor.embed(face),
         "pSp, eager float32": call(encoder, img),
         f"pSp, TorchInductor {precision.name}": call(
-            torch.compile(fast), img.to(precision.dtype, memory_format=torch.channels_last)
+            compile_lazily(fast), img.to(precision.dtype, memory_format=torch.channels_last)
         ),
     }
     renders = (
@@ -58,17 +59,17 @@ def main() -> None:
         Synthesizer(generator, Execution(backend="eager")),
         Synthesizer(generator, Execution("cpu", "compile", precision)),
     )
-    ways: dict[str, Callable[[], object]] = {}
+    variants: dict[str, Callable[[], object]] = {}
     for (name, embed), render in zip(codes.items(), renders, strict=True):
-        ways[f"{name}: code and image"] = lambda e=embed, r=render: r(e())
-        ways[f"{name}: code"] = embed
-    seconds = interleave(ways, options.rounds)
+        variants[f"{name}: code and image"] = lambda e=embed, r=render: r(e())
+        variants[f"{name}: code"] = embed
+    seconds = interleave(variants, options.rounds)
     for title, part in (("embedding", "code and image"), ("embedding code alone", "code")):
         report(title, {name: seconds[f"{name}: {part}"] for name in codes})
 
 
 def call(network: Callable[[Tensor], Tensor], img: Tensor) -> Embed:
-    """Return a call without arguments and without gradients."""
+    """Return a function that runs the network without gradients."""
     return torch.inference_mode()(lambda: network(img).float())
 
 

@@ -1,4 +1,4 @@
-"""The faces that the iterator's benchmarks search for: photographs, or faces that anyone has."""
+"""Faces for the iterator's benchmarks: photographs, or a reproducible public set."""
 
 import argparse
 from pathlib import Path
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser, count: int) -> None:
 def choose_faces(
     options: argparse.Namespace, generator: Generator, render: Render, cache: Path
 ) -> Float[Tensor, "count 3 size size"]:
-    """Read or make the faces that the command line asks for, in [-1, 1]."""
+    """Return the faces requested on the command line, in [-1, 1]."""
     if options.photos:
         return to_float(photographs(options.photos, options.persons, options.count))
     return to_float(public_faces(generator, render, verified_path(cache, LANDMARKS), options.count))

@@ -1,7 +1,7 @@
-"""One 1024 px synthesis by each backend: python benchmarks/generator.py [--rounds N].
+"""Time one 1024 px synthesis on each backend: python benchmarks/generator.py [--rounds N].
 
-Beside ours stand the published inference graph, run by OpenVINO, and a StyleGAN2
-config-f generator of random weights, whose speed does not depend on the weights.
+For comparison it also times the published inference graph, run by OpenVINO, and a StyleGAN2
+config-f generator with random weights, which do not affect speed.
 """
 
 import argparse
@@ -27,14 +27,14 @@ CONFIG_F = (512, 512, 512, 512, 512, 256, 128, 64, 32)
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
         "--memory",
         choices=("kept", "returned"),
         default="kept",
-        help="kept is how the service runs",
+        help="the service keeps memory",
     )
     options = parser.parse_args()
     if options.memory == "kept":
@@ -43,25 +43,25 @@ def main() -> None:
     generator, _ = load_generator(cache)
     w = generator.mapping(torch.randn(1, generator.w_dim))
     ws = w[:, None].repeat(1, generator.num_ws, 1)
-    ways: dict[str, Callable[[], object]] = {}
+    variants: dict[str, Callable[[], object]] = {}
     for backend in ("compile", "openvino", "eager"):
         execution = Execution.choose(backend=backend)
         name = f"ours, {backend}, {execution.precision.name}"
-        ways[name] = call(Synthesizer(generator, execution), ws)
-    ways["the published graph, OpenVINO"] = published(cache, w.numpy())
+        variants[name] = call(Synthesizer(generator, execution), ws)
+    variants["the published graph, OpenVINO"] = published(cache, w.numpy())
     peer = StyleGAN2(StyleGAN2Config(widths=CONFIG_F)).eval().requires_grad_(False)
-    ways["StyleGAN2 config-f, eager"] = call(peer.synthesis, ws)
+    variants["StyleGAN2 config-f, eager"] = call(peer.synthesis, ws)
     title = "generator" if options.memory == "kept" else "generator memory returned"
-    report(title, interleave(ways, options.rounds))
+    report(title, interleave(variants, options.rounds))
 
 
 def call(synthesize: Callable[[torch.Tensor], object], ws: torch.Tensor) -> Callable[[], object]:
-    """Return a call without arguments and without gradients."""
+    """Return a function that synthesises without gradients."""
     return torch.inference_mode()(lambda: synthesize(ws))
 
 
 def published(cache: Path, w: np.ndarray) -> Callable[[], object]:
-    """Return a call of the synthesis graph as it was published; it reads a code of W."""
+    """Return a function that runs the published synthesis graph, which takes a code of W."""
     original_file(cache, "SynthesisNetwork.bin")
     graph = original_file(cache, "SynthesisNetwork.xml")
     hint = PRECISION_HINTS[choose_precision().name]

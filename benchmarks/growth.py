@@ -1,9 +1,9 @@
-"""How costs grow: with the photo, its faces, rows, batches and waiting jobs.
+"""Measure how costs grow with photo size, faces, rows, batch size and queue length.
 
     python benchmarks/growth.py [--rounds N] [--jobs 10 100 1000 10000]
 
-Each table compares with its first row. Photos go to a real service and come back as codes, so that
-neither the generator nor a JPEG covers what grows.
+Each table is relative to its first row. Photos go to a real service that answers with codes, so
+that neither the generator nor JPEG encoding hides the growth.
 """
 
 import argparse
@@ -47,56 +47,56 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--jobs", type=int, nargs="+", default=[10, 100, 1000, 10_000])
     options = parser.parse_args()
     keep_freed_memory()
     with Service() as service, httpx.Client(base_url=service.url, timeout=60) as http:
-        for title, ways in (
+        for title, variants in (
             ("growth by upload size", by_upload(http)),
             ("growth by faces", by_faces(http, drawn(service.url, seed=1))),
             ("growth by rows blended", by_rows(http)),
         ):
-            report(title, interleave(ways, options.rounds))
+            report(title, interleave(variants, options.rounds))
     predictor = Predictor.load(cache_folder(os.environ.get("WPLUS_CACHE")), EMBEDDING_NETWORK)
     face, ws = np.full((1, FACE_PX, FACE_PX, 3), 127, np.uint8), predictor.sample(0, 0.7)
-    for title, ways in (
+    for title, variants in (
         ("growth of embedding by batch", by_batch(predictor.embed, lambda n: face.repeat(n, 0))),
         (
             "growth of synthesis by batch",
             by_batch(predictor.synthesize, lambda n: ws.repeat(n, 1, 1)),
         ),
     ):
-        report(title, interleave(ways, options.rounds))
+        report(title, interleave(variants, options.rounds))
     for operation, seconds in by_jobs(options.jobs, 10 * options.rounds).items():
         report(f"growth of {operation} by waiting jobs", seconds)
 
 
 def by_upload(http: httpx.Client) -> dict[str, Callable[[], object]]:
-    """Embed one portrait in several sizes."""
-    ways: dict[str, Callable[[], object]] = {}
+    """Embed one portrait at several sizes."""
+    variants: dict[str, Callable[[], object]] = {}
     for megapixels in MEGAPIXELS:
         side = math.isqrt(int(megapixels * 1e6))
         photo = astronaut(side, side)
-        ways[f"{megapixels} MP, {len(photo) / 1e6:.2g} MB"] = embedding(http, photo)
-    return ways
+        variants[f"{megapixels} MP, {len(photo) / 1e6:.2g} MB"] = embedding(http, photo)
+    return variants
 
 
 def by_faces(http: httpx.Client, face: bytes) -> dict[str, Callable[[], object]]:
-    """Embed the largest of several faces of a photo; all of them are found first."""
-    ways: dict[str, Callable[[], object]] = {}
+    """Embed the largest face of a photo with several, all of which are detected."""
+    variants: dict[str, Callable[[], object]] = {}
     for count in FACES:
         photo = crowd(face, count)
         answer = http.post("/embed", content=photo, headers={"Content-Type": "image/jpeg"})
         found = answer.raise_for_status().json()["face"]["count"]
-        ways[f"{count} in the photo, {found} found"] = embedding(http, photo)
-    return ways
+        variants[f"{count} in the photo, {found} found"] = embedding(http, photo)
+    return variants
 
 
 def by_rows(http: httpx.Client) -> dict[str, Callable[[], object]]:
-    """Blend some rows of two codes, and render the blend."""
+    """Blend some rows of two codes and render the result."""
     drawn_twice = (http.post("/generate", params={"seed": seed}) for seed in (1, 2))
     sources = [
         {"latent_id": answer.raise_for_status().json()["latent_id"]} for answer in drawn_twice
@@ -111,7 +111,7 @@ def by_rows(http: httpx.Client) -> dict[str, Callable[[], object]]:
 
 
 def embedding(http: httpx.Client, photo: bytes) -> Callable[[], object]:
-    """Make a request for the code of a photo's largest face."""
+    """Return a request for the code of a photo's largest face."""
     headers = {"Content-Type": "image/jpeg", "Accept": "application/x-npy"}
     return lambda: http.post("/embed", content=photo, headers=headers).raise_for_status()
 
@@ -119,18 +119,18 @@ def embedding(http: httpx.Client, photo: bytes) -> Callable[[], object]:
 def by_batch(
     run: Callable[[T], object], batch_of: Callable[[int], T]
 ) -> dict[str, Callable[[], object]]:
-    """Run a network on batches, without a service around it."""
+    """Run a network on batches, without the service."""
     return {f"{size} in the batch": partial(run, batch_of(size)) for size in BATCHES}
 
 
 def by_jobs(depths: list[int], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Submit and claim jobs while others wait, in a Valkey of our own.
+    """Submit and claim jobs while others wait, in a private Valkey.
 
-    Those that fill the queue carry a smaller photo, as 10,000 real ones would take 2.4 GB; those
-    that are timed at submission carry one of the real size.
+    The jobs that fill the queue carry a small photo, because 10,000 real ones would take 2.4 GB;
+    the timed submissions carry one of the real size.
 
     Returns:
-        Seconds by operation, and by the number of jobs that wait.
+        Seconds by operation and number of waiting jobs.
     """
     with tempfile.TemporaryDirectory(prefix="wplus-bench-") as folder:
         embedded = Embedded(Settings(cache=Path(folder)))
@@ -171,7 +171,7 @@ async def _queue(url: str, depths: list[int], rounds: int) -> dict[str, dict[str
 
 
 def job(size_px: int) -> Submission:
-    """Make a job of a grey face."""
+    """Return a job for a grey face."""
     target = np.full((size_px, size_px, 3), 127, np.uint8)
     fields = {"steps": 100, "start": "embedding", "fingerprint": ""}
     return Submission("", JobInput(target, torch.zeros(CODE)), fields, "", "")

@@ -1,7 +1,7 @@
-"""Whole requests over HTTP under load: python benchmarks/http_load.py [--seconds N].
+"""Measure latency and throughput under HTTP load: python benchmarks/http_load.py [--seconds N].
 
-A closed loop of some clients; then an open one whose rates are shares of the closed one's best
-throughput, up to several times what the service can do. Latencies are the client's, who shares the
+Runs a closed loop of clients, then an open loop at multiples of the closed loop's best throughput,
+up to several times the service's capacity. Latencies are measured by the client, which shares the
 processors with the service.
 """
 
@@ -17,9 +17,9 @@ WARM_UP_S = 3.0
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each load")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1, 1.5, 3])
     options = parser.parse_args()
@@ -35,14 +35,14 @@ def main() -> None:
             show(f"{name} closed loop", rows)
             rates = [share * best for share in options.shares]
             rows = [
-                {"asked a second": rate, **open_loop(url, ask, rate, options.seconds).row()}
+                {"requests per s": rate, **open_loop(url, ask, rate, options.seconds).row()}
                 for rate in rates
             ]
             show(f"{name} open loop", rows)
 
 
 def calls(first: bytes, second: bytes) -> dict[str, Ask]:
-    """Name the requests; each starts from photos and ends with images."""
+    """Return the requests by name; each sends photos and receives images."""
 
     def post(path: str, files: list[tuple[str, bytes]], accept: str, **options: int) -> Ask:
         headers = {"Accept": accept}

@@ -1,4 +1,4 @@
-"""Time several ways to do one thing, in turns, so that a slow moment of the machine hits all."""
+"""Time several variants interleaved, so that a slow period of the machine affects all alike."""
 
 import statistics
 import time
@@ -7,21 +7,21 @@ from collections.abc import Callable
 from tables import save
 
 
-def interleave(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Call each way once a round, after one round that does not count.
+def interleave(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Call each variant once per round, after one warm-up round.
 
     Args:
-        ways: By name; each is called without arguments.
-        rounds: Rounds that count.
+        variants: Functions without arguments, by name.
+        rounds: Number of timed rounds.
 
     Returns:
         Seconds of each call, by name.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for i in range(rounds + 1):
-        for name, way in ways.items():
+        for name, run in variants.items():
             started = time.perf_counter()
-            way()
+            run()
             if i:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
@@ -31,14 +31,14 @@ def report(title: str, seconds: dict[str, list[float]], unit: str = "ms") -> Non
     """Print a table of medians, quartiles and ratios, and write it to benchmarks/results.
 
     Args:
-        title: Also the name of the file.
-        seconds: From interleave; ratios are to the first.
+        title: Title of the table; also names the file.
+        seconds: Result of interleave; ratios are relative to the first variant.
         unit: "ms" or "s".
     """
     scale = {"ms": 1000.0, "s": 1.0}[unit]
     first = statistics.median(next(iter(seconds.values())))
-    print(f"\n{title}, {len(next(iter(seconds.values())))} rounds in turns, {unit}\n")
-    print("| way | median | quartiles | times the first |")
+    print(f"\n{title}, {len(next(iter(seconds.values())))} interleaved rounds, {unit}\n")
+    print("| variant | median | quartiles | relative to the first |")
     print("|---|---|---|---|")
     rows = {}
     for name, values in seconds.items():

@@ -1,8 +1,8 @@
-"""One step of the iterator by each render: python benchmarks/iterator_step.py [--rounds N].
+"""Time one iterator step with each renderer: python benchmarks/iterator_step.py [--rounds N].
 
-A step is an evaluation of equation 1, its gradient and Adam's update, here the mean of a short
-run's; the features of the target, which a run takes once, are in it. The compiled ways are those of
-the service, the perceptual distance in the same precision.
+A step evaluates equation 1 and its gradient and does Adam's update. The figure is the mean over a
+short run, including the target's features, which a run computes once. The compiled variants are
+those of the service, with the perceptual distance in the same precision.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from model_core.inversion.iterator import IteratorState, LatentIterator, Render
 from model_core.inversion.rendering import SmallImages
 from model_core.networks.loading import load_generator, load_image_head, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.precision import choose_precision
 from model_core.weights.cache import cache_folder
 
@@ -25,14 +26,14 @@ HEADS = Path(__file__).parent.parent / "weights"
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument(
         "--memory",
         choices=("kept", "returned"),
         default="kept",
-        help="kept is how the service runs",
+        help="the service keeps memory",
     )
     options = parser.parse_args()
     if options.memory == "kept":
@@ -43,27 +44,27 @@ def main() -> None:
     true = small_images(generator, 256)
     eager = SmallImages(generator, 256, folded=False)
     renders: dict[str, tuple[Render, int]] = {
-        f"true output, compiled {dtype}": (torch.compile(true), 256),
+        f"full generator, compiled {dtype}": (compile_lazily(true), 256),
     }
     for file in sorted(HEADS.glob("image_head_*.safetensors")):
         head = load_image_head(file, fingerprint)
         size_px = head.config.img_px
         images = small_images(generator, size_px, head)
-        renders[f"image head, {size_px} px, compiled {dtype}"] = (torch.compile(images), size_px)
+        renders[f"image head, {size_px} px, compiled {dtype}"] = (compile_lazily(images), size_px)
     ws = generator.w_mean.repeat(1, generator.num_ws, 1)
-    ways: dict[str, Callable[[], object]] = {
-        "true output, eager float32": search(LatentIterator(eager, load_stlpips(cache)), ws, 256)
+    variants: dict[str, Callable[[], object]] = {
+        "full generator, eager float32": search(LatentIterator(eager, load_stlpips(cache)), ws, 256)
     }
     lpips = load_loss(cache)
     for name, (render, size_px) in renders.items():
-        ways[name] = search(LatentIterator(render, lpips), ws, size_px)
+        variants[name] = search(LatentIterator(render, lpips), ws, size_px)
     title = "iterator step" if options.memory == "kept" else "iterator step memory returned"
-    seconds = interleave(ways, options.rounds)
+    seconds = interleave(variants, options.rounds)
     report(title, {name: [run_s / STEPS for run_s in runs] for name, runs in seconds.items()})
 
 
 def search(iterator: LatentIterator, ws: torch.Tensor, size_px: int) -> Callable[[], object]:
-    """Return a call that does a few steps."""
+    """Return a function that does a few steps."""
     target = torch.zeros(1, 3, size_px, size_px)
     return lambda: iterator.run(IteratorState.start(ws), target, STEPS, score_last=False)
 

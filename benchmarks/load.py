@@ -1,4 +1,4 @@
-"""Put load on a service: clients that wait for their answers, or requests that come regardless."""
+"""Generate load on a service: a closed loop of clients, or an open loop of random arrivals."""
 
 import asyncio
 import time
@@ -16,13 +16,13 @@ Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 @dataclass
 class Tally:
-    """What came of a load.
+    """The results of a load.
 
     Attributes:
-        latencies_s: Of the requests that were answered 2xx.
-        rejected: Requests that were answered 429.
-        failed: How many others came to what: a status, or the name of a broken connection.
-        took_s: From the first request to the last answer.
+        latencies_s: Latencies of successful (2xx) requests.
+        rejected: Number of 429 answers.
+        failed: Number of other outcomes, by status or connection error.
+        took_s: Seconds from the first request to the last answer.
     """
 
     latencies_s: list[float] = field(default_factory=list)
@@ -40,11 +40,11 @@ class Tally:
 
     @property
     def per_s(self) -> float:
-        """Good answers a second."""
+        """Successful answers per second."""
         return len(self.latencies_s) / self.took_s
 
     def row(self) -> dict[str, object]:
-        """Sum it up; percentiles are of good answers alone, None if there was none."""
+        """Summarise the load; percentiles cover successful answers, None without any."""
         found = np.percentile(self.latencies_s, (50, 95, 99)) if self.latencies_s else [None] * 3
         names = ("p50 ms", "p95 ms", "p99 ms")
         cells = {
@@ -55,20 +55,20 @@ class Tally:
             "answered": len(self.latencies_s),
             "429": self.rejected,
             "failed": failed or 0,
-            "a second": self.per_s,
+            "per s": self.per_s,
             **cells,
         }
 
 
 def until(ask: Ask, seconds: float) -> Iterator[Ask]:
-    """Repeat a request for a time, which starts with the first one."""
+    """Repeat a request for some time, counted from the first one."""
     end_s = time.perf_counter() + seconds
     while time.perf_counter() < end_s:
         yield ask
 
 
 def closed_loop(url: str, asks: Iterator[Ask], clients: int) -> Tally:
-    """Let clients take the next request as soon as they have the answer to their last."""
+    """Run clients that each send the next request as soon as the last one is answered."""
 
     async def client(http: httpx.AsyncClient, tally: Tally) -> None:
         for ask in asks:
@@ -81,16 +81,16 @@ def closed_loop(url: str, asks: Iterator[Ask], clients: int) -> Tally:
 
 
 def open_loop(url: str, ask: Ask, rate: float, seconds: float, seed: int = 0) -> Tally:
-    """Send requests at random moments, whether or not earlier ones have been answered.
+    """Send requests at random times, regardless of unanswered ones.
 
-    A latency counts from the moment that was drawn, not from when the client came to send.
+    Latency counts from the drawn time, not from when the client got round to sending.
 
     Args:
-        url: Where the service is.
+        url: URL of the service.
         ask: The request.
-        rate: Requests a second, on average.
-        seconds: How long they come.
-        seed: Draws the moments, each as likely as any other.
+        rate: Mean number of requests per second.
+        seconds: Duration of the load.
+        seed: Seed of the uniformly drawn times.
     """
     moments = (
         np.random.default_rng(seed).uniform(0, seconds, max(1, round(rate * seconds))).tolist()

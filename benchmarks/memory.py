@@ -1,8 +1,8 @@
-"""Resident size of the service over many requests: python benchmarks/memory.py [--requests N].
+"""Track the service's resident size over many requests: python benchmarks/memory.py [--requests N].
 
-Of the requests to /embed one in `--whole-every` is a whole one (a 1024 px photo, aligned, answered
-by a JPEG), the others send a face that is cut out already and take its code, which costs less.
-Codes are kept under latent ids as ever, so the size grows until as many are kept as may be (2,000).
+One request to /embed in `--whole-every` is a full one (a 1024 px photo, aligned, answered with a
+JPEG); the others send an aligned face and receive its code, which is cheaper. The service keeps
+codes under latent ids as usual, so its size grows until the store is full (2,000 codes).
 """
 
 import argparse
@@ -19,10 +19,10 @@ MEGABYTE = 1e6
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--whole-every", type=int, default=10, help="1: all are")
+    parser.add_argument("--whole-every", type=int, default=10, help="one full request in this many")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--checkpoints", type=int, default=20)
     options = parser.parse_args()
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def post(photo: bytes, accept: str, **options: str) -> Ask:
-    """Make a request to /embed."""
+    """Return a request to /embed."""
 
     async def ask(http: httpx.AsyncClient) -> httpx.Response:
         headers = {"Content-Type": "image/jpeg", "Accept": accept}
@@ -53,12 +53,12 @@ def post(photo: bytes, accept: str, **options: str) -> Ask:
 
 
 def sizes(service: Service) -> dict[str, object]:
-    """Measure the processes."""
+    """Return the resident size of each process."""
     return {f"{k} MB": v / MEGABYTE for k, v in service.resident_bytes().items()}
 
 
 def slope(rows: list[dict[str, object]], name: str) -> float:
-    """Fit a line through the second half: megabytes per 1,000 requests."""
+    """Return the slope of a line through the second half, in megabytes per 1,000 requests."""
     half = rows[len(rows) // 2 :]
     thousands = [float(str(row["requests"])) / 1000 for row in half]
     return float(np.polyfit(thousands, [float(str(row[name])) for row in half], 1)[0])

@@ -1,4 +1,4 @@
-"""The networks that the iterator's benchmarks search with: those that are shipped, as served."""
+"""The shipped networks, as the service runs them, for the iterator's benchmarks."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def load_networks(cache: Path, head: Path) -> tuple[Generator, EmbeddingNetwork, ImageHead]:
-    """Load the default generator, the embedding network, and an image head of the generator."""
+    """Load the default generator, the embedding network, and one of the generator's image heads."""
     generator, fingerprint = load_generator(cache)
     file = WEIGHTS / "embedding.safetensors"
     network = load_embedding_network(file, cache, generator, fingerprint)
@@ -27,10 +27,10 @@ def load_networks(cache: Path, head: Path) -> tuple[Generator, EmbeddingNetwork,
 
 
 def small_images(generator: Generator, size_px: int, head: ImageHead | None = None) -> SmallImages:
-    """Make what the iterator renders codes by, in the precision that this machine is faster in."""
+    """Build the iterator's renderer, in the faster precision on this machine."""
     return SmallImages(generator, size_px, head, choose_precision().dtype)
 
 
 def load_loss(cache: Path) -> STLPIPS:
-    """Load the perceptual part of the iterator's loss, in the same precision."""
+    """Load the perceptual term of the iterator's loss, in the same precision."""
     return load_stlpips(cache).to(choose_precision().dtype)

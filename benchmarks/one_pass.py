@@ -1,9 +1,9 @@
-"""One pass against a search that comes as far: python benchmarks/one_pass.py [--faces N].
+"""Compare one pass with the iterator at equal quality: python benchmarks/one_pass.py [--faces N].
 
-One pass is embedding network and generator, as the service runs them. The search is the iterator
-from the mean code through true output, by the generator's backend; its time holds no last image of
-1024 px. Both are judged at 256 px by st-lpips-vgg, which the search does not minimise. The faces
-are scikit-image's astronaut and generated ones.
+One pass is embedding network and generator, as in the service. The optimisation is the iterator
+from the mean code with the full generator, on the generator's backend; its time excludes the final
+1024 px image. Both are measured at 256 px by st-lpips-vgg, which the iterator does not minimise.
+The faces are scikit-image's astronaut and generated ones.
 """
 
 import argparse
@@ -37,10 +37,10 @@ NETWORK = Path(__file__).parents[1] / "weights" / "embedding.safetensors"
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=60, help="after which the search ends")
+    parser.add_argument("--steps", type=int, default=60, help="maximum number of iterator steps")
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
@@ -55,7 +55,7 @@ def main() -> None:
     search = make_method("iterator", nets, options.steps)
     landmarks = verified_path(cache, LANDMARKS)
     faces = to_float(public_faces(generator, nets.render, landmarks, options.faces)).split(1)
-    for method in (once, search.shortened()) * 2:  # what compiles does so untimed
+    for method in (once, search.shortened()) * 2:  # compile before timing
         run(method, faces[0], distance)
     passes: list[Record] = []
     searches: list[Record] = []
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def one_pass(predictor: Predictor, render: Render) -> Method:
-    """Make the embedder whose start is all: a code from a face, and its 1024 px image."""
+    """Return the method that only embeds a face and renders its 1024 px image."""
 
     def start(face: Tensor, _index: int) -> Tensor:
         ws = predictor.embed(to_uint8(face).permute(0, 2, 3, 1).numpy())
@@ -80,7 +80,7 @@ def one_pass(predictor: Predictor, render: Render) -> Method:
 
 
 def run(method: Method, face: Tensor, distance: Perceptual) -> Record:
-    """Embed a face, judged after every step."""
+    """Embed a face and measure it after every step."""
     features = distance.features(face)
 
     @torch.no_grad()
@@ -94,7 +94,7 @@ def run(method: Method, face: Tensor, distance: Perceptual) -> Record:
 
 
 def row(name: str, passes: list[Record], searches: list[Record]) -> dict[str, object]:
-    """Compare the two on some faces: steps by the mean curve, times by their medians."""
+    """Compare both on some faces: steps from the mean curve, median times."""
     (found,) = equivalent_steps([MEASURE], passes, searches)
     taken = found.measured if found.steps is None else found.steps
     pass_s = statistics.median(record.start_s for record in passes)
@@ -103,11 +103,11 @@ def row(name: str, passes: list[Record], searches: list[Record]) -> dict[str, ob
     return {
         "face": name,
         "one pass, ms": pass_s * 1000,
-        f"its {MEASURE}": found.one_pass,
-        "steps that come as far": f"{more}{taken}",
-        "a step, ms": step_s * 1000,
-        "all of them, s": f"{more}{taken * step_s:.3g}",
-        "times as long": f"{more}{taken * step_s / pass_s:.3g}",
+        MEASURE: found.one_pass,
+        "equivalent steps": f"{more}{taken}",
+        "per step, ms": step_s * 1000,
+        "all steps, s": f"{more}{taken * step_s:.3g}",
+        "ratio": f"{more}{taken * step_s / pass_s:.3g}",
     }
 
 

@@ -1,4 +1,4 @@
-"""Photos that anyone can make again: scikit-image's astronaut, and faces drawn by the generator."""
+"""Reproducible photos: scikit-image's astronaut, and generated faces."""
 
 import io
 
@@ -13,7 +13,7 @@ def astronaut(width: int = 1024, height: int = 1024) -> bytes:
 
 
 def drawn(url: str, seed: int) -> bytes:
-    """Have the service draw a face, 1024 px, JPEG."""
+    """Let the service generate a face as a 1024 px JPEG."""
     answer = httpx.post(
         f"{url}/generate", params={"seed": seed}, headers={"Accept": "image/jpeg"}, timeout=60
     )
@@ -21,7 +21,7 @@ def drawn(url: str, seed: int) -> bytes:
 
 
 def crowd(face: bytes, count: int, side: int = 4, cell_px: int = 512) -> bytes:
-    """Lay a face on a grey square photo some times; the photo is of one size whatever the count."""
+    """Paste a face several times into a grey square photo of fixed size."""
     cell = Image.open(io.BytesIO(face)).resize((cell_px, cell_px))
     photo = Image.new("RGB", (side * cell_px, side * cell_px), (128, 128, 128))
     for i in range(count):
@@ -30,7 +30,7 @@ def crowd(face: bytes, count: int, side: int = 4, cell_px: int = 512) -> bytes:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """Write a JPEG as cameras do."""
+    """Encode a JPEG with a camera's typical settings."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=95)
     return out.getvalue()

@@ -1,7 +1,8 @@
-"""What few iterator steps make of a network's code: python benchmarks/polish.py [--photos DIR ...].
+"""Compare Adam settings for polishing a code: python benchmarks/polish.py [--photos DIR ...].
 
-Ways of Adam through the image head, as `budget_ms` of /embed runs it, all faces at once: equation 1
-at the head's size after some steps, and true output at 256 px after the last, means over faces.
+Runs a few steps with the image head, as `budget_ms` of /embed does, on all faces at once. Reports
+equation 1 at the head's size after some steps, and the full generator's errors at 256 px after the
+last; means over faces.
 """
 
 import argparse
@@ -17,10 +18,11 @@ from model_core.inversion.iterator import IteratorConfig, IteratorState, LatentI
 from model_core.inversion.polisher import POLISHING
 from model_core.networks.loading import load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.weights.cache import cache_folder
 
 MARKS = (2, 5, 10, 20)
-WAYS = {
+VARIANTS = {
     "polishing's": POLISHING,
     "lr .02, betas (.9, .999)": IteratorConfig(lr=0.02),
     "lr .03, betas (.9, .999)": IteratorConfig(lr=0.03),
@@ -31,10 +33,10 @@ WAYS = {
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_options(parser, count=8)
-    parser.add_argument("--ways", type=int, default=len(WAYS), help="only the first ones")
+    parser.add_argument("--ways", type=int, default=len(VARIANTS), help="only the first ones")
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
@@ -46,11 +48,11 @@ def main() -> None:
     faces = choose_faces(options, generator, true, cache)
     target = F.adaptive_avg_pool2d(faces, small.size_px)
     lpips, vgg = load_loss(cache), load_stlpips(cache, "vgg")
-    render = torch.compile(small)
+    render = compile_lazily(small)
     with torch.no_grad():
         start = network(faces).float()
     rows: list[dict[str, object]] = []
-    for name, config in list(WAYS.items())[: options.ways]:
+    for name, config in list(VARIANTS.items())[: options.ways]:
         iterator, state, row = LatentIterator(render, lpips, config), IteratorState.start(start), {}
         done = 0
         for mark in MARKS:
@@ -60,7 +62,7 @@ def main() -> None:
             img = torch.cat([true(ws) for ws in state.best_ws.split(1)]).clamp(-1, 1)
             distance = vgg.distance(vgg.features(img), vgg.features(faces)).mean().item()
         mse = (img - faces).square().mean().item()
-        rows.append({"way": name, **row, "true MSE": mse, "true st-lpips-vgg": distance})
+        rows.append({"variant": name, **row, "MSE": mse, "st-lpips-vgg": distance})
     show("polish photos" if options.photos else "polish", rows)
 
 

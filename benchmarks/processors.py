@@ -1,9 +1,8 @@
-"""Every network in every precision and backend: python benchmarks/processors.py [--emulate avx2].
+"""Time every network, precision and backend: python benchmarks/processors.py [--emulate avx2].
 
-One interleaved run: the generator (beside ONNX Runtime on the same graph), the embedding network,
-the quality figures, a polish step and a refine step. --emulate avx2 runs it as on a processor that
-has AVX2 alone, by what PyTorch, oneDNN and OpenVINO heed at their start. What the service would
-take here is marked.
+Times, interleaved, the generator (also ONNX Runtime on the same graph), the embedding network, the
+quality metrics, polish steps and refine steps. --emulate avx2 limits PyTorch, oneDNN and OpenVINO
+to AVX2 by their environment variables. The table marks the service's choice on this machine.
 """
 
 import argparse
@@ -29,6 +28,7 @@ from model_core.inversion.rendering import SmallImages
 from model_core.metrics.quality import Comparison
 from model_core.networks.loading import load_generator, load_judge, load_stlpips
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.runtime.background import CompileQueue
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
@@ -43,15 +43,15 @@ EMULATED = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "OV_CPU_MAX_ISA": "AVX2",  # with oneDNN's own, or OpenVINO finds no kernels
+        "OV_CPU_MAX_ISA": "AVX2",  # together with oneDNN's, or OpenVINO finds no kernels
     }
 }
 
-Ways = dict[str, Callable[[], object]]
+Variants = dict[str, Callable[[], object]]
 
 
 class Compiling(CompileQueue):
-    """A queue that compiles at once and takes the compiled form, whatever its speed."""
+    """A queue that compiles immediately and always uses the compiled form."""
 
     def defer(
         self,
@@ -65,10 +65,10 @@ class Compiling(CompileQueue):
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--emulate", choices=EMULATED, help="another processor's instructions")
+    parser.add_argument("--emulate", choices=EMULATED, help="limit the run to this instruction set")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     options = parser.parse_args()
     wanted = EMULATED.get(options.emulate, {})
@@ -78,26 +78,26 @@ def main() -> None:
     chosen = choose_precision()
     print(f"{torch.backends.cpu.get_cpu_capability()}, {chosen.name}: {chosen.reason}")
     cache = cache_folder(None)
-    for network, ways_of in NETWORKS.items():
-        ways: Ways = {}
+    for network, variants_of in NETWORKS.items():
+        variants: Variants = {}
         for precision in (FLOAT32, BFLOAT16):
             if precision.name in options.dtypes:
-                ways |= ways_of(cache, precision)
-        seconds = interleave(ways, options.rounds)
+                variants |= variants_of(cache, precision)
+        seconds = interleave(variants, options.rounds)
         tell(network, seconds, options.emulate, chosen)
 
 
 def tell(
     network: str, seconds: dict[str, list[float]], emulated: str | None, chosen: Precision
 ) -> None:
-    """Print and keep the medians, and how far each way is from the fastest."""
+    """Print and save the medians, and each variant's ratio to the fastest."""
     median_s = {name: statistics.median(values) for name, values in seconds.items()}
     least_s = min(median_s.values())
     rows: list[dict[str, object]] = [
         {
-            "way": name,
+            "variant": name,
             "median, ms": took_s * 1e3,
-            "times the fastest": took_s / least_s,
+            "relative to the fastest": took_s / least_s,
             "in the service's precision": "yes" if chosen.name in name else "",
         }
         for name, took_s in median_s.items()
@@ -105,22 +105,22 @@ def tell(
     show(f"processors {network}{f' emulated {emulated}' if emulated else ''}", rows)
 
 
-def generator_ways(cache: Path, precision: Precision) -> Ways:
-    """One 1024 px synthesis."""
+def generator_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of one 1024 px synthesis."""
     generator, _ = load_generator(cache)
     ws = generator.w_mean.repeat(1, generator.num_ws, 1)
-    ways: Ways = {}
+    variants: Variants = {}
     for backend in ("eager", "openvino", "compile"):
         synthesizer = Synthesizer(generator, Execution("cpu", backend, precision))
-        ways[f"{backend} {precision.name}"] = lambda s=synthesizer: s(ws)
+        variants[f"{backend} {precision.name}"] = lambda s=synthesizer: s(ws)
     if precision is FLOAT32:
-        ways["ONNX Runtime float32"] = by_onnxruntime(folded_render(generator), ws)
-    return ways
+        variants["ONNX Runtime float32"] = by_onnxruntime(folded_render(generator), ws)
+    return variants
 
 
 def by_onnxruntime(network: torch.nn.Module, ws: Tensor) -> Callable[[], object]:
-    """Export a network and run it by ONNX Runtime on as many threads as torch has."""
-    import onnxruntime  # an extra: .[bench]
+    """Export a network and run it with ONNX Runtime on as many threads as torch uses."""
+    import onnxruntime  # from the extra [bench]
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "generator.onnx")
@@ -134,8 +134,8 @@ def by_onnxruntime(network: torch.nn.Module, ws: Tensor) -> Callable[[], object]
     return lambda: session.run(None, given)
 
 
-def embedding_ways(cache: Path, precision: Precision) -> Ways:
-    """One face to its code."""
+def embedding_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of embedding one face."""
     _, network, _ = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
     executions = {
@@ -143,15 +143,15 @@ def embedding_ways(cache: Path, precision: Precision) -> Ways:
         "openvino": Execution("cpu", "openvino", precision),
         "compile": Execution("cpu", "auto", precision, Compiling()),
     }
-    ways: Ways = {}
+    variants: Variants = {}
     for backend, execution in executions.items():
         embed = Embedder(network, execution)
-        ways[f"{backend} {precision.name}"] = lambda e=embed: e(face, face)
-    return ways
+        variants[f"{backend} {precision.name}"] = lambda e=embed: e(face, face)
+    return variants
 
 
-def quality_ways(cache: Path, precision: Precision) -> Ways:
-    """The quality figures of one answer."""
+def quality_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of one answer's quality metrics."""
     generator, _, _ = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
     lpips, judge, px = load_stlpips(cache), load_judge(cache), generator.img_resolution
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
@@ -160,46 +160,46 @@ def quality_ways(cache: Path, precision: Precision) -> Ways:
         "eager": Execution("cpu", "eager", precision),
         "compile": Execution("cpu", "auto", precision, Compiling()),
     }
-    ways: Ways = {}
+    variants: Variants = {}
     for backend, execution in executions.items():
         compare = Comparison(lpips, judge and IdentityJudge(judge, execution), px, execution)
-        ways[f"{backend} {precision.name}"] = lambda c=compare: c(face, img)
-    return ways
+        variants[f"{backend} {precision.name}"] = lambda c=compare: c(face, img)
+    return variants
 
 
-def polish_ways(cache: Path, precision: Precision) -> Ways:
-    """Steps through the 128 px head."""
-    return step_ways(cache, precision, WEIGHTS / "image_head_128.safetensors")
+def polish_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of steps with the 128 px head."""
+    return step_variants(cache, precision, WEIGHTS / "image_head_128.safetensors")
 
 
-def refine_ways(cache: Path, precision: Precision) -> Ways:
-    """Steps through true output."""
-    return step_ways(cache, precision, None)
+def refine_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of steps with the full generator."""
+    return step_variants(cache, precision, None)
 
 
-def step_ways(cache: Path, precision: Precision, head_file: Path | None) -> Ways:
-    """Steps of the iterator, eager as the generator is written and in the compiled form."""
+def step_variants(cache: Path, precision: Precision, head_file: Path | None) -> Variants:
+    """Variants of iterator steps, eager and compiled."""
     generator, _, head = load_networks(cache, head_file or WEIGHTS / "image_head_128.safetensors")
     lpips = load_stlpips(cache).to(precision.dtype)
     px = head.config.img_px if head_file else FACE_PX
     ws, target = generator.w_mean.repeat(1, generator.num_ws, 1), torch.zeros(1, 3, px, px)
     images = SmallImages(generator, px, head if head_file else None, precision.dtype)
     written = SmallImages(generator, px, head if head_file else None, precision.dtype, folded=False)
-    ways: Ways = {}
-    for backend, render in (("eager", written), ("compile", torch.compile(images))):
+    variants: Variants = {}
+    for backend, render in (("eager", written), ("compile", compile_lazily(images))):
         iterator = LatentIterator(render, lpips, POLISHING)
-        ways[f"{backend} {precision.name}"] = lambda i=iterator: i.run(
+        variants[f"{backend} {precision.name}"] = lambda i=iterator: i.run(
             IteratorState.start(ws), target, STEPS, score_last=False
         )
-    return ways
+    return variants
 
 
 NETWORKS = {
-    "generator": generator_ways,
-    "embedding network": embedding_ways,
-    "quality": quality_ways,
-    f"{STEPS} polish steps": polish_ways,
-    f"{STEPS} refine steps": refine_ways,
+    "generator": generator_variants,
+    "embedding network": embedding_variants,
+    "quality": quality_variants,
+    f"{STEPS} polish steps": polish_variants,
+    f"{STEPS} refine steps": refine_variants,
 }
 
 

@@ -1,8 +1,7 @@
-"""What each stage of a warm /embed costs: python benchmarks/request_stages.py [--photo FILE].
+"""Measure each stage of a warm /embed: python benchmarks/request_stages.py [--photo FILE].
 
-Sends one photo again and again to a service, one request at a time and for either kind of answer in
-turns, and prints the median of each stage as the service measured it, and of the whole as the
-client saw it.
+Sends one photo repeatedly, one request at a time, alternating between the two kinds of answer.
+Prints the median of each stage as measured by the service, and of the total as seen by the client.
 """
 
 import argparse
@@ -22,9 +21,9 @@ ACCEPTS = ("application/json", "image/jpeg")
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", help="of a running service; default: one is started")
+    parser.add_argument("--url", help="URL of a running service; default: start one")
     parser.add_argument(
         "--photo", type=Path, help="JPEG; default: scikit-image's astronaut, 1024 px"
     )
@@ -36,11 +35,13 @@ def main() -> None:
         if not url:
             service = stack.enter_context(Service())
             url = service.url
-            print(f"ready after {service.ready_s:.1f} s, all settled after {service.settled_s:.1f}")
+            print(
+                f"ready after {service.ready_s:.1f} s, all compiled after {service.settled_s:.1f} s"
+            )
         with urllib.request.urlopen(f"{url}/version") as answer:  # noqa: S310
             version = json.load(answer)
             print(
-                f"generator by {version['backend']}, {version['dtype']}: {version['dtype_reason']}"
+                f"generator on {version['backend']}, {version['dtype']}: {version['dtype_reason']}"
             )
         pairs = [
             [embed(url, photo, accept) for accept in ACCEPTS] for _ in range(options.requests + 3)
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:
-    """Find the median and 95th percentile of each stage, and its share of the generator's time."""
+    """Return each stage's median and 95th percentile, and its ratio to the generator's time."""
     generator = statistics.median(run["synthesize"] for run in runs)
     found: list[dict[str, object]] = []
     for stage in runs[0]:
@@ -58,7 +59,9 @@ def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:
         median = statistics.median(values)
         p95 = values[int(0.95 * (len(values) - 1))]
         ratio = median / generator
-        found.append({"stage": stage, "median, ms": median, "p95, ms": p95, "by synthesize": ratio})
+        found.append(
+            {"stage": stage, "median, ms": median, "p95, ms": p95, "relative to synthesize": ratio}
+        )
     return found
 
 

@@ -1,9 +1,9 @@
-"""How fast a synthesis, and a step of the iterator, could be: python benchmarks/roofline.py.
+"""Estimate lower bounds for a synthesis and an iterator step: python benchmarks/roofline.py.
 
-Arithmetic and traffic of each layer in bfloat16, against the rate of a large matrix product and
-that of a copy, both measured here. A layer reads its input and weights once and writes its output
-once, with all that is done element by element inside it; layers run one after another. A step of
-the iterator is a rendering and ST-LPIPS at its size, and as much again for the gradient.
+Compares each layer's arithmetic and memory traffic in bfloat16 with the measured rates of a large
+matrix product and of a copy. The model: a layer reads its input and weights once and writes its
+output once, with element-wise operations fused; layers run in sequence. An iterator step renders
+and computes ST-LPIPS at the image's size, and costs the same again for the gradient.
 """
 
 import argparse
@@ -37,7 +37,7 @@ HEADS = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a layer does: its side in pixels, multiplications with addition, bytes moved."""
+    """A layer's work: side in pixels, multiply-accumulates, bytes moved."""
 
     size_px: int
     macs: int
@@ -45,7 +45,7 @@ class Work:
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
@@ -58,12 +58,12 @@ def main() -> None:
     target = torch.empty_like(source)
     synthesizer = Synthesizer(generator, Execution("cpu", "compile", choose_precision()))
     with torch.inference_mode():
-        ways = {
+        variants = {
             "product": lambda: a @ a,
             "copy": lambda: target.copy_(source),
             "synthesis": lambda: synthesizer(ws),
         }
-        seconds = interleave(ways, rounds)
+        seconds = interleave(variants, rounds)
     median_s = {name: statistics.median(values) for name, values in seconds.items()}
     macs_rate = PRODUCT_SIDE**3 / median_s["product"]
     bytes_rate = COPY_BYTES / median_s["copy"]
@@ -77,7 +77,7 @@ def main() -> None:
     lpips = load_stlpips(cache)
     for name, images in make_renders(generator, fingerprint).items():
         layers = 2 * count_evaluation(images, lpips, ws)
-        rows.append(row(f"a step of the iterator, {name}", layers, macs_rate, bytes_rate))
+        rows.append(row(f"iterator step, {name}", layers, macs_rate, bytes_rate))
     show("roofline", rows)
     print(
         f"\nproduct {macs_rate / 1e9:.0f} GMAC/s, copy {bytes_rate / 1e9:.1f} GB/s, "
@@ -86,8 +86,8 @@ def main() -> None:
 
 
 def make_renders(generator: Generator, fingerprint: str) -> dict[str, SmallImages]:
-    """Make what the iterator renders codes by."""
-    found = {"true output": small_images(generator, LOSS_PX)}
+    """Build the iterator's renderers."""
+    found = {"full generator": small_images(generator, LOSS_PX)}
     for file in sorted(HEADS.glob("image_head_*.safetensors")):
         head = load_image_head(file, fingerprint)
         px = head.config.img_px
@@ -96,16 +96,17 @@ def make_renders(generator: Generator, fingerprint: str) -> dict[str, SmallImage
 
 
 def count_evaluation(images: SmallImages, lpips: STLPIPS, ws: Tensor) -> list[Work]:
-    """Count the work of one evaluation of equation 1."""
+    """Count the work of evaluating equation 1 once."""
     img = torch.zeros(1, 3, images.size_px, images.size_px)
     rendering = count(images, lambda: images(ws))
     return rendering + count(lpips, lambda: lpips.features(img))
 
 
 def count(network: nn.Module, run: Callable[[], object]) -> list[Work]:
-    """Count the work of the convolutions that are modules, in one run of a network.
+    """Count the work of the convolution modules in one run of a network.
 
-    Of small images the last, of three channels, is none: .01 GMAC at 256 px are left out.
+    The small images' last convolution, to three channels, is not a module and is left out: .01 GMAC
+    at 256 px.
     """
     found: list[Work] = []
 
@@ -124,7 +125,7 @@ def count(network: nn.Module, run: Callable[[], object]) -> list[Work]:
 
 
 def row(name: str, layers: list[Work], macs_rate: float, bytes_rate: float) -> dict[str, object]:
-    """Sum layers up, each bound by the slower of arithmetic and traffic."""
+    """Sum up layers, each bound by the slower of arithmetic and traffic."""
     bound_s = sum(max(x.macs / macs_rate, x.moved_bytes / bytes_rate) for x in layers)
     return {
         "layers": name,

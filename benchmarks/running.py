@@ -1,6 +1,6 @@
-"""The real service as a child process: a free loopback port, jobs of its own, nothing else changed.
+"""Run the real service as a child process, on a free loopback port with its own job queue.
 
-Not covered: systems without /proc, where the service does not know its own resident size.
+Not covered: systems without /proc, where the service cannot report its resident size.
 """
 
 import os
@@ -22,24 +22,24 @@ from model_core.weights.cache import cache_folder
 ROOT = Path(__file__).parents[1]
 START_S, STOP_S = 900, 60
 LOG_END = 2000
-OVERRIDING = ("WPLUS_", "TORCHINDUCTOR_CACHE_DIR")  # variables that would change what is measured
-# Each is compiled in the background, unless an earlier start found its fallback faster.
+OVERRIDING = ("WPLUS_", "TORCHINDUCTOR_CACHE_DIR")  # variables that would affect the measurement
+# Compiled in the background, unless an earlier start found the fallback faster.
 COMPILED = ("generator", "quality", "polisher", "embedding network", "first refiner", "refiner")
 SETTLED = "is not compiled: here|compiled in|cannot be compiled"
 
 
 class Service:
-    """`python -m service` with the default settings, at its full speed once entered.
+    """`python -m service` with the default settings; entering waits until it runs at full speed.
 
     Args:
-        compiled: Folder of what has been compiled; by default that of the cache.
-        settings: Fields of service.settings.Settings that are to differ.
+        compiled: Folder of compiled code; default: the cache's.
+        settings: Fields of service.settings.Settings to override.
 
     Attributes:
-        url: Where it answers.
-        ready_s: Seconds from its start until it said that it was ready, to a tenth.
-        fast_s: Seconds from its start until /version named the generator's last backend, likewise.
-        settled_s: Seconds from its start until all was compiled, likewise.
+        url: URL of the service.
+        ready_s: Seconds from start until it reports ready, to a tenth.
+        fast_s: Seconds from start until /version names the generator's final backend, to a tenth.
+        settled_s: Seconds from start until everything is compiled, to a tenth.
     """
 
     def __init__(self, compiled: Path | None = None, **settings: object) -> None:
@@ -66,7 +66,9 @@ class Service:
         try:
             self._wait_for(lambda: "running on" in self.log)
             self.url = re.findall(r"running on (http://[\d.:]+)", self.log)[0]
-            with httpx.Client(base_url=self.url, timeout=60) as http:  # a new one takes 30 ms
+            with httpx.Client(
+                base_url=self.url, timeout=60
+            ) as http:  # creating a client takes 30 ms
                 self._wait_for(lambda: http.get("/readyz").is_success)
                 self.ready_s = time.monotonic() - started_s
                 self._wait_for(lambda: self._is_fast(http.get("/version").json()["backend"]))
@@ -89,21 +91,21 @@ class Service:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The log so far."""
         return self._log.read_text()
 
     def resident_bytes(self) -> dict[str, int]:
-        """Ask its processes for their resident size."""
+        """Return the resident size of its processes."""
         worker = f"http://127.0.0.1:{self._worker_port}"
         return {"service": _resident_bytes(self.url), "worker": _resident_bytes(worker)}
 
     def _is_fast(self, backend: str) -> bool:
-        """Whether the generator runs by its last backend."""
+        """Whether the generator runs on its final backend."""
         settled = re.search(f"generator ({SETTLED})", self.log)
         return backend == "compile" or not can_compile("cpu") or settled is not None
 
     def _is_settled(self) -> bool:
-        """Whether all that is compiled beside the first requests is there, or never will be."""
+        """Whether background compilation is finished or has failed for every network."""
         log = self.log
         return "waiting for jobs" in log and (
             not can_compile("cpu")

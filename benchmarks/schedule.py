@@ -1,8 +1,8 @@
-"""The iterator's learning rate and how it falls: python benchmarks/schedule.py [--photos DIR ...].
+"""Compare the iterator's learning rate schedules: python benchmarks/schedule.py [--photos DIR ...].
 
-From the embedding network's code, as `POST /refine` runs it (first steps by the image head at 256
-px), one face after the other: equation 1, MSE and st-lpips-vgg of true output at 256 px for the
-best code, means over faces.
+Starts from the embedding network's code and runs as `POST /refine` does (first steps with the image
+head at 256 px), one face at a time. Reports equation 1, MSE and st-lpips-vgg of the full
+generator's output at 256 px for the best code; means over faces.
 """
 
 import argparse
@@ -19,47 +19,48 @@ from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.networks.loading import load_stlpips
 from model_core.perceptual.stlpips import Perceptual
 from model_core.runtime.allocator import keep_freed_memory
+from model_core.runtime.backends import compile_lazily
 from model_core.weights.cache import cache_folder
 
-WAYS = {
+VARIANTS = {
     "lr .05": (0.05, 0.0),
-    "lr .05, last quarter falls": (0.05, 0.25),
-    "lr .05, last half falls": (0.05, 0.5),
-    "lr .05, last three quarters fall": (0.05, 0.75),
-    "lr .1, last half falls": (0.1, 0.5),
+    "lr .05, decay over last quarter": (0.05, 0.25),
+    "lr .05, decay over last half": (0.05, 0.5),
+    "lr .05, decay over last three quarters": (0.05, 0.75),
+    "lr .1, decay over last half": (0.1, 0.5),
     "lr .03": (0.03, 0.0),
 }
-"""Adam's rate, and the share of the steps, at the end, in which it falls linearly to zero."""
+"""Adam's rate, and the fraction of the steps, at the end, over which it falls linearly to zero."""
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_options(parser, count=4)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--ways", type=int, default=len(WAYS), help="only the first ones")
+    parser.add_argument("--ways", type=int, default=len(VARIANTS), help="only the first ones")
     options = parser.parse_args()
     keep_freed_memory()
     cache = cache_folder(None)
     generator, network, image_head = load_networks(cache, WEIGHTS / "image_head_256.safetensors")
-    render = torch.compile(small_images(generator, FACE_PX))
-    head = torch.compile(small_images(generator, FACE_PX, image_head))
+    render = compile_lazily(small_images(generator, FACE_PX))
+    head = compile_lazily(small_images(generator, FACE_PX, image_head))
     lpips, vgg = load_loss(cache), load_stlpips(cache, "vgg")
     faces = choose_faces(options, generator, render, cache)
     with torch.no_grad():
         starts = network(faces).float()
     rows: list[dict[str, object]] = []
-    for name, way in list(WAYS.items())[: options.ways]:
+    for name, variant in list(VARIANTS.items())[: options.ways]:
         found = []
         for face, ws in zip(faces.split(1), starts.split(1), strict=True):
-            state = search((head, render), lpips, face, ws, *way, options.steps)
+            state = search((head, render), lpips, face, ws, *variant, options.steps)
             with torch.no_grad():
                 img = render(state.best_ws).clamp(-1, 1)
                 far = vgg.distance(vgg.features(img), vgg.features(face))
             error = (img - face).square().mean()
             found.append([state.best_loss.item(), error.item(), far.item()])
         loss, mse, distance = torch.tensor(found).mean(dim=0).tolist()
-        rows.append({"way": name, "equation 1": loss, "MSE": mse, "st-lpips-vgg": distance})
+        rows.append({"variant": name, "equation 1": loss, "MSE": mse, "st-lpips-vgg": distance})
     show("schedule photos" if options.photos else "schedule", rows)
 
 
@@ -72,12 +73,12 @@ def search(
     falls: float,
     steps: int,
 ) -> IteratorState:
-    """Run the iterator through the head and then through true output, a step at a time."""
+    """Run the iterator with the head and then with the full generator, one step at a time."""
     state = IteratorState.start(ws)
     early = min(EARLY_STEPS, steps // 2)
     for step in range(steps):
         if step == early:
-            state.best_loss.fill_(torch.inf)  # of another render
+            state.best_loss.fill_(torch.inf)  # the loss was for another renderer
         rate = lr * min(1.0, (steps - step) / max(1.0, steps * falls))
         iterator = LatentIterator(renders[step >= early], lpips, IteratorConfig(lr=rate))
         iterator.run(state, face, 1, score_last=step + 1 == steps)

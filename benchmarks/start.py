@@ -1,7 +1,7 @@
-"""How soon a service that is started answers: python benchmarks/start.py [--rounds N].
+"""Measure how soon a started service answers: python benchmarks/start.py [--rounds N].
 
-Cold is with an empty compile cache, warm with the one that the round's cold start has filled. The
-weights are in place. A slower backend answers until the generator has been compiled.
+A cold start has an empty compile cache, a warm one the cache filled by that round's cold start. The
+weights are in place. Until the generator is compiled, a slower backend answers.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from tables import show
 MOMENTS = {
     "ready_s": "/readyz answers 200",
     "fast_s": "/version names the compiled backend",
-    "settled_s": "all is compiled",
+    "settled_s": "everything is compiled",
 }
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -36,8 +36,8 @@ def main() -> None:
             "compile cache": cache,
             "until": MOMENTS[moment],
             "median, s": statistics.median(found),
-            "least, s": min(found),
-            "most, s": max(found),
+            "min, s": min(found),
+            "max, s": max(found),
         }
         for (cache, moment), found in seconds.items()
     ]

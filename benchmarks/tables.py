@@ -1,4 +1,4 @@
-"""Results as a table for people and a file for machines."""
+"""Print results as a table and save them as JSON."""
 
 import json
 import os
@@ -14,7 +14,7 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "
 
 
 def show(title: str, rows: Sequence[dict[str, object]]) -> None:
-    """Print rows of the same columns as a Markdown table, and write them to benchmarks/results."""
+    """Print rows as a Markdown table and save them to benchmarks/results."""
     print(f"\n{title}\n")
     print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
     for row in rows:
@@ -23,7 +23,7 @@ def show(title: str, rows: Sequence[dict[str, object]]) -> None:
 
 
 def save(title: str, rows: object) -> None:
-    """Write results to benchmarks/results, with what they were measured on."""
+    """Save results to benchmarks/results, with a description of the machine."""
     about = {
         "processor": processor_name("cpu"),
         "flags": [name for name in FLAGS if name in cpu_flags()],
@@ -37,7 +37,7 @@ def save(title: str, rows: object) -> None:
 
 
 def cpu_flags() -> set[str]:
-    """Read the processor's flags, as lscpu names them; empty where the system does not tell."""
+    """Return the processor's flags, as named by lscpu; empty if the system has no /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def cpu_flags() -> set[str]:
 
 
 def _cell(value: object) -> str:
-    """Write three digits that count, and no fewer than the number has before its point."""
+    """Format a number to three significant digits, keeping all digits before the point."""
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return "" if value is None else str(value)

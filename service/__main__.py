@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from service.process import (
 )
 from service.serving.gate import Gate
 from service.settings import PREFIX, ExposedError, Settings, check_exposure
+from service.wire.signing import load_signer
 
 if TYPE_CHECKING:
     from service.handlers.runtime import Runtime
@@ -109,6 +111,7 @@ def check(settings: Settings) -> list[socket.socket]:
             refused.enter_context(each)
         check_metrics_port(settings, "metrics_port")
         check_files(settings, compiled_folder(settings))
+        load_signer(settings, version("wplus"))
         refused.pop_all()
     return sockets
 

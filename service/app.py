@@ -40,7 +40,19 @@ from service.middleware.safe_headers import SafeHeadersMiddleware
 from service.middleware.target import TargetMiddleware
 from service.observability.metrics import OPERATIONS, OTHER, Telemetry
 from service.redis_keys import connect_async
-from service.routes import edit, embed, health, jobs, merge, metrics, pages, refine
+from service.routes import (
+    directions,
+    edit,
+    embed,
+    health,
+    jobs,
+    merge,
+    metrics,
+    morph,
+    pages,
+    quality,
+    refine,
+)
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine, PredictorLoader, load_predictor
 from service.serving.gate import Gate
@@ -49,10 +61,11 @@ from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
+from service.wire.signing import load_signer
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, edit, merge, refine, jobs, health, pages)
+ROUTES = (embed, quality, morph, edit, merge, directions, refine, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -96,6 +109,7 @@ def create_app(
 
     Raises:
         KeyFileError: If a file of API keys is configured but cannot be read.
+        SigningError: If a certificate is configured that cannot sign.
     """
     keys = None if settings.api_keys is None else read_keys(settings.api_keys)
     runtime = _runtime(settings, predictor, embedded)
@@ -178,6 +192,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         animations=Turns(settings.max_animations, "morphs of many frames"),
         whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),
+        signer=load_signer(settings, version("wplus")),
     )
     telemetry.build_info.labels(version=runtime.version).set(1)
     telemetry.queue_limit.set(settings.queue_size)
@@ -217,7 +232,8 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
             max_upload_bytes=settings.max_upload_bytes,
             telemetry=runtime.telemetry,
             photos=openapi.photos_of(
-                [route for module in ROUTES for route in module.router.routes]
+                [route for module in ROUTES for route in module.router.routes],
+                settings.max_images,
             ),
         ),
         Middleware(HeadMiddleware),
@@ -238,8 +254,8 @@ async def _start(runtime: Runtime, aligner: Callable[[Settings], FaceAligner]) -
 
     await gather(start_aligner, start_engine)
     (predictor,), (face_aligner,) = predictors, aligners
-    directions = await run_sync(read_directions, settings.directions, predictor)
-    runtime.loaded = Loaded(predictor, face_aligner, directions)
+    known = await run_sync(read_directions, settings.directions, predictor)
+    runtime.loaded = Loaded(predictor, face_aligner, known)
     logger.info("networks compute in %s: %s", predictor.precision.name, predictor.precision.reason)
     runtime.telemetry.model_info.publish(
         predictor.weight_digests,

@@ -103,6 +103,10 @@ class LatentsUnavailableError(WplusError):
     """The Redis for latent ids does not answer."""
 
 
+class SigningError(WplusError):
+    """An image cannot be signed."""
+
+
 class UnauthorizedError(WplusError):
     """An API key is required, and the request has no valid one."""
 
@@ -187,6 +191,14 @@ TABLE: tuple[Rule, ...] = (
         "Latent ids are unavailable",
         "error",
         f"The latent id store does not answer. {AGAIN}",
+    ),
+    Rule(
+        SigningError,
+        503,
+        "signing-unavailable",
+        "Images cannot be signed",
+        "error",
+        f"The image could not be signed, and unsigned ones are not answered. {AGAIN}",
     ),
     Rule(UnauthorizedError, 401, "unauthorized", "An API key is required", "rejected"),
     Rule(RateLimitedError, 429, "rate-limited", "Too many requests from this caller", "rejected"),

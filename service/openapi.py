@@ -39,6 +39,7 @@ from service.errors import (
     UploadTimeoutError,
 )
 from service.jobs.schemas import JobAnswer
+from service.wire.examples import BODIES, FORM_FIELDS, LATENT_ID
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,
@@ -46,15 +47,34 @@ from service.wire.json_bodies import (
     GenerateBody,
     MergeBody,
     MorphBody,
+    QualityBody,
     RefineBody,
 )
+from service.wire.many import EmbedManyAnswer
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.problems import Problem, responses
-from service.wire.schemas import CodeAnswer, EmbedAnswer, FramesAnswer
+from service.wire.schemas import CodeAnswer, EmbedAnswer, FramesAnswer, QualityAnswer
 
 REF = "#/components/schemas/{model}"
-MODELS = (EmbedBody, MorphBody, ColorizeBody, MergeBody, EditBody, GenerateBody, RefineBody)
-ANSWERS = (EmbedAnswer, CodeAnswer, FramesAnswer, JobAnswer, Problem)
+MODELS = (
+    EmbedBody,
+    QualityBody,
+    MorphBody,
+    ColorizeBody,
+    MergeBody,
+    EditBody,
+    GenerateBody,
+    RefineBody,
+)
+ANSWERS = (
+    EmbedManyAnswer,
+    EmbedAnswer,
+    QualityAnswer,
+    CodeAnswer,
+    FramesAnswer,
+    JobAnswer,
+    Problem,
+)
 PHOTO_ERRORS: tuple[type[Exception], ...] = (
     TooLargeError,
     UnsupportedImageError,
@@ -91,7 +111,19 @@ PHOTO_TYPES = tuple(
     f"image/{form}" for form in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp")
 )
 PHOTOS = "x-max-photos"
+MANY = None  # photos, where the settings say how many
 BINARY = {"type": "string", "format": "binary"}
+TEXT_SOURCES = ("latent_id",)
+NEVER_SENT = ("HTTPValidationError", "ValidationError")  # FastAPI's own
+DESCRIPTION = """Turn a photo of a face into its latent code, and the code into images.
+
+Send a multipart form, JSON, or (where one photo or code is enough) the file itself. Options are
+fields of the form or members of the JSON; where the body is the file itself they are query
+parameters of the same names, and the query is read beside forms and JSON too. `Accept` selects the
+format of the answer: an image, a code as a file, or JSON. Errors are `application/problem+json`
+with a stable `code`.
+"""
+LICENCE = {"name": "Apache-2.0; the weights are for research only (weights/README.md)"}
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -105,9 +137,8 @@ def describe(
     answers: tuple[type[BaseModel], ...],
     errors: tuple[type[Exception], ...],
     *,
-    photos: int,
+    photos: int | None,
     raw: bool = False,
-    twice: bool = False,
     status: int = 200,
 ) -> dict[str, Any]:
     """Describe an endpoint that parses its body and writes its answer itself.
@@ -118,15 +149,17 @@ def describe(
         offers: Media types of the answer.
         answers: Models of the JSON answer, any of which may be returned.
         errors: Errors that it may raise.
-        photos: Most photos in a body, which bounds its size.
+        photos: Most photos in a body, which bounds its size; if MANY, a form may repeat `image`.
         raw: Whether the body may be the file itself.
-        twice: Whether a form may repeat `image`.
         status: Status of a successful answer.
     """
     options = _properties(cast(type[BaseModel], body.__base__))  # those that the body inherits
     content: dict[str, Any] = {
-        "multipart/form-data": {"schema": _form(sources, options, twice)},
-        JSON: {"schema": {"$ref": REF.format(model=body.__name__)}},
+        "multipart/form-data": {"schema": _form(sources, options, photos is MANY)},
+        JSON: {
+            "schema": {"$ref": REF.format(model=body.__name__)},
+            "example": BODIES[body.__name__],
+        },
     }
     if raw:
         files = PHOTO_TYPES if "image" in sources else ()
@@ -142,21 +175,27 @@ def describe(
         "openapi_extra": {
             PHOTOS: photos,
             "requestBody": {"content": content},
-            "parameters": query_of(cast(type[BaseModel], body.__base__)),
         },
     }
 
 
-def photos_of(routes: Iterable[APIRoute]) -> dict[str, int]:
+def photos_of(routes: Iterable[APIRoute], many: int) -> dict[str, int]:
     """Return the most photos that a body may hold, by path, for the routes that read one."""
     extras = ((route.path, route.openapi_extra or {}) for route in routes)
-    return {path: extra[PHOTOS] for path, extra in extras if PHOTOS in extra}
+    found = {path: extra[PHOTOS] for path, extra in extras if PHOTOS in extra}
+    return {path: many if photos is MANY else photos for path, photos in found.items()}
 
 
 def query_of(options: type[BaseModel]) -> list[dict[str, Any]]:
     """Describe query options that the handler parses itself."""
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.get("description", ""),
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
         for name, schema in _properties(options).items()
     ]
 
@@ -182,6 +221,9 @@ def install(app: FastAPI, *, secured: bool) -> None:
                 title=app.title,
                 version=app.version,
                 summary=app.summary,
+                description=DESCRIPTION,
+                license_info=LICENCE,
+                servers=[{"url": "/", "description": "This service."}],
                 routes=app.routes,
                 tags=app.openapi_tags,
             )
@@ -190,6 +232,7 @@ def install(app: FastAPI, *, secured: bool) -> None:
             outputs = [(model, "serialization") for model in ANSWERS]
             _, definitions = models_json_schema(cast(Any, [*inputs, *outputs]), ref_template=REF)
             components |= definitions["$defs"]
+            _drop_never_sent(schema)
             if secured:
                 schema["components"]["securitySchemes"] = KEYS
                 schema["security"] = [{name: []} for name in KEYS]
@@ -211,11 +254,22 @@ def _properties(options: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _form(sources: tuple[str, ...], options: dict[str, Any], twice: bool) -> dict[str, Any]:
-    files = {
-        name: {"anyOf": [BINARY, {"type": "array", "items": BINARY}]}
-        if name == "image" and twice
-        else BINARY
-        for name in sources
-    }
-    return {"type": "object", "properties": files | options}
+def _form(sources: tuple[str, ...], options: dict[str, Any], repeats: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name in sources:
+        one = {"type": "string", "examples": [LATENT_ID]} if name in TEXT_SOURCES else BINARY
+        several = name == "image" and repeats
+        fields[name] = {"anyOf": [one, {"type": "array", "items": one}]} if several else dict(one)
+        fields[name]["description"] = FORM_FIELDS[name]
+    return {"type": "object", "properties": fields | options}
+
+
+def _drop_never_sent(schema: dict[str, Any]) -> None:
+    """Remove FastAPI's own error bodies: every error is a problem, and any text may be an id."""
+    for name in NEVER_SENT:
+        schema["components"]["schemas"].pop(name, None)
+    for path in schema["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            if JSON in answers.get("422", {}).get("content", {}):
+                del answers["422"]

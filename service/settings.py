@@ -106,6 +106,17 @@ class Settings(BaseSettings):
         "callers count as one.",
     )
 
+    c2pa_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of a certificate chain: images are then signed (docs/provenance.md).",
+    )
+    c2pa_key: Path | None = Field(
+        default=None, description="PEM file of the certificate's private key."
+    )
+    c2pa_timestamp_url: str | None = Field(
+        default=None, description="Time-stamp authority that each signature asks; none if unset."
+    )
+
     max_upload_bytes: ByteSize = Field(
         default=ByteSize(20_000_000),
         ge=1024,
@@ -120,6 +131,9 @@ class Settings(BaseSettings):
 
     max_inflight: int = Field(
         default=32, ge=1, description="Most requests served at once; further ones get 429."
+    )
+    max_images: int = Field(
+        default=4, ge=2, le=64, description="Most photos in one request to /embed or /morph."
     )
     max_animations: int = Field(
         default=2, ge=1, description="Morphs of many frames run at once; as many more may wait."

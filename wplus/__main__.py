@@ -48,6 +48,7 @@ COMMANDS = {
     "convert": Command(
         "model_core.checkpoints", "convert a checkpoint of another project", "convert"
     ),
+    "embed": Command("model_core.batch", "embed every face in a folder of photos", extra="batch"),
     "align": Command("model_core.alignment", "crop the faces in a folder as FFHQ does"),
     "train": Command(
         "model_core.training", "train the embedding network or the detail encoder", extra="train"

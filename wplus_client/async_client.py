@@ -8,7 +8,7 @@ async with AsyncClient("http://127.0.0.1:8000") as client:
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -70,15 +70,19 @@ class AsyncClient:
         """Find the code of the face in a photo."""
         return await self.run(calls.embed, photo, options)
 
-    @overload
-    async def morph(
-        self, first: Source, second: Source, lam: float | None = None, **options: Any
-    ) -> Face: ...
+    async def quality(self, photo: Source, face: Source, **options: Any) -> dict[str, Any]:
+        """Measure how close a face comes to a photo, after `embed(photo, quality=False)`."""
+        return await self.run(calls.quality, photo, face, options)
 
     @overload
     async def morph(
         self, first: Source, second: Source, *, steps: int, **options: Any
     ) -> list[Face]: ...
+
+    @overload
+    async def morph(
+        self, first: Source, second: Source, lam: float | None = None, **options: Any
+    ) -> Face: ...
 
     async def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any
@@ -100,14 +104,18 @@ class AsyncClient:
         self,
         source: Source,
         /,
-        direction: str,
-        strength: float = 2.0,
+        direction: str | None = None,
+        strength: float | None = None,
         *,
+        directions: Mapping[str, float] | None = None,
+        unsafe: bool = False,
         photo: Source | None = None,
         **options: Any,
     ) -> Face:
-        """Move a face along a direction, such as `smile`; see `Client.edit`."""
-        return await self.run(calls.edit, source, direction, strength, photo, options)
+        """Change one attribute of a face or several; see `Client.edit`."""
+        options |= {"unsafe": unsafe or None}
+        values = (direction, strength, directions)
+        return await self.run(calls.edit, source, *values, photo, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -124,6 +132,10 @@ class AsyncClient:
     async def jobs(self, limit: int = 20) -> list["AsyncJob"]:
         """List your refine jobs, the newest first."""
         return [AsyncJob(self, job_id) for job_id in await self.run(calls.jobs, limit)]
+
+    async def directions(self) -> list[dict[str, Any]]:
+        """List what `edit` can change: name, title, unit, safe range and more of each."""
+        return await self.run(calls.directions)
 
     async def version(self) -> dict[str, Any]:
         """Get the versions, the generator, the directions and the digests of the weights."""

@@ -1,7 +1,7 @@
 """The service's operations as requests, without I/O: both clients send them."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -38,6 +38,12 @@ def embed(photo: Source, options: Options) -> Call[Face]:
     return _face_call("/embed", [("image", photo)], options)
 
 
+def quality(photo: Source, face: Source, options: Options) -> Call[dict[str, Any]]:
+    """Measure how close a code comes to a photo."""
+    form = _form([("image", photo), ("code", face)], options)
+    return Call("POST", "/quality", lambda answer: dict(read_members(answer)["quality"]), form)
+
+
 def morph(first: Source, second: Source, lam: float | None, options: Options) -> Call[Face]:
     """Blend two faces."""
     return _face_call("/morph", [("image", first), ("image", second)], options | {"lam": lam})
@@ -60,15 +66,30 @@ def merge(identity: Source, attribute: Source, options: Options) -> Call[Face]:
 
 
 def edit(
-    face: Source, direction: str, strength: float, photo: Source | None, options: Options
+    source: Source,
+    direction: str | None,
+    strength: float | None,
+    values: Mapping[str, float] | None,
+    photo: Source | None,
+    options: Options,
 ) -> Call[Face]:
-    """Move a face along a direction, and put it into a photo if there is one."""
-    asked = options | {"direction": direction, "strength": strength}
-    sources: Sources = [("image", face)]
+    """Move a face along one direction or several, and put it into a photo if there is one."""
+    several = values and ",".join(f"{name}:{value}" for name, value in values.items())
+    asked = options | {"direction": direction, "strength": strength, "directions": several}
+    sources: Sources = [("image", source)]
     if photo is not None:
         sources.append(("photo", photo))
         asked = {"output": "photo"} | asked
     return _face_call("/edit", sources, asked)
+
+
+def directions() -> Call[list[dict[str, Any]]]:
+    """List the directions, with their units and safe ranges."""
+
+    def read(answer: httpx.Response) -> list[dict[str, Any]]:
+        return list(read_members(answer)["directions"])
+
+    return Call("GET", "/directions", read)
 
 
 def generate(code: Source | None, seed: int | None, options: Options) -> Call[Face]:

@@ -8,6 +8,7 @@ better = client.refine("ann.jpg", steps=300, start=ann).wait(progress=True)
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
@@ -72,13 +73,17 @@ class Client:
         """Find the code of the face in a photo."""
         return self.run(calls.embed(photo, options))
 
+    def quality(self, photo: Source, face: Source, **options: Any) -> dict[str, Any]:
+        """Measure how close a face comes to a photo, after `embed(photo, quality=False)`."""
+        return self.run(calls.quality(photo, face, options))
+
+    @overload
+    def morph(self, first: Source, second: Source, *, steps: int, **options: Any) -> list[Face]: ...
+
     @overload
     def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any
     ) -> Face: ...
-
-    @overload
-    def morph(self, first: Source, second: Source, *, steps: int, **options: Any) -> list[Face]: ...
 
     def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any
@@ -103,24 +108,29 @@ class Client:
         self,
         source: Source,
         /,
-        direction: str,
-        strength: float = 2.0,
+        direction: str | None = None,
+        strength: float | None = None,
         *,
+        directions: Mapping[str, float] | None = None,
+        unsafe: bool = False,
         photo: Source | None = None,
         **options: Any,
     ) -> Face:
-        """Move a face along a direction, such as `smile`; `version()` lists them.
+        """Change attributes of a face; `directions()` lists them.
 
         Args:
             source: A photo, a code or an earlier face.
-            direction: Name of the direction.
-            strength: How far.
+            direction: One attribute, such as `smile`.
+            strength: How far to move along it, in its unit; its own default if None.
+            directions: Several attributes at once, such as `{"smile": 1.5, "age": -10}`.
+            unsafe: Whether values outside the safe ranges are allowed.
             photo: The photo that a code or an earlier face goes back into; the image is then the
                 whole photo.
             options: Others of POST /edit. For a photo, `output="photo"` answers the whole of it,
                 and `face="all"` or `face=[0, 2]` edits several faces in it.
         """
-        return self.run(calls.edit(source, direction, strength, photo, options))
+        options |= {"unsafe": unsafe or None}
+        return self.run(calls.edit(source, direction, strength, directions, photo, options))
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -144,6 +154,10 @@ class Client:
     def jobs(self, limit: int = 20) -> list["Job"]:
         """List your refine jobs, the newest first."""
         return [Job(self, job_id) for job_id in self.run(calls.jobs(limit))]
+
+    def directions(self) -> list[dict[str, Any]]:
+        """List what `edit` can change: name, title, unit, safe range and more of each."""
+        return self.run(calls.directions())
 
     def version(self) -> dict[str, Any]:
         """Get the versions, the generator, the directions and the digests of the weights."""

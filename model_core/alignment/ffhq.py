@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageFilter
 
-from model_core.alignment.face_finder import DetectedFace, FaceFinder, brightness, require_photo
+from model_core.alignment.face_finder import FaceFinder, brightness, require_photo
+from model_core.alignment.sightings import DetectedFace
 from model_core.errors import InvalidInputError, NoFaceError
 
 __all__ = ["NO_FACE", "AlignedFace", "DetectedFace", "FaceAligner", "brightness", "ffhq_quad"]

@@ -60,7 +60,7 @@ def align_folder(
         raise InvalidInputError(f"workers must be 1 or more, got {workers}")
     if source.resolve() == target.resolve():
         raise InvalidInputError(f"target must be another folder than the photos', got {target}")
-    photos = _find(source, target)
+    photos = find_photos(source, target)
     if not photos:
         raise InvalidInputError(f"source must be a folder with photos, got {source}")
     jobs = list(zip(photos, _outputs(photos, source, target), strict=True))
@@ -71,7 +71,7 @@ def align_folder(
             on_photo(photo, reason)
 
 
-def _find(source: Path, target: Path) -> list[Path]:
+def find_photos(source: Path, target: Path) -> list[Path]:
     """Return the photos in a folder and its subfolders, in order, except those in the target."""
     crops = target.resolve()
     found = []

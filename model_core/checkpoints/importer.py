@@ -1,4 +1,4 @@
-"""Convert a checkpoint of another project: safetensors with a sidecar, and a picture to look at."""
+"""Convert another project's checkpoint to safetensors with a sidecar and a sample image."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +20,8 @@ from model_core.weights.readers.w_statistics import w_statistics
 from model_core.weights.store import save_network
 
 LICENCE_NOTE = (
-    "Brought by the user: the licence of the original file holds. NVIDIA's StyleGAN and StyleGAN2 "
-    "weights, and what was trained from them, are for non-commercial use."
+    "Provided by the user: the original file's licence applies. NVIDIA's StyleGAN and StyleGAN2 "
+    "weights, and networks trained from them, are for non-commercial use."
 )
 SAMPLES = 4
 SAMPLE_PSI = 0.7
@@ -36,15 +36,17 @@ def import_checkpoint(
 
     Args:
         source: The file.
-        cache: The cache's folder.
-        name: What the network is to be called; an encoder beside it gets `-encoder` behind that.
-        licence: What the sidecar says of the licence.
-        say: Told of every remark and step.
+        cache: Weights cache.
+        name: Name of the converted network; an encoder in the same file gets the suffix
+            `-encoder`.
+        licence: Licence to record in the sidecar.
+        say: Receives every remark and step.
 
     Returns:
-        The files that were made, sidecars left out.
+        The written files, without sidecars.
+
     Raises:
-        CheckpointError: If the file cannot be read or its network is not whole.
+        CheckpointError: If the file cannot be read or its network is incomplete.
     """
     path = converted_path(cache, name)
     foreign = read_checkpoint(source)
@@ -70,10 +72,10 @@ def import_checkpoint(
 
 
 def complete_generator(foreign: Foreign) -> Generator:
-    """Fill a generator, estimating what no file holds; its state is completed as well.
+    """Build the generator, estimating tensors the file lacks and adding them to its state.
 
     Raises:
-        CheckpointError: If a tensor is missing or of another size.
+        CheckpointError: If a tensor is missing or of the wrong size.
     """
     check_fits(foreign)
     generator = FAMILIES[foreign.family](foreign.config)
@@ -85,8 +87,8 @@ def complete_generator(foreign: Foreign) -> Generator:
     )
     if distance > FAR_MEAN:
         foreign.remarks.append(
-            f"the mean code lies {distance:.1f} standard deviations from what the mapping network "
-            "gives: the two may not belong together"
+            f"the mean code is {distance:.1f} standard deviations from the mapping network's "
+            "mean: the two may not belong together"
         )
     generator.load_state_dict(foreign.state)
     return generator.eval().requires_grad_(False)

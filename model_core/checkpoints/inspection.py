@@ -1,4 +1,4 @@
-"""Tell what a checkpoint of another project is, and read it."""
+"""Recognise and read checkpoints of other projects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,30 +39,31 @@ NETWORKS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
     "arcface-irse": lambda config: IRSEFace(**config),
     "arcface-iresnet": lambda config: IResNetFace(tuple(config["blocks"])),
 }
-"""Config to an untrained network, by family."""
+"""By family, a function from a config to an untrained network."""
 
 COMPUTED = {"w_mean", "w_std"}
-"""Tensors of a generator that are estimated where a file has none."""
+"""Generator tensors that are estimated if a file lacks them."""
 
 
 def read_checkpoint(path: Path) -> Foreign:
-    """Read a checkpoint of any known layout; nothing in it is run.
+    """Read a checkpoint of any known layout without running its code.
 
     Raises:
-        CheckpointError: If the file is damaged, of no known layout, or not covered; the message
+        CheckpointError: If the file is damaged, of no known layout, or not supported; the message
             says what was found.
     """
     return read_content(read_foreign(path), path.name)
 
 
 def read_content(content: Any, name: str) -> Foreign:
-    """Read what a file of any known layout holds.
+    """Read the contents of a file of any known layout.
 
     Args:
-        content: What `read_foreign` gave.
-        name: The file's, for messages.
+        content: Result of `read_foreign`.
+        name: Name of the file, for messages.
+
     Raises:
-        CheckpointError: If it is of no known layout, not whole, or not covered.
+        CheckpointError: If it is of no known layout, incomplete, or not supported.
     """
     layout = None
     try:
@@ -75,19 +76,19 @@ def read_content(content: Any, name: str) -> Foreign:
         raise CheckpointError(f"{name}: {err}") from err
     except DAMAGE as err:
         raise CheckpointError(
-            f"{name} must be whole, got a {layout.name if layout else 'known'} checkpoint "
-            f"that is not ({type(err).__name__}: {str(err)[:200]})"
+            f"{name} must be whole, got an incomplete {layout.name if layout else 'known'} "
+            f"checkpoint ({type(err).__name__}: {str(err)[:200]})"
         ) from err
     return foreign
 
 
 def check_fits(foreign: Foreign) -> None:
-    """Compare a network's tensors with those that its config asks for.
+    """Compare a network's tensors with those its config requires.
 
     Raises:
-        CheckpointError: If one is missing or of another size.
+        CheckpointError: If one is missing or of the wrong size.
     """
-    with torch.device("meta"):  # what a file says of its sizes takes no memory unless it is so
+    with torch.device("meta"):  # sizes claimed by the file allocate no memory
         wanted = NETWORKS[foreign.family](foreign.config).state_dict()
     shapes = {key: value.shape for key, value in wanted.items()}
     for key, value in foreign.state.items():
@@ -104,7 +105,7 @@ def check_fits(foreign: Foreign) -> None:
 
 
 def describe(foreign: Foreign) -> list[str]:
-    """Say in lines for people what was found, what is missing and what will be done about it."""
+    """Describe in readable lines what was found, what is missing and how it will be handled."""
     lines = [f"layout      {foreign.layout}", f"family      {foreign.family}"]
     if foreign.family in FAMILIES:
         with torch.device("meta"):
@@ -114,5 +115,5 @@ def describe(foreign: Foreign) -> list[str]:
     lines += [f"{name:<11} {value}" for name, value in foreign.config.items()]
     lines += [f"remark      {remark}" for remark in foreign.remarks]
     for companion in foreign.companions:
-        lines += ["", f"beside it, a {companion.family}:", *describe(companion)[2:]]
+        lines += ["", f"companion: {companion.family}", *describe(companion)[2:]]
     return lines

@@ -1,6 +1,6 @@
-"""Codes of other tools in and out of files: e4e, ReStyle, NVIDIA's projector, rosinality, pbaylies.
+"""Read and write other tools' codes: e4e, ReStyle, NVIDIA's projector, rosinality, pbaylies.
 
-A file gives codes by name: the names that it has, or numbers. Nothing in a file is run.
+Codes are named after the file's own names, or numbered. No code in a file is run.
 """
 
 import io
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model_core.atomic_file import partial_file, publish
-from model_core.checkpoints.foreign.contents import Tensors
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.containers import pickle_names
 from model_core.containers.npy_header import read_npy_header
 from model_core.containers.pickle_machine import Budget
@@ -28,7 +28,7 @@ from model_core.shapes import Ws
 MAX_HEADER_BYTES = 10_000
 MAX_FILE_BYTES = 1 << 33
 MAX_ROWS = 64
-MIN_WIDTH = 32  # of a row; less is another axis
+MIN_WIDTH = 32  # of a row; a shorter axis is not w_dim
 USUAL_ROWS = frozenset({8, 10, 12, 14, 16, 18})  # of W+ for 32 to 1024 px
 NUMBERED = "{:06d}"
 
@@ -38,23 +38,22 @@ Space = Literal["w", "w+"]
 def read_latents(
     path: Path, space: Space | None = None, shape: tuple[int, int] | None = None
 ) -> dict[str, Ws]:
-    """Read the codes of a file, float32.
+    """Read the codes in a file, as float32.
 
-    These are understood: .pt with a tensor (e4e) or a dict of images with `latent` (rosinality);
-    .npy with an array (pbaylies, idinvert) or a dict of a list for each image, of which the last
-    counts (ReStyle, HyperStyle); .npz with `w` (NVIDIA) or one array; .safetensors. A single row is
-    a code of W.
+    Supported: .pt with a tensor (e4e) or a dict of images with `latent` (rosinality); .npy with an
+    array (pbaylies, idinvert) or a dict with a list per image, whose last code is used (ReStyle,
+    HyperStyle); .npz with `w` (NVIDIA) or one array; .safetensors. A single row is a code of W.
 
-    An array of two axes is one code of W+ or many of W. Unless `space` or `shape` tells, it is one
-    code where it has as many rows as the usual generators want.
+    A two-axis array is one code of W+ or many of W. Unless `space` or `shape` decides, it is one
+    code if its number of rows is that of a usual generator.
 
     Args:
         path: The file.
-        space: What each array of two axes holds.
-        shape: Shape of a W+ code of the generator that they belong to, (num_ws, w_dim).
+        space: What two-axis arrays hold.
+        shape: Shape of the generator's W+ codes, (num_ws, w_dim).
 
     Raises:
-        CheckpointError: If the file is missing, damaged, holds no codes, or may be read either way.
+        CheckpointError: If the file is missing, damaged, ambiguous, or holds no codes.
     """
     try:
         codes, left = {}, 8 * path.stat().st_size + (1 << 20)
@@ -63,7 +62,7 @@ def read_latents(
             codes[name] = code
             left -= 4 * code.numel()
             if left < 0:
-                raise CheckpointError("codes must not grow beyond their file, got some that do")
+                raise CheckpointError("codes must not be larger than their file, got larger ones")
     except CheckpointError as err:
         raise CheckpointError(f"{path.name}: {str(err).removeprefix(f'{path.name}: ')}") from err
     except (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError) as err:
@@ -79,20 +78,21 @@ def read_latents(
 
 
 def write_latents(path: Path, codes: Mapping[str, Ws], fingerprint: str | None = None) -> None:
-    """Write codes; a reader sees all of them or nothing.
+    """Write codes atomically.
 
     Args:
-        path: Ends in .safetensors (names and the generator's fingerprint are kept), .npy (codes,
+        path: Ends in .safetensors (keeps names and the generator's fingerprint), .npy (codes,
             num_ws, w_dim) or .npz (`w`, as NVIDIA's projector writes it).
-        codes: By name, all of one shape.
-        fingerprint: SHA-256 of the generator that they belong to, where it is known.
+        codes: Codes by name, all of one shape.
+        fingerprint: SHA-256 of the generator they belong to, if known.
+
     Raises:
         InvalidInputError: If path has another suffix.
     """
     stacked = torch.stack(list(codes.values())).float().contiguous()
     with partial_file(path) as file:
         if path.suffix == ".safetensors":
-            # `ws` for a single code: the service reads it as it reads its own.
+            # Name a single code `ws`, as the service does.
             names = ["ws"] if len(codes) == 1 else list(codes)
             about = {"format": "wplus-code"} | ({"fingerprint": fingerprint} if fingerprint else {})
             save_file(dict(zip(names, stacked.clone().unbind(), strict=True)), file.name, about)
@@ -122,12 +122,12 @@ def _read(path: Path) -> Any:
         with archive.open(name) as member:
             data = member.read(limit + 1)
     if len(data) > limit:
-        raise CheckpointError("npz must not grow beyond its file, got one that does")
+        raise CheckpointError("npz must not be larger than its file, got a larger one")
     return _read_npy(memoryview(data))
 
 
 def _read_npy(data: memoryview) -> Any:
-    """Read a .npy; one of objects holds a pickle, which is read and not run."""
+    """Read a .npy; an object array is a pickle, which is read without running it."""
     file = io.BytesIO(data)
     shape, _, dtype = read_npy_header(file, MAX_HEADER_BYTES)
     if dtype.hasobject:
@@ -141,7 +141,7 @@ def _read_npy(data: memoryview) -> Any:
 def _named(
     content: Any, space: Space | None, shape: tuple[int, int] | None
 ) -> Iterator[tuple[str, Ws]]:
-    """Yield the codes of a content by name."""
+    """Yield codes with their names."""
     if isinstance(content, dict):
         yield from ((str(name), _one(value)) for name, value in content.items())
         return
@@ -161,7 +161,7 @@ def _named(
 
 
 def _is_one_code(array: Tensor, space: Space | None, shape: tuple[int, int] | None) -> bool:
-    """Whether rows are those of one code of W+; else each is a code of W."""
+    """Whether the rows form one code of W+; otherwise each row is a code of W."""
     rows = len(array)
     if space:
         return space == "w+"
@@ -178,7 +178,7 @@ def _is_one_code(array: Tensor, space: Space | None, shape: tuple[int, int] | No
 
 
 def _check_width(code: Ws, shape: tuple[int, int] | None) -> None:
-    """Refuse a code whose axes are others than rows and w_dim."""
+    """Refuse a code whose axes are not rows and w_dim."""
     rows, width = code.shape
     if shape and (width != shape[1] or rows not in (1, shape[0])):
         raise CheckpointError(
@@ -188,19 +188,19 @@ def _check_width(code: Ws, shape: tuple[int, int] | None) -> None:
     if rows > MAX_ROWS or width < MIN_WIDTH:
         raise CheckpointError(
             f"a code must be at most {MAX_ROWS} rows of {MIN_WIDTH} numbers or more, "
-            f"got {rows} x {width}: are its axes in another order?"
+            f"got {rows} x {width}: are its axes swapped?"
         )
 
 
 def _without_ones(array: Tensor) -> Tensor:
-    """Drop axes of length 1 before rows and w_dim, as of batches of one, beyond three."""
+    """Drop leading axes of length 1, such as batches of one, until three are left."""
     while array.ndim == 4 and 1 in array.shape[:2]:
         array = array.squeeze(0) if array.shape[0] == 1 else array.squeeze(1)
     return array
 
 
 def _one(value: Any) -> Ws:
-    """Return one code: of a list of them the last, of a dict what is called latent."""
+    """Return one code: the last of a list, or a dict's `latent`."""
     if isinstance(value, dict):
         value = value["latent"]
     if isinstance(value, list | tuple):

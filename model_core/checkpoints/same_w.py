@@ -1,4 +1,4 @@
-"""Measure whether two generators share W: the same codes, and the same person on both."""
+"""Measure whether two generators share W: the same codes show the same person in both."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ PSI = 0.7
 
 @dataclass(frozen=True, slots=True)
 class SharedW:
-    """How near two generators are.
+    """How similar the W spaces of two generators are.
 
     Attributes:
-        w_distance: Largest difference of a component of the same z, mapped by both.
-        similarities: Cosine of face descriptors, the same code rendered by both, face by face.
+        w_distance: Largest difference in a component between both mappings of the same z.
+        similarities: Cosine of face descriptors of the same code rendered by both, per face.
     """
 
     w_distance: float
@@ -32,7 +32,7 @@ class SharedW:
 
 @torch.inference_mode()
 def compare_w(cache: Path, name: str, other: str) -> SharedW:
-    """Map the same z by both generators, and render the first one's codes on both.
+    """Map the same z with both generators, and render the first one's codes with both.
 
     Raises:
         CheckpointError: If a generator is missing or damaged.
@@ -41,7 +41,7 @@ def compare_w(cache: Path, name: str, other: str) -> SharedW:
     (a, _), (b, _) = load_generator(cache, name), load_generator(cache, other)
     if (a.num_ws, a.w_dim) != (b.num_ws, b.w_dim):
         raise InvalidInputError(
-            f"codes of {other} must be {a.num_ws} x {a.w_dim} as those of {name}, "
+            f"codes of {other} must be {a.num_ws} x {a.w_dim} like those of {name}, "
             f"got {b.num_ws} x {b.w_dim}"
         )
     codes = [sample_w(generator, range(CODES), psi=1.0) for generator in (a, b)]

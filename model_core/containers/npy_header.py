@@ -1,4 +1,4 @@
-"""The header of a .npy file, read by NumPy, whatever is wrong with it told as one error."""
+"""Read the header of a .npy file with NumPy, turning every fault into one error."""
 
 import io
 import tokenize
@@ -11,7 +11,7 @@ READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-# What NumPy's literal reader makes of damage: nesting too deep for the parser is a MemoryError.
+# Raised by NumPy's literal parser on damaged headers; too deep a nesting is a MemoryError.
 FAULTS = (
     ValueError,
     SyntaxError,
@@ -27,16 +27,17 @@ FAULTS = (
 def read_npy_header(
     file: io.BytesIO, max_bytes: int
 ) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
-    """Read magic and header, and leave the file at the first byte of the array.
+    """Read magic and header, leaving the file at the first byte of the array.
 
-    Nothing is allocated by what the header says, and no object is made.
+    Allocates nothing that the header asks for and creates no objects.
 
     Args:
-        file: At its beginning.
-        max_bytes: Longest header.
+        file: Positioned at its beginning.
+        max_bytes: Longest accepted header.
 
     Returns:
-        Shape, whether it is in Fortran's order, and type.
+        Shape, whether the order is Fortran's, and dtype.
+
     Raises:
         ValueError: If it is damaged, too long or of a version that only structured arrays need.
     """

@@ -1,7 +1,7 @@
-"""The names that may stand in a checkpoint's pickle, and what is made in their place.
+"""The names allowed in a checkpoint's pickle, and our replacement for each.
 
-Nothing here is what the name stands for: a network becomes a record of its attributes, a subclass
-of dict a dict, a parameter a tensor. All that torch's own restricted reader takes is known.
+A network becomes a record of its attributes, a subclass of dict a dict, a parameter a tensor. Every
+name that torch's own restricted reader accepts is in the table.
 """
 
 import math
@@ -33,7 +33,7 @@ STORAGES = {
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
-"""Torch's storage classes and what they hold."""
+"""Torch's storage classes and their dtypes."""
 
 
 TYPED_STORAGES = STORAGES.keys() - {"UntypedStorage"}
@@ -41,21 +41,21 @@ TYPED_STORAGES = STORAGES.keys() - {"UntypedStorage"}
 TYPES = frozenset(
     name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype | torch.qscheme)
 )
-"""Torch's names of number types and ways to quantise: data may name any."""
+"""Torch's names of dtypes and quantisation schemes, all of which data may mention."""
 
 
 class Ordered(dict[Any, Any]):
-    """A dict whose attributes (torch keeps versions there) are not read."""
+    """A dict whose attributes, where torch keeps versions, are ignored."""
 
     def set_state(self, _state: Any, _budget: Budget) -> None:
         """Ignore the attributes."""
 
 
 class Array(np.ndarray):
-    """An array that gets its contents after it was made, as NumPy pickles it."""
+    """An array that receives its contents after construction, as NumPy pickles it."""
 
     def set_state(self, state: Any, budget: Budget) -> None:
-        """Take version, shape, type, order and raw bytes (a list, where it holds objects)."""
+        """Set version, shape, dtype, order and raw bytes (a list if it holds objects)."""
         version, shape, dtype, fortran, raw = state
         kind = dtype.numpy()
         shape = _shape(shape)
@@ -68,17 +68,17 @@ class Array(np.ndarray):
 
 @dataclass(slots=True)
 class DType:
-    """An array's type: kind and size, then byte order."""
+    """An array's dtype: kind and size, then byte order."""
 
     code: str
     order: str = "<"
 
     def set_state(self, state: Any, _budget: Budget) -> None:
-        """Take the byte order; fields and alignment must be absent."""
+        """Set the byte order; fields and alignment must be absent."""
         self.order = str(state[1])
 
     def numpy(self) -> "np.dtype[Any]":
-        """Return NumPy's type; objects, numbers up to 8 bytes and booleans are let through."""
+        """Return the NumPy dtype; objects, booleans and numbers of up to 8 bytes are allowed."""
         code = "O" if self.code.startswith("O") else self.code
         if code not in {
             "O",
@@ -101,24 +101,24 @@ class DType:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Numbers in a file that tensors look at.
+    """Numbers in a file that tensors are views of.
 
     Attributes:
-        flat: All of them, one axis; None while torch's old format has not got to them.
+        flat: All of them, in one axis; None until torch's old format reaches them.
     """
 
     flat: Tensor | None
 
 
 def find(name: Name) -> Construct | None:
-    """Return the constructor of a name; None where the name may not stand in a checkpoint."""
+    """Return the constructor of a name, or None if the name is not allowed in a checkpoint."""
     if name.module in ("torch", "torch.cuda") and name.name in TYPED_STORAGES:
         return _value_only
     return KNOWN.get(str(name))
 
 
 def _value_only(_arguments: tuple[Any, ...], _budget: Budget) -> Any:
-    raise CheckpointError("a type in a pickle must only be named, got a call of it")
+    raise CheckpointError("a type in a pickle must not be called, got a call")
 
 
 def _record(_arguments: tuple[Any, ...], _budget: Budget) -> Record:
@@ -126,7 +126,7 @@ def _record(_arguments: tuple[Any, ...], _budget: Budget) -> Record:
 
 
 def _persistent_class(arguments: tuple[Any, ...], budget: Budget) -> Record:
-    """Take the state of an object that carries its source code, which is not looked at."""
+    """Return the state of an object that carries its source code, which is ignored."""
     meta = arguments[0]
     record = Record(class_name=str(meta["class_name"]))
     record.set_state(meta["state"], budget)
@@ -134,11 +134,11 @@ def _persistent_class(arguments: tuple[Any, ...], budget: Budget) -> Record:
 
 
 def _ordered(arguments: tuple[Any, ...], _budget: Budget) -> Ordered:
-    """Make a dict in place of an ordered one, one with defaults or a counter."""
+    """Return a dict for an OrderedDict, defaultdict or Counter."""
     first = arguments[0] if arguments else None
     pairs = first.items() if isinstance(first, dict) else first
     if not isinstance(pairs, list) and not isinstance(first, dict):
-        pairs = []  # what a dict with defaults makes them with
+        pairs = []  # the argument is a defaultdict's factory
     return Ordered({plain_key(key): value for key, value in pairs or ()})
 
 
@@ -155,7 +155,7 @@ def _encoded(arguments: tuple[Any, ...], budget: Budget) -> bytes:
 
 
 def _byte_array(arguments: tuple[Any, ...], budget: Budget) -> bytes:
-    """Make bytes in place of an array of bytes: of bytes, or of text in old protocols."""
+    """Return bytes for a bytearray, given bytes, or text in old protocols."""
     if len(arguments) == 1 and isinstance(arguments[0], bytes):
         budget.spend(len(arguments[0]))
         return bytes(arguments[0])
@@ -191,7 +191,7 @@ def _shape(shape: object) -> tuple[int, ...]:
     if not isinstance(shape, tuple | list) or len(shape) > MAX_AXES:
         raise CheckpointError(f"a shape must have at most {MAX_AXES} axes, got another")
     if not all(isinstance(side, int) and 0 <= side < 1 << 40 for side in shape):
-        raise CheckpointError("a shape must be numbers from 0 up, got others")
+        raise CheckpointError("a shape must have numbers of 0 or more, got others")
     return tuple(shape)
 
 
@@ -200,11 +200,11 @@ def _size(arguments: tuple[Any, ...], _budget: Budget) -> tuple[int, ...]:
 
 
 def _tensor(arguments: tuple[Any, ...], _budget: Budget) -> Tensor | None:
-    """Look at a storage; torch's older call ends with the stride, newer ones say more."""
+    """Return a view of a storage; torch's older call ends with the stride, newer ones add more."""
     storage, offset, size, stride = arguments[:4]
     size, stride = _shape(size), _shape(stride)
     if not isinstance(storage, Storage) or len(size) != len(stride):
-        raise CheckpointError("a tensor must stand on a storage, got another value")
+        raise CheckpointError("a tensor must refer to a storage, got another value")
     if storage.flat is None:
         return None
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -221,7 +221,7 @@ def _parameter(arguments: tuple[Any, ...], _budget: Budget) -> Any:
 
 
 def _typed_tensor(arguments: tuple[Any, ...], budget: Budget) -> Any:
-    """Make a tensor that had attributes or a type of its own, without them."""
+    """Return a tensor without its attributes or its subclass."""
     maker, _, inner = arguments[:3]
     if not isinstance(maker, Name) or maker.module != "torch._utils":
         raise CheckpointError("a tensor must be made by torch._utils, got another maker")
@@ -230,11 +230,11 @@ def _typed_tensor(arguments: tuple[Any, ...], budget: Budget) -> Any:
 
 
 def _tensor_of_type(arguments: tuple[Any, ...], _budget: Budget) -> Tensor | None:
-    """Look at a storage of bytes as numbers of a type that has no storage of its own."""
+    """Return a view of a byte storage in a dtype that has no storage class."""
     storage, offset, size, stride = arguments[:4]
     dtype = arguments[6]
     if not isinstance(dtype, Name) or not isinstance(storage, Storage):
-        raise CheckpointError("a tensor must stand on a storage, got another value")
+        raise CheckpointError("a tensor must refer to a storage, got another value")
     kind = getattr(torch, dtype.name, None) if dtype.name in TYPES else None
     if not isinstance(kind, torch.dtype):
         raise CheckpointError(f"a tensor must hold plain numbers, got {dtype.name[:40]}")
@@ -245,7 +245,7 @@ def _tensor_of_type(arguments: tuple[Any, ...], _budget: Budget) -> Tensor | Non
 
 
 def _tensor_of_array(arguments: tuple[Any, ...], budget: Budget) -> Tensor:
-    """Make a tensor in place of one of another device: it was saved as an array or a tensor."""
+    """Return a tensor for one on another device, which was saved as an array or a tensor."""
     value = arguments[0]
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         budget.spend(value.nbytes)
@@ -257,7 +257,7 @@ def _tensor_of_array(arguments: tuple[Any, ...], budget: Budget) -> Tensor:
 
 def _not_dense(kind: str) -> Construct:
     def refuse(_arguments: tuple[Any, ...], _budget: Budget) -> Any:
-        raise CheckpointError(f"tensors must be dense, got {kind}, which is not covered")
+        raise CheckpointError(f"tensors must be dense, got {kind}, which is not supported")
 
     return refuse
 
@@ -313,7 +313,7 @@ KNOWN: dict[str, Construct] = {
     "torch._utils._rebuild_nested_tensor": _not_dense("a nested tensor"),
     "torch._utils._rebuild_qtensor": _not_dense("a quantised tensor"),
     "torch._utils._rebuild_meta_tensor_no_storage": _not_dense("a tensor without numbers"),
-    "torch._utils._rebuild_wrapper_subclass": _not_dense("a tensor of a class of its own"),
+    "torch._utils._rebuild_wrapper_subclass": _not_dense("a tensor of a custom class"),
     "torch.serialization._get_layout": _layout,
     "torch.storage.TypedStorage": _value_only,
     **{f"torch.{name}": _value_only for name in TYPES},

@@ -1,12 +1,12 @@
-"""Read a pickle without running it: tensors, arrays, numbers, strings and containers come out.
+"""Read a pickle without running it; returns tensors, arrays, numbers, strings and containers.
 
-This is not Python's unpickler with a filter. Names in the stream are compared with a table and
-never imported; what they would be called with goes to our own constructor for that name. A name
-that is not in the table may only be the class of an object, which becomes a record of its
-attributes; anywhere else it ends the reading. Time is bounded by the number of instructions,
-memory by that and by the bytes that the file has.
+This is not Python's unpickler with a filter. Names in the stream are looked up in a table and
+never imported; their arguments go to our own constructor for that name. A name outside the table
+may only be the class of an object, which becomes a record of its attributes; anywhere else it is
+an error. The number of instructions bounds the time; together with the file's size it bounds the
+memory.
 
-Source: the comments of CPython's Lib/pickletools.py, for what each instruction means.
+Source: the comments in CPython's Lib/pickletools.py, for the meaning of each instruction.
 """
 
 import struct
@@ -28,7 +28,7 @@ DAMAGE = (
     RuntimeError,
     struct.error,
 )
-"""What reading a damaged or hostile file raises, here and in the constructors."""
+"""Exceptions that damaged or hostile files raise, here and in the constructors."""
 
 
 def load_pickle(
@@ -41,14 +41,15 @@ def load_pickle(
     """Read one pickle.
 
     Args:
-        data: What it lies in.
-        find: Table of the names that are known.
-        budget: What may be spent; shared by all pickles of a file.
-        persistent: Resolves persistent ids, by which torch refers to its storages; None refuses.
-        at: Where it begins.
+        data: The bytes that contain the pickle.
+        find: Looks up the constructor of a name.
+        budget: The remaining budget, shared by all pickles of a file.
+        persistent: Resolves persistent ids, which torch uses for its storages; None refuses them.
+        at: Offset of the pickle.
 
     Returns:
-        Its value, and where it ends.
+        Its value and the offset of its end.
+
     Raises:
         CheckpointError: If it is damaged, names something unknown or grows too large.
     """
@@ -79,10 +80,10 @@ def _run(machine: PickleMachine) -> Any:
 
 
 def plain_key(key: object) -> Any:
-    """Let a key into a dict or set; objects with hashes that a pickle could choose are refused."""
+    """Return a dict key or set element; refuse objects whose hash a pickle could choose."""
     if _is_plain(key):
         return key
-    # Flat ones only: the hash of tuples in tuples can take for ever.
+    # Flat tuples only: hashing nested tuples can take exponential time.
     if isinstance(key, tuple) and len(key) <= MAX_KEY_PARTS and all(map(_is_plain, key)):
         return key
     raise CheckpointError(f"keys in a pickle must be text or numbers, got {type(key).__name__}")
@@ -93,7 +94,7 @@ def _is_plain(key: object) -> bool:
 
 
 def _push(make: Callable[[PickleMachine], Any]) -> Callable[[PickleMachine], None]:
-    """Turn a maker into an instruction that pushes what it makes."""
+    """Turn a function into an instruction that pushes its result."""
     return lambda machine: machine.stack.append(make(machine))
 
 
@@ -233,7 +234,7 @@ def _build(machine: PickleMachine) -> None:
 
 def _persistent(machine: PickleMachine) -> Any:
     if machine.persistent is None:
-        raise CheckpointError("pickle must hold all that belongs to it, got a persistent id")
+        raise CheckpointError("pickle must be self-contained, got a persistent id")
     return machine.checked(machine.persistent(machine.stack.pop()))
 
 
@@ -302,5 +303,5 @@ INSTRUCTIONS: dict[int, Callable[[PickleMachine], None]] = {
     ord("b"): _build,
     ord("Q"): _push(_persistent),
 }
-"""What each instruction does, by its code. Extension codes, buffers out of band and the text of
-protocol 0 are left out: no checkpoint has them."""
+"""Instructions by opcode. Extension codes, out-of-band buffers and the text of protocol 0 are left
+out, since no checkpoint uses them."""

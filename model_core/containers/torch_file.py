@@ -1,6 +1,6 @@
-"""Open a checkpoint of any container: torch's zip, torch's old format, a plain pickle, safetensors.
+"""Open a checkpoint in any container: torch's zip or old format, a plain pickle, or safetensors.
 
-Files are mapped, not read: a tensor is loaded when it is used, and looking at a file is cheap.
+Files are memory-mapped: a tensor is loaded when it is used, so inspecting a file is cheap.
 """
 
 import json
@@ -31,18 +31,19 @@ from model_core.errors import CheckpointError
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_STORAGES = 100_000
 MODULE_PARTS = 4
-"""Parts of a persistent id of a class: kind, class, its file, its source."""
+"""Number of parts in a class's persistent id: kind, class, file and source."""
 LOCAL_HEADER_BYTES = 30
 
 
 def read_foreign(path: Path) -> Any:
-    """Read what a checkpoint holds; nothing in it is run.
+    """Read the contents of a checkpoint without running any of its code.
 
     Returns:
-        Dicts, lists, tuples, text, numbers, tensors and arrays, nested as the file has them.
-        Objects of classes are dicts of their attributes.
+        Dicts, lists, tuples, text, numbers, tensors and arrays, nested as in the file.
+        Objects of other classes become dicts of their attributes.
+
     Raises:
-        CheckpointError: If the file is missing, damaged, or holds what no checkpoint should.
+        CheckpointError: If the file is missing, damaged, or not an acceptable checkpoint.
     """
     try:
         size_bytes = path.stat().st_size
@@ -52,7 +53,7 @@ def read_foreign(path: Path) -> Any:
                 raise CheckpointError(f"file must be a checkpoint, got {kind}")
             if path.suffix == ".safetensors" or is_safetensors(head, size_bytes):
                 return _read_safetensors(path)
-            # Copy on write: torch wants memory that it may write to. Nothing reaches the file.
+            # Copy on write, because torch needs writable memory. The file never changes.
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         if head.startswith(b"PK\x03\x04"):
             return _read_zip(path, data)
@@ -63,14 +64,14 @@ def read_foreign(path: Path) -> Any:
         raise CheckpointError(f"{path.name}: {err}") from err
     except zipfile.BadZipFile as err:
         raise CheckpointError(
-            f"{path.name} must be whole, got a zip archive that is cut or damaged ({err}): {AGAIN}"
+            f"{path.name} must be whole, got a truncated or damaged zip archive ({err}): {AGAIN}"
         ) from err
     except (*DAMAGE, OSError, SafetensorError) as err:
         raise CheckpointError(f"{path.name} must be a readable checkpoint, got {err}") from err
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """Read tensors by name; settings in the file's metadata come as the `opts` of a checkpoint."""
+    """Read tensors by name; settings in the file's metadata become the checkpoint's `opts`."""
     content: dict[str, Any] = dict(load_file(path))
     with safe_open(path, "pt") as file:
         settings = file.metadata() or {}
@@ -80,7 +81,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _setting(text: str) -> object:
-    """Turn a value of metadata, which holds text only, into the number or boolean it stands for."""
+    """Parse a metadata value, which is always text, as the number or boolean it denotes."""
     try:
         return json.loads(text.lower())
     except ValueError:
@@ -91,16 +92,16 @@ def _refuse_tar(head: bytes) -> None:
     first = head.partition(b"\0")[0].decode(errors="replace")
     if first in ("sys_info", "pickle", "storages", "tensors"):
         raise CheckpointError(
-            "file must be saved by torch 0.2 or later, got the tar format before it"
+            "file must be saved by torch 0.2 or later, got the earlier tar format"
         )
     raise CheckpointError(
-        f"file must be a checkpoint, got a tar archive with {first[:60]!r}: unpack it and give the "
-        "checkpoint in it"
+        f"file must be a checkpoint, got a tar archive with {first[:60]!r}: unpack it and pass the "
+        "checkpoint inside"
     )
 
 
 def _read_pickle_file(data: memoryview, head: bytes) -> Any:
-    """Read a plain pickle; text that is none is told as what it is."""
+    """Read a plain pickle; describe text that is not one in the error."""
     try:
         return read_pickles(data)
     except CheckpointError as err:
@@ -110,11 +111,11 @@ def _read_pickle_file(data: memoryview, head: bytes) -> Any:
 
 
 def read_pickles(data: memoryview, nested: bool = False) -> Any:
-    """Read a plain pickle, or torch's format before 1.6: pickles and then raw numbers.
+    """Read a plain pickle, or torch's format before 1.6: pickles followed by raw numbers.
 
     Args:
         data: The file.
-        nested: Whether it was inside a pickle; such files do not hold further ones.
+        nested: Whether it was inside a pickle; such files must not contain further ones.
     """
     budget = Budget.of(len(data))
     find = pickle_names.find if nested else _find_with_files
@@ -123,7 +124,7 @@ def read_pickles(data: memoryview, nested: bool = False) -> Any:
         return value
     for _ in ("protocol", "system"):
         _, at = load_pickle(data, find, budget, at=at)
-    # The numbers stand behind the pickle that refers to them: it is read for its end, then again.
+    # The numbers follow the pickle that refers to them: read it once to find its end, then again.
     ids: dict[str, tuple[torch.dtype, int]] = {}
 
     def note(identity: object) -> Storage | Name:
@@ -153,7 +154,7 @@ def read_pickles(data: memoryview, nested: bool = False) -> Any:
 
 
 def _module_class(identity: object) -> Name | None:
-    """Return the class in a persistent id of torch's old format: class and source of a module."""
+    """Return the class from a persistent id of torch's old format (a module's class and source)."""
     if (
         isinstance(identity, tuple)
         and identity[:1] == ("module",)
@@ -164,7 +165,7 @@ def _module_class(identity: object) -> Name | None:
 
 
 def _find_with_files(name: Name) -> Construct | None:
-    """Know one name more: a storage that was saved as a file inside the pickle."""
+    """Also accept a storage that was saved as a file inside the pickle."""
     if str(name) == "torch.storage._load_from_bytes":
         return _nested_file
     return pickle_names.find(name)
@@ -177,22 +178,22 @@ def _nested_file(arguments: tuple[Any, ...], budget: Budget) -> Any:
 
 
 def _read_zip(path: Path, data: memoryview) -> Any:
-    """Read torch's format since 1.6: data.pkl, and one member per storage, none compressed."""
+    """Read torch's format since 1.6: data.pkl and one uncompressed member per storage."""
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
     if "constants.pkl" in members:
         raise CheckpointError(
-            "a zip must be one of torch.save, got TorchScript: save the network's state dict"
+            "a zip must come from torch.save, got TorchScript: save the network's state dict"
         )
     if "data.pkl" not in members:
         with zipfile.ZipFile(path) as archive:
             names = [name[:60] for name in archive.namelist()[:3]]
         raise CheckpointError(
-            f"a zip must be one of torch.save, got an archive with {', '.join(names)}: unpack it "
-            "and give the checkpoint in it"
+            f"a zip must come from torch.save, got an archive with {', '.join(names)}: unpack it "
+            "and pass the checkpoint inside"
         )
     if len(members) > MAX_STORAGES or any(info.compress_type for info in members.values()):
-        raise CheckpointError("members of torch's zip must be stored as they are, got compressed")
+        raise CheckpointError("members of torch's zip must be uncompressed, got a compressed one")
 
     def member(name: str) -> memoryview:
         info = members[name]
@@ -202,7 +203,7 @@ def _read_zip(path: Path, data: memoryview) -> Any:
         content = data[start : start + info.file_size]
         if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
             raise CheckpointError(
-                f"{name} must have its checksum, got another: the file is damaged"
+                f"{name} must match its checksum, got another: the file is damaged"
             )
         return content
 
@@ -227,7 +228,7 @@ def _storages_of(member: Callable[[str], memoryview]) -> Callable[[object], Stor
 
 
 def _storage_id(identity: object) -> tuple[str, torch.dtype, int]:
-    """Take a persistent id apart: key, type, count of numbers."""
+    """Split a persistent id into key, dtype and count of numbers."""
     kind, dtype, key, _, count = identity[:5]  # type: ignore[index]
     views = identity[5:]  # type: ignore[index]
     if kind != "storage" or not isinstance(dtype, Name) or any(views):

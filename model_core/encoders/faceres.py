@@ -24,6 +24,12 @@ PIXEL_MEAN_BGR = (103.939, 116.779, 123.68)
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, FEATURE_DIM)
 """Channels after each separable layer."""
 
+AGES = 100
+"""Classes of the age head, a year each, from 0."""
+
+HEAD_WIDTH = 256
+"""Features between a descriptor and the heads."""
+
 _STEM_WIDTH = 32
 _HALVING = (1, 3, 5, 11)
 """Indices of the layers with stride 2."""
@@ -68,7 +74,7 @@ class FaceRes(nn.Module):
     """Faces to descriptors of 1024 numbers, compared by cosine.
 
     MobileNet-v1 with its batch normalisations folded into the convolutions. Nothing in it depends
-    on training or evaluation mode. The package's heads for age and gender are omitted.
+    on training or evaluation mode. The package's heads for age and gender are `FaceResHeads`.
     """
 
     pixel_mean: Tensor
@@ -107,3 +113,22 @@ class FaceRes(nn.Module):
         """Describe aligned faces, RGB in [-1, 1]."""
         descriptor: Tensor = self(self.chips(img))
         return descriptor
+
+
+class FaceResHeads(nn.Module):
+    """FaceRes's descriptors to age and gender presentation; only directions are fitted with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Linear(FEATURE_DIM, HEAD_WIDTH)
+        self.age = nn.Linear(HEAD_WIDTH, AGES)
+        self.gender = nn.Linear(HEAD_WIDTH, 1)
+
+    def forward(
+        self, descriptors: Float[Tensor, "n 1024"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Estimate the age in years, expected over its classes, and the probability of a man."""
+        features = F.relu(self.features(descriptors))
+        ages = torch.arange(AGES, dtype=features.dtype, device=features.device)
+        age: Tensor = self.age(features).softmax(dim=1) @ ages
+        return age, torch.sigmoid(self.gender(features))[:, 0]

@@ -1,1 +1,1 @@
-"""Figures of networks on photographs; nothing that serves imports it."""
+"""Evaluation of embedding networks on photographs; the serving code never imports it."""

@@ -1,8 +1,8 @@
-"""Measure embedding networks on faces: python -m model_core.evaluation --out DIR.
+"""Evaluate embedding methods on faces: python -m model_core.evaluation --out DIR.
 
-With --photos DIR the faces are held-out photographs, taken as in training, else a portrait in the
-public domain and faces generated from seeds. Results of finished faces are kept under the output
-folder: the same command goes on where it was stopped.
+With --photos DIR the faces are held-out photographs, split as in training; without, a public-domain
+portrait and faces generated from seeds. Results of finished faces are kept in the output folder, so
+the same command resumes a stopped run.
 """
 
 import argparse
@@ -57,9 +57,11 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
     options = parser.parse_args(arguments)
     options.variant = dict(options.variant)
     if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device must be one that torch finds, got cuda")
+        parser.error("--device must be available to torch, got cuda")
     if (TUNED in options.variant) != (options.tuned_generator is not None):
-        parser.error(f"--tuned-generator must be given with --variant {TUNED}=FILE, got one alone")
+        parser.error(
+            f"--tuned-generator must be given with --variant {TUNED}=FILE, got only one of them"
+        )
     if options.generator == DEFAULT_GENERATOR:
         options.network = options.network or EMBEDDING_NETWORK
         options.head_weights = options.head_weights or image_head(256)
@@ -80,9 +82,18 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
 def _parser(dtype: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program_name("model_core.evaluation"))
     add = parser.add_argument
-    add("--photos", type=Path, nargs="+", help="aligned photographs; one person in five is used")
-    add("--persons", type=Path, help="TSV with file and person: keeps them apart")
-    add("--network", type=Path, help="embedding network; the default generator has its own")
+    add(
+        "--photos",
+        type=Path,
+        nargs="+",
+        help="folders of aligned photographs; one person in five is used",
+    )
+    add("--persons", type=Path, help="TSV with file and person, for a split by person")
+    add(
+        "--network",
+        type=Path,
+        help="embedding network; default the shipped one for the default generator",
+    )
     add("--methods", nargs="+", choices=(*METHODS, ALL), default=["mean", "network"])
     add(
         "--variant",
@@ -90,43 +101,61 @@ def _parser(dtype: str) -> argparse.ArgumentParser:
         type=_variant,
         default=[],
         metavar="NAME=FILE",
-        help=f"a network trained otherwise: {', '.join(VARIANTS)}",
+        help=f"a network trained with other losses: {', '.join(VARIANTS)}",
     )
-    add("--tuned-generator", type=Path, help=f"the generator trained along with {TUNED}")
-    add("--head-weights", type=Path, help="the generator's image head; the default one has its own")
-    add("--detail-weights", type=Path, help="its detail encoder; the default one has its own")
-    add("--steps", type=_positive, default=5000, help="of the methods that search; default 5000")
-    add("--count", type=_positive, default=200, help="faces for methods of one pass; default 200")
-    add("--iterator-count", type=_positive, default=20, help="for those that search; default 20")
-    add("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
-    add("--recogniser", nargs="+", default=[], help="names of converted ones: further columns")
-    add("--trunks", type=Path, help="folder with torchvision's weights, for LPIPS and its like")
+    add("--tuned-generator", type=Path, help=f"the generator trained with {TUNED}")
+    add(
+        "--head-weights",
+        type=Path,
+        help="image head; default the shipped one for the default generator",
+    )
+    add(
+        "--detail-weights",
+        type=Path,
+        help="detail encoder; default the shipped one for the default generator",
+    )
+    add("--steps", type=_positive, default=5000, help="steps of iterative methods; default 5000")
+    add("--count", type=_positive, default=200, help="faces for one-pass methods; default 200")
+    add(
+        "--iterator-count",
+        type=_positive,
+        default=20,
+        help="faces for iterative methods; default 20",
+    )
+    add("--generator", default=DEFAULT_GENERATOR, help="name of a converted generator")
+    add(
+        "--recogniser",
+        nargs="+",
+        default=[],
+        help="names of converted recognisers, one more column each",
+    )
+    add("--trunks", type=Path, help="folder of torchvision weights, for LPIPS and VGG losses")
     add(
         "--device",
         choices=("cpu", "cuda"),
         default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where networks and measures run; default cuda where there is a GPU",
+        help="device for networks and metrics; default cuda if there is a GPU",
     )
     add(
         "--backend",
         choices=("auto", "eager", "compile"),
         default="auto",
-        help="auto compiles where there is a compiler",
+        help="auto compiles if a compiler is installed",
     )
     add(
         "--dtype",
         choices=get_args(DtypeName),
         default=dtype,
-        help="what generator and network compute in; auto is float32 for the eager backend and "
-        "else what a probe of the processor says (default: WPLUS_DTYPE, or auto)",
+        help="precision of generator and network; auto is float32 on the eager backend, "
+        "otherwise it probes the processor (default: WPLUS_DTYPE, or auto)",
     )
-    add("--out", type=Path, required=True, help="folder for report, pictures and records")
+    add("--out", type=Path, required=True, help="folder for the report, images and records")
     return parser
 
 
 def evaluate(options: argparse.Namespace, cache: Path) -> str:
-    """Run all methods asked for and return the report."""
-    torch.backends.cudnn.allow_tf32 = False  # float32 means the same as on a CPU
+    """Run all requested methods and return the report."""
+    torch.backends.cudnn.allow_tf32 = False  # full float32, as on a CPU
     nets = _networks(options, cache)
     names = [*options.methods, *options.variant]
     methods = [make_method(name, nets, options.steps) for name in names]
@@ -208,8 +237,8 @@ def _scorer(options: argparse.Namespace, cache: Path, nets: EvaluationNetworks) 
     recogniser = load_judge(cache)
     if recogniser is None:
         print(
-            f"no identity figures: {DEFAULT_JUDGE} is not in {cache}; "
-            f"`python -m model_core.checkpoints pull {DEFAULT_JUDGE}` fetches it",
+            f"no identity metrics: {DEFAULT_JUDGE} is not in {cache}; "
+            f"run `python -m model_core.checkpoints pull {DEFAULT_JUDGE}`",
             file=sys.stderr,
         )
     return Scorer(
@@ -225,7 +254,7 @@ def _settings(
     source = "held-out photographs" if options.photos else "a public-domain portrait, generated"
     return {
         "faces": f"{count}: {source}",
-        "faces for methods that search": min(count, options.iterator_count),
+        "faces for iterative methods": min(count, options.iterator_count),
         "steps": options.steps,
         "backend": f"{nets.backend}, {nets.precision.name}: {nets.precision.reason}",
         "device": nets.device_name,
@@ -239,7 +268,7 @@ def _settings(
 
 
 def _lacking(name: str, options: argparse.Namespace) -> str | None:
-    """Return the flag without which a method cannot run."""
+    """Return the flag a method needs that was not given, or None."""
     start = RECIPES[name].start
     if start == "network" and not options.network:
         return "--network"
@@ -261,7 +290,7 @@ def _variant(text: str) -> tuple[str, Path]:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text}")
     return int(text)
 
 

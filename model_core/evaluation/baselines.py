@@ -1,6 +1,6 @@
-"""The embedders that Guan et al. 2020 compare with, all of them on the iterator.
+"""The baselines of Guan et al. 2020, all built on the iterator.
 
-Each is a loss, a start and a number of steps; Image2StyleGAN++ has a second leg on noise maps.
+Each is a loss, a start and a number of steps; Image2StyleGAN++ adds a second stage on noise maps.
 """
 
 import copy
@@ -28,40 +28,40 @@ from model_core.shapes import SingleCode, SingleImage
 OnStep = Callable[[StepReport], bool]
 
 IMAGE2STYLEGAN = IteratorConfig(alpha=1.0, lr=0.01, betas=(0.9, 0.999), eps=1e-8)
-"""Abdal et al. 2019: Adam with these values, MSE and perceptual loss of weight 1."""
+"""Abdal et al. 2019: Adam with these values; MSE and perceptual loss, both with weight 1."""
 
 NOISE = IteratorConfig(alpha=0.0, lr=0.05)
-"""The noise leg of Image2StyleGAN++: MSE alone, as Guan et al. remark; the rate is ours."""
+"""The noise stage of Image2StyleGAN++: MSE only, according to Guan et al.; the rate is ours."""
 
 NOISE_SHARE = 0.6
-"""Noise steps for each step on the code: 3000 for 5000; ours."""
+"""Noise steps per step on the code: 3000 to 5000; our choice."""
 
 
 def mean_code(generator: Generator) -> SingleCode:
-    """Return the mean code: Image2StyleGAN's start, whatever the face."""
+    """Return the mean code, Image2StyleGAN's start for every face."""
     return generator.w_mean.repeat(1, generator.num_ws, 1)
 
 
 def random_code(generator: Generator, seed: int) -> SingleCode:
-    """Return N(0, 1) in every element: the random start of figure 7."""
+    """Return a code with N(0, 1) elements, the random start of figure 7."""
     random = torch.Generator().manual_seed(seed)
     return torch.randn(1, generator.num_ws, generator.w_dim, generator=random)
 
 
 @dataclass(frozen=True, slots=True)
 class CodeSearch:
-    """Optimise the code of one face.
+    """Optimise one face's code.
 
     Image2StyleGAN (Abdal et al. 2019): from the mean code, MSE and vgg-features, 5000 steps.
-    StyleGAN-Encoder (Baylies 2019): the same from the code of a single ResNet-50, an embedding
-    network that is not disentangled; Guan et al. call the two similar but for the start.
+    StyleGAN-Encoder (Baylies 2019): the same, from the code of a single ResNet-50 (an embedding
+    network that is not disentangled). According to Guan et al. they differ only in the start.
 
     Attributes:
-        render: Codes to images.
-        distance: The perceptual part of the loss.
-        config: Adam's values and alpha.
-        steps: Updates.
-        head: Renders the first of them, if there is one.
+        render: Renders codes.
+        distance: The perceptual term of the loss.
+        config: Adam's settings and alpha.
+        steps: Number of updates.
+        head: Renders the first steps, if given.
     """
 
     render: Render
@@ -79,15 +79,15 @@ class CodeSearch:
 
 
 class NoisyImages(nn.Module):
-    """Codes and noise maps -> images of a small size, by area; differentiable in both.
+    """Render codes and noise maps to small images, downscaled by area; differentiable in both.
 
-    The maps are given as one row, in units of each map's own spread: generators whose noise is
-    folded with its strength are searched at the same pace as those that scale unit noise.
+    The maps form one row vector, in units of each map's standard deviation, so that one learning
+    rate suits generators that fold the noise strength in and those that scale unit noise.
 
     Args:
-        generator: Copied.
+        generator: Generator to copy.
         size_px: Side of the images.
-        dtype: What the generator computes in.
+        dtype: Precision of the generator.
     """
 
     spread: Tensor
@@ -115,21 +115,21 @@ class NoisyImages(nn.Module):
 
 
 def noise_maps(generator: Generator) -> list[Float[Tensor, "1 1 size size"]]:
-    """Return the generator's own noise, one map per noisy layer, in the order of synthesis."""
+    """Return the generator's noise, one map per noisy layer, in synthesis order."""
     return [noise for name, noise in generator.named_buffers() if name.endswith("noise")]
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseSearch:
-    """Image2StyleGAN++: after the search of a code, search noise maps for it by MSE alone.
+    """Image2StyleGAN++: after optimising a code, optimise noise maps for it on MSE alone.
 
     Attributes:
         images: Renders codes with noise.
-        own: Where the search starts: the generator's own noise, in units of its spread.
-        steps: Updates.
+        own: Start of the search: the generator's noise, in units of its standard deviation.
+        steps: Number of updates.
 
     Source: Abdal et al. 2020: code first, then noise, never both at once. Their masks are not
-    needed here, and their loss of the first leg is Image2StyleGAN's.
+    needed here; the first stage uses Image2StyleGAN's loss.
     """
 
     images: Callable[[Tensor, Tensor], Tensor]

@@ -1,4 +1,4 @@
-"""What codes are good for: contact sheets of figures 8, 9 and 10."""
+"""Contact sheets of edits: morphs, merges and colorizations (figures 8, 9 and 10)."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from model_core.shapes import ByteImages
 
 MORPH_STEPS = 6
 GRID_FACES = 4
-# ITU-R BT.601, as JPEG and most image software turn colours grey.
+# ITU-R BT.601 luma weights, used by JPEG and most image software.
 LUMA = (0.299, 0.587, 0.114)
 
 
 @torch.no_grad()
 def draw_morphs(faces: ByteImages, network: EmbeddingNetwork, render: Render, path: Path) -> None:
-    """Blend the codes of neighbouring faces, lambda from 1 to 0 (figure 8)."""
+    """Draw blends between neighbouring faces' codes, lambda from 1 to 0 (figure 8)."""
     rows = []
     for i in range(min(GRID_FACES, len(faces) - 1)):
         left, right = network(to_float(faces[i : i + 1])), network(to_float(faces[i + 1 : i + 2]))
@@ -33,7 +33,7 @@ def draw_morphs(faces: ByteImages, network: EmbeddingNetwork, render: Render, pa
 
 @torch.no_grad()
 def draw_merges(faces: ByteImages, network: EmbeddingNetwork, render: Render, path: Path) -> None:
-    """Merge identities (columns) with attributes (rows) inside the network (figure 9)."""
+    """Draw merges of identities (columns) and attributes (rows) inside the network (figure 9)."""
     some = faces[:GRID_FACES]
     identities, attributes = to_float(some), to_float(some)
     blank = torch.full_like(some[0], 255)
@@ -48,7 +48,7 @@ def draw_merges(faces: ByteImages, network: EmbeddingNetwork, render: Render, pa
 def draw_colorizations(
     faces: ByteImages, network: EmbeddingNetwork, render: Render, path: Path
 ) -> None:
-    """Give grey faces (rows) the fine rows of coloured ones (columns) (figure 10)."""
+    """Draw grey faces (rows) with the fine code rows of coloured ones (columns) (figure 10)."""
     some = faces[:GRID_FACES]
     luma = torch.tensor(LUMA, device=some.device).view(3, 1, 1)
     grey = (some.float() * luma).sum(1, keepdim=True).expand_as(some).round().byte()

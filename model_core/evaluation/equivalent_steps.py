@@ -1,4 +1,4 @@
-"""What one forward pass is worth: the iterator's steps that come as far, and their time."""
+"""Express one forward pass in equivalent iterator steps, and compare their times."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from model_core.evaluation.scoring import higher_is_better
 from model_core.evaluation.summary import Summary
 
 EQUIVALENT_MEASURES = ("mse", "st-lpips-vgg", "identity_similarity")
-"""MSE, and two that are outside the iterator's loss; other recognisers come on top."""
+"""MSE, and two metrics outside the iterator's loss; further recognisers are added."""
 
 
 @dataclass(frozen=True, slots=True)
 class EquivalentSteps:
-    """One pass against the iterator from the mean code, by one measure.
+    """One pass compared with the iterator started from the mean code, by one metric.
 
     Attributes:
-        measure: Its name.
-        one_pass: The pass's figure, mean over faces.
-        steps: First number of steps after which the iterator's mean figure is as good; None if
-            it is not within the steps that were measured.
-        ratio: Time of those steps over time of the pass; None likewise.
-        by_face: The same number of steps face by face; faces that never come as far count one
+        measure: Name of the metric.
+        one_pass: The pass's value, mean over faces.
+        steps: Number of steps after which the iterator's mean value is as good; None if it is
+            not reached within the measured steps.
+        ratio: Time of those steps over time of the pass, or None.
+        by_face: The same number of steps per face; faces that never reach the value count as one
             step more than was measured.
-        measured: Steps that were measured.
+        measured: Number of measured steps.
     """
 
     measure: str
@@ -40,12 +40,12 @@ class EquivalentSteps:
 def equivalent_steps(
     measures: Sequence[str], one_pass: Sequence[Record], iterator: Sequence[Record]
 ) -> list[EquivalentSteps]:
-    """Compare the two on the faces that both were run on.
+    """Compare the two methods on the faces both ran on.
 
     Args:
-        measures: Names of the figures in the records.
+        measures: Names of the metrics in the records.
         one_pass: Records of the embedding network.
-        iterator: Records of the yardstick, measured after every one of its first steps.
+        iterator: Records of the reference iterator, measured after each of its first steps.
     """
     passes = list(one_pass)[: len(iterator)]
     dense = _dense(iterator[0].steps)
@@ -69,11 +69,11 @@ def equivalent_steps(
 
 
 def _dense(steps: Sequence[int]) -> int:
-    """Return the last step up to which every one was measured."""
+    """Return the last step up to which every step was measured."""
     return max(i for i, step in enumerate(steps) if step == i)
 
 
 def _first(curve: torch.Tensor, goal: torch.Tensor) -> int | None:
-    """Return the first position at which the curve is at or below the goal."""
+    """Return the first index at which the curve is at or below the goal, or None."""
     hits = torch.nonzero(curve <= goal)
     return int(hits[0]) if len(hits) else None

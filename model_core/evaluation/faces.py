@@ -1,4 +1,4 @@
-"""The faces that are measured: held-out photographs, or faces that anyone can make again."""
+"""The evaluated faces: held-out photographs, or a reproducible public set."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -20,28 +20,30 @@ Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], Float[Tensor, "batch 3 
 
 
 def photographs(folders: Sequence[Path], persons: Path | None, count: int) -> ByteImages:
-    """Read the first held-out photos that can be read, held out as in training.
+    """Read the first readable held-out photos, split as in training.
 
     Raises:
-        InvalidInputError: If none is held out, or none of them can be read.
+        InvalidInputError: If no photo is held out, or none of those can be read.
     """
     photos = Photos.split(folders, persons)[1]
     if not len(photos):
         raise InvalidInputError("photos must hold out at least one person, got none")
     faces = photos.read_first(count, lambda line: print(line, file=sys.stderr))
     if not len(faces):
-        raise InvalidInputError(f"photos must be readable images, got {len(photos)} that are not")
+        raise InvalidInputError(
+            f"photos must be readable images, got {len(photos)} unreadable ones"
+        )
     return faces
 
 
 def public_faces(generator: Generator, render: Render, landmarks: Path, count: int) -> ByteImages:
-    """Make faces that need no photos: a portrait in the public domain, then generated ones.
+    """Return faces that need no photos: a public-domain portrait, then generated ones.
 
     Args:
-        generator: Codes are sampled as in training, from seeds of their own.
-        render: Its images at 256 px.
-        landmarks: dlib's 68-point predictor, for the portrait's alignment.
-        count: Faces in all, one or more.
+        generator: Source of codes, sampled as in training but from other seeds.
+        render: Renders its images at 256 px.
+        landmarks: dlib's 68-point predictor, to align the portrait.
+        count: Number of faces, 1 or more.
     """
     random = seeded(0, "evaluation", 0)
     with torch.no_grad():
@@ -51,8 +53,8 @@ def public_faces(generator: Generator, render: Render, landmarks: Path, count: i
 
 
 def portrait(landmarks: Path) -> UInt8[Tensor, "1 3 size size"]:
-    """Return NASA's portrait of Eileen Collins, aligned: in the public domain, in scikit-image."""
-    # Brings dlib, which may be missing where photographs are given.
+    """Return NASA's public-domain portrait of Eileen Collins (from scikit-image), aligned."""
+    # Imported here because it needs dlib, which an evaluation on photographs does not.
     from model_core.alignment.ffhq import FaceAligner
 
     photo = astronaut()  # type: ignore[no-untyped-call]

@@ -2,9 +2,9 @@
 
     python -m model_core.evaluation.identity_threshold DIR ... [--persons TSV]
 
-Pairs of photos of one person are compared with pairs of strangers, by the recogniser that judges
-identity. Photos are aligned, as `python -m model_core.alignment` cuts them. A person is what the
-table says, or the data set's own, or else the folder that a photo lies in.
+Compares pairs of photos of one person with pairs of strangers, using the recogniser that judges
+identity. Photos must be aligned crops, as `python -m model_core.alignment` makes them. The person
+comes from the table, else from the dataset's own table, else from the photo's folder.
 """
 
 import argparse
@@ -32,24 +32,25 @@ from model_core.weights.cache import DEFAULT_JUDGE, cache_folder
 FALSE_ACCEPTS = 0.01
 THUMBNAIL_PX = 32
 COPY_MSE = 0.02
-"""Photos of one person whose thumbnails are nearer than this are copies of one picture."""
+"""Photos of one person whose thumbnails are closer than this count as copies of one photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What was measured.
+    """A measured threshold.
 
     Attributes:
-        similarity: The threshold: the given share of strangers is at or above it.
-        persons: Persons in the photos.
-        photos: Photos.
+        similarity: The threshold: the given fraction of stranger pairs is at or above it.
+        persons: Number of persons.
+        photos: Number of photos.
         same_pairs: Pairs of one person, without copies.
-        copies: Pairs that were left out as copies of one picture.
+        copies: Pairs skipped as copies of one photo.
         stranger_pairs: Pairs of two persons.
-        accepted: Share of the pairs of one person at or above the threshold.
-        same_mean: Their mean similarity.
-        stranger_mean: The strangers' mean similarity.
-        area: Area under the ROC curve: how often a pair of one person is above one of strangers.
+        accepted: Fraction of same-person pairs at or above the threshold.
+        same_mean: Mean similarity of same-person pairs.
+        stranger_mean: Mean similarity of stranger pairs.
+        area: Area under the ROC curve: the probability that a same-person pair scores higher
+            than a stranger pair.
     """
 
     similarity: float
@@ -70,16 +71,16 @@ def find_threshold(
     persons: Sequence[str],
     false_accepts: float = FALSE_ACCEPTS,
 ) -> Threshold:
-    """Compare all photos with each other; memory grows with their number squared.
+    """Compare all photos with each other; memory grows with the square of their number.
 
     Args:
-        descriptors: One for each photo.
-        thumbnails: Pixels in [-1, 1], to tell copies by.
-        persons: Who is in each photo.
-        false_accepts: Share of strangers that may be taken for one person.
+        descriptors: One per photo.
+        thumbnails: Pixels in [-1, 1], to detect copies.
+        persons: Person in each photo.
+        false_accepts: Fraction of stranger pairs that may be accepted.
 
     Raises:
-        InvalidInputError: If no two photos are of one person, or none of two persons.
+        InvalidInputError: If there is no same-person pair or no stranger pair.
     """
     unit = F.normalize(descriptors)
     names = np.asarray(persons)
@@ -91,7 +92,7 @@ def find_threshold(
     own, strangers = alike[rows, columns][apart >= COPY_MSE], np.sort(alike[upper & ~same])
     if not len(own) or not len(strangers):
         raise InvalidInputError(
-            "photos must show some persons twice, and several persons, got "
+            "photos must show several persons, and some of them twice, got "
             f"{len(own)} pairs of one person and {len(strangers)} of strangers"
         )
     threshold = float(np.quantile(strangers, 1 - false_accepts))
@@ -110,11 +111,11 @@ def find_threshold(
 
 
 def find_people(folders: Sequence[Path], table: Path | None) -> Iterator[tuple[Path, str]]:
-    """Yield the photos of some folders with the persons in them; those without one are left out.
+    """Yield photos with their persons; skip photos without one.
 
     Args:
         folders: Folders of photos, or folders of such folders.
-        table: TSV as of `read_persons`; it stands over all else.
+        table: TSV, see `read_persons`; overrides all other sources.
 
     Raises:
         InvalidInputError: If a folder holds no photo, or the table cannot be read.
@@ -135,43 +136,43 @@ def find_people(folders: Sequence[Path], table: Path | None) -> Iterator[tuple[P
 def describe(
     recogniser: FaceRes, people: Sequence[tuple[Path, str]]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n m"], list[str]]:
-    """Compute descriptors and thumbnails of the photos that can be read, with their persons."""
+    """Return descriptors, thumbnails and persons of the readable photos."""
     photos = Photos([file for file, _ in people])
     described, thumbnails, persons = [], [], []
     for i, (_, person) in enumerate(tqdm(people, unit="photo")):
         try:
             img = to_float(photos.read([i]))
         except ImageRejectedError as err:
-            print(f"left out: {err}", file=sys.stderr)
+            print(f"skipped: {err}", file=sys.stderr)
             continue
         described.append(recogniser.descriptor(img))
         thumbnails.append(F.adaptive_avg_pool2d(img, THUMBNAIL_PX).flatten(1))
         persons.append(person)
     if not persons:
-        raise InvalidInputError(f"photos must be readable, got {len(people)} that are not")
+        raise InvalidInputError(f"photos must be readable, got {len(people)} unreadable ones")
     return torch.cat(described), torch.cat(thumbnails), persons
 
 
 def main(arguments: Sequence[str], cache: Path) -> int:
-    """Measure from the command line and return the exit code."""
+    """Measure the threshold from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model_core.evaluation.identity_threshold")
     parser.add_argument("photos", type=Path, nargs="+", help="aligned photos, a folder per person")
     parser.add_argument(
-        "--persons", type=Path, help="TSV with file and person, in place of folders"
+        "--persons", type=Path, help="TSV with file and person, used instead of folders"
     )
     parser.add_argument(
         "--false-accepts",
         type=_share,
         default=FALSE_ACCEPTS,
-        help="share of strangers that may be taken for one person; default %(default)s",
+        help="fraction of stranger pairs that may be accepted; default %(default)s",
     )
     options = parser.parse_args(arguments)
     try:
         recogniser = load_judge(cache)
         if recogniser is None:
             raise CheckpointError(
-                f"{DEFAULT_JUDGE} must be in {cache}, got none; "
-                f"`python -m model_core.checkpoints pull {DEFAULT_JUDGE}` fetches it"
+                f"{DEFAULT_JUDGE} is not in {cache}; "
+                f"run `python -m model_core.checkpoints pull {DEFAULT_JUDGE}`"
             )
         people = list(find_people(options.photos, options.persons))
         found = find_threshold(*describe(recogniser, people), options.false_accepts)
@@ -181,7 +182,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     print(
         f"threshold {found.similarity:.3f} at {options.false_accepts:.3g} false accepts\n"
         f"{found.persons} persons, {found.photos} photos\n"
-        f"{found.same_pairs} pairs of one person (and {found.copies} copies, left out): mean "
+        f"{found.same_pairs} pairs of one person ({found.copies} copies skipped): mean "
         f"{found.same_mean:.3f}, at or above the threshold {found.accepted:.3f}\n"
         f"{found.stranger_pairs} pairs of strangers: mean {found.stranger_mean:.3f}\n"
         f"area under the curve {found.area:.4f}"

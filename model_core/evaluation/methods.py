@@ -1,4 +1,4 @@
-"""The embedders that are compared, by name."""
+"""The compared embedding methods, by name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,34 +14,37 @@ from model_core.evaluation.baselines import (
     mean_code,
     random_code,
 )
+from model_core.evaluation.detailed import DetailedSearch
 from model_core.evaluation.networks import EvaluationNetworks
 from model_core.evaluation.recorder import Recorder
 from model_core.evaluation.records import Record
+from model_core.inversion.detail_iterator import DETAIL
 from model_core.inversion.iterator import IteratorConfig, Render
 from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.shapes import SingleCode, SingleImage
 
 YARDSTICK = IteratorConfig(alpha=1.0, lr=0.05, betas=(0.9, 0.999), eps=1e-8)
-"""The iterator as it is measured here: no schedule, no preconditioning, true output."""
+"""The reference iterator: no schedule, no preconditioning, full generator."""
 
 VARIANTS = ("mse", "mse-lpips", "mse-lpips-tuned", "single-resnet", "collaborative")
-"""Embedding networks trained otherwise, all on one budget; the last one as the paper trains."""
+"""Ablation networks, all trained on one budget; the last one is trained as in the paper."""
 
 TUNED = "mse-lpips-tuned"
-"""The variant that has a generator of its own."""
+"""The variant that comes with its own generator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an embedder is made of.
+    """The parts of an embedding method.
 
     Attributes:
         start: "mean", "random" or the name of a network.
-        loss: Perceptual distance of its search; None for embedders of one pass.
-        config: Adam's values and alpha.
-        noise: Whether noise maps are searched after the code.
-        head: Whether the first steps go through the generator's image head.
-        detail: Whether the code is rendered with the detail of the face.
+        loss: Perceptual distance of the optimisation; None for one-pass methods.
+        config: Adam's settings and alpha.
+        noise: Whether noise maps are optimised after the code.
+        head: Whether the first steps render with the generator's image head.
+        detail: Whether the code is rendered with the face's detail, which an optimisation then
+            continues on.
     """
 
     start: str
@@ -61,6 +64,7 @@ RECIPES = {
     "iterator-from-random": Recipe("random", "st-lpips-alex"),
     "iterator-head-first": Recipe("mean", "st-lpips-alex", head=True),
     "iterator-head-first-from-network": Recipe("network", "st-lpips-alex", head=True),
+    "iterator+detail": Recipe("network", "st-lpips-alex", head=True, detail=True),
     "iterator-mse": Recipe("mean", "none"),
     "iterator-mse-vgg": Recipe("mean", "vgg-features"),
     "image2stylegan": Recipe("mean", "vgg-features", IMAGE2STYLEGAN),
@@ -72,16 +76,17 @@ METHODS = tuple(RECIPES)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One embedder.
+    """One embedding method.
 
     Attributes:
         name: One of METHODS or VARIANTS.
-        start: The first code, from a face and its index.
-        search: What is done to it; of zero steps for embedders of one pass.
-        noise: Search of noise maps after that, or None.
-        facts: What its results depend on, as JSON.
-        detail: Makes what renders codes of a face, from the face and its first code; None renders
-            codes alone.
+        start: Returns the first code of a face, given the face and its index.
+        search: Optimises that code; zero steps for one-pass methods.
+        noise: Optimises noise maps afterwards, or None.
+        facts: Everything its results depend on, as JSON.
+        detail: Returns a renderer of a face's codes with its detail, given the face and its first
+            code; None renders codes without detail.
+        detailed: Optimises code and detail in place of `search`, or None.
     """
 
     name: str
@@ -90,27 +95,31 @@ class Method:
     noise: NoiseSearch | None
     facts: dict[str, Any]
     detail: Callable[[SingleImage, SingleCode], Render] | None = None
+    detailed: DetailedSearch | None = None
 
     @property
     def one_pass(self) -> bool:
-        """Whether it takes no steps."""
+        """Whether the method takes no steps."""
         return self.search.steps == 0
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
+        """Total number of steps."""
         return self.search.steps + (self.noise.steps if self.noise else 0)
 
     def shortened(self) -> "Method":
-        """Return the same with a step or two at most, which use all that more would."""
-        fewest = 2 if self.search.head else 1
+        """Return a copy with one or two steps, enough to run every part once."""
+        fewest = 2 if self.search.head or self.detailed else 1
         search = dataclasses.replace(self.search, steps=min(self.search.steps, fewest))
         noise = dataclasses.replace(self.noise, steps=1) if self.noise else None
         return dataclasses.replace(self, search=search, noise=noise)
 
     def run(self, face: SingleImage, index: int, recorder: Recorder) -> Record:
-        """Embed a face."""
+        """Embed one face."""
         start = self.start(face, index).float()
+        if self.detailed:
+            recorder.started()
+            return recorder.record(self.detailed(face, start, self.search.steps, recorder))
         true, head = self.search.render, self.search.head
         if self.detail:
             true = self.detail(face, start)
@@ -127,14 +136,15 @@ class Method:
 
 
 def make_method(name: str, nets: EvaluationNetworks, steps: int) -> Method:
-    """Make an embedder by its name.
+    """Build an embedding method by name.
 
     Args:
         name: One of METHODS or VARIANTS.
         nets: The networks.
-        steps: Of the search for a code, where it has one.
+        steps: Steps of the code optimisation, if it has one.
+
     Raises:
-        InvalidInputError: If it needs a network, or an image head, that was not given.
+        InvalidInputError: If a network or image head it needs was not given.
     """
     recipe = RECIPES.get(name, Recipe(name))
     distance = nets.distance(recipe.loss or "none")
@@ -150,7 +160,7 @@ def make_method(name: str, nets: EvaluationNetworks, steps: int) -> Method:
     }
     if recipe.loss:
         facts |= {"loss": distance.name, "iterator": dataclasses.asdict(recipe.config)}
-    if nets.device != "cpu":  # the CPU's keep the keys that they have
+    if nets.device != "cpu":  # records made on the CPU keep their old keys
         facts["device"] = nets.device_name
     if head:
         facts["head"] = {
@@ -160,16 +170,28 @@ def make_method(name: str, nets: EvaluationNetworks, steps: int) -> Method:
         }
     if name == TUNED:
         facts["tuned_generator"] = nets.digests["tuned generator"]
-    detail = None
+    detail = detailed = None
     if recipe.detail:
-        detail = nets.render_with_detail
         facts["detail"] = nets.detail_renderer.fingerprint
+        if recipe.loss:
+            detailed = DetailedSearch(
+                render,
+                nets.detail_render,
+                nets.detail_renderer.encode,
+                nets.show_detail,
+                distance,
+                recipe.config,
+                head,
+            )
+            facts["detail iterator"] = dataclasses.asdict(DETAIL)
+        else:
+            detail = nets.render_with_detail
     noise = None
     if recipe.noise:
         images, own = nets.noisy_images()
         noise = NoiseSearch(images, own, max(1, round(NOISE_SHARE * steps)))
         facts["noise"] = dataclasses.asdict(NOISE) | {"steps": noise.steps}
-    return Method(name, _start(recipe.start, nets), search, noise, facts, detail)
+    return Method(name, _start(recipe.start, nets), search, noise, facts, detail, detailed)
 
 
 def _start(name: str, nets: EvaluationNetworks) -> Callable[[SingleImage, int], SingleCode]:

@@ -1,10 +1,10 @@
-"""What Guan et al. 2020 print, beside which our figures stand."""
+"""The figures that Guan et al. 2020 report, for comparison with ours."""
 
 Cell = tuple[float, float, float]
 """PSNR in dB, SSIM, LPIPS."""
 
 Row = tuple[str, str, Cell, Cell]
-"""The paper's name, our method, its figures on CelebA-HQ and on CACD."""
+"""The paper's name of a method, our method, and the paper's figures on CelebA-HQ and CACD."""
 
 TABLES: dict[str, tuple[str, list[Row]]] = {
     "1": (
@@ -55,23 +55,24 @@ TABLES: dict[str, tuple[str, list[Row]]] = {
 }
 
 CURVE_STEPS = (10, 20, 50, 100)
-"""Numbers of steps after which the starts are compared (figure 7)."""
+"""Step counts at which the starts are compared (figure 7)."""
 
 STARTS = {
     "random": "iterator-from-random",
     "mean": "iterator",
     "ours": "iterator-from-network",
+    "ours, with detail": "iterator+detail",
 }
-"""The iterator's starts, as the paper calls them, and our methods."""
+"""The paper's names of the iterator's starts, and our methods; the last is not in the paper."""
 
 REMARK = (
-    "The paper's figures are not on a comparable footing. 31.47 dB is an MSE of .0029 on [-1, 1], "
+    "The paper's figures are not directly comparable. 31.47 dB is an MSE of .0029 on [-1, 1], "
     "while independent W+ optimisation of photographs ends at about .024: the paper must have "
-    "normalised, scaled or chosen images otherwise, and does not say how. Compare orderings, not "
-    "numbers; its LPIPS is not ST-LPIPS either."
+    "normalised, scaled or selected its images differently, and does not say how. Compare "
+    "orderings, not numbers; its LPIPS is not ST-LPIPS either."
 )
 
 RUNTIME = (
-    "The paper gives less than a second for its network and about seven minutes for "
-    "Image2StyleGAN, on a V100, and calls that 500 times faster."
+    "The paper reports less than a second for its network and about seven minutes for "
+    "Image2StyleGAN on a V100: a speed-up of 500."
 )

@@ -1,4 +1,4 @@
-"""Records as plots: the curves by start, and the runtimes of figure 5."""
+"""Plot records: curves by start, and the runtimes of figure 5."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from model_core.evaluation.tables import summarize
 
 
 def plot_starts(records: Records, measures: Sequence[str], path: Path) -> bool:
-    """Draw each measure over the iterator's steps, one line per start; false without a line.
+    """Plot each metric over the iterator's steps, one line per start; return False without any.
 
-    The marks are the mean over faces at 10, 20, 50 and 100 steps (those of them that were run) and
-    the last step; step 0 is left out, where a random code has no face.
+    The marks are means over faces at 10, 20, 50 and 100 steps (those that were run) and at the last
+    step. Step 0 is left out because a random code shows no face.
     """
     lines = {start: records[name] for start, name in STARTS.items() if records.get(name)}
     if not lines:
@@ -44,9 +44,9 @@ def plot_starts(records: Records, measures: Sequence[str], path: Path) -> bool:
 
 
 def plot_runtimes(records: Records, path: Path) -> bool:
-    """Draw each system's seconds for a face, on a logarithmic axis (figure 5).
+    """Plot each method's seconds per face on a logarithmic axis (figure 5).
 
-    Medians, with their bootstrap intervals as lines at the bars' ends.
+    Bars are medians; lines at their ends are bootstrap intervals.
     """
     seconds = {
         name + after(rows): Summary.of([row.total_s for row in rows])
@@ -64,6 +64,6 @@ def plot_runtimes(records: Records, path: Path) -> bool:
     axes.set_xscale("log")
     axes.margins(x=0.2)
     axes.invert_yaxis()
-    axes.set_xlabel("seconds for a face")
+    axes.set_xlabel("seconds per face")
     figure.savefig(path, dpi=100)
     return True

@@ -1,4 +1,4 @@
-"""Record an iterator at work: measure the best image so far, and time the steps without that."""
+"""Record an iterator run: measure its best image so far, and time its steps without measuring."""
 
 import statistics
 from collections.abc import Callable, Collection
@@ -15,14 +15,14 @@ from model_core.shapes import SingleImage
 
 
 class Recorder:
-    """Collects a record while a method works on one face.
+    """Collect a record while a method embeds one face.
 
     Args:
         scorer: Measures images of the face.
-        device: Where it and the method compute.
-        measured: Numbers of steps after which to measure; the last evaluation always is.
-        kept: Those after which to keep the image, likewise.
-        last: Steps in all.
+        device: Device of the scorer and the method.
+        measured: Step counts at which to measure; the last evaluation is always measured.
+        kept: Step counts at which to keep the image; the last one is always kept.
+        last: Total number of steps.
         progress: Called at each evaluation.
     """
 
@@ -52,11 +52,11 @@ class Recorder:
     def wrap(
         self, render: Callable[..., SingleImage], measured: Callable[..., SingleImage] | None = None
     ) -> Callable[..., SingleImage]:
-        """Return the renderer, its last image remembered.
+        """Wrap a renderer to remember its last image.
 
         Args:
-            render: What the search optimises.
-            measured: Renders what is measured, if that is something else.
+            render: Renderer the optimisation uses.
+            measured: Renderer of the measured images, if that is another one.
         """
 
         def wrapped(*args: Tensor) -> Tensor:
@@ -72,24 +72,24 @@ class Recorder:
         return wrapped
 
     def started(self) -> None:
-        """Note that the start's code is there."""
+        """Record that the initial code has been computed."""
         self._start_s = self._now() - self._since
         self._since = self._now()
 
     def next_leg(self, steps: int) -> None:
-        """Begin another search after some steps: its losses are not comparable.
+        """Start a second optimisation, whose losses are not comparable to the first's.
 
-        The last evaluation of the search before it has no step behind it and is not timed.
+        The last evaluation of the first one is followed by no step and is not timed.
         """
         self._leg_start, self._best = steps, torch.inf
         self._times.pop()
         self._since = self._now()
 
     def on_step(self, report: StepReport) -> bool:
-        """Take an evaluation, and have the run go on."""
+        """Record an evaluation; return True to continue the run."""
         self._times.append(self._now() - self._since)
         if self._by_head and not report.by_head:
-            self._best = torch.inf  # losses of the head's images do not compare
+            self._best = torch.inf  # losses of the head's images are not comparable
         self._by_head = report.by_head
         if report.loss.item() < self._best or self._draw_best is None:
             self._best, self._draw_best = report.loss.item(), self._draw
@@ -116,7 +116,7 @@ class Recorder:
         return self._best_img
 
     def record(self, ws: Float[Tensor, "1 num_ws w_dim"]) -> Record:
-        """Return what was seen, on the CPU. The last evaluation of a run has no step behind it."""
+        """Return the record, on the CPU; the last evaluation of a run is followed by no step."""
         steps = self._times[:-1]
         return Record(
             steps=list(self._rows),

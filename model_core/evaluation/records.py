@@ -1,4 +1,4 @@
-"""What one method did with one face, kept on disk so that a stopped evaluation goes on."""
+"""Records of one method on one face, kept on disk so that a stopped evaluation can resume."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ _TENSORS = ("figures", "images", "ws")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One method on one face. Figures and images are those of the best code so far.
+    """One method's run on one face. Metrics and images are of the best code so far.
 
     Attributes:
-        steps: Rising numbers of steps after which the image was measured.
-        figures: (steps, measures).
-        marks: The steps of which images are kept.
+        steps: Step counts at which the image was measured, increasing.
+        figures: Metrics, (steps, measures).
+        marks: Step counts at which the image was kept.
         images: (marks, 3, size, size).
-        ws: The code in the end.
-        start_s: Seconds for the start's code.
-        step_s: Median seconds of a step; 0 without steps.
-        total_s: Seconds in all, without what measuring took.
+        ws: The final code.
+        start_s: Seconds to compute the initial code.
+        step_s: Median seconds per step; 0 without steps.
+        total_s: Total seconds, without measuring.
     """
 
     steps: list[int]
@@ -42,22 +42,22 @@ class Record:
     total_s: float
 
     def after(self, step: int) -> Float[Tensor, " measures"]:
-        """Return the figures after some steps; -1 stands for the end."""
+        """Return the metrics after some steps; -1 means the last."""
         return self.figures[-1 if step == -1 else self.steps.index(step)]
 
     def image(self, step: int = -1) -> UInt8[Tensor, "3 size size"]:
-        """Return the image after some steps; -1 stands for the end."""
+        """Return the image after some steps; -1 means the last."""
         return self.images[-1 if step == -1 else self.marks.index(step)]
 
 
 def digest(facts: Mapping[str, Any], face: UInt8[Tensor, "3 height width"]) -> str:
-    """Hash all that a record depends on."""
+    """Hash everything a record depends on."""
     text = json.dumps(facts, sort_keys=True).encode()
     return hashlib.sha256(text + face.contiguous().numpy().tobytes()).hexdigest()
 
 
 def save_record(path: Path, record: Record, key: str) -> None:
-    """Write a record; a stop leaves the old file or the new one."""
+    """Write a record atomically."""
     numbers = {name: getattr(record, name) for name in ("start_s", "step_s", "total_s")}
     facts = {"key": key, "steps": record.steps, "marks": record.marks} | numbers
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def save_record(path: Path, record: Record, key: str) -> None:
 
 
 def load_record(path: Path, key: str) -> Record | None:
-    """Read a record; None if there is none or it was made under other settings."""
+    """Read a record; return None if it is missing or was made with other settings."""
     try:
         with safe_open(path, "pt") as stored:
             facts = json.loads(stored.metadata()["record"])

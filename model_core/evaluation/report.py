@@ -1,4 +1,4 @@
-"""Write what an evaluation found: results.json, report.md, plots and contact sheets."""
+"""Write the results of an evaluation: results.json, report.md, plots and contact sheets."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -24,37 +24,37 @@ from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from model_core.shapes import ByteImages
 
 DEFINITIONS = {
-    "images": "256 px RGB in [-1, 1]: the generator's true output by area, clamped, against the "
-    "aligned face. Every method is judged on the code with the lowest loss so far.",
+    "images": "256 px RGB in [-1, 1]: the full generator's output, downscaled by area and clamped, "
+    "compared with the aligned face. Every method is measured at its code of lowest loss so far.",
     "mse": "mean over pixels and channels, on [-1, 1]; from 0 to 4",
     "psnr_db": "10 log10(4 / mse) of each face: the peak is 2, from black to white",
     "ssim": "Wang et al. 2004, Gaussian window of 11 px, on brightness + 1, mean over channels",
     "st-lpips-alex, st-lpips-vgg": "Shift-tolerant LPIPS (Ghildyal and Liu 2022); not the paper's "
-    "LPIPS. The iterator here minimises st-lpips-alex, which flatters it in that column",
-    "lpips-alex, lpips-vgg": "LPIPS v0.1 of the package lpips, where its trunks were supplied",
-    "identity_similarity": "cosine of FaceRes's descriptors, on which nothing here is trained; "
-    "strangers are at about .37. A column NAME_similarity is a converted recogniser's cosine",
-    "same_person": f"1 where identity_similarity is at least {SAME_PERSON_SIMILARITY}, else 0: one "
-    "pair of strangers in a hundred is; its mean is a share of the faces",
-    "averages": "means over faces of each face's figure; where an interval stands, the median and "
-    "its 95 % bootstrap interval (2000 draws over faces, fixed seed)",
-    "seconds": "measuring is not counted, nor loading, compiling or alignment; one face at a time",
+    "LPIPS. The iterator minimises st-lpips-alex, which favours it in that column",
+    "lpips-alex, lpips-vgg": "LPIPS v0.1 of the package lpips, if its trunks were supplied",
+    "identity_similarity": "cosine of FaceRes descriptors, which no training uses; strangers "
+    "score about .37. A column NAME_similarity is a converted recogniser's cosine",
+    "same_person": f"1 if identity_similarity is at least {SAME_PERSON_SIMILARITY}, else 0; one "
+    "pair of strangers in a hundred reaches it; the mean is a fraction of the faces",
+    "averages": "means over faces; where an interval is given, the median and its 95 % bootstrap "
+    "interval (2000 draws over faces, fixed seed)",
+    "seconds": "without measuring, loading, compiling and alignment; one face at a time",
     "random start": "N(0, 1) in every element, seeded by the face's index",
-    "vgg-features": "uncalibrated perceptual loss on VGG-16; st-vgg-features where ST-LPIPS's "
-    "trunk stands in for torchvision's",
+    "vgg-features": "uncalibrated perceptual loss on VGG-16; st-vgg-features uses ST-LPIPS's "
+    "trunk instead of torchvision's",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that is reported.
+    """The results of an evaluation.
 
     Attributes:
-        faces: What was embedded.
-        records: Of each method, in the order of the faces.
-        measures: Names of the figures in the records.
-        settings: How it was run.
-        nets: The networks, for the figures that edit codes.
+        faces: The embedded faces.
+        records: Records of each method, in the order of the faces.
+        measures: Names of the metrics in the records.
+        settings: Settings of the run.
+        nets: The networks, for the sheets of edits.
     """
 
     faces: ByteImages
@@ -65,7 +65,7 @@ class Findings:
 
 
 def write_report(found: Findings, out: Path) -> str:
-    """Write all files and return the report's text."""
+    """Write all files and return the text of the report."""
     out.mkdir(parents=True, exist_ok=True)
     found_steps = _equivalent_steps(found)
     results = {
@@ -86,7 +86,7 @@ def _equivalent_steps(found: Findings) -> list[EquivalentSteps]:
 
 
 def _pictures(found: Findings, out: Path) -> dict[str, str]:
-    """Draw what can be drawn; return titles by file name."""
+    """Draw every plot and sheet that the records allow; return titles by file name."""
     faces, records = found.faces, found.records
     drawn = {}
     if plot_starts(records, found.measures, out / "starts.png"):
@@ -102,7 +102,7 @@ def _pictures(found: Findings, out: Path) -> dict[str, str]:
 
 
 def _edits(found: Findings, out: Path) -> dict[str, str]:
-    """Draw figures 8 to 10 by the network, which takes two faces at least."""
+    """Draw figures 8 to 10 with the network; needs at least two faces."""
     if "network" not in found.records or len(found.faces) < 2:
         return {}
     network, render = found.nets.network("network"), found.nets.render
@@ -124,7 +124,7 @@ def _sections(
     sections = ["# Evaluation", "## Settings", settings]
     if found_steps:
         sections += [
-            "## What one forward pass is worth",
+            "## Iterator steps equivalent to one forward pass",
             equivalent_steps_table(found_steps),
             EQUIVALENT_TEXT,
         ]
@@ -146,9 +146,9 @@ def _sections(
 
 
 EQUIVALENT_TEXT = (
-    "The yardstick is the iterator from the mean code: Adam, rate .05, betas (.9, .999), no "
-    "schedule, true output at the generator's full size, MSE + st-lpips-alex, on the backend that "
-    "runs the network. *Steps* is the first number of steps after which the mean over faces is as "
-    "good as that of one pass; *time ratio* is the time of those steps over the time of the pass, "
-    "medians of one run."
+    "The reference is the iterator from the mean code: Adam, rate .05, betas (.9, .999), no "
+    "schedule, full generator at its full size, MSE + st-lpips-alex, on the same backend as the "
+    "network. *Steps* is the number of steps after which the mean over faces is as good as that "
+    "of one pass; *time ratio* is the time of those steps over the time of the pass, medians of "
+    "one run."
 )

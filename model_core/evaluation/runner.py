@@ -1,4 +1,4 @@
-"""Run every method on its faces, or take what an earlier run left."""
+"""Run every method on its faces, reusing the records of earlier runs."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from model_core.images import to_float
 from model_core.shapes import ByteImages
 
 MARKS = (5, 10, 20, 40, 50, 100, 200, 500, 1000, 2000)
-"""Numbers of steps of which an image is kept, beside the last."""
+"""Step counts at which an image is kept, in addition to the last."""
 
 DENSE_STEPS = 200
-"""First steps that are measured one by one, of the methods that are yardsticks."""
+"""How many of the first steps are measured one by one, for the reference methods."""
 
 YARDSTICKS = ("iterator",)
 
@@ -25,14 +25,14 @@ Records = dict[str, list[Record]]
 
 
 class EvaluationRunner:
-    """Faces, a scorer and a folder.
+    """Runs methods on faces and keeps their records.
 
     Args:
         faces: Aligned, 256 px.
-        scorer: Measures.
-        folder: Where records are kept.
-        few: How many of the first faces the methods that search get.
-        device: Where the methods and the scorer run.
+        scorer: Computes the metrics.
+        folder: Folder of the records.
+        few: Number of faces for iterative methods; they get the first ones.
+        device: Device of the methods and the scorer.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class EvaluationRunner:
 
 
 def _warm_up(method: Method, scorer: Scorer, face: torch.Tensor) -> None:
-    """Run a method for a step or two, so that whatever compiles or allocates does so untimed."""
+    """Run one or two steps of a method, so that compilation and allocation are not timed."""
     short = method.shortened()
     for _ in range(2):
         recorder = Recorder(scorer.against(face), face.device, (), (), short.steps, lambda: None)

@@ -1,4 +1,4 @@
-"""The figures of an image against the face that it shall show."""
+"""Metrics of an image against the face it should show."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,21 +12,21 @@ from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import SingleImage
 
 Describe = Callable[[SingleImage], Tensor]
-"""A face's descriptor (1, d), by which a recogniser tells persons apart."""
+"""Maps an image to its identity descriptor, (1, d)."""
 
 
 def higher_is_better(measure: str) -> bool:
-    """Tell whether larger figures of a measure are better."""
+    """Return whether larger values of a metric are better."""
     return measure in ("psnr_db", "ssim", "same_person") or measure.endswith("similarity")
 
 
 class Scorer:
-    """Measures images at the face's size.
+    """Compute metrics of images at the face's size.
 
     Args:
-        describe: The identity judge's descriptors; None leaves its two figures out.
-        distances: Perceptual distances, each a column of its own.
-        recognisers: Others by name, each a column of its own.
+        describe: The identity judge; None leaves out its two metrics.
+        distances: Perceptual distances, one column each.
+        recognisers: Further recognisers by name, one column each.
     """
 
     def __init__(
@@ -45,19 +45,19 @@ class Scorer:
 
     @property
     def measures(self) -> list[str]:
-        """Names of the figures, in the order that `against` gives them."""
+        """Names of the metrics, in the order of the values from `against`."""
         named = [distance.name for distance in self._distances]
         identity = ["identity_similarity", "same_person"] if self.judges_identity else []
         others = [f"{name}_similarity" for name in self._recognisers]
         return ["mse", "psnr_db", "ssim", *named, *identity, *others]
 
     def against(self, face: SingleImage) -> "FaceScorer":
-        """Prepare to measure many images of one face."""
+        """Return a scorer of images of one face."""
         return FaceScorer(self._describe, self._distances, [*self._recognisers.values()], face)
 
 
 class FaceScorer:
-    """Measures images of one face; what belongs to the face is computed once."""
+    """Compute metrics of images of one face; everything about the face is computed once."""
 
     @torch.no_grad()
     def __init__(
@@ -74,12 +74,12 @@ class FaceScorer:
 
     @property
     def device(self) -> torch.device:
-        """Where the face lies, and so the images."""
+        """Device of the face, and so of the images."""
         return self._face.device
 
     @torch.no_grad()
     def __call__(self, img: SingleImage) -> Float[Tensor, " figures"]:
-        """Return the figures of an image, clamped to [-1, 1] first."""
+        """Return the metrics of an image after clamping it to [-1, 1]."""
         img = img.clamp(-1, 1)
         far = [
             distance.distance(distance.features(img), features)

@@ -1,4 +1,4 @@
-"""Contact sheets in the manner of the paper's figures: a grid of images with titles."""
+"""Contact sheets like the paper's figures: grids of images with titles."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,16 @@ Picture = UInt8[Tensor, "3 size size"]
 
 SHEETS = {
     "network.jpg": (
-        "Reconstructions in one pass",
-        {"mean code": "mean", "one pass": "network", "with detail": "network+detail"},
+        "Reconstructions in one pass, and refined",
+        {
+            "mean code": "mean",
+            "one pass": "network",
+            "with detail": "network+detail",
+            "refined": "iterator+detail",
+        },
     ),
     "figure1.jpg": (
-        "Figure 1: networks trained by other losses",
+        "Figure 1: networks trained with other losses",
         {
             "MSE": "mse",
             "MSE + LPIPS": "mse-lpips",
@@ -58,27 +63,27 @@ def draw_grid(
     first: str = "input",
     labels: Sequence[str] = (),
 ) -> None:
-    """Write a grid of images of one size, a title above every column.
+    """Write a grid of images of one size, with a title above every column.
 
     Args:
-        columns: Titles of the second column on.
-        rows: Images row by row, the first column's included.
-        path: JPEG or PNG by its suffix.
+        columns: Titles from the second column on.
+        rows: Images by row, including the first column.
+        path: File to write, JPEG or PNG by its suffix.
         first: Title of the first column.
-        labels: What stands to the left of each row, a word or two; none by default.
+        labels: Short labels to the left of the rows; none by default.
     """
     pixels = [[to_pixels(picture) for picture in row] for row in rows]
     draw_sheet(pixels, path, [first, *columns], labels)
 
 
 def after(records: Sequence[Record]) -> str:
-    """Return what to add to a system's title: its number of steps, nothing for one pass."""
+    """Return the suffix of a method's title: its number of steps, or nothing for one pass."""
     steps = records[0].steps[-1]
     return f", {steps} steps" if steps else ""
 
 
 def draw_methods(faces: ByteImages, records: Records, columns: dict[str, str], path: Path) -> bool:
-    """Draw faces beside what some methods made of them in the end.
+    """Draw faces next to their final images by some methods.
 
     Returns:
         Whether there were at least two methods to draw.
@@ -94,7 +99,7 @@ def draw_methods(faces: ByteImages, records: Records, columns: dict[str, str], p
 
 
 def draw_starts(faces: ByteImages, records: Records, path: Path) -> bool:
-    """Draw one face's way from each start, a row each (figure 7)."""
+    """Draw one face's progress from each start, one row each (figure 7)."""
     given = {title: records[name] for title, name in STARTS.items() if records.get(name)}
     if not given:
         return False

@@ -1,4 +1,4 @@
-"""Figures over faces: means, medians and how sure they are."""
+"""Summarise metrics over faces: means, medians and confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ SHARE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One figure over faces.
+    """One metric over faces.
 
     Attributes:
-        mean: Over faces.
-        median: Over faces.
-        low: Lower end of the median's bootstrap interval of 95 %.
+        mean: Mean over faces.
+        median: Median over faces.
+        low: Lower end of the median's 95 % bootstrap interval.
         high: Its upper end.
     """
 
@@ -28,10 +28,10 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
-        """Summarise one value or more; the same values give the same interval."""
+        """Summarise one or more values, deterministically."""
         x = np.asarray(values, dtype=float)
         low = high = float(np.median(x))
-        if len(x) > 1:  # one value has no spread to draw from
+        if len(x) > 1:  # one value cannot be resampled
             found = bootstrap(
                 (x,),
                 np.median,

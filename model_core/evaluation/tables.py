@@ -1,4 +1,4 @@
-"""Records as Markdown tables: the paper's four in their layout, and all figures of all methods."""
+"""Format records as Markdown tables: the paper's four tables, and all metrics of all methods."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,29 +10,29 @@ from model_core.evaluation.runner import Records
 from model_core.evaluation.summary import Summary
 
 UNEQUAL = (
-    "Here the network of the command line stands for the method. It was not trained on the budget "
-    "of the other: this is no ablation until a collaborative one is given."
+    "Here the method is the network given on the command line, which was trained on a different "
+    "budget. This is not an ablation until a collaborative network is given."
 )
 SHORT = {"network": "network (one pass)", "mean": "mean code"}
 
 
 def summarize(records: Sequence[Record], measures: Sequence[str], step: int) -> dict[str, Summary]:
-    """Summarise every figure after some steps; -1 stands for the end."""
+    """Summarise every metric after some steps; -1 means the last."""
     rows = [record.after(step).tolist() for record in records]
     columns = zip(*rows, strict=True)
     return {name: Summary.of(column) for name, column in zip(measures, columns, strict=True)}
 
 
 def paper_table(number: str, records: Records, measures: Sequence[str], lpips: str) -> str | None:
-    """Return one of the paper's tables with our figures before its own; None without a row.
+    """Return one of the paper's tables with our figures before the paper's; None if it has no row.
 
-    MSE, the likeness of persons and the time stand behind the three figures that the paper has.
+    MSE, identity similarity and time follow the paper's three metrics.
 
     Args:
         number: "1" to "4".
-        records: Of all methods.
-        measures: Names of the figures.
-        lpips: The perceptual distance that stands in its third column.
+        records: Records of all methods.
+        measures: Names of the metrics.
+        lpips: The perceptual distance in the third column.
     """
     title, listed = TABLES[number]
     if not records.get("collaborative"):
@@ -62,7 +62,7 @@ def paper_table(number: str, records: Records, measures: Sequence[str], lpips: s
 
 
 def all_figures(records: Records, measures: Sequence[str]) -> str:
-    """Return the mean of every figure of every method, and on the faces of the searches."""
+    """Return the mean of every metric and method, over all faces and over the iterative ones'."""
     few = min((len(r) for r in records.values() if r), default=0)
     lines = [f"| method | {' | '.join(measures)} | faces |", "|---" * (len(measures) + 2) + "|"]
     for name, rows in records.items():
@@ -75,7 +75,7 @@ def all_figures(records: Records, measures: Sequence[str]) -> str:
 
 
 def curve_table(records: Sequence[Record], measures: Sequence[str]) -> str:
-    """Return the mean figures of one method after each number of steps of which images are kept."""
+    """Return one method's mean metrics at each step count with a kept image."""
     lines = [f"| steps | {' | '.join(measures)} |", "|---" * (len(measures) + 1) + "|"]
     for step in records[0].marks:
         figures = summarize(records, measures, step)
@@ -85,8 +85,8 @@ def curve_table(records: Sequence[Record], measures: Sequence[str]) -> str:
 
 
 def runtime_table(records: Records) -> str:
-    """Return the seconds that each method takes for a face (figure 5), medians with intervals."""
-    lines = ["| method | steps | start, s | a step, s | in all, s |", "|---" * 5 + "|"]
+    """Return each method's seconds per face (figure 5), medians with intervals."""
+    lines = ["| method | steps | start, s | per step, s | total, s |", "|---" * 5 + "|"]
     for name, rows in records.items():
         if not rows:
             continue
@@ -100,9 +100,9 @@ def runtime_table(records: Records) -> str:
 
 
 def equivalent_steps_table(found: Sequence[EquivalentSteps]) -> str:
-    """Return how many steps one pass is worth, by measure."""
+    """Return the number of steps equivalent to one pass, by metric."""
     lines = [
-        "| measure | one pass | steps to it, mean curve | by face, median [95 %] | time ratio |",
+        "| metric | one pass | steps to reach it, mean | per face, median [95 %] | time ratio |",
         "|---" * 5 + "|",
     ]
     for row in found:
@@ -114,7 +114,7 @@ def equivalent_steps_table(found: Sequence[EquivalentSteps]) -> str:
 
 
 def as_json(records: Records, measures: Sequence[str]) -> dict[str, object]:
-    """Return all figures of all methods for results.json."""
+    """Return all metrics of all methods for results.json."""
     found: dict[str, object] = {}
     for name, rows in records.items():
         if rows:

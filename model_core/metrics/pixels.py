@@ -35,15 +35,15 @@ def mse(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tenso
 
 def psnr(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
     """Compute the peak signal-to-noise ratio in dB, 10 log10(4 / mse); infinite for equal images.
+
     The peak is 2, from black to white, like 255 for bytes.
-        The peak is 2, from black to white, as 255 is for bytes.
 
-        Args:
-            a: Images in [-1, 1].
-            b: Images in [-1, 1], of the same shape.
+    Args:
+        a: Images in [-1, 1].
+        b: Images in [-1, 1], of the same shape.
 
-        Raises:
-            InvalidInputError: If the shapes differ.
+    Raises:
+        InvalidInputError: If the shapes differ.
     """
     return 10 * (PEAK_TO_PEAK**2 / mse(a, b)).log10()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
-from model_core.encoders.faceres import FaceRes
+from model_core.encoders.faceres import FaceRes, FaceResHeads
 from model_core.encoders.identity import DlibIdentity
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError, ModelMismatchError
@@ -92,6 +92,16 @@ def load_judge(cache: Path) -> FaceRes | None:
         return None
     state, _ = load_network(verified_path(cache, DEFAULT_JUDGE))
     return _filled(FaceRes(), state, DEFAULT_JUDGE).eval().requires_grad_(False)
+
+
+def load_judge_heads(cache: Path) -> FaceResHeads:
+    """Load that recogniser's heads for age and gender, frozen.
+
+    Raises:
+        CheckpointError: If the weights are missing or not the pinned ones.
+    """
+    state, _ = load_network(verified_path(cache, "faceres-heads"))
+    return _filled(FaceResHeads(), state, "faceres-heads").eval().requires_grad_(False)
 
 
 def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> StyleEncoder:

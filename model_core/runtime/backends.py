@@ -2,12 +2,15 @@
 
 import shutil
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch._inductor.config
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Backend = Literal["auto", "eager", "compile", "openvino"]
 
@@ -17,6 +20,25 @@ def can_compile(device: str) -> bool:
     compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
     headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
     return device != "cpu" or (compiler and headers)
+
+
+def compile_lazily(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that TorchInductor compiles when it is first called.
+
+    TorchInductor's cache on disk does not know for which vectors it wrote its code. Code for AVX2
+    that is built again for AVX-512, because the cache was filled on another processor or under
+    ATEN_CPU_CAPABILITY, writes past the end of its buffers. As a setting, the width of the vectors
+    is part of the cache's key.
+
+    Args:
+        function: A function of tensors, or a module.
+    """
+    options: dict[str, Any] = {}
+    if can_compile("cpu"):
+        from torch._inductor.cpu_vec_isa import pick_vec_isa  # TorchInductor's import takes seconds
+
+        options["cpp.simdlen"] = pick_vec_isa().bit_width()
+    return torch.compile(function, options=options)
 
 
 @contextmanager

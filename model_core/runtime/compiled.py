@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model_core.runtime.backends import frozen_weights
+from model_core.runtime.backends import compile_lazily, frozen_weights
 from model_core.runtime.background import BackgroundCompiled, CompileQueue
 from model_core.runtime.execution import Execution
 
@@ -41,7 +41,7 @@ def defer_network(
         return form(*items)
 
     def make() -> Run:
-        compiled: Any = torch.compile(network)
+        compiled: Any = compile_lazily(network)
 
         def one_by_one(*batches: Tensor) -> Tensor:
             laid_out = (batch.contiguous(memory_format=torch.channels_last) for batch in batches)
@@ -83,7 +83,7 @@ def defer_module(
         placed = copy.deepcopy(network).to(
             execution.device, dtype, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
-        compiled: Any = torch.compile(placed)
+        compiled: Any = compile_lazily(placed)
 
         def run(*batches: Tensor) -> Tensor:
             placed_batches = [batch.to(execution.device) for batch in batches]

@@ -12,7 +12,7 @@ from model_core.generators.contract import Generator
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.images import to_uint8
-from model_core.runtime.backends import Backend, frozen_weights
+from model_core.runtime.backends import Backend, compile_lazily, frozen_weights
 from model_core.runtime.background import BackgroundCompiled
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
@@ -124,7 +124,7 @@ def _eager(generator: Generator, execution: Execution) -> Run:
 def _compiled(generator: Generator, execution: Execution) -> Run:
     network = _folded(generator)
     network.to(execution.device, execution.precision.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    render = torch.compile(_Render(network))
+    render = compile_lazily(_Render(network))
 
     def run(ws: Float[Tensor, "batch num_ws w_dim"]) -> UInt8[Tensor, "batch height width 3"]:
         images: Tensor = render(ws.to(execution.device))

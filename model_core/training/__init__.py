@@ -1,1 +1,1 @@
-"""Training of the embedding network; nothing that serves imports it."""
+"""Training of the embedding network and the detail encoder; the serving code never imports it."""

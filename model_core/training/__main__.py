@@ -30,17 +30,17 @@ from model_core.weights.shipped import EMBEDDING_NETWORK, image_head
 
 INTERRUPTED = 130
 ASSEMBLIES = {"embedding": EmbeddingAssembly, "detail": DetailAssembly}
-"""What puts a run together, by the network that is trained."""
+"""The class that builds a run, by the network it trains."""
 
 
 def main(arguments: Sequence[str], cache: Path, local_rank: int = 0, dtype: str = "auto") -> int:
     """Run a training from the command line and return the exit code.
 
     Args:
-        arguments: Of the command line.
+        arguments: Command-line arguments.
         cache: Weights cache.
-        local_rank: Of this process among those that torchrun started on this machine.
-        dtype: What networks compute in where the arguments do not say.
+        local_rank: This process's rank among those torchrun started on this machine.
+        dtype: Default precision of the networks.
     """
     options = _parser(cache, dtype).parse_args(arguments)
     try:
@@ -55,7 +55,10 @@ def main(arguments: Sequence[str], cache: Path, local_rank: int = 0, dtype: str 
     except KeyboardInterrupt:
         finished = False
     if not finished:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "stopped; run the same command again to resume from the last checkpoint",
+            file=sys.stderr,
+        )
     return 0 if finished else INTERRUPTED
 
 
@@ -66,36 +69,40 @@ def _parser(cache: Path, dtype: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--photos", type=Path, nargs="+", default=[], help="folders of aligned photographs"
     )
-    parser.add_argument("--persons", type=Path, help="TSV with file and person: keeps them apart")
+    parser.add_argument(
+        "--persons", type=Path, help="TSV with file and person, for a split by person"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--dtype",
         choices=get_args(DtypeName),
         default=dtype,
-        help="what networks compute in; auto probes the processor (default: WPLUS_DTYPE, or auto)",
+        help="precision of the networks; auto probes the processor (default: WPLUS_DTYPE, or auto)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
-    parser.add_argument("--generator", default=DEFAULT_GENERATOR, help="a converted one's name")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved config and exit")
     parser.add_argument(
-        "--start", type=Path, help="network to begin with, of the kind that is trained"
+        "--generator", default=DEFAULT_GENERATOR, help="name of a converted generator"
+    )
+    parser.add_argument(
+        "--start", type=Path, help="network to start from, of the kind being trained"
     )
     parser.add_argument(
         "--network",
         type=Path,
         default=EMBEDDING_NETWORK,
-        help="embedding network that the detail encoder goes with; default the shipped one",
+        help="embedding network the detail encoder is trained for; default the shipped one",
     )
     parser.add_argument(
-        "--head-weights", type=Path, help="image head; default the shipped one of that size"
+        "--head-weights", type=Path, help="image head; default the shipped one of size loss_px"
     )
     parser.add_argument(
-        "--trunks", type=Path, help="folder with torchvision's weights, for --perceptual lpips-..."
+        "--trunks", type=Path, help="folder of torchvision weights, for --perceptual lpips-..."
     )
     parser.add_argument(
         "--export",
         type=Path,
-        help="write the averaged network here at the end, and FILE_generator beside it where the "
-        "generator was trained along",
+        help="write the averaged network here at the end, and a generator trained with it to "
+        "FILE_generator",
     )
     parser.set_defaults(cache=cache)
     for field in dataclasses.fields(TrainConfig):
@@ -104,14 +111,14 @@ def _parser(cache: Path, dtype: str) -> argparse.ArgumentParser:
 
 
 def _resolve(options: argparse.Namespace) -> TrainConfig:
-    """Put the flags that were given over the preset."""
+    """Apply the given flags on top of the preset."""
     names = [field.name for field in dataclasses.fields(TrainConfig)]
     given = {name: getattr(options, name) for name in names}
     return TrainConfig.load(options.preset, {k: v for k, v in given.items() if v is not None})
 
 
 def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) -> bool:
-    """Build the run and train it to the end; return whether it came there."""
+    """Build the run and train; return whether it reached the last step."""
     run = options.run or options.cache / "runs" / options.preset
     inputs = RunInputs(
         cache=options.cache,
@@ -126,8 +133,8 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
     require_config(run, config)
     if options.start and newest_checkpoint(run / CHECKPOINTS):
         raise InvalidInputError(
-            f"--start must be left out where the run has a checkpoint to go on from, "
-            f"got {options.start}; take another --run folder to begin anew"
+            f"--start must be left out when the run has a checkpoint to resume from, "
+            f"got {options.start}; choose another --run folder to start afresh"
         )
     device = own_device(torch.device(options.device), local_rank)
     ranks = Ranks.join(device)
@@ -147,12 +154,12 @@ def _train(options: argparse.Namespace, config: TrainConfig, local_rank: int) ->
 
 
 def _stop_on_signals() -> Callable[[], bool]:
-    """Have the first Ctrl-C or SIGTERM end the run after its step, and the second one at once."""
+    """Stop after the current step on the first Ctrl-C or SIGTERM, immediately on the second."""
     told = threading.Event()
 
     def hear(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.default_int_handler)
-        print("stopping after this step; once more stops at once", file=sys.stderr)
+        print("stopping after this step; interrupt again to stop immediately", file=sys.stderr)
         told.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

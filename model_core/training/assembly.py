@@ -1,4 +1,4 @@
-"""What every training run is put together from: settings, weights and photographs."""
+"""Build the parts every training run shares from settings, weights and photographs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from model_core.training.config import TrainConfig
 from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.photos import Photos
 from model_core.training.distributed import Ranks
+from model_core.training.losses.identity import PersonDescriber, load_describer
 from model_core.training.run_folder import claim
 from model_core.training.run_loop import RunLoop
 from model_core.weights.cache import DEFAULT_GENERATOR
@@ -27,17 +28,17 @@ from model_core.weights.shipped import EMBEDDING_NETWORK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInputs:
-    """The files that a run reads.
+    """The files a run reads.
 
     Attributes:
         cache: Weights cache.
-        head_weights: Image head; read where the config asks for one.
-        generator: The default one, or a converted one's name.
+        head_weights: Image head; read only if the config asks for one.
+        generator: Name of the default generator or a converted one.
         photos: Folders of aligned photographs.
         persons: TSV of who is in which photograph, or None.
-        start: Network to begin with, of the kind that is trained; None begins untrained.
-        network: Embedding network that the detail encoder goes with; read where that is trained.
-        trunks: Folder with torchvision's weights, or None.
+        start: Network to start from, of the kind being trained; None starts untrained.
+        network: Embedding network the detail encoder is trained for; read only in that training.
+        trunks: Folder of torchvision weights, or None.
     """
 
     cache: Path
@@ -51,18 +52,18 @@ class RunInputs:
 
 
 class Assembly(ABC):
-    """The weights of a run and how its parts are made from them.
+    """Load a run's weights and build its parts from them.
 
     Args:
         inputs: The files to read.
         config: Hyperparameters.
         run: Run folder.
         ranks: The processes of the run.
-        device: Where to compute.
-        precision: What frozen networks compute in, and the trained one where `amp` lets it.
+        device: Device to compute on.
+        precision: Precision of the frozen networks, and of the trained one if `amp` is set.
 
     Raises:
-        WplusError: If weights cannot be read or the folder is another run's.
+        WplusError: If weights cannot be read or the folder belongs to another run.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Assembly(ABC):
         self._check_generator()
         self._head = self._load_head() if config.head else None
         distance = load_distance(config.perceptual, inputs.cache, inputs.trunks)
-        # The others compute in the type that they are given.
+        # The other losses compute in the dtype of their inputs.
         fast = distance.to(precision.dtype) if isinstance(distance, STLPIPS) else distance
         self.perceptual = fast
         if ranks.is_main:
@@ -91,23 +92,23 @@ class Assembly(ABC):
 
     @abstractmethod
     def training(self) -> RunLoop:
-        """Make the run."""
+        """Build the run."""
 
     def _check_generator(self) -> None:  # noqa: B027
-        """Refuse a generator that the run cannot use, before the folder is taken."""
+        """Refuse a generator the run cannot use, before claiming the folder."""
 
     def _digests(self) -> dict[str, str]:
-        """Return what the run's state depends on, for `claim`."""
+        """Return digests of the weights the run's state depends on, for `claim`."""
         digests = {"generator": self.fingerprint, "perceptual": self.perceptual.name}
         if self._head:
             digests["head"] = str(read_sidecar(self._inputs.head_weights)["sha256"])
         return digests
 
     def _streams(self) -> dict[int, PhotoStream]:
-        """Make the streams of the shards that this process owns."""
+        """Open the photo streams of the shards this process owns."""
         config = self._config
         if not self._folders:
-            raise InvalidInputError("photos must be folders with images for this preset, got none")
+            raise InvalidInputError("photos must be folders of images for this preset, got none")
         folders = [training for training, _ in self._folders]
         weights = config.photo_weights or tuple(float(len(photos)) for photos in folders)
         return {
@@ -116,6 +117,11 @@ class Assembly(ABC):
             )
             for k in self._ranks.shards(config.shards)
         }
+
+    def _describer(self) -> PersonDescriber:
+        """Load the recogniser of the identity loss."""
+        place = (self._device, self._precision.dtype)
+        return load_describer(self._inputs.cache, self._config.identity, *place)
 
     def _load_head(self) -> ImageHead:
         head = load_image_head(self._inputs.head_weights, self.fingerprint)

@@ -1,4 +1,4 @@
-"""Put a training run of the embedding network together."""
+"""Build a training run of the embedding network."""
 
 import torch
 
@@ -11,6 +11,7 @@ from model_core.networks.loading import (
     load_stlpips,
     new_embedding_network,
 )
+from model_core.runtime.backends import compile_lazily
 from model_core.training.assembly import Assembly
 from model_core.training.code_cache import CodeCache
 from model_core.training.data.pairs import make_render
@@ -25,13 +26,13 @@ from model_core.training.validation import Validator, hold_out
 
 
 class EmbeddingAssembly(Assembly):
-    """The weights of a run of the embedding network and how its parts are made from them."""
+    """Build the parts of a training run of the embedding network."""
 
     def training(self) -> Training:
-        """Make the run.
+        """Build the run.
 
         Raises:
-            InvalidInputError: If photographs are to be trained on and none are given.
+            InvalidInputError: If the config trains on photographs and none are given.
         """
         config, generator, device = self._config, self.generator, self._device
         torch.manual_seed(config.seed)
@@ -57,10 +58,10 @@ class EmbeddingAssembly(Assembly):
         )
 
     def network(self) -> EmbeddingNetwork:
-        """Make the embedding network that the run starts with, untrained or from a file.
+        """Return the embedding network the run starts from, untrained or loaded from a file.
 
         Raises:
-            InvalidInputError: If the file holds a network of another kind.
+            InvalidInputError: If the file holds another kind of network.
         """
         inputs, config = self._inputs, self._config
         network = new_embedding_network(
@@ -85,7 +86,7 @@ class EmbeddingAssembly(Assembly):
 
     def _objective(self, style: StyleLoss) -> Objective:
         config, generator = self._config, self.generator
-        # Adam's steps on the generator's weights are lost in bfloat16's rounding.
+        # Adam's steps on the generator's weights are smaller than bfloat16's rounding.
         dtype = torch.float32 if config.tune_generator else self._precision.dtype
         folded = not config.tune_generator
         images = SmallImages(generator, config.loss_px, self._head, dtype, folded)
@@ -98,7 +99,10 @@ class EmbeddingAssembly(Assembly):
             self._ranks.wait()
             gradients = load_or_sample(*source, self._precision.dtype)
         sensitivity = SensitivityLoss(gradients)
-        return Objective(config, style, sensitivity, generator.w_std, images, self.perceptual)
+        person = self._describer() if config.identity_weight else None
+        return Objective(
+            config, style, sensitivity, generator.w_std, images, self.perceptual, person
+        )
 
     def _photo_shards(self, objective: Objective) -> dict[int, PhotoShard]:
         streams = self._streams() if self._config.photos_per_shard else {}
@@ -116,6 +120,6 @@ class EmbeddingAssembly(Assembly):
         shape = (self.generator.num_ws, self.generator.w_dim)
         cache = CodeCache(self._run / f"cache-{shard}", stream.keys, shape)
         settings = IteratorConfig(alpha=config.alpha, lr=config.iterator_lr)
-        render = torch.compile(objective.render) if config.compile else objective.render
+        render = compile_lazily(objective.render) if config.compile else objective.render
         iterator = LatentIterator(render, objective.perceptual, settings)
         return IteratorSupervisor(iterator, cache, config.iterator_steps, config.from_cache)

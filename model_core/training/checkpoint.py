@@ -1,4 +1,4 @@
-"""Training checkpoints: one safetensors file with everything that a resumed run needs."""
+"""Training checkpoints: one safetensors file with everything a resumed run needs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from model_core.atomic_file import partial_file, publish
 from model_core.errors import CheckpointError
 
 KEPT = 2
-# What a file that is damaged or of another run makes the reading below raise.
+# Raised below when a file is damaged or belongs to another run.
 FAULTS = (SafetensorError, RuntimeError, LookupError, ValueError, TypeError, OSError)
 
 
@@ -22,13 +22,13 @@ def save_checkpoint(
     modules: dict[str, nn.Module],
     optimizer: Optimizer,
 ) -> Path:
-    """Write modules and optimiser after a step, and drop all but the newest two.
+    """Save modules and optimiser after a step and delete all but the newest two checkpoints.
 
     Args:
-        folder: Where checkpoints of the run lie.
+        folder: The run's checkpoint folder.
         step: Steps done.
-        modules: By name; their state dicts are stored under it.
-        optimizer: Its moments are stored in the order of its parameters.
+        modules: Modules by name, which prefixes their stored tensors.
+        optimizer: Optimiser whose moments are stored in the order of its parameters.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -48,17 +48,17 @@ def save_checkpoint(
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Find the newest checkpoint of a folder, or None."""
+    """Return the newest checkpoint in a folder, or None."""
     return max(folder.glob("*.safetensors"), default=None)
 
 
 def load_checkpoint(folder: Path, modules: dict[str, nn.Module], optimizer: Optimizer) -> int:
-    """Restore the newest checkpoint of a folder in place.
+    """Restore modules and optimiser in place from the newest checkpoint in a folder.
 
     Returns:
-        Steps done; 0 where there is no checkpoint.
+        Steps done; 0 if there is no checkpoint.
     Raises:
-        CheckpointError: If the newest one does not fit or cannot be read.
+        CheckpointError: If the newest checkpoint does not fit or cannot be read.
     """
     newest = newest_checkpoint(folder)
     if newest is None:
@@ -91,12 +91,12 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
             if name == "step":
                 continue
             parameter = parameters[i]
-            if tensor.shape != parameter.shape:  # copy_ would broadcast it
+            if tensor.shape != parameter.shape:  # copy_ would broadcast
                 raise ValueError(
                     f"{name} of parameter {i} must have shape {(*parameter.shape,)}, "
                     f"got {(*tensor.shape,)}"
                 )
-            # In the parameter's memory layout, which fused kernels rely on.
+            # Keep the parameter's memory layout, which fused kernels rely on.
             state[name] = torch.empty_like(parameter).copy_(tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})

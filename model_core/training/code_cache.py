@@ -1,7 +1,7 @@
-"""The best code of every training photo so far, on disk.
+"""On-disk cache of the best code found so far for each training photo.
 
 Source: Guan et al. 2020, section 3.3: a code from the iterator supervises the embedding network
-only if it is better than the cached one, that is, if its loss of equation 1 is lower.
+only if it beats the cached one, that is, if its loss (equation 1) is lower.
 """
 
 import json
@@ -25,17 +25,17 @@ LOSSES = "losses.npy"
 
 
 class CodeCache:
-    """Codes and losses by slot, memory-mapped; what is offered becomes lasting at commit.
+    """Memory-mapped codes and losses by slot; offered codes become durable at a checkpoint.
 
-    A training step may be done again after a kill, so the files must stand as they stood at the
-    checkpoint that is gone back to. Codes offered since wait in memory: `prepare` writes them to a
-    journal before the checkpoint, `apply` moves the journal into the files after it, and `recover`
-    does the same at a restart, as often as needed.
+    A killed run repeats the steps since its last checkpoint, so the files must match that
+    checkpoint. Codes offered since then stay in memory: `prepare` writes them to a journal before
+    the checkpoint is written, `apply` moves the journal into the files afterwards, and `recover`
+    does the same at a restart; it is idempotent.
 
     Args:
-        folder: Where the files lie. Of a cache with other keys, the codes of keys that are known
+        folder: Folder of the files. If it holds a cache with other keys, the codes of shared keys
             are kept.
-        keys: One a slot: digest of the image and its orientation.
+        keys: One per slot: digest of the image and its orientation.
         code_shape: (num_ws, w_dim).
     """
 
@@ -54,7 +54,7 @@ class CodeCache:
 
     @property
     def filled(self) -> float:
-        """Share of the slots that hold a code, those not yet committed included."""
+        """Fraction of slots that hold a code, including codes not yet on disk."""
         lasting = np.isfinite(self._losses)
         fresh = sum(not lasting[slot] for slot in self._pending)
         return (int(lasting.sum()) + fresh) / len(self)
@@ -72,10 +72,10 @@ class CodeCache:
         ws: Float[Tensor, "batch num_ws w_dim"],
         loss: Float[Tensor, " batch"],
     ) -> Bool[Tensor, " batch"]:
-        """Store codes where their loss is lower than the stored one; tell where that was.
+        """Store codes whose loss is lower than the stored one; return which were stored.
 
-        Of a slot that is offered several codes the best stays, and each is told how it compares
-        with what was there before.
+        If a slot is offered several codes, the best one is kept; each is compared with the code
+        stored before the call.
         """
         before = torch.stack([self._entry(slot)[1] for slot in slots.tolist()])
         for i, slot in enumerate(slots.tolist()):
@@ -84,9 +84,9 @@ class CodeCache:
         return loss < before
 
     def prepare(self, step: int) -> None:
-        """Write what is pending to a journal, before the checkpoint of that step is written.
+        """Write pending codes to a journal, before the checkpoint of that step is written.
 
-        The journal is on the disk when this returns, so no power cut leaves the checkpoint alone.
+        The journal is synced to disk on return: a power cut cannot leave a checkpoint without it.
         """
         if not self._pending:
             return
@@ -99,7 +99,7 @@ class CodeCache:
         write_file(self._journal(step), save(tensors))
 
     def apply(self, step: int) -> None:
-        """Move the journal of that step into the files, after its checkpoint was written.
+        """Move the journal of a step into the files, after that step's checkpoint was written.
 
         Raises:
             CheckpointError: If the journal is damaged.
@@ -114,7 +114,7 @@ class CodeCache:
             except (SafetensorError, OSError, LookupError, ValueError) as err:
                 raise CheckpointError(
                     f"{journal} is damaged and its codes are lost: {err}; delete it to go on, the "
-                    "iterator finds codes anew where the cache has none or worse ones"
+                    "iterator will find those codes again"
                 ) from err
             self._codes.flush()
             self._losses.flush()
@@ -122,10 +122,10 @@ class CodeCache:
         self._pending.clear()
 
     def recover(self, step: int) -> None:
-        """Bring the files to where they stood at the checkpoint that a run goes on from.
+        """Restore the files to their state at the checkpoint a run resumes from.
 
         Raises:
-            CheckpointError: If the journal of that checkpoint is damaged.
+            CheckpointError: If that checkpoint's journal is damaged.
         """
         self.apply(step)
         for journal in self._folder.glob("journal-*"):
@@ -141,7 +141,7 @@ class CodeCache:
 
 
 def _rebuild(folder: Path, keys: list[str], code_shape: tuple[int, int]) -> None:
-    """Lay out files for new keys beside the old ones, then take their place; keys.json last."""
+    """Write files for the new keys to temporary names, then replace the old; keys.json last."""
     fresh = folder / "rebuild"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()

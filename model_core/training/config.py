@@ -1,4 +1,4 @@
-"""One frozen object that says all of a training run: a TOML preset, then flags."""
+"""The configuration of a training run: one frozen object, read from a TOML preset and flags."""
 
 import dataclasses
 import json
@@ -28,17 +28,17 @@ FROM_ONE = (
 TRAINED = ("embedding", "detail")
 SUPERVISION = ("iterator", "photo", "both")
 CHANGES = ("jitter", "degrade_share", "photo_light", "photo_warp")
+OF_IMAGES = ("mse_weight", "lpips_weight", "identity_weight")
 OF_CODES = ("style_weight", "sensitivity_weight", "latent_weight")
 FROM_ZERO = ("warmup_steps", "validation_photos", "seed", "true_every")
 OF_DETAILS = {
     "margin_weight": 1.0,
-    "identity_weight": 0.0,
     "detail_weight": 0.0,
     "true_every": 0,
     "true_share": 0.0,
     "full_size_weight": 0.0,
 }
-"""What only the detail encoder's training reads, and what it is elsewhere."""
+"""Fields that only the detail encoder's training reads, with their value in other trainings."""
 WITH_DETAIL = {
     "generated_share": 0.0,
     "supervision": "photo",
@@ -49,84 +49,88 @@ WITH_DETAIL = {
     "tune_generator": False,
     "compile": False,
 }
-"""What the detail encoder's training does not read or cannot do otherwise, and what it is there."""
+"""Fields that are fixed when the detail encoder is trained, with their value there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Hyperparameters of a run; the resolved copy stands in the run folder.
+    """Hyperparameters of a run; the run folder keeps the resolved copy.
 
     Attributes:
-        trained: Which network: embedding, or detail, the detail encoder for a trained one. What
-            is said of codes, pairs, the iterator and the identity encoder's training is for the
-            former alone.
-        steps: Optimiser steps in all.
-        batch: Images a step, equally many of each shard.
-        lr: Learning rate of Adam after warm-up.
+        trained: Which network to train: "embedding", or "detail" for the detail encoder of a
+            trained embedding network. Fields about codes, pairs, the iterator and the identity
+            encoder's training apply to "embedding" only.
+        steps: Number of optimiser steps.
+        batch: Images per step, the same number from each shard.
+        lr: Adam's learning rate after warm-up.
         betas: Adam's betas.
-        warmup_steps: Linear warm-up.
-        decay_share: Share of the steps, at the end, in which the rate falls linearly to zero.
-        clip_norm: Limit of the gradient's norm.
-        ema: Decay a step of the averaged weights, which are the ones validated and kept.
-        attribute_px: Side of the image that the attribute encoder reads; 256 in the paper.
+        warmup_steps: Steps of linear warm-up.
+        decay_share: Fraction of the steps, at the end, over which the rate falls linearly to zero.
+        clip_norm: Maximum gradient norm.
+        ema: Per-step decay of the averaged weights, which are the ones validated and kept.
+        attribute_px: Side of the attribute encoder's input image; 256 in the paper.
         psi_min: Lowest truncation of generated codes.
         psi_max: Highest truncation of generated codes.
-        mixed_share: Share of generated codes that are mixed from several at random rows.
+        mixed_share: Fraction of generated codes that mix the rows of several codes.
         replay: How often a generated pair is used, on average.
-        window: Newest pairs from which a step draws.
-        jitter: Largest relative change of brightness, contrast and colour of an input. This one and
-            the next three are 0 where the iterator teaches: there photos are flipped, no more.
-        degrade_share: Share of inputs that are blurred or rescaled, as poor photos are.
-        photo_light: Largest relative change of light and colour of a photograph and its target.
-        photo_warp: Largest turn in radians, change of size and shift in half sides of both.
+        window: Number of newest pairs a step draws from.
+        jitter: Largest relative change of an input's brightness, contrast and colour. This and the
+            next three fields are 0 under iterator supervision, which allows only flips.
+        degrade_share: Fraction of inputs that are blurred or rescaled to look like poor photos.
+        photo_light: Largest relative change of light and colour, of a photograph and its target.
+        photo_warp: Largest rotation (radians), relative scaling and shift (in half image sides)
+            of both.
         style_weight: Weight of the style error of codes.
-        influence_samples: Codes by which the rows' influence on the image is measured.
+        influence_samples: Codes used to measure each row's influence on the image.
         latent_weight: Weight of the latent error of codes, lambda 3 of the paper; unlike there,
             each dimension is divided by its spread over W.
-        sensitivity_weight: Weight of the image's first-order MSE by codes.
-        sensitivity_samples: Gradients that estimate it.
-        generated_share: Share of a batch that are generated pairs; the rest are photographs.
-        pair_images: Whether pairs are compared by their images too, as photographs are: faces of
-            people without end, where photographs are few.
+        sensitivity_weight: Weight of the image MSE that a code error causes, to first order.
+        sensitivity_samples: Number of gradients that estimate it.
+        generated_share: Fraction of a batch that is generated pairs; the rest are photographs.
+        pair_images: Whether the image losses also apply to generated pairs, which show more
+            people than the photographs do.
         photo_weights: How often each folder of photographs is drawn from; empty: by its size.
         loss_px: Side of the images that the image losses and the iterator compare.
-        head: Whether these come from the shipped image head of that size, not from true output.
-        mse_weight: Weight of the images' MSE, lambda 1 of the paper.
+        head: Whether these images come from the shipped image head of that size instead of the
+            full generator.
+        mse_weight: Weight of the image MSE, lambda 1 of the paper.
         lpips_weight: Weight of the images' perceptual distance, lambda 2 of the paper.
-        margin_weight: Weight in the MSE of what lies around the face, which has 1.
-        identity_weight: Weight of the squared distance of descriptors by the identity encoder.
-        detail_weight: Weight of the details' mean square.
-        true_every: One step of so many compares the true output, others the image head's; 0: none.
-        true_share: Share of the steps, at the end, in which that is so.
-        full_size_weight: Weight, in these steps, of the MSE at the generator's own size, against
-            the photos enlarged. Without it, what means over pixels do not see turns into grain.
-        perceptual: Which distance that is, for the network and in equation 1; a name of
+        margin_weight: Weight of pixels around the face in the MSE; those of the face have 1.
+        identity_weight: Weight of the squared distance between identity descriptors; about 0.1.
+        detail_weight: Weight of the mean squared detail.
+        true_every: One step in this many renders with the full generator, the others with the
+            image head; 0: none.
+        true_share: Fraction of the steps, at the end, to which true_every applies.
+        full_size_weight: Weight, in these steps, of the MSE against the enlarged photos at the
+            generator's own size. Without it, grain appears that averaging over pixels hides.
+        perceptual: The perceptual distance, in the losses and in equation 1; a name from
             model_core.networks.distances.
-        supervision: What teaches photographs: iterator (its code and the image of that, the
-            paper's), photo (the photo itself, no iterator) or both (its code, and the photo).
-        iterator_steps: Iterator steps a visit.
+        supervision: What supervises photographs: "iterator" (its code and that code's image, as in
+            the paper), "photo" (the photo itself, no iterator) or "both" (its code, and the photo).
+        iterator_steps: Iterator steps per visit of a photo.
         iterator_lr: Learning rate of the iterator.
         alpha: Weight of the perceptual distance in equation 1.
-        from_cache: Whether the iterator starts from the cached code where that is better.
-        amp: Whether the network is computed in bfloat16 where that is safe, on processors that are
-            faster in it.
-        freeze_norms: Whether BatchNorm keeps its running statistics and normalises by them, as it
-            must where the iterator teaches: several processes then do what one does.
+        from_cache: Whether the iterator starts from the cached code if that is better.
+        amp: Whether the network runs in bfloat16 where that is safe and the processor is faster
+            in it.
+        freeze_norms: Whether BatchNorm normalises by its running statistics and leaves them
+            unchanged. Required under iterator supervision, so that several processes compute what
+            one would.
         identity: Name of the identity encoder's weights.
-        disentangled: Whether identity and attributes are encoded apart; without, a single
-            ResNet-50 (the ablation of the paper's table 4).
-        tune_identity: Whether the identity encoder is trained along.
-        tune_generator: Whether the generator is trained along, in float32, by the images that are
-            compared (the third baseline of the paper's figure 1).
-        generator_lr: Learning rate of the generator where it is trained along.
+        disentangled: Whether identity and attributes have separate encoders; if not, a single
+            ResNet-50 encodes both (the ablation in the paper's table 4).
+        tune_identity: Whether the identity encoder is trained too.
+        tune_generator: Whether the generator is trained too, in float32, on the image losses (the
+            third baseline in the paper's figure 1).
+        generator_lr: Learning rate of the generator if it is trained.
         shards: Parts of the data; each belongs to one process, which owns its cache.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
         validation_pairs: Held-out generated pairs.
-        validation_photos: Held-out photographs, where a folder is given.
-        seed: Of everything random.
-        compile: Whether the generator is compiled; not where the detail encoder is trained, whose
-            upper blocks take longer to compile than a short run.
+        validation_photos: Held-out photographs, if a folder is given.
+        seed: Seed of everything random.
+        compile: Whether the generator is compiled. False when the detail encoder is trained: the
+            upper blocks take longer to compile than a short run takes.
     """
 
     trained: str = "embedding"
@@ -200,7 +204,7 @@ class TrainConfig:
         for name, rule in fixed.items():
             if getattr(self, name) != rule:
                 raise InvalidInputError(
-                    f"{name} must be {rule} where trained is {self.trained}, "
+                    f"{name} must be {rule} when trained is {self.trained}, "
                     f"got {getattr(self, name)}"
                 )
         if self.supervision not in SUPERVISION:
@@ -213,43 +217,43 @@ class TrainConfig:
             )
         if not 0 <= self.generated_share <= 1:
             raise InvalidInputError(
-                f"generated_share must be within 0 and 1, got {self.generated_share}"
+                f"generated_share must be between 0 and 1, got {self.generated_share}"
             )
         if self.pair_images and not (self.pairs_per_shard and self._compares_images):
             raise InvalidInputError(
                 "pair_images must be false without pairs and a weight of their images "
-                "(generated_share, and mse_weight or lpips_weight, above 0), got true"
+                f"(generated_share, and one of {', '.join(OF_IMAGES)}, above 0), got true"
             )
         changes = {name: getattr(self, name) for name in CHANGES if getattr(self, name)}
         if changes and self._iterator_teaches:
             raise InvalidInputError(
-                f"{', '.join(CHANGES)} must be 0 where the iterator teaches, whose cache knows "
-                "each photo as it is and flipped, got "
+                f"{', '.join(CHANGES)} must be 0 under iterator supervision, whose cache holds "
+                "each photo only as it is and flipped, got "
                 + ", ".join(f"{name} {value}" for name, value in changes.items())
             )
         if self._iterator_teaches and not self.freeze_norms:
             raise InvalidInputError(
-                "freeze_norms must be true where the iterator teaches, got false: statistics come "
-                "from pretraining, and those of a process's own items differ from its neighbour's"
+                "freeze_norms must be true under iterator supervision, got false: batch statistics "
+                "would differ between processes"
             )
         if self.tune_identity and not self.disentangled:
             raise InvalidInputError("tune_identity must be false without disentangled, got true")
         if self.tune_generator and not self._photos_reach_generator:
             raise InvalidInputError(
-                "tune_generator must be false unless photographs teach through the true output "
-                "(head false, supervision photo, generated_share below 1, mse_weight or "
-                "lpips_weight above 0), got true"
+                "tune_generator must be false unless photographs supervise the full generator "
+                "(head false, supervision photo, generated_share below 1, one of "
+                f"{', '.join(OF_IMAGES)} above 0), got true"
             )
         if self.pairs_per_shard and not (self._compares_codes or self.pair_images):
             raise InvalidInputError(
-                f"one of {', '.join(OF_CODES)} must be above 0, or pair_images true, where "
-                f"generated pairs are trained on, got generated_share {self.generated_share} "
-                "and nothing that compares them"
+                f"one of {', '.join(OF_CODES)} must be above 0, or pair_images true, when "
+                f"training on generated pairs, got generated_share {self.generated_share} "
+                "and no loss on them"
             )
         compared = self._compares_images or (self._iterator_teaches and self._compares_codes)
         if self.photos_per_shard and not compared:
             raise InvalidInputError(
-                "mse_weight or lpips_weight must be above 0 where photographs are trained on with "
+                f"one of {', '.join(OF_IMAGES)} must be above 0 when training on photographs with "
                 f"supervision {self.supervision}"
                 + (f", or one of {', '.join(OF_CODES)}" if self._iterator_teaches else "")
                 + ", got 0 for all"
@@ -261,7 +265,7 @@ class TrainConfig:
 
     @property
     def _photos_reach_generator(self) -> bool:
-        """Whether the image losses of photographs are a function of the generator's weights."""
+        """Whether the photographs' image losses depend on the generator's weights."""
         compared = self.photos_per_shard > 0 and self._compares_images
         return compared and not self.head and self.supervision == "photo"
 
@@ -271,24 +275,24 @@ class TrainConfig:
 
     @property
     def _compares_images(self) -> bool:
-        return self.mse_weight > 0 or self.lpips_weight > 0
+        return any(getattr(self, name) > 0 for name in OF_IMAGES)
 
     @property
     def pairs_per_shard(self) -> int:
-        """Generated pairs of a step in each shard."""
+        """Generated pairs per step and shard."""
         return round(self.generated_share * self.batch / self.shards)
 
     @property
     def photos_per_shard(self) -> int:
-        """Photographs of a step in each shard."""
+        """Photographs per step and shard."""
         return self.batch // self.shards - self.pairs_per_shard
 
     @classmethod
     def load(cls, preset: str, overrides: dict[str, Any] | None = None) -> "TrainConfig":
-        """Read a preset by name and put the overrides, texts or values, over it.
+        """Load a preset by name and apply overrides, given as text or values.
 
         Raises:
-            InvalidInputError: If the preset, a field or a value is not known.
+            InvalidInputError: If the preset, a field or a value is unknown.
         """
         file = resources.files("model_core.training") / "presets" / f"{preset}.toml"
         if not file.is_file():
@@ -308,10 +312,10 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, path: Path) -> "TrainConfig":
-        """Read back what to_json wrote.
+        """Read a config written by to_json.
 
         Raises:
-            InvalidInputError: If the file cannot be read or its fields are not those of a config.
+            InvalidInputError: If the file cannot be read or is not a training config.
         """
         try:
             values = json.loads(path.read_text())
@@ -322,13 +326,13 @@ class TrainConfig:
 
 
 def presets() -> list[str]:
-    """Return the names of the presets that are shipped."""
+    """Return the names of the shipped presets."""
     folder = resources.files("model_core.training") / "presets"
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
 
 
 def _parse(default: Any, name: str, value: Any) -> Any:
-    """Bring a TOML value or a flag's text to the type of the field's default."""
+    """Convert a TOML value or a flag's text to the type of the field's default."""
     try:
         if isinstance(default, tuple):
             parts = value.split(",") if isinstance(value, str) else value

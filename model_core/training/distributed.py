@@ -1,4 +1,4 @@
-"""The processes of a data-parallel run, as torchrun starts them; one alone is rank 0 of 1."""
+"""The processes of a data-parallel run, started by torchrun; a single process is rank 0 of 1."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from model_core.errors import InvalidInputError
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those of the run.
+    """This process's place among those of the run.
 
     Attributes:
-        rank: Of this process.
+        rank: Rank of this process.
         size: Number of processes.
     """
 
@@ -23,11 +23,11 @@ class Ranks:
 
     @classmethod
     def join(cls, device: torch.device) -> "Ranks":
-        """Join the processes that torchrun started; without torchrun, be rank 0 of 1."""
+        """Join the processes torchrun started; without torchrun, return rank 0 of 1."""
         if not distributed.is_torchelastic_launched():
             return cls()
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # where NCCL's barriers run
+            torch.cuda.set_device(device)  # NCCL's barriers run there
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size())
 
@@ -37,10 +37,10 @@ class Ranks:
         return self.rank == 0
 
     def shards(self, count: int) -> list[int]:
-        """Return the shards of the data that this process owns.
+        """Return the shards of the data this process owns.
 
         Raises:
-            InvalidInputError: If the processes cannot own equally many.
+            InvalidInputError: If the shards cannot be divided evenly among the processes.
         """
         if count % self.size:
             raise InvalidInputError(
@@ -49,13 +49,13 @@ class Ranks:
         return list(range(self.rank, count, self.size))
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Bring tensors to their mean over the processes, in place."""
+        """Average tensors over the processes, in place."""
         for tensor in tensors if self.size > 1 else ():
             distributed.all_reduce(tensor)
             tensor /= self.size
 
     def any(self, mine: bool) -> bool:
-        """Return whether it is true in any of the processes."""
+        """Return whether the flag is true in any process."""
         if self.size == 1:
             return mine
         backend = distributed.get_backend()
@@ -64,22 +64,22 @@ class Ranks:
         return bool(flag)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until every process has arrived here."""
         if self.size > 1:
             distributed.barrier()
 
     def leave(self) -> None:
-        """Part from the others, where there are any."""
+        """Leave the process group, if there is one."""
         if self.size > 1:
             distributed.destroy_process_group()
 
 
 def own_device(device: torch.device, local_rank: int) -> torch.device:
-    """Give each process of a machine a GPU of its own where the device names none.
+    """Assign each process of a machine its own GPU, unless the device names one.
 
     Args:
-        device: As asked for; "cuda" stands for any GPU, "cuda:1" for that one.
-        local_rank: Of this process among those of its machine.
+        device: Requested device; "cuda" means any GPU, "cuda:1" that one.
+        local_rank: Rank of this process on its machine.
 
     Raises:
         InvalidInputError: If there are fewer GPUs than processes.

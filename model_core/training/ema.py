@@ -1,4 +1,4 @@
-"""A network that is trained, with the mean of its weights, which is what is validated and kept."""
+"""A trained network and the moving average of its weights, which is validated and kept."""
 
 from collections.abc import Iterable
 from typing import Generic, TypeVar, cast
@@ -15,12 +15,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class TrainedNetwork(Generic[Network]):
-    """A network whose weights are trained at one rate, and their moving average.
+    """A network trained at one learning rate, with the moving average of its weights.
 
     Attributes:
-        network: The trained one.
-        averaged: A frozen copy that follows it.
-        parameters: Those of the network that are trained.
+        network: The trained network.
+        averaged: A frozen copy that holds the averaged weights.
+        parameters: The network's trained parameters.
         lr: Learning rate after warm-up.
     """
 
@@ -28,13 +28,13 @@ class TrainedNetwork(Generic[Network]):
         self.network = network
         self._rate = 0.0
         self._average = AveragedModel(network, multi_avg_fn=self._follow, use_buffers=True)
-        # The copy counts as the first of the average; else the next weights would replace it.
+        # Count the copy as the first term; otherwise the next update would overwrite it.
         self._average.n_averaged += 1
         self.averaged = cast(Network, self._average.module.requires_grad_(False).eval())
         self.parameters, self.lr = list(parameters), lr
 
     def average(self, rate: float) -> None:
-        """Move the averaged weights towards the trained ones by a share of 0 to 1."""
+        """Move the averaged weights towards the trained ones by a rate of 0 to 1."""
         self._rate = rate
         self._average.update_parameters(self.network)
 
@@ -45,7 +45,7 @@ class TrainedNetwork(Generic[Network]):
         trained: tuple[Tensor, ...] | list[Tensor],
         _count: Tensor | int,
     ) -> None:
-        """Average tensors of one type; counts, as of batches seen, are taken as they are."""
+        """Average tensors of one dtype; copy integer ones, such as BatchNorm's batch count."""
         if averaged[0].is_floating_point():
             get_ema_multi_avg_fn(1 - self._rate)(averaged, trained, _count)
             return
@@ -54,10 +54,10 @@ class TrainedNetwork(Generic[Network]):
 
 
 def unfreeze_synthesis(generator: Generator) -> list[nn.Parameter]:
-    """Let gradients reach what the images of given codes depend on, and return it.
+    """Enable gradients for the parameters that images of given codes depend on; return them.
 
-    The mapping network stays frozen: codes are predicted, not mapped. So do constants that a family
-    keeps as buffers.
+    The mapping network stays frozen, since codes are predicted, not mapped. So do constants that a
+    family keeps as buffers.
     """
     synthesis = [p for name, p in generator.named_parameters() if not name.startswith(MAPPING)]
     for parameter in synthesis:

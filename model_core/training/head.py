@@ -1,6 +1,6 @@
 """Fit an image head: python -m model_core.training.head --pairs RUN --blocks 5 --out FILE.
 
-The pairs are those that a pretraining run has generated: codes and their images at 256 px.
+The pairs come from a pretraining run: codes and their images at 256 px.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from model_core.generators.sampling import seeded
 from model_core.images import to_float
 from model_core.metrics.pixels import psnr
 from model_core.networks.loading import load_generator, load_image_head
-from model_core.runtime.backends import frozen_weights
+from model_core.runtime.backends import compile_lazily, frozen_weights
 from model_core.runtime.precision import FLOAT32, DtypeName, Precision, choose_precision
 from model_core.training.data.pairs import PairRing
 from model_core.weights.cache import cache_folder
@@ -35,14 +35,16 @@ REPORT_EVERY = 100
 
 
 def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
-    """Fit the head from the command line and return the exit code."""
+    """Fit a head from the command line and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m model_core.training.head", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--pairs", type=Path, required=True, help="folder of a pretraining run")
     parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
-    parser.add_argument("--blocks", type=int, default=5, help="of the generator, below the head")
-    parser.add_argument("--start", type=Path, help="head to go on from")
+    parser.add_argument(
+        "--blocks", type=int, default=5, help="number of generator blocks below the head"
+    )
+    parser.add_argument("--start", type=Path, help="head to continue training")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-4)
@@ -58,14 +60,14 @@ def main(arguments: Sequence[str], cache: Path, dtype: str = "auto") -> int:
 
 
 def _fit_and_save(options: argparse.Namespace, cache: Path) -> None:
-    if options.out.suffix != ".safetensors":  # not when hours have passed
+    if options.out.suffix != ".safetensors":  # fail now, not after hours of training
         raise InvalidInputError(f"--out must end in .safetensors, got {options.out.name}")
     generator, fingerprint = load_generator(cache)
     if not isinstance(generator, MobileStyleGAN):
         raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
     if not 1 <= options.blocks < len(generator.blocks):
         raise InvalidInputError(
-            f"--blocks must be within 1 and {len(generator.blocks) - 1}, got {options.blocks}"
+            f"--blocks must be between 1 and {len(generator.blocks) - 1}, got {options.blocks}"
         )
     head = ImageHead.above(generator, options.blocks)
     if options.start:
@@ -105,24 +107,25 @@ def fit(
     """Fit a head to rendered pairs by Adam on MSE, in place.
 
     Args:
-        head: What is fitted, where it lies.
-        generator: Whose features it reads, on the same device; frozen, turned to the precision.
+        head: Head to fit, on its device.
+        generator: Generator whose features the head reads, on the same device; frozen and
+            converted to the precision.
         pairs: Folder of a pretraining run; its first 64 pairs are held out.
         steps: Optimiser steps.
-        batch: Pairs a step.
-        lr: Highest learning rate.
-        precision: What both compute in.
+        batch: Pairs per step.
+        lr: Peak learning rate.
+        precision: Precision of both networks.
 
     Returns:
-        PSNR on the held-out pairs, dB, mean over images.
+        Mean PSNR over the held-out pairs, in dB.
 
     Raises:
-        InvalidInputError: If the folder has no pairs, or none to fit to.
+        InvalidInputError: If the folder has no pairs beyond the held-out ones.
     """
     ring = PairRing.open(pairs)
     if ring.count <= VALIDATION_PAIRS:
         raise InvalidInputError(
-            f"pairs must be more than the {VALIDATION_PAIRS} held out, got {ring.count}"
+            f"pairs must exceed the {VALIDATION_PAIRS} held out, got {ring.count}"
         )
     held_img, held_ws = ring.read(range(VALIDATION_PAIRS))
     device = head.to_img.weight.device
@@ -155,14 +158,14 @@ def _render(
 ) -> Callable[[Tensor], Tensor]:
     """Compile generator (frozen) and head (float32 weights, autocast).
 
-    To be called with gradients on: without, the head's weights of the first call would be kept.
+    Call the result with gradients enabled: otherwise it keeps the head's weights of the first call.
     """
     dtype = precision.dtype
     network = generator.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     head.to(memory_format=torch.channels_last)
     blocks = head.config.blocks
-    lower = torch.compile(lambda ws: network.features(ws.to(dtype), blocks))
-    upper = torch.compile(head)
+    lower = compile_lazily(lambda ws: network.features(ws.to(dtype), blocks))
+    upper = compile_lazily(head)
 
     def render(ws: Tensor) -> Tensor:
         with torch.no_grad(), frozen_weights():

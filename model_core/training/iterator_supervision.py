@@ -1,4 +1,4 @@
-"""The iterator's half of collaborative training: better codes for the photos of a step.
+"""Iterator supervision in collaborative training: find better codes for a step's photos.
 
 Source: Guan et al. 2020, section 3.3.
 """
@@ -16,13 +16,13 @@ from model_core.training.code_cache import CodeCache
 
 @dataclass(frozen=True, slots=True)
 class IteratorTargets:
-    """What the embedding network shall learn about some photos.
+    """Targets for the embedding network on some photos.
 
     Attributes:
         ws: w_o, the best code of each photo so far.
         loss: Equation 1 of w_o.
-        start_loss: Equation 1 of the network's own codes, also where the iterator began elsewhere.
-        hits: Where the code cached before this visit is no worse than what the visit found.
+        start_loss: Equation 1 of the network's own codes, even if the iterator started elsewhere.
+        hits: Whether the previously cached code is no worse than the one this visit found.
     """
 
     ws: Float[Tensor, "batch num_ws w_dim"]
@@ -31,14 +31,14 @@ class IteratorTargets:
     hits: Bool[Tensor, " batch"]
 
 
-def average_figures(lessons: Sequence[IteratorTargets]) -> dict[str, float]:
-    """Return the figures of a step, each a mean over all photos; none where nothing was taught."""
-    if not lessons:
+def average_figures(targets: Sequence[IteratorTargets]) -> dict[str, float]:
+    """Return a step's metrics, means over all photos; empty if no photo was supervised."""
+    if not targets:
         return {}
     return {
-        "iterator": torch.cat([lesson.loss for lesson in lessons]).mean().item(),
-        "iterator_start": torch.cat([lesson.start_loss for lesson in lessons]).mean().item(),
-        "cache_hits": torch.cat([lesson.hits for lesson in lessons]).float().mean().item(),
+        "iterator": torch.cat([target.loss for target in targets]).mean().item(),
+        "iterator_start": torch.cat([target.start_loss for target in targets]).mean().item(),
+        "cache_hits": torch.cat([target.hits for target in targets]).float().mean().item(),
     }
 
 
@@ -46,11 +46,11 @@ class IteratorSupervisor:
     """Run the iterator from the network's codes and keep the best codes.
 
     Args:
-        iterator: What optimises.
+        iterator: The optimiser over codes.
         cache: Best codes so far.
-        steps: Iterator steps a visit; 100 in the paper.
-        from_cache: Start from the cached code where its loss is lower than the network's, so that
-            few steps a visit add up. Not in the paper.
+        steps: Iterator steps per visit; 100 in the paper.
+        from_cache: Start from the cached code if its loss is lower than that of the network's
+            code, so that a few steps per visit add up. Not in the paper.
     """
 
     def __init__(self, iterator: LatentIterator, cache: CodeCache, steps: int, from_cache: bool):
@@ -67,7 +67,7 @@ class IteratorSupervisor:
 
         Args:
             target: Photos in [-1, 1] at the size of the loss.
-            slots: Theirs in the cache.
+            slots: Their slots in the cache.
             ws: w_e, the network's codes.
         """
         ws = ws.detach().float()

@@ -1,6 +1,6 @@
-"""The training loop: the embedding network learns from generated pairs, photographs, or both.
+"""The training loop of the embedding network, on generated pairs, photographs, or both.
 
-Source: Guan et al. 2020, section 3.3; the stage on generated pairs alone is ours.
+Source: Guan et al. 2020, section 3.3; the stage on generated pairs only is our addition.
 """
 
 import dataclasses
@@ -43,11 +43,11 @@ FIRST_PAIRS = 256
 
 @dataclass(frozen=True, slots=True)
 class PhotoShard:
-    """One shard of the photographs and who teaches them.
+    """One shard of the photographs and its supervision.
 
     Attributes:
-        stream: Draws them.
-        supervisor: Improves their codes; None where the photos alone supervise.
+        stream: Stream the photographs are drawn from.
+        supervisor: Improves their codes; None if only the photos supervise.
     """
 
     stream: PhotoStream
@@ -59,8 +59,8 @@ class PhotoRows:
     """The photographs of one shard in a batch.
 
     Attributes:
-        rows: Which of the batch they are.
-        slots: Where the shard's cache keeps their codes.
+        rows: Their rows in the batch.
+        slots: Slots of their codes in the shard's cache.
     """
 
     rows: slice
@@ -69,13 +69,13 @@ class PhotoRows:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What this process trains on in a step.
+    """One step's training data for this process.
 
     Attributes:
-        x: What the network reads, 256 px in [-1, 1], on the device.
-        img: The same without augmentation: what it shall make.
-        pairs: Which rows of x and img are generated.
-        ws: Codes of those, on the device.
+        x: Network inputs, 256 px in [-1, 1], on the device.
+        img: Targets: the inputs before augmentation.
+        pairs: Rows of x and img that are generated pairs.
+        ws: Codes of those rows, on the device.
         photos: The photographs by shard.
     """
 
@@ -87,19 +87,19 @@ class Batch:
 
 
 class Training(RunLoop):
-    """One run of the embedding network, and of the generator where it is trained along.
+    """One training run of the embedding network, and of the generator if it is trained too.
 
     Args:
         config: Hyperparameters.
         folder: Run folder: checkpoints, pairs, caches, TensorBoard events and contact sheets.
-        generator: Frozen, on the CPU, where codes are sampled.
-        network: Trained in place; moved to the device.
-        objective: Moved to the device; its generator is trained where the config says so.
-        photos: Photographs by shard, for the shards of this process; may be empty.
+        generator: Frozen, on the CPU; samples codes.
+        network: Moved to the device and trained in place.
+        objective: Moved to the device; its generator is trained if the config says so.
+        photos: Photographs by shard, for this process's shards; may be empty.
         validator: Measures the averaged network.
         ranks: The processes of the run.
-        device: Where to compute.
-        precision: What the frozen generator computes in, and the network where `amp` lets it.
+        device: Device to compute on.
+        precision: Precision of the frozen generator, and of the network if `amp` is set.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Training(RunLoop):
         super().__init__(config, folder, networks, modules, ranks)
         self._parallel = DistributedDataParallel(self.network) if ranks.size > 1 else self.network
         if not ranks.is_main:
-            ranks.wait()  # until the leader has made the ring
+            ranks.wait()  # until rank 0 has created the ring
         self.producer = PairProducer(
             config,
             folder,
@@ -149,7 +149,7 @@ class Training(RunLoop):
         self._shards = ranks.shards(config.shards)
 
     def step(self, step: int) -> dict[str, float]:
-        """Do one optimiser step; its randomness is a function of seed and step."""
+        """Do one optimiser step; its randomness depends only on seed and step."""
         batch = self._draw(step)
         self._train_mode()
         with self._network_precision.autocast(self.device.type):
@@ -160,7 +160,7 @@ class Training(RunLoop):
         return values | figures | {"grad_norm": norm}
 
     def validate(self, step: int) -> dict[str, float]:
-        """Measure the averaged network and draw its contact sheet."""
+        """Measure the averaged network and write its contact sheet."""
         sheet = self._sheet(step)
         if self.averaged_generator is None:
             return self.validator(self.averaged, sheet)
@@ -169,7 +169,7 @@ class Training(RunLoop):
         return self.validator(self.averaged, sheet, render)
 
     def export(self, path: Path, fingerprint: str) -> None:
-        """Write the averaged network, and a generator trained along as FILE_generator beside it."""
+        """Write the averaged network, and a generator trained with it to FILE_generator."""
         about = {"training": dataclasses.asdict(self.config)}
         save_embedding_network(path, self.averaged, fingerprint, about, self.config.tune_identity)
         if self.averaged_generator is not None:
@@ -184,7 +184,7 @@ class Training(RunLoop):
     def _draw(self, step: int) -> Batch:
         """Draw the step's pairs and photographs, shard by shard."""
         config = self.config
-        # By the name of what is drawn, which seeds how it is augmented.
+        # Keyed by stream name, which seeds the augmentation.
         images: dict[str, UInt8[Tensor, "batch 3 size size"]] = {}
         codes = [torch.empty(0, *self.producer.ring.code_shape)]
         if config.pairs_per_shard:
@@ -226,7 +226,7 @@ class Training(RunLoop):
         predicted: Float[Tensor, "batch num_ws w_dim"],
         batch: Batch,
     ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, float]]:
-        """Let the iterator improve the photographs' codes; return the losses and other figures."""
+        """Run the iterator on the photographs' codes; return the losses and other metrics."""
         config = self.config
         known = [(batch.pairs, batch.ws)]
         seen: list[tuple[slice, Float[Tensor, "rows 3 size size"]]] = []
@@ -276,6 +276,6 @@ class Training(RunLoop):
 def _join(
     predicted: Float[Tensor, "batch num_ws w_dim"], targets: list[tuple[slice, Tensor]]
 ) -> tuple[Float[Tensor, "n num_ws w_dim"], Float[Tensor, "n ..."]]:
-    """Return the predicted codes of some rows, and what they are compared with."""
+    """Concatenate the predicted codes of some rows, and their targets."""
     rows = torch.cat([predicted[rows] for rows, _ in targets])
     return rows, torch.cat([target for _, target in targets])

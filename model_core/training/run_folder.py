@@ -1,4 +1,4 @@
-"""What ties a run folder to its settings, so that its pairs and checkpoints serve no other run."""
+"""Tie a run folder to its settings, so that no other run uses its pairs and checkpoints."""
 
 import dataclasses
 import json
@@ -25,14 +25,14 @@ CHANGEABLE = frozenset(
         "compile",
     }
 )
-"""Fields that may change when a run goes on: stored pairs and gradients do not depend on them."""
+"""Fields that may change when a run resumes: stored pairs and gradients do not depend on them."""
 
 SHOWN = 16
-"""Characters of a digest that a message has."""
+"""Characters of a digest shown in messages."""
 
 
 def require_config(folder: Path, config: TrainConfig) -> None:
-    """Refuse to go on in a folder with a config that its pairs or state were not made with.
+    """Refuse to resume in a folder whose pairs or state were made with another config.
 
     Raises:
         InvalidInputError: If a field that may not change differs, or the stored config cannot be
@@ -49,23 +49,23 @@ def require_config(folder: Path, config: TrainConfig) -> None:
         got = ", ".join(f"{name} {asked[name]}" for name in differing)
         raise InvalidInputError(
             f"options must be those of the run in {folder} ({rule}), got {got}; "
-            "take another --run folder"
+            "choose another --run folder"
         )
 
 
 def claim(folder: Path, config: TrainConfig, weights: Mapping[str, str]) -> None:
-    """Write config and weights of a run to its folder, if the folder is not another run's.
+    """Record a run's config and weights in its folder, unless the folder is another run's.
 
     Args:
-        folder: Run folder; made if there is none.
+        folder: Run folder; created if missing.
         config: Resolved settings.
-        weights: What stored pairs, gradients, codes and their losses were made with, "generator"
-            among them: by name a digest, or a text of at most SHOWN characters. What the folder
-            does not know is taken down.
+        weights: Digest (or text of at most SHOWN characters) of everything that stored pairs,
+            gradients, codes and losses depend on, by name; includes "generator". Names new to the
+            folder are added.
 
     Raises:
         InvalidInputError: If the folder's config differs in a field that may not change.
-        ModelMismatchError: If the folder's weights are others.
+        ModelMismatchError: If the folder was made with other weights.
     """
     require_config(folder, config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def claim(folder: Path, config: TrainConfig, weights: Mapping[str, str]) -> None
         if stored.get(name, digest) != digest:
             raise ModelMismatchError(
                 f"{name} must be {stored[name][:SHOWN]}, that of the run in {folder}, "
-                f"got {digest[:SHOWN]}; take another --run folder"
+                f"got {digest[:SHOWN]}; choose another --run folder"
             )
     write_file(path, json.dumps(dict(weights), indent=2).encode())
     write_file(folder / "config.json", config.to_json().encode())

@@ -1,6 +1,6 @@
-"""What every training does: steps, checkpoints, validations and curves, in one process or several.
+"""The loop every training shares: steps, checkpoints, validation, curves; one process or several.
 
-What is trained, on what and by which losses is a subclass's: `loop` trains the embedding network,
+Subclasses define the networks, the data and the losses: `loop` trains the embedding network,
 `detail.loop` the detail encoder.
 """
 
@@ -25,24 +25,24 @@ from model_core.training.ema import TrainedNetwork
 
 CHECKPOINTS = "checkpoints"
 BOARD_EVERY = 20
-"""Steps between points of TensorBoard's curves; the last step has one too."""
+"""Steps between points of the TensorBoard curves; the last step is logged too."""
 
 
 def rate_share(config: TrainConfig, step: int) -> float:
-    """Return the share of the learning rate at a step: warm-up, flat, linear decay."""
+    """Return the learning rate's factor at a step: warm-up, constant, linear decay."""
     decay = max(1, math.ceil(config.steps * config.decay_share))
     return min((step + 1) / max(1, config.warmup_steps), 1.0, (config.steps - step) / decay)
 
 
 class RunLoop(ABC):
-    """One run: its folder, its state and its steps.
+    """One training run: its folder, its state and its steps.
 
     Args:
         config: Hyperparameters.
-        folder: Run folder: checkpoints, TensorBoard events and contact sheets; made if it is
+        folder: Run folder for checkpoints, TensorBoard events and contact sheets; created if
             missing.
-        trained: The networks whose weights Adam moves, with their averages; on the device.
-        modules: What a checkpoint holds, by name.
+        trained: The trained networks with their averages; on the device.
+        modules: The modules a checkpoint holds, by name.
         ranks: The processes of the run.
     """
 
@@ -65,29 +65,29 @@ class RunLoop(ABC):
 
     @abstractmethod
     def step(self, step: int) -> dict[str, float]:
-        """Do one optimiser step; its randomness is a function of seed and step."""
+        """Do one optimiser step; its randomness depends only on seed and step."""
 
     @abstractmethod
     def validate(self, step: int) -> dict[str, float]:
-        """Measure the averaged network and draw its contact sheet."""
+        """Measure the averaged network and write its contact sheet."""
 
     @abstractmethod
     def export(self, path: Path, fingerprint: str) -> None:
-        """Write the averaged network, and what was trained along with it, for use elsewhere.
+        """Write the averaged network, and any network trained with it, for use elsewhere.
 
         Args:
-            path: Where to; ends in .safetensors.
-            fingerprint: Of the generator that it was trained for.
+            path: File to write; ends in .safetensors.
+            fingerprint: Digest of the generator it was trained for.
         """
 
     @property
     def _sources(self) -> Sequence[AbstractContextManager[object]]:
-        """What the steps draw from, open while the run lasts."""
+        """Data sources of the steps, kept open during the run."""
         return ()
 
     @property
     def _caches(self) -> Sequence[CodeCache]:
-        """What is brought to each checkpoint."""
+        """Code caches to keep in step with the checkpoints."""
         return ()
 
     def run(
@@ -95,14 +95,14 @@ class RunLoop(ABC):
         report: Callable[[str], None] = tqdm.write,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Train to the last step, from the newest checkpoint where there is one; to be called once.
+        """Train to the last step, resuming from the newest checkpoint if there is one; call once.
 
         Args:
-            report: Takes one line about each validation.
-            should_stop: Asked after each step; if so, a checkpoint is written and the run left.
+            report: Receives one line per validation.
+            should_stop: Called after each step; if true, the run writes a checkpoint and returns.
 
         Returns:
-            Whether the last step was done.
+            Whether the run reached the last step.
         """
         first = load_checkpoint(self.folder / CHECKPOINTS, self._modules, self.optimizer)
         for cache in self._caches:
@@ -135,11 +135,11 @@ class RunLoop(ABC):
         return True
 
     def _sheet(self, step: int) -> Path:
-        """Return the file of a validation's contact sheet."""
+        """Return the path of a validation's contact sheet."""
         return self.folder / "sheets" / f"{step:08d}.jpg"
 
     def _descend(self, loss: Float[Tensor, ""], step: int) -> float:
-        """Move the weights and their averages; return the first network's gradient norm."""
+        """Update the weights and their averages; return the first network's gradient norm."""
         config = self.config
         for group, each in zip(self.optimizer.param_groups, self._trained, strict=True):
             group["lr"] = each.lr * rate_share(config, step)
@@ -150,17 +150,17 @@ class RunLoop(ABC):
         norms = [clip(each.parameters, config.clip_norm) for each in self._trained]
         self.optimizer.step()
         for each in self._trained:
-            # Faster at the start.
+            # Average faster at the start.
             each.average(1 - min(config.ema, (step + 1) / (step + 10)))
         return norms[0].item()
 
     def _average_gradients(self) -> None:
-        """Bring the gradients to their mean over the processes."""
+        """Average the gradients over the processes."""
         for each in self._trained:
             self.ranks.average(p.grad for p in each.parameters if p.grad is not None)
 
     def _save(self, done: int) -> None:
-        """Write a checkpoint; caches are brought to it whenever a kill may come."""
+        """Write a checkpoint and sync the caches with it, safely against a kill at any point."""
         caches = self._caches
         for cache in caches:
             cache.prepare(done)

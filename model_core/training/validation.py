@@ -1,4 +1,4 @@
-"""Figures and pictures of a network on held-out generated pairs and photographs."""
+"""Metrics and contact sheets of a network on held-out generated pairs and photographs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ SHEET_COLUMNS = 8
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What a run is validated on, all on the CPU.
+    """The validation data of a run, all on the CPU.
 
     Attributes:
         pair_img: Generated images, 256 px.
         pair_ws: Their codes, float32.
-        photos: Photographs, 256 px; there may be none.
+        photos: Photographs, 256 px; may be empty.
     """
 
     pair_img: UInt8[Tensor, "n 3 size size"]
@@ -46,9 +46,9 @@ def hold_out(
     photos: Photos | None,
     report: Callable[[str], object] | None = None,
 ) -> HeldOut:
-    """Generate the held-out pairs (a stream of their own) and read the first held-out photos.
+    """Generate the held-out pairs, from a separate random stream, and read held-out photos.
 
-    `report` takes a line about each photo that cannot be read and is left out.
+    `report` receives a line about each unreadable photo, which is skipped.
     """
     random = seeded(config.seed, "held-out", 0)
     with torch.no_grad():
@@ -59,16 +59,16 @@ def hold_out(
 
 
 class Validator:
-    """Measures a network, mean over images at 256 px, and draws a contact sheet.
+    """Measure a network, as means over images at 256 px, and write a contact sheet.
 
-    The network runs in the precision of the training; all that is measured is float32.
+    The network runs in the training's precision; metrics are computed in float32.
 
     Args:
         held_out: On the CPU.
         render: W+ codes -> uint8 images on the CPU.
         style_loss: Compares codes; on the device of the networks.
         lpips: Compares images; on the device of the networks.
-        precision: What the network computes in.
+        precision: Precision of the network.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Validator:
         """Measure a network.
 
         Args:
-            network: Where it lies, it is computed.
-            sheet: File to write: inputs above what their codes render.
-            render: In place of the validator's own, where the generator is trained along.
+            network: Network to measure, on its device.
+            sheet: File to write: inputs above the images of their codes.
+            render: Replaces the validator's own render function if the generator is trained too.
 
         Returns:
             Style loss on pairs; MSE on [-1, 1], PSNR in dB and LPIPS on pairs and on photos.
@@ -136,13 +136,13 @@ def compare(
     lpips: Perceptual,
     device: torch.device,
 ) -> dict[str, float]:
-    """Compare images with what was made of them: MSE on [-1, 1], PSNR in dB and LPIPS, means.
+    """Return the mean MSE on [-1, 1], PSNR in dB and LPIPS between images and renderings.
 
     Args:
         img: On the CPU.
         rendered: On the CPU.
-        lpips: Compares them on the device.
-        device: Where it lies.
+        lpips: Perceptual distance, on the device.
+        device: Device of lpips.
     """
     a, b = to_float(img), to_float(rendered)
     chunks = zip(a.split(RENDER_CHUNK), b.split(RENDER_CHUNK), strict=True)

@@ -1,4 +1,4 @@
-"""Where a cache keeps each output, and whether it is there."""
+"""Locate the files of a cache, and check whether they are present."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ State = Literal["present", "missing", "outdated", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class OutputStatus:
-    """State of one file in a cache, as far as can be told without hashing.
+    """State of one file in a cache, as far as known without hashing.
 
     Attributes:
         output: The output.

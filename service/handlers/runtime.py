@@ -20,6 +20,7 @@ from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire.images import ImageLimits
 from service.wire.request_state import state_of
+from service.wire.signing import ContentSigner
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class Runtime:
         animations: Bounds the requests that hold many frames.
         whole_photos: Bounds the requests that hold whole photos.
         version: Version of the service.
+        signer: Signs outgoing images; None if no certificate is configured.
         loaded: The networks, the aligner and the directions; None until all are loaded.
     """
 
@@ -52,6 +54,7 @@ class Runtime:
     animations: Turns
     whole_photos: Turns
     version: str
+    signer: ContentSigner | None = None
     loaded: Loaded | None = None
 
     @property

@@ -65,10 +65,13 @@ def check_output(context: RequestContext[PasteOptions], media: str, *, edits: bo
         edits: Whether the operation has an own face to transfer from.
 
     Raises:
-        InvalidRequestError: If the answer is a code's file, or transfer is asked for in vain.
+        InvalidRequestError: If the answer is a code's file or a size is given, or transfer is
+            asked for in vain.
     """
     if media in CODES:
         raise missing("output", f"output must be face when Accept is {media}, got photo")
+    if "size" in context.options.model_fields_set:
+        raise missing("size", "size must be omitted when output is photo, which keeps its own")
     if context.options.blend == "transfer" and not edits:
         raise missing(
             "blend",
@@ -169,5 +172,5 @@ async def _write(
         )
         for each, latent_id in zip(done, ids, strict=True)
     ]
-    first = Result(done[0].latent, ids[0], pixels, COMPOSITE)
+    first = Result(done[0].latent, ids[0], pixels, COMPOSITE, is_photo=True)
     return await writer.write(first, media, model, pasted=rows, **about)

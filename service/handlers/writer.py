@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -18,11 +18,14 @@ from service.wire.image_encoding import (
     encode_gif,
     encode_image,
     encode_webp_animation,
+    shrink,
 )
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
-from service.wire.options import OutputOptions
+from service.wire.options import Options, OutputOptions
 from service.wire.provenance import GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
+
+Answered = TypeVar("Answered", bound=CodeAnswer)
 
 PROVENANCE_HEADER = {"X-Content-Provenance": "ai-generated"}
 
@@ -36,12 +39,25 @@ class Result:
         latent_id: Its id for later calls; None if it is not kept.
         pixels: Its image; None if not wanted.
         source_type: The digital source type in the image's provenance mark.
+        is_photo: Whether the image is a whole photo, which keeps its size, and not a face.
     """
 
     latent: Latent
     latent_id: str | None
     pixels: Pixels | None
     source_type: str = GENERATED
+    is_photo: bool = False
+
+
+async def json_response(
+    context: RequestContext[Options], make: Callable[[], BaseModel]
+) -> Response:
+    """Answer with the model that `make` builds on a worker thread."""
+
+    def dump() -> bytes:
+        return make().model_dump_json(exclude_none=True).encode()
+
+    return Response(await context.runtime.in_worker(dump), media_type=JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,7 @@ class Writer:
     ) -> Response:
         """Answer one result as `media`; `members` fill the fields that `model` adds to its base."""
         if media == JSON:
-            return await self.write_json(lambda: self._answer(result, model, members))
+            return await self.write_json(lambda: self.answer(result, model, members))
         headers = {"X-Generator-Fingerprint": self.context.loaded.generator.fingerprint}
         if result.latent_id is not None:
             headers["X-Latent-Id"] = result.latent_id
@@ -86,21 +102,20 @@ class Writer:
 
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
         """Answer with the model that `make` builds on a worker thread."""
-
-        def dump() -> bytes:
-            return make().model_dump_json(exclude_none=True).encode()
-
-        content = await self.context.runtime.in_worker(dump)
-        return Response(content, media_type=JSON)
+        return await json_response(self.context, make)
 
     async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
         """Answer frames as an animation."""
 
         def encode() -> bytes:
             xmp = self._xmp(GENERATED)
+            shown = [shrink(frame, self._options.size) for frame in frames]
             if media == "image/gif":
-                return encode_gif(frames, frame_ms, xmp)
-            return encode_webp_animation(frames, frame_ms, self._options.image_quality, xmp)
+                data = encode_gif(shown, frame_ms, xmp)
+            else:
+                quality = self._options.image_quality
+                data = encode_webp_animation(shown, frame_ms, quality, xmp)
+            return self._signed(data, media, GENERATED)
 
         return await self._respond(encode, media, {})
 
@@ -138,12 +153,11 @@ class Writer:
         headers = headers | {"Server-Timing": self.context.timings.as_header()}
         return Response(content, headers=headers, media_type=media)
 
-    def _answer(
-        self, result: Result, model: type[CodeAnswer], members: dict[str, Any]
-    ) -> CodeAnswer:
+    def answer(self, result: Result, model: type[Answered], members: dict[str, Any]) -> Answered:
+        """Build a JSON answer; blocks while the image is encoded."""
         with self.context.timings.measure("output"):
             code = self.code_object(result.latent.ws)
-            image = self.image_object(result.pixels, result.source_type)
+            image = self.image_object(self._shown(result), result.source_type)
         return model(
             latent_id=result.latent_id,
             detail=result.latent.detail is not None,
@@ -158,11 +172,24 @@ class Writer:
             return write_npy(result.latent.ws)
         if media == SAFETENSORS:
             return write_safetensors(result.latent, self.context.loaded.generator)
-        pixels = cast(Pixels, result.pixels)  # present, because `media` is an image
+        pixels = cast(Pixels, self._shown(result))  # present, because `media` is an image
         return self._image(pixels, MEDIA_TYPES[media], result.source_type)
 
+    def _shown(self, result: Result) -> Pixels | None:
+        """Return the image at the size that is wanted."""
+        if result.pixels is None or result.is_photo:
+            return result.pixels
+        return shrink(result.pixels, self._options.size)
+
     def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
-        return encode_image(pixels, form, self._options.image_quality, self._xmp(source_type))
+        xmp = self._xmp(source_type)
+        data = encode_image(pixels, form, self._options.image_quality, xmp)
+        return self._signed(data, f"image/{form}", source_type)
+
+    def _signed(self, data: bytes, media: str, source_type: str) -> bytes:
+        """Sign a file, if a certificate is configured."""
+        signer = self.context.runtime.signer
+        return data if signer is None else signer.sign(data, media, source_type)
 
     def _xmp(self, source_type: str) -> bytes:
         version = f"{self.context.runtime.version} ({self.context.loaded.generator.name})"

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from model_core.errors import CheckpointError
 from model_core.shapes import DetailTensor, SquarePixels, Ws
-from service.wire.codes import read_metadata
+from service.wire.code_files import read_metadata
 
 CURVE = ("step", "loss", "psnr", "lpips")
 Curve = Float32[np.ndarray, "points 4"]

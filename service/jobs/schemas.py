@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from model_core.metrics.identity import is_same_person
 from service.jobs.store import Fields
@@ -21,6 +21,10 @@ class JobProgress(NullsWritten):
 
     step: int = Field(description="Updates done.")
     steps: int = Field(description="Updates requested.")
+    phase: Literal["code", "detail"] | None = Field(
+        description="What the latest step was on: first the code, then, unless `detail=false` was "
+        "asked for, the detail."
+    )
     loss: float | None = Field(description="Of the current code: MSE plus perceptual distance.")
     psnr: float | None = Field(description="Of the current image, in dB, at 256 px.")
     lpips: float | None = Field(description="Perceptual distance of the current image, at 256 px.")
@@ -45,51 +49,53 @@ class JobError(BaseModel):
     """Why a job failed."""
 
     type: str = Field(description="crash-loop, bad-job or internal.", examples=["crash-loop"])
-    detail: str
+    detail: str = Field(description="What happened, in a sentence.")
 
 
 class JobAnswer(BaseModel):
     """A refine job."""
 
-    id: str
-    state: State
-    created: datetime
-    started: datetime | None = None
-    finished: datetime | None = None
+    id: str = Field(description="Id of the job, as in its URLs.")
+    state: State = Field(description="Where it is in its life; the last three states are final.")
+    created: datetime = Field(description="When it was submitted.")
+    started: datetime | None = Field(default=None, description="When a worker first took it.")
+    finished: datetime | None = Field(default=None, description="When it ended.")
     position: int | None = Field(
         default=None, description="Number of jobs ahead of it, if it is waiting; not in lists."
     )
     attempts: int = Field(description="Number of times a worker has taken it.")
-    start: Literal["embedding", "mean", "code"]
-    progress: JobProgress
+    start: Literal["embedding", "mean", "code"] = Field(description="What it started from.")
+    progress: JobProgress = Field(description="How far it is.")
     lpips_net: str | None = Field(default=None, description="Name of the perceptual distance.")
     ended_by: Literal["steps", "time_budget", "target_lpips"] | None = Field(
         default=None, description="Why a job that succeeded stopped."
     )
-    error: JobError | None = None
+    error: JobError | None = Field(default=None, description="Why it failed, if it did.")
     urls: dict[str, str] = Field(description="URLs of the job, its events, preview and result.")
 
 
 class JobsAnswer(BaseModel):
     """The caller's jobs, the newest first."""
 
-    jobs: list[JobAnswer]
+    jobs: list[JobAnswer] = Field(description="As in GET /jobs/{job_id}, without `position`.")
 
 
 class CurvePoint(BaseModel):
     """Measurements of one step; steps scored by an image head do not compare with later ones."""
 
-    step: int
-    loss: float | None
-    psnr: float | None
-    lpips: float | None
+    step: int = Field(description="Number of the update.")
+    loss: float | None = Field(description="MSE plus perceptual distance.")
+    psnr: float | None = Field(description="In dB.")
+    lpips: float | None = Field(description="Perceptual distance.")
 
 
 class RefineAnswer(CodeAnswer):
     """Result of a job: the code with the lowest loss, its image, and the curve."""
 
-    job: JobAnswer
-    curve: list[CurvePoint]
+    model_config = ConfigDict(json_schema_extra={})  # not its parent's example
+
+    job: JobAnswer = Field(description="The job.")
+    curve: list[CurvePoint] = Field(description="Measurements of every step.")
 
 
 def job_answer(fields: Fields, position: int | None = None) -> JobAnswer:
@@ -128,6 +134,7 @@ def job_progress(fields: Fields) -> JobProgress:
         figures
         | {
             "same_person": is_same_person(None if similarity is None else float(similarity)),
+            "phase": fields.get("phase") or None,
             "step": fields.get("step"),
             "steps": fields.get("steps"),
             "warming_up": fields["state"] == "running" and figures["eta_s"] is None,

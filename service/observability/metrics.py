@@ -13,7 +13,7 @@ REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 UPLOAD_BUCKETS_BYTES = (10_000, 100_000, 500_000, 1e6, 2e6, 5e6, 1e7, 2e7, 4e7)
-OPERATIONS = ("embed", "morph", "colorize", "merge", "edit", "generate", "refine")
+OPERATIONS = ("embed", "quality", "morph", "colorize", "merge", "edit", "generate", "refine")
 OTHER = "other"  # a path that names no operation
 OUTCOMES = ("ok", "invalid", "no_face", "rejected", "timeout", "cancelled", "error")
 

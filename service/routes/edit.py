@@ -1,4 +1,4 @@
-"""POST /morph, /colorize, /edit and /generate: codes and photos in, other faces out."""
+"""POST /colorize, /edit and /generate: codes and photos in, other faces out."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,10 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model_core.latents.editing import colorize as colorize_ws
-from model_core.latents.editing import interpolate, move
-from model_core.latents.editing import morph as morph_ws
+from model_core.latents.editing import move
 from model_core.latents.latent import Latent
-from model_core.shapes import Pixels, Ws
+from service.directions import combined_step
 from service.errors import InvalidRequestError
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
@@ -22,24 +21,21 @@ from service.handlers.faces import (
     resolve_code,
     resolve_source,
 )
-from service.handlers.image_response import render, write_image
+from service.handlers.image_response import write_image
 from service.handlers.runtime import Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
-from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import gather
-from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody, MorphBody
+from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody
 from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
 from service.wire.options import (
     PSI,
     ColorizeOptions,
     EditOptions,
     GenerateOptions,
-    MorphOptions,
     PhotoOptions,
 )
-from service.wire.provenance import GENERATED
-from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
+from service.wire.schemas import CodeAnswer
 from service.wire.sources import PhotoSource, Source
 
 IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
@@ -49,42 +45,6 @@ SOURCES = ("image", "code", "latent_id")
 PHOTO = "photo"  # where the result of a code goes
 Ends = tuple[Latent, Latent]
 router = APIRouter(tags=["edit"])
-
-
-@router.post(
-    "/morph",
-    summary="Blend two faces",
-    **describe(
-        MorphBody,
-        SOURCES,
-        (*IMAGE_OFFERS, "image/gif"),
-        (CodeAnswer, FramesAnswer),
-        ERRORS,
-        photos=2,
-        twice=True,
-    ),
-)
-async def morph(request: Request, runtime: Shared) -> Response:
-    """Blend two photos, codes or latent ids: an image for `lam`, frames or animation for `steps`.
-
-    In a form, the two are fields named `image`, `code` or `latent_id`, in the order they are sent.
-    """
-    negotiate(request, (*IMAGE_OFFERS, "image/gif"))
-    context = await read_request(request, runtime, MorphOptions, MorphBody, SOURCES)
-    options = context.options
-    if len(context.sources) != 2:
-        raise missing("image", f"sources must be two, got {len(context.sources)}")
-    media = negotiate(request, IMAGE_OFFERS if options.steps is None else FRAME_OFFERS)
-    if options.steps is not None:
-        with runtime.animations.enter():
-            ends = await _ends(context)
-            async with runtime.animations.turn:
-                return await _frames(context, ends, options.steps, media)
-    first, second = await _ends(context)
-    lam = 0.5 if options.lam is None else options.lam
-    rows = (options.first_row, options.last_row)
-    ws = morph_ws(first.ws[None], second.ws[None], lam, *rows)[0]
-    return await write_image(context, await _between(context, (first, second), lam, ws), media)
 
 
 @router.post(
@@ -117,15 +77,16 @@ async def colorize(request: Request, runtime: Shared) -> Response:
 
 @router.post(
     "/edit",
-    summary="Change one attribute of a face",
+    summary="Change attributes of a face",
     **describe(
         EditBody, (*SOURCES, PHOTO), IMAGE_OFFERS, (CodeAnswer,), ERRORS, photos=2, raw=True
     ),
 )
 async def edit(request: Request, runtime: Shared) -> Response:
-    """Move the code of a photo, a code or a latent id along a direction by `strength` units.
+    """Move the code of a photo, a code or a latent id along one direction or several.
 
-    With output=photo, the result of a code or latent id goes into `photo`.
+    GET /directions lists them, with their units and safe ranges. With output=photo, the result of
+    a code or latent id goes into `photo`.
     """
     media = negotiate(request, IMAGE_OFFERS)
     fields = (*SOURCES, PHOTO)
@@ -135,14 +96,10 @@ async def edit(request: Request, runtime: Shared) -> Response:
         raise InvalidRequestError(
             f"request must have exactly one of {', '.join(SOURCES)}, got {len(sources)}"
         )
-    directions, name = context.loaded.directions, context.options.direction
-    if name not in directions:
-        known = ", ".join(sorted(directions)) or "none (there are no directions)"
-        raise missing("direction", f"direction must be one of {known}, got {name}")
+    step = combined_step(context.loaded.directions, context.options)
 
     def moved(latent: Latent) -> Latent:
-        ws = move(latent.ws[None], directions[name], context.options.strength)[0]
-        return latent.moved_to(ws)
+        return latent.moved_to(move(latent.ws[None], step, 1.0)[0])
 
     photo = _photo_of(context, sources[0])
     if photo is not None:
@@ -247,62 +204,3 @@ async def _colorize_photo(
         return Change(own.moved_to(ws), own, options.keep_luminance)
 
     return await write_whole_photo(context, grey, media, change)
-
-
-async def _ends(context: RequestContext[MorphOptions]) -> Ends:
-    """Find the two latents of a morph."""
-    first, second = await gather(
-        *(partial(resolve_source, context, source) for _, source in context.sources)
-    )
-    return first.latent, second.latent
-
-
-async def _between(context: RequestContext[MorphOptions], ends: Ends, lam: float, ws: Ws) -> Latent:
-    """Give a blended code its detail: from both ends if all rows are blended, else the second."""
-    first, second = ends
-    if first.detail is None and second.detail is None:
-        return Latent(ws)
-    options = context.options
-    if options.first_row or options.last_row not in (None, len(ws) - 1):
-        return second.moved_to(ws)
-    answer = await context.runtime.engine.blend(first, second, lam, ws, context.deadline_s)
-    return context.timings.take("blend", answer)
-
-
-async def _frame(context: RequestContext[MorphOptions], ends: Ends, lam: float, ws: Ws) -> Pixels:
-    """Render one step of a morph."""
-    return await render(context, await _between(context, ends, lam, ws))
-
-
-async def _frames(
-    context: RequestContext[MorphOptions], ends: Ends, steps: int, media: str
-) -> Response:
-    """Answer the steps from the first code to the second, rendered in batches."""
-    writer, options = Writer(context), context.options
-    lams = [1 - step / (steps - 1) for step in range(steps)]
-    rows = (options.first_row, options.last_row)
-    codes = list(interpolate(ends[0].ws[None], ends[1].ws[None], steps, *rows)[:, 0])
-    images: list[Pixels | None] = [None] * steps
-    if writer.wants_image(media):
-        rendered: list[Pixels] = []
-        batch = context.runtime.settings.max_batch
-        for start in range(0, steps, batch):
-            part = list(zip(lams, codes, strict=True))[start : start + batch]
-            rendered += await gather(*(partial(_frame, context, ends, *each) for each in part))
-        if media != JSON:
-            return await writer.write_animation(rendered, options.frame_ms, media)
-        images = [*rendered]
-
-    def make() -> FramesAnswer:
-        with context.timings.measure("output"):
-            frames = [
-                Frame(
-                    lam=round(lam, 6),
-                    code=writer.code_object(ws),
-                    image=writer.image_object(pixels, GENERATED),
-                )
-                for lam, ws, pixels in zip(lams, codes, images, strict=True)
-            ]
-        return FramesAnswer(frames=frames, timings_ms=context.timings.as_ms())
-
-    return await writer.write_json(make)

@@ -1,5 +1,6 @@
 """POST /embed: a photo in, its W+ code or its reconstruction out."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -7,22 +8,28 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from model_core.errors import WplusError
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, SquarePixels
+from service.errors import rule_of
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
 from service.handlers.faces import FaceCrop, add_detail, crop_face, describe_face, embed_face
 from service.handlers.image_response import render
+from service.handlers.quality import compare
 from service.handlers.runtime import Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
-from service.handlers.writer import Result, Writer
-from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe
+from service.handlers.writer import Result, Writer, json_response
+from service.openapi import DEVICE_ERRORS, MANY, PHOTO_ERRORS, describe
 from service.serving.concurrency import gather
+from service.serving.timings import StageTimings
 from service.wire.json_bodies import EmbedBody
+from service.wire.many import EmbedManyAnswer, PhotoResult
 from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
-from service.wire.schemas import REFINE_ABOVE_LPIPS, EmbedAnswer, QualityObject
-from service.wire.sources import PhotoSource
+from service.wire.problems import describe_refusal
+from service.wire.schemas import EmbedAnswer
+from service.wire.sources import PhotoSource, Source
 
 OFFERS = (JSON, *IMAGES, *CODES)
 router = APIRouter(tags=["embed"])
@@ -35,36 +42,79 @@ router = APIRouter(tags=["embed"])
         EmbedBody,
         ("image",),
         OFFERS,
-        (EmbedAnswer,),
+        (EmbedAnswer, EmbedManyAnswer),
         PHOTO_ERRORS + DEVICE_ERRORS,
-        photos=1,
+        photos=MANY,
         raw=True,
     ),
 )
 async def embed(request: Request, runtime: Shared) -> Response:
-    """Find the face, compute its W+ code, render it and measure how close the rendering is."""
+    """Find the face, compute its W+ code, render it and measure how close the rendering is.
+
+    With several photos (`image` repeated, or `images` in JSON) the answer has `results`, one for
+    each photo: its answer, or its problem.
+    """
     media = negotiate(request, OFFERS)
     context = await read_request(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
     options = context.options
+    if len(context.sources) > 1 or "images" in dict(context.sources):
+        return await _embed_many(request, context, media)
     (source,) = context.only("image")
     if not isinstance(source, PhotoSource):
         raise missing("image", "image must be a photo, got a code: /generate renders codes")
     if options.output == "photo":
         return await _embed_whole(context, source, media)
-    counted = media == JSON  # no other answer says how many faces there are
-    crop = await crop_face(context, source, counted=counted)
-    latent, steps = await _code_of(context, crop)
+    if media == JSON:
+        result, about = await _answer(context, source)
+        return await Writer(context).write(result, media, EmbedAnswer, **about)
+    crop = await crop_face(context, source)
+    latent, _ = await _code_of(context, crop)
+    pixels = None if media in CODES else await render(context, latent)
     writer = Writer(context)
-    if media in CODES:
-        latent_id = await writer.keep(latent)
-        return await writer.write(Result(latent, latent_id, None), media)
-    pixels = await render(context, latent)
-    latent_id = await writer.keep(latent)
-    result = Result(latent, latent_id, pixels)
+    return await writer.write(Result(latent, await writer.keep(latent), pixels), media)
+
+
+async def _answer(
+    context: RequestContext[EmbedOptions], source: PhotoSource
+) -> tuple[Result, dict[str, Any]]:
+    """Embed a photo; also return the members that /embed adds to a JSON answer."""
+    crop = await crop_face(context, source, counted=True)
+    latent, steps = await _code_of(context, crop)
+    shown = context.options.quality or context.options.wanted != "code"
+    pixels = await render(context, latent) if shown else None
+    result = Result(latent, await Writer(context).keep(latent), pixels)
+    return result, await _describe(context, crop, pixels) | {"polish_steps": steps}
+
+
+async def _embed_many(
+    request: Request, context: RequestContext[EmbedOptions], media: str
+) -> Response:
+    """Embed several photos; what is wrong with one of them is its own problem."""
+    most, count = context.runtime.settings.max_images, len(context.sources)
+    if count > most:
+        raise missing("image", f"image must be given at most {most} times, got {count}")
     if media != JSON:
-        return await writer.write(result, media)
-    about = await _describe(context, crop, pixels)
-    return await writer.write(result, media, EmbedAnswer, polish_steps=steps, **about)
+        raise missing("image", f"image must be given once when Accept is {media}, got {count}")
+    if context.options.output == "photo":
+        raise missing("output", f"output must be face with several photos, got {count}")
+
+    async def embed_one(source: Source) -> PhotoResult:
+        timings = StageTimings(context.timings.op, context.runtime.telemetry, context.deadline_s)
+        own = replace(context, timings=timings)
+        try:
+            if not isinstance(source, PhotoSource):
+                raise missing("image", "image must be a photo, got a code: /generate renders codes")
+            result, about = await _answer(own, source)
+        except WplusError as err:
+            if rule_of(type(err)).status >= 500:
+                raise
+            return PhotoResult(problem=describe_refusal(request.scope, err))
+        build = partial(Writer(own).answer, result, EmbedAnswer, about)
+        return PhotoResult(answer=await own.runtime.in_worker(build))
+
+    results = await gather(*(partial(embed_one, source) for _, source in context.sources))
+    total = {"total": context.timings.as_ms()["total"]}
+    return await json_response(context, lambda: EmbedManyAnswer(results=results, timings_ms=total))
 
 
 async def _code_of(context: RequestContext[EmbedOptions], face: FaceCrop) -> tuple[Latent, int]:
@@ -101,30 +151,17 @@ async def _embed_whole(
 
 
 async def _describe(
-    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels
+    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels | None
 ) -> dict[str, Any]:
-    """Describe the faces and measure the reconstruction."""
-    # The device and a worker thread work concurrently; neither waits for the other.
-    found, quality = await gather(
-        partial(describe_face, context, crop),
-        partial(_quality, context, crop, pixels),
-    )
+    """Describe the faces and measure the reconstruction, if that is wanted."""
+    quality = None
+    if context.options.quality and pixels is not None:
+        # The device and a worker thread work concurrently; neither waits for the other.
+        found, quality = await gather(
+            partial(describe_face, context, crop),
+            partial(compare, context, crop, pixels),
+        )
+    else:
+        found = await describe_face(context, crop)
     face, faces = found or (None, None)
     return {"face": face, "faces": faces, "quality": quality}
-
-
-async def _quality(
-    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels
-) -> QualityObject:
-    """Compare the reconstruction with the network's input."""
-    answer = await context.runtime.engine.quality(crop.input, pixels, context.deadline_s)
-    quality = context.timings.take("quality", answer)
-    return QualityObject(
-        psnr=quality.psnr,
-        ssim=quality.ssim,
-        lpips=quality.lpips,
-        lpips_net=quality.lpips_net,
-        identity_similarity=quality.identity_similarity,
-        same_person=quality.same_person,
-        refine_recommended=quality.lpips > REFINE_ABOVE_LPIPS,
-    )

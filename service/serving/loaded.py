@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.latents.directions.library import Step
+from model_core.latents.directions.library import Direction
 from model_core.predictor import Predictor
 from service.wire.codes import DetailId, GeneratorId
 
@@ -16,12 +16,12 @@ class Loaded:
     Attributes:
         predictor: The networks; only the engine runs them, on the device thread.
         aligner: Finds faces.
-        directions: The step that strength 1 adds to a code, by name.
+        directions: What /edit can change, by name.
     """
 
     predictor: Predictor
     aligner: FaceAligner
-    directions: Mapping[str, Step]
+    directions: Mapping[str, Direction]
 
     @property
     def generator(self) -> GeneratorId:

@@ -7,11 +7,6 @@ the SHA-256 of the weights; a code of another generator is refused.
 import base64
 import codecs
 import io
-import json
-import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,23 +16,23 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from model_core.containers import npy_header
-from model_core.containers.npy_header import read_npy_header
 from model_core.errors import InvalidInputError, ModelMismatchError
 from model_core.latents.latent import Detail, Latent, check_detail
 from model_core.shapes import Ws
 from service.errors import InvalidCodeError
 from service.wire.base64_text import read_base64
+from service.wire.code_files import (
+    MAX_AXES,
+    array_of,
+    has_array,
+    is_safetensors,
+    read_file,
+    read_metadata,
+)
 from service.wire.json_text import read_json
 
 Encoding = Literal["base64", "numbers"]
-ZIP_MAGIC = b"PK\x03\x04"
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-NPZ_NAMES = ("w.npy", "ws.npy")  # NVIDIA's projector writes the first
-MAX_NPY_BYTES = 1_000_000  # a code of float64 has 74,000
-SAFETENSORS_HEADER_BYTES = 100_000  # ours has 200
-NPY_HEADER_BYTES = 1000  # that of a code has 118
-MAX_AXES = 3  # (1, num_ws, w_dim) is read too
 LIMIT = 100.0  # |w| of a mapped code is below 10 or so; more than this is garbage
 FLOATS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
@@ -89,7 +84,8 @@ def read_code(value: object, generator: GeneratorId) -> Ws:
         value = _json(value)
     value = unwrap(value)
     if isinstance(value, bytes):
-        array = _from_bytes(value, generator)
+        array, metadata = read_file(value)
+        _check_generator(metadata.get("fingerprint"), generator)
     elif isinstance(value, Mapping):
         _check_generator(value.get("fingerprint"), generator)
         array = _from_mapping(value, generator)
@@ -113,7 +109,7 @@ def read_latent(value: object, generator: GeneratorId, with_detail: bool = True)
         ModelMismatchError: If either belongs to other weights.
     """
     ws = read_code(value, generator)
-    if not with_detail or not isinstance(value, bytes) or not _is_safetensors(value):
+    if not with_detail or not isinstance(value, bytes) or not is_safetensors(value):
         return Latent(ws)
     tensors = safetensors.numpy.load(value)
     if "detail" not in tensors:
@@ -123,7 +119,7 @@ def read_latent(value: object, generator: GeneratorId, with_detail: bool = True)
 
 def is_code_file(data: bytes) -> bool:
     """Tell by a file's first bytes whether it may hold a code."""
-    return data.startswith((npy_header.MAGIC, ZIP_MAGIC)) or _is_safetensors(data) or _is_json(data)
+    return has_array(data) or _is_json(data)
 
 
 def unwrap(value: Any) -> Any:
@@ -201,26 +197,15 @@ def _detail(
     return Detail(tensor, _checked(tensors["home"], generator.shape))
 
 
-def read_metadata(data: bytes) -> dict[str, str]:
-    """Read the metadata of a safetensors file that is known to be intact."""
-    (length,) = struct.unpack_from("<Q", data)
-    return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-
-
 def _array(ws: Ws) -> np.ndarray:
     return np.ascontiguousarray(ws.numpy(), "<f4")
 
 
 def _is_json(data: bytes) -> bool:
-    if _is_safetensors(data):
+    if is_safetensors(data):
         return False
     begin = data[:64].removeprefix(codecs.BOM_UTF8).lstrip()
     return begin[:1] in (b"{", b"[") or data.startswith(BYTE_ORDER_MARKS)
-
-
-def _is_safetensors(data: bytes) -> bool:
-    header_bytes = int.from_bytes(data[:8], "little")
-    return data[8:9] == b"{" and header_bytes <= SAFETENSORS_HEADER_BYTES
 
 
 def _json(text: str | bytes) -> object:
@@ -256,7 +241,7 @@ def _from_mapping(value: Mapping[str, Any], generator: GeneratorId) -> np.ndarra
         raw = read_base64(data)
     except ValueError as err:
         raise InvalidCodeError(f"data must be base64, got {err}") from err
-    return _from_raw(raw, FLOATS[dtype], tuple(shape))
+    return array_of(raw, FLOATS[dtype], tuple(shape))
 
 
 def _from_numbers(rows: list[Any]) -> np.ndarray:
@@ -264,81 +249,6 @@ def _from_numbers(rows: list[Any]) -> np.ndarray:
         return np.asarray(rows, np.float64)
     except (ValueError, TypeError, OverflowError) as err:
         raise InvalidCodeError("code must be rows of numbers of equal length") from err
-
-
-def _from_bytes(data: bytes, generator: GeneratorId) -> np.ndarray:
-    if data.startswith(ZIP_MAGIC):
-        data = _unzip(data)
-    return _from_npy(data) if data.startswith(npy_header.MAGIC) else _from_file(data, generator)
-
-
-def _unzip(data: bytes) -> bytes:
-    """Read the array of a .npz: `w`, `ws`, or the only one it holds."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-            arrays = [name for name in names if name.endswith(".npy")]
-            if not arrays and any(name.endswith("/data.pkl") for name in names):
-                raise InvalidCodeError(
-                    "code must be JSON, .npz, .npy or safetensors, got a PyTorch file: "
-                    "`python -m model_core.checkpoints latents` converts it"
-                )
-            named = [name for name in NPZ_NAMES if name in arrays] or arrays
-            if len(named) != 1:
-                raise InvalidCodeError(f"npz must hold w, ws or one array, got {len(arrays)}")
-            with archive.open(named[0]) as member:
-                array = member.read(MAX_NPY_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as err:
-        raise InvalidCodeError(f"npz must be whole, got {err}") from err
-    if len(array) > MAX_NPY_BYTES:
-        raise InvalidCodeError(f"array in npz must have at most {MAX_NPY_BYTES} bytes, got more")
-    return array
-
-
-def _from_npy(data: bytes) -> np.ndarray:
-    """Read a .npy: the header first, so that neither objects nor a false shape get any further."""
-    file = io.BytesIO(data)
-    try:
-        shape, fortran, dtype = read_npy_header(file, NPY_HEADER_BYTES)
-    except ValueError as err:
-        raise InvalidCodeError("npy must have a valid header, got a damaged one") from err
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise InvalidCodeError(f"npy must hold float16, float32 or float64, got {dtype}")
-    return _from_raw(data[file.tell() :], dtype, shape, "F" if fortran else "C")
-
-
-def _from_file(data: bytes, generator: GeneratorId) -> np.ndarray:
-    """Read a safetensors file: the tensor `ws`, or the only one it holds."""
-    try:
-        (length,) = struct.unpack_from("<Q", data)
-        header = json.loads(data[8 : 8 + length])
-        tensors = safetensors.numpy.load(data)
-    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as err:
-        raise InvalidCodeError(
-            "code must be JSON, .npz, .npy or safetensors, got another file"
-        ) from err
-    except safetensors.SafetensorError as err:
-        raise InvalidCodeError(f"safetensors must be whole, got {err}") from err
-    metadata = header.get("__metadata__") or {}
-    _check_generator(metadata.get("fingerprint"), generator)
-    if "ws" not in tensors and len(tensors) != 1:
-        raise InvalidCodeError(f"safetensors must hold `ws` or one tensor, got {len(tensors)}")
-    array = tensors.get("ws", next(iter(tensors.values())))
-    if array.dtype.kind != "f":
-        raise InvalidCodeError(f"safetensors must hold floats, got {array.dtype}")
-    return array
-
-
-def _from_raw(
-    raw: bytes, dtype: "np.dtype[Any] | str", shape: tuple[Any, ...], order: Literal["C", "F"] = "C"
-) -> np.ndarray:
-    if len(shape) > MAX_AXES:  # first: the product of a long one would take forever
-        raise InvalidCodeError(f"shape must have at most {MAX_AXES} axes, got {len(shape)}")
-    if not all(isinstance(side, int) and 0 < side < 2**20 for side in shape):
-        raise InvalidCodeError(f"shape must be positive numbers, got {str(list(shape))[:60]}")
-    if math.prod(shape) * np.dtype(dtype).itemsize != len(raw):
-        raise InvalidCodeError(f"data must fill shape {list(shape)}, got {len(raw)} bytes")
-    return np.frombuffer(raw, dtype).reshape(shape, order=order)
 
 
 def _checked(array: np.ndarray, shape: tuple[int, int]) -> Ws:

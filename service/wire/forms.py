@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
-MAX_FILES = 2
+MAX_FILES = 64  # the body limit bounds their bytes, and the settings their number
 MAX_FIELDS = 24
 FILE_NAME_ONLY_ENCODED = re.compile(rb";\s*filename\*(?:\d+\*?)?\s*=", re.IGNORECASE)
 FILE_TYPES = (b"image/", b"application/octet-stream", b"application/x-np", b"application/vnd.")

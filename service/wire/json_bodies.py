@@ -17,18 +17,21 @@ from service.wire.options import (
     MergeOptions,
     MorphOptions,
     Options,
+    QualityOptions,
     RefineOptions,
 )
-from service.wire.schemas import Base64, Code, CodeObject
+from service.wire.schemas import Base64, Code, CodeObject, GivenCode, LatentId, Photo
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
+
+MOST_IMAGES = 64  # the settings allow fewer
 
 
 class SourceObject(Options):
     """A photo, a code or a latent id: exactly one of them."""
 
-    image: Base64 | None = None
-    code: Code | None = None
-    latent_id: str | None = None
+    image: Photo = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -48,19 +51,46 @@ class SourceObject(Options):
 class EmbedBody(EmbedOptions):
     """JSON body of /embed."""
 
-    image: Base64
+    image: Base64 | None = Field(default=None, description="The photo.")
+    images: list[Base64] | None = Field(
+        default=None, min_length=1, max_length=MOST_IMAGES, description="Several photos."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.image is None and self.images is None:
+            raise ValueError("image must be given, got none")
+        if self.image is not None and self.images is not None:
+            raise ValueError("images must be omitted when image is given, got both")
+        return self
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo with its name."""
-        return [("image", PhotoSource(_from_base64(self.image)))]
+        """Return the photos with their names."""
+        if self.image is not None:
+            return [("image", PhotoSource(_from_base64(self.image)))]
+        photos = enumerate(self.images or ())
+        return [("images", PhotoSource(_from_base64(text, f"images/{i}"))) for i, text in photos]
+
+
+class QualityBody(QualityOptions):
+    """JSON body of /quality."""
+
+    image: Base64
+    code: GivenCode = None
+    latent_id: LatentId = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Return the photo and the code, with their names."""
+        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
+        return rows + _known_sources(self.code, self.latent_id)
 
 
 class RefineBody(RefineOptions):
     """JSON body of /refine."""
 
     image: Base64
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return the photo and, if given, what to start from, with their names."""
@@ -72,11 +102,11 @@ class MorphBody(MorphOptions):
     """JSON body of /morph."""
 
     items: list[SourceObject] = Field(
-        alias="sources", min_length=2, max_length=2, description="First and second, in order."
+        alias="sources", min_length=2, max_length=MOST_IMAGES, description="The people, in order."
     )
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return both with their names, in order."""
+        """Return them with their names, in order."""
         return [("sources", item.as_source()) for item in self.items]
 
 
@@ -108,9 +138,9 @@ class MergeBody(MergeOptions):
 class EditBody(EditOptions):
     """JSON body of /edit."""
 
-    image: Base64 | None = None
-    code: Code | None = None
-    latent_id: str | None = None
+    image: Photo = None
+    code: GivenCode = None
+    latent_id: LatentId = None
     photo: Base64 | None = Field(
         default=None,
         description="Base64 of the photo that the result of a code or latent id goes into, with "
@@ -129,8 +159,8 @@ class EditBody(EditOptions):
 class GenerateBody(GenerateOptions):
     """JSON body of /generate."""
 
-    code: Code | None = None
-    latent_id: str | None = None
+    code: GivenCode = None
+    latent_id: LatentId = None
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what is given, with its name; nothing if a seed is."""

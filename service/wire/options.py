@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_core.latents.editing import COLOUR_ROW
 from service.wire.codes import Encoding
+from service.wire.directions import Directions
 from service.wire.face_choice import FaceChoice
 from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
+ANIMATION_STEPS = 24
 MAX_BUDGET_MS = 10_000
-MAX_STRENGTH = 10.0  # faces hold up to 3 or so
+MIN_SIZE_PX, MAX_SIZE_PX = 64, 1024
 PSI = 0.7
 
 Wanted = Literal["code", "image", "both"]
@@ -57,6 +59,13 @@ class OutputOptions(Options):
         default="jpeg", alias="format", description="Format of images in JSON answers."
     )
     image_quality: int = Field(default=95, ge=1, le=100, description="Quality of JPEG and WebP.")
+    size: int = Field(
+        default=MAX_SIZE_PX,
+        ge=MIN_SIZE_PX,
+        le=MAX_SIZE_PX,
+        description="Side of the face's image, px: a smaller one for a quick preview; at most the "
+        "generator's own.",
+    )
     no_store: bool = Field(
         default=False, description="Store nothing: the answer then has no latent id."
     )
@@ -149,6 +158,11 @@ class EmbedOptions(WholePhotoOptions):
         description="Time for the iterator to improve the code, including waiting for the device; "
         "0 for one pass of the network.",
     )
+    quality: bool = Field(
+        default=True,
+        description="Measure how close the image comes; false answers sooner, and /quality "
+        "measures it later.",
+    )
 
 
 class MorphOptions(PhotoOptions):
@@ -165,7 +179,12 @@ class MorphOptions(PhotoOptions):
         default=None,
         ge=2,
         le=MAX_STEPS,
-        description="Frames from the first to the second, ends included.",
+        description="Frames from the first to the second, ends included; "
+        f"{ANIMATION_STEPS} if unset where only an animation is accepted.",
+    )
+    there_and_back: bool = Field(
+        default=True,
+        description="Whether an animation returns to the first, so that it loops without a jump.",
     )
     first_row: int = Field(default=0, ge=0, le=17, description="First row that is blended.")
     last_row: int | None = Field(
@@ -183,6 +202,14 @@ class MorphOptions(PhotoOptions):
         if self.lam is not None and self.steps is not None:
             raise ValueError("lam must be omitted when steps is given, got both")
         return self
+
+
+class QualityOptions(FaceOptions):
+    """Options of /quality."""
+
+    detail: bool = Field(
+        default=True, description="Whether to measure the code with its detail, if it has one."
+    )
 
 
 class ColorizeOptions(WholePhotoOptions):
@@ -206,16 +233,38 @@ class ColorizeOptions(WholePhotoOptions):
 class EditOptions(WholePhotoOptions):
     """Options of /edit."""
 
-    direction: str = Field(
-        max_length=64, description="Attribute to change.", examples=["pose", "smile"]
+    direction: str | None = Field(
+        default=None,
+        max_length=64,
+        description="One attribute to change; GET /directions lists them.",
+        examples=["pose", "smile"],
     )
-    strength: float = Field(
-        default=2.0,
-        ge=-MAX_STRENGTH,
-        le=MAX_STRENGTH,
+    strength: float | None = Field(
+        default=None,
         allow_inf_nan=False,
-        description="How far, in standard deviations of the generator's codes; below 0 backwards.",
+        description="How far to move along `direction`, in its unit; below 0 backwards. Its own "
+        "default if unset.",
     )
+    directions: Directions | None = Field(
+        default=None,
+        description="Several attributes to change at once, each with a value in its unit: "
+        "`smile:1.5,age:-10`, or in JSON an object too.",
+        examples=["smile:1.5,age:-10"],
+    )
+    unsafe: bool = Field(
+        default=False,
+        description="Allow values outside the safe ranges that GET /directions lists.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.direction is None and self.directions is None:
+            raise ValueError("direction or directions must be given, got none")
+        if self.direction is not None and self.directions is not None:
+            raise ValueError("directions must be omitted when direction is given, got both")
+        if self.directions is not None and self.strength is not None:
+            raise ValueError("strength must be omitted when directions is given, got both")
+        return self
 
 
 class GenerateOptions(OutputOptions):
@@ -240,7 +289,14 @@ class GenerateOptions(OutputOptions):
 class RefineOptions(FaceOptions):
     """Options of /refine."""
 
-    steps: int = Field(default=100, ge=1, le=5000, description="Number of updates of the code.")
+    steps: int = Field(
+        default=100, ge=1, le=5000, description="Number of updates, of code and detail together."
+    )
+    detail: bool = Field(
+        default=True,
+        description="Refine what the code leaves out of the photo too, after some steps on the "
+        "code; false refines the code alone.",
+    )
     start: Literal["embedding", "mean", "code"] | None = Field(
         default=None,
         description="Where to start: the photo's embedding if unset, or the code if one is given.",

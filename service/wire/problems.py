@@ -42,20 +42,22 @@ class FieldError(BaseModel):
     """One invalid field of a request."""
 
     pointer: str = Field(description="JSON pointer of the field.", examples=["#/lam"])
-    detail: str
+    detail: str = Field(description="What is wrong with it, in a sentence.")
 
 
 class Problem(BaseModel):
     """An error as RFC 9457 defines it, with a stable code."""
 
-    type: str = Field(examples=["urn:wplus:problem:no-face"])
-    title: str
-    status: int
-    detail: str
+    type: str = Field(
+        description="URN that ends with the code.", examples=["urn:wplus:problem:no-face"]
+    )
+    title: str = Field(description="The kind of error, the same sentence each time.")
+    status: int = Field(description="The HTTP status.", examples=[422])
+    detail: str = Field(description="What happened to this request, in a sentence.")
     instance: str = Field(description="Path of the request.")
     code: str = Field(description="Stable name of the error.", examples=["no-face"])
-    request_id: str
-    errors: list[FieldError] = []
+    request_id: str = Field(description="What finds the request in the service's log.")
+    errors: list[FieldError] = Field(default=[], description="Each invalid field.")
 
 
 def problem(
@@ -71,19 +73,9 @@ def problem(
 ) -> Response:
     """Render a problem as a response; the detail of a 5xx is the advice and the request id."""
     state = state_of(scope)
-    request_id = state.request_id
     if status >= 500:
-        detail = f"{advice} See request id {request_id} in the log.".lstrip()
-    body = Problem(
-        type=f"urn:wplus:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        instance=scope["path"],
-        code=code,
-        request_id=request_id,
-        errors=[FieldError(**error) for error in errors],
-    )
+        detail = f"{advice} See request id {state.request_id} in the log.".lstrip()
+    body = _describe(scope, status, code, title, detail, errors)
     extra = dict(headers or {})
     if status in RETRY_STATUSES:
         extra.setdefault("Retry-After", str(state.retry_after_s))
@@ -93,6 +85,33 @@ def problem(
         extra.setdefault("WWW-Authenticate", 'Bearer realm="wplus"')
     content = body.model_dump_json(exclude_defaults=True)
     return Response(content, status, extra, media_type=MEDIA_TYPE)
+
+
+def describe_refusal(scope: Scope, error: Exception) -> Problem:
+    """Describe an error that concerns one of several photos; its status must be below 500."""
+    rule = rule_of(type(error))
+    errors = error.errors if isinstance(error, InvalidRequestError) else ()
+    return _describe(scope, rule.status, rule.code, rule.title, str(error), errors)
+
+
+def _describe(
+    scope: Scope,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: Sequence[Mapping[str, str]],
+) -> Problem:
+    return Problem(
+        type=f"urn:wplus:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=scope["path"],
+        code=code,
+        request_id=state_of(scope).request_id,
+        errors=[FieldError(**error) for error in errors],
+    )
 
 
 def problem_of(scope: Scope, error: Exception) -> Response:

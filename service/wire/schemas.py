@@ -13,7 +13,9 @@ from pydantic import (
 )
 
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
-from service.wire.codes import MAX_AXES, Encoding, unwrap
+from service.wire.code_files import MAX_AXES
+from service.wire.codes import Encoding, unwrap
+from service.wire.examples import CODE_ANSWER, EMBED_ANSWER, LATENT_ID
 
 REFINE_ABOVE_LPIPS = 0.21  # after one pass, half of 200 held-out photographs are above it
 
@@ -44,9 +46,13 @@ class CodeObject(BaseModel):
 
     generator: str | None = Field(default=None, description="Name of the generator.")
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
-    shape: Shape | None = Field(default=None, examples=[[18, 512]])
-    dtype: Literal["float16", "float32", "float64"] = "float32"
-    encoding: Encoding = "base64"
+    shape: Shape | None = Field(
+        default=None, description="Rows and values in each.", examples=[[18, 512]]
+    )
+    dtype: Literal["float16", "float32", "float64"] = Field(
+        default="float32", description="Type of the values, if `data` is base64."
+    )
+    encoding: Encoding = Field(default="base64", description="How `data` is written.")
     data: Annotated[Annotated[str, Tag(OTHER)] | Rows, Discriminator(_branch)] = Field(
         description="Little-endian base64, or rows of numbers."
     )
@@ -56,14 +62,21 @@ Code = Annotated[
     Annotated[CodeObject, Tag(OTHER)] | Rows, Discriminator(_branch), BeforeValidator(unwrap)
 ]
 
+GivenCode = Annotated[Code | None, Field(description="A W+ code, from an earlier answer.")]
+LatentId = Annotated[
+    str | None,
+    Field(description="Id of a stored code, from an earlier answer.", examples=[LATENT_ID]),
+]
+Photo = Annotated[Base64 | None, Field(description="Base64 of a photo.")]
+
 
 class ImageObject(BaseModel):
     """An image in JSON."""
 
-    media_type: str = Field(examples=["image/jpeg"])
-    width: int
-    height: int
-    encoding: Literal["base64"] = "base64"
+    media_type: str = Field(description="Format of the file.", examples=["image/jpeg"])
+    width: int = Field(description="Pixels from left to right.", examples=[1024])
+    height: int = Field(description="Pixels from top to bottom.", examples=[1024])
+    encoding: Literal["base64"] = Field(default="base64", description="How `data` is written.")
     data: Base64
 
 
@@ -95,7 +108,7 @@ class QualityObject(NullsWritten):
     psnr: float | None = Field(
         description="Decibels; peak to peak is 2 on [-1, 1]. Null if the two are equal."
     )
-    ssim: float
+    ssim: float = Field(description="Likeness of structure, 1 is the same.")
     lpips: float = Field(description="Perceptual distance, 0 is the same.")
     lpips_net: str = Field(description="Which distance it is.", examples=["st-lpips-alex"])
     identity_similarity: float | None = Field(
@@ -132,21 +145,31 @@ class PastedFace(BaseModel):
         "bottom excluded; absent if none have.",
     )
     latent_id: str | None = Field(default=None, description="Id of its code in later calls.")
-    code: CodeObject | None = None
+    code: CodeObject | None = Field(
+        default=None, description="Its code; absent if `return` is image."
+    )
 
 
 class CodeAnswer(BaseModel):
     """A code, its image and how long they took."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [CODE_ANSWER]})
+
     latent_id: str | None = Field(
-        default=None, description="Id of the code in later calls, for a while; none by no_store."
+        default=None,
+        description="Id of the code in later calls, for a while; none by no_store.",
+        examples=[LATENT_ID],
     )
     detail: bool = Field(
         description="Whether the image has the detail that the code leaves out; `latent_id` and "
         "a safetensors answer hold it."
     )
-    code: CodeObject | None = None
-    image: ImageObject | None = None
+    code: CodeObject | None = Field(
+        default=None, description="The code; absent if `return` is image."
+    )
+    image: ImageObject | None = Field(
+        default=None, description="The image; absent if `return` is code."
+    )
     pasted: list[PastedFace] | None = Field(
         default=None,
         description="The faces of a whole photo, the largest first; only with output=photo. The "
@@ -160,28 +183,46 @@ class CodeAnswer(BaseModel):
 class EmbedAnswer(CodeAnswer):
     """Answer of /embed."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EMBED_ANSWER]})
+
     face: FaceObject | None = Field(default=None, description="Absent if align is none.")
     faces: list[FoundFace] | None = Field(
         default=None,
         description="All faces of the photo, the largest first, at most 16; absent if align is "
         "none.",
     )
-    quality: QualityObject
+    quality: QualityObject | None = Field(default=None, description="Absent if quality is false.")
     polish_steps: int = Field(description="Iterator steps done within budget_ms.")
+
+
+class QualityAnswer(BaseModel):
+    """Answer of /quality."""
+
+    quality: QualityObject
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, concurrent parts counted once; `total` is that of all."
+    )
 
 
 class Frame(BaseModel):
     """One step of a morph."""
 
-    lam: float = Field(description="Share of the first code, 1 in the first frame.")
-    code: CodeObject | None = None
-    image: ImageObject | None = None
+    lam: float = Field(description="Share of the person that is left, 1 in the first frame.")
+    first: int = Field(
+        default=0, description="Index of that person among the sources; the next gets the rest."
+    )
+    code: CodeObject | None = Field(
+        default=None, description="The code; absent if `return` is image."
+    )
+    image: ImageObject | None = Field(
+        default=None, description="The image; absent if `return` is code."
+    )
 
 
 class FramesAnswer(BaseModel):
     """Answer of /morph if steps is given."""
 
-    frames: list[Frame]
+    frames: list[Frame] = Field(description="The steps, from the first face to the second.")
     timings_ms: dict[str, float] = Field(
         description="Milliseconds by stage, concurrent parts counted once; `total` is that of all."
     )
@@ -190,24 +231,26 @@ class FramesAnswer(BaseModel):
 class Health(BaseModel):
     """A probe's answer."""
 
-    status: Literal["alive", "ready"]
+    status: Literal["alive", "ready"] = Field(description="What was asked for, and is so.")
 
 
 class Version(BaseModel):
     """Versions in use; what depends on the weights is null until they are loaded."""
 
-    version: str
-    python: str
-    torch: str
-    device: str
+    version: str = Field(description="Version of the service.")
+    python: str = Field(description="Version of Python.")
+    torch: str = Field(description="Version of torch.")
+    device: str = Field(description="Device of the networks.", examples=["cpu"])
     backend: str = Field(description="How the generator currently runs.")
     dtype: str | None = Field(default=None, description="Precision of the networks.")
     dtype_reason: str | None = Field(default=None, description="Why that precision was chosen.")
-    ready: bool
-    generator: str | None = None
+    ready: bool = Field(description="Whether the weights are loaded and warm.")
+    generator: str | None = Field(default=None, description="Name of the generator.")
     fingerprint: str | None = Field(default=None, description="SHA-256 of the generator's weights.")
-    code_shape: list[int] | None = None
-    image_px: int | None = None
+    code_shape: list[int] | None = Field(
+        default=None, description="Rows of a code, and values in each.", examples=[[18, 512]]
+    )
+    image_px: int | None = Field(default=None, description="Side of an image.", examples=[1024])
     detail: str | None = Field(
         default=None,
         description="SHA-256 of the detail encoder's weights; null if the generator has none.",

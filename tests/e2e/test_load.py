@@ -69,7 +69,7 @@ def test_each_of_a_crowd_gets_one_answer_and_memory_stays(service):
     assert sample(service, r'wplus_batch_queue_depth{stage="encode"}') == 0
 
 
-def test_the_work_of_clients_that_left_never_reaches_the_device(service):
+def test_work_of_disconnected_clients_never_reaches_the_device(service):
     host, port = re.search(r"//([\d.]+):(\d+)", service.url).groups()
     query = "&".join(f"{name}={value}" for name, value in QUICK.items())
     head = (

@@ -78,7 +78,16 @@ def write_graph(folder, change=lambda model, blob: blob):
     weights.append(axes)
     blob += np.array([1, 2], "<i4").tobytes()
     nodes.append({"name": "axes", "op": "Const"})
-    node("global_pooling/Mean", "Mean", x, "axes")
+    pooled = node("global_pooling/Mean", "Mean", x, "axes")
+
+    def dense(name, x, inputs, outputs):
+        kernel = const(f"{name}/kernel", normal(inputs, outputs, fan=inputs))
+        bias = const(f"{name}/bias", random.normal(0, 0.05, outputs))
+        return node(f"{name}/BiasAdd", "_FusedMatMul", x, kernel, bias)
+
+    features = node("feats/Relu", "Relu", dense("feats", pooled, channels, 256))
+    node("age_pred/Softmax", "Softmax", dense("age_pred", features, 256, 100))
+    node("gender_pred/Sigmoid", "Sigmoid", dense("gender_pred", features, 256, 1))
     model = {
         "modelTopology": {"node": nodes},
         "weightsManifest": [{"paths": ["faceres.bin"], "weights": weights}],
@@ -160,4 +169,7 @@ OPERATIONS = {
     "Minimum": np.minimum,
     "Maximum": np.maximum,
     "Mean": lambda x, axes: x.mean(axis=tuple(int(axis) for axis in axes)),
+    "_FusedMatMul": lambda x, kernel, bias: x @ kernel + bias,
+    "Softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True),
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }

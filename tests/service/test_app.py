@@ -20,7 +20,7 @@ def test_nothing_is_loaded_before_the_start():
     assert not loaded
 
 
-def test_a_failure_is_told_to_whoever_runs_the_application():
+def test_a_startup_failure_is_reported_to_the_server():
     failures = []
 
     def missing(_settings):
@@ -37,7 +37,7 @@ def test_a_failure_is_told_to_whoever_runs_the_application():
     assert [str(failure) for failure in failures] == ["weights must be there"]
 
 
-def test_it_is_ready_before_what_is_fast_is_compiled(serve):
+def test_it_is_ready_before_compilation_ends(serve):
     ready, compiling = threading.Event(), threading.Event()
 
     class Hastening(FakePredictor):

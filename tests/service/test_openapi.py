@@ -4,6 +4,10 @@ import re
 
 import pytest
 
+from service.openapi import MODELS
+from service.wire.examples import BODIES, CODE_ANSWER, EMBED_ANSWER
+from service.wire.schemas import CodeAnswer, EmbedAnswer
+
 
 @pytest.fixture
 def document(client):
@@ -28,13 +32,63 @@ def test_inference_endpoints_describe_bodies_answers_and_problems(document, path
     assert "HTTPValidationError" not in str(call)
 
 
-def test_options_are_the_same_in_the_query_the_form_and_json(document):
+def test_options_are_the_same_in_the_form_and_json_and_are_listed_once(document):
     call = document["paths"]["/morph"]["post"]
-    query = {parameter["name"] for parameter in call["parameters"]}
     form = set(call["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"])
     json = set(document["components"]["schemas"]["MorphBody"]["properties"])
-    assert query == form - {"image", "code", "latent_id"} == json - {"sources"}
-    assert {"lam", "steps", "return", "format", "align", "face"} <= query
+    assert form - {"image", "code", "latent_id"} == json - {"sources"}
+    assert {"lam", "steps", "return", "format", "align", "face"} <= form
+    posts = [path["post"] for path in document["paths"].values() if "post" in path]
+    assert posts
+    assert not any(call.get("parameters") for call in posts)
+
+
+def test_everything_is_described(document):
+    silent = [
+        f"{model}.{name}"
+        for model, schema in document["components"]["schemas"].items()
+        for name, member in schema.get("properties", {}).items()
+        if not member.get("description") and "$ref" not in member
+    ]
+    assert not silent
+    calls = [call for path in document["paths"].values() for call in path.values()]
+    parameters = [each for call in calls for each in call.get("parameters", [])]
+    assert [each["name"] for each in parameters if each["in"] == "query"]
+    assert all(each.get("description") for each in parameters)
+    assert document["info"]["description"]
+    assert document["info"]["license"]["name"]
+    assert document["servers"][0]["url"] == "/"
+
+
+def test_a_latent_id_is_text_in_a_form_and_a_photo_is_a_file(document):
+    content = document["paths"]["/edit"]["post"]["requestBody"]["content"]
+    fields = content["multipart/form-data"]["schema"]["properties"]
+    assert fields["latent_id"]["type"] == "string"
+    assert "format" not in fields["latent_id"]
+    assert fields["image"]["format"] == fields["code"]["format"] == "binary"
+
+
+def test_examples_are_valid():
+    for model in MODELS:
+        model.model_validate(BODIES[model.__name__])
+    assert CodeAnswer.model_validate(CODE_ANSWER).code
+    assert EmbedAnswer.model_validate(EMBED_ANSWER).face
+
+
+def test_only_errors_that_are_sent_are_listed(document):
+    assert "ValidationError" not in document["components"]["schemas"]
+    for path in document["paths"].values():
+        for call in path.values():
+            for status, answer in call["responses"].items():
+                if status.startswith(("4", "5")):
+                    assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_job_pictures_take_the_options_of_images(document):
+    for name in ("preview", "result"):
+        call = document["paths"][f"/jobs/{{job_id}}/{name}"]["get"]
+        names = {parameter["name"] for parameter in call["parameters"]}
+        assert {"job_id", "size", "image_quality"} <= names
 
 
 def test_health_and_version_are_described(document):
@@ -57,7 +111,9 @@ def test_operation_ids_name_the_methods_of_generated_clients(document):
         "get_job_status",
         "get_metrics",
         "get_version",
+        "list_directions",
         "list_jobs",
+        "measure_quality",
         "merge",
         "morph",
         "refine",

@@ -16,7 +16,10 @@ from wplus_client import AsyncClient, Client, ServiceError, UnreachableError
 
 PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")
-OPERATIONS = ("embed", "morph", "colorize", "merge", "edit", "generate", "refine", "jobs")
+OPERATIONS = (
+    *("embed", "morph", "colorize", "merge", "edit", "directions"),
+    *("generate", "refine", "jobs"),
+)
 
 
 class InThreads(httpx.AsyncBaseTransport):
@@ -47,6 +50,7 @@ def test_calls_run_at_the_same_time(client):
             version = await wplus.version()
             merged = await wplus.merge(PHOTO, DARK)
             colored = await wplus.colorize(light, DARK, first_row=9)
+            assert (await wplus.quality(PHOTO, light))["lpips"] == 0.4
             return half, frames, drawn, version, merged, colored
 
     half, frames, drawn, version, merged, colored = asyncio.run(calls())
@@ -67,7 +71,7 @@ def test_a_refusal_is_an_error_with_its_code(client):
         asyncio.run(call())
 
 
-def test_a_service_that_is_away_is_an_error_that_says_what_to_do():
+def test_an_unreachable_service_error_says_what_to_do():
     async def call():
         async with AsyncClient("http://127.0.0.1:1", tries=1) as wplus:
             await wplus.version()

@@ -1,1 +1,1 @@
-"""Layouts of other projects: one file a layout, each read by mapping its keys to ours."""
+"""Readers of other projects' layouts, one file per layout; each maps its keys to ours."""

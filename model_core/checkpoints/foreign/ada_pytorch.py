@@ -1,7 +1,7 @@
-"""NVIDIA's StyleGAN2-ADA in PyTorch, .pkl: networks pickled with the source code that made them.
+"""NVIDIA's StyleGAN2-ADA in PyTorch, .pkl: networks pickled together with their source code.
 
-The source code is text in the file and is not looked at; the networks' attributes are. StyleGAN3
-and StyleGAN-XL save their StyleGAN2 networks likewise.
+The source code is text in the file and is ignored; the networks' attributes are read. StyleGAN3
+and StyleGAN-XL save their StyleGAN2 networks in the same way.
 Source: training/networks.py and torch_utils/persistence.py of NVlabs/stylegan2-ada-pytorch, for the
 names and the settings.
 """
@@ -13,17 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Found,
-    Layout,
-    Tensors,
-    expect,
-    parts,
-    shown,
-    spread_remark,
-)
+from model_core.checkpoints.foreign.checks import expect, spread_remark
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
+from model_core.checkpoints.foreign.tensors import Tensors, shown
 from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01
@@ -40,7 +33,7 @@ NAMES = re.compile(
     r"|synthesis\.b\d+\.(?:const|resample_filter|skip\.\w+"
     r"|(?:conv0|conv1|torgb)\.(?:weight|bias|noise_const|noise_strength|resample_filter"
     r"|affine\.(?:weight|bias)))"
-    # StyleGAN3's, known so that the refusal can say so:
+    # StyleGAN3's names, so that the error can say what the file is:
     r"|synthesis\.(?:input|L\d+_\d+_\d+)\..+"
 )
 
@@ -50,18 +43,18 @@ def read_ada_pytorch(found: Found) -> Foreign:
     if any(map(ALIAS_FREE.fullmatch, found.state)):
         raise CheckpointError(
             "generator must be StyleGAN2's, got that of StyleGAN3 or StyleGAN-XL (alias-free "
-            "layers such as synthesis.L0_36_512), which is not covered"
+            "layers such as synthesis.L0_36_512), which is not supported"
         )
     if any(name.startswith("mapping.embed") for name in found.state):
         raise CheckpointError(
-            "checkpoint must not hold mapping.embed: a generator with class labels is not covered"
+            "checkpoint must not hold mapping.embed: a generator with class labels is not supported"
         )
     if any(".skip." in name for name in found.state):
-        raise CheckpointError("architecture must be skip, got resnet: it is not covered")
+        raise CheckpointError("architecture must be skip, got resnet: it is not supported")
     images = [name for name in found.state if name.endswith(".torgb.weight")]
     blocks = {name.split(".")[1] for name in found.state if ".conv1." in name}
     if len(images) == 1 and len(blocks) > 1 and images[0].split(".")[1] != "b4":
-        raise CheckpointError("architecture must be skip, got orig: it is not covered")
+        raise CheckpointError("architecture must be skip, got orig: it is not supported")
     source = Tensors(found.state, turn=_turned)
     if found.module is None:
         source.require(["mapping.fc0.weight", "mapping.w_avg"])
@@ -73,7 +66,7 @@ def read_ada_pytorch(found: Found) -> Foreign:
 
 
 def _read_module(generator: Mapping[str, Any], source: Tensors) -> Foreign:
-    """Read a pickled generator, whose layers say what they were made with."""
+    """Read a pickled generator, whose layers record their settings."""
     records = dict(parts(generator, ("_modules",), "_modules", "."))
     layers = {name.removesuffix("."): record for name, record in records.items()}
     mapping = layers.get("mapping", {})
@@ -89,13 +82,13 @@ def _read_module(generator: Mapping[str, Any], source: Tensors) -> Foreign:
         if len(set(values.values())) > 1:
             raise CheckpointError(
                 f"{what} must be one for all layers, got {sorted(map(str, set(values.values())))}: "
-                "it is not covered"
+                "it is not supported"
             )
     if not rates:
         source.require(["mapping.fc0.weight"])
     noisy = {bool(layer["use_noise"]) for layer in layers.values() if "use_noise" in layer}
     if len(noisy) > 1:
-        raise CheckpointError("use_noise must be one for all layers, got both: it is not covered")
+        raise CheckpointError("use_noise must be one for all layers, got both: it is not supported")
     if mapping.get("w_avg_beta", 0) is not None:
         source.require(["mapping.w_avg"])
     foreign = stylegan2_of(
@@ -113,7 +106,7 @@ def _read_module(generator: Mapping[str, Any], source: Tensors) -> Foreign:
 
 
 def _check_layer(name: str, layer: Mapping[str, Any]) -> None:
-    """Refuse a layer's setting that our network does not have; only what is stated counts."""
+    """Refuse recorded settings of a layer that our network does not have."""
 
     def stated(setting: str, *known: object) -> None:
         if setting in layer:
@@ -141,12 +134,12 @@ def _near(name: str, layer: Mapping[str, Any], setting: str, want: float) -> Non
     got = layer.get(setting, want)
     if not isinstance(got, int | float) or abs(got - want) > GAIN_TOLERANCE * want:
         raise CheckpointError(
-            f"{setting} of {name} must be {want:.4g}, got {str(got)[:40]}: it is not covered"
+            f"{setting} of {name} must be {want:.4g}, got {str(got)[:40]}: it is not supported"
         )
 
 
 def _check_facts(layers: Mapping[str, Mapping[str, Any]], foreign: Foreign) -> None:
-    """Compare sizes that the pickle states with those that its tensors show."""
+    """Compare the sizes the pickle states with those of its tensors."""
     config = foreign.config
     facts = {
         "img_resolution": 2 << len(config["widths"]),
@@ -160,7 +153,7 @@ def _check_facts(layers: Mapping[str, Mapping[str, Any]], foreign: Foreign) -> N
             got = layers.get(name, {}).get(setting, fact)
             if got not in (fact, None):
                 raise CheckpointError(
-                    f"{setting} of {name or 'the generator'} must be {fact} as its tensors show, "
+                    f"{setting} of {name or 'the generator'} must be {fact}, as in its tensors, "
                     f"got {str(got)[:40]}"
                 )
     unknown = [

@@ -1,6 +1,5 @@
-"""StyleGAN and StyleGAN2 as genforce's three projects save them, .pth, and lernapparat's StyleGAN.
+"""StyleGAN and StyleGAN2 of genforce, InterFaceGAN and idinvert, .pth; lernapparat's StyleGAN, .pt.
 
-The projects are genforce, InterFaceGAN and idinvert.
 Source: models/stylegan_generator*.py and stylegan2_generator.py of genforce/genforce, interfacegan
 and idinvert_pytorch (MIT), for the names.
 """
@@ -11,28 +10,24 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Found,
-    Layout,
-    Tensors,
-    spread_remark,
-)
+from model_core.checkpoints.foreign.checks import spread_remark
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
 from model_core.checkpoints.foreign.stylegan_weights import (
     FUSED_FROM_PX,
     fused_from_128,
     stylegan_of,
 )
+from model_core.checkpoints.foreign.tensors import Tensors
 
 MAPPING_LR = 0.01
-"""What the projects' generators are made with unless told otherwise; the files do not say."""
+"""The projects' default settings; the files do not record them."""
 
 ASSUMED = (
-    "the file does not say final_tanh or mapping_lr_mul: no tanh at the end and 0.01 are assumed"
+    "the file does not record final_tanh or mapping_lr_mul: no final tanh and 0.01 are assumed"
 )
 FUSED_ASSUMED = (
-    "the file does not say fused_scale: `auto` is assumed, transposed convolutions from 128 px up"
+    "the file does not record fused_scale: `auto` is assumed (transposed convolutions from 128 px)"
 )
 
 NEW = {
@@ -45,7 +40,7 @@ NEW = {
     "style.bias": "style.bias",
     "filter": "blur.kernel",
 }
-"""Our names of a layer's tensors to genforce's."""
+"""Maps our names of a layer's tensors to genforce's."""
 
 
 def _old(linear: str, const: str) -> dict[str, str]:
@@ -62,7 +57,7 @@ def _old(linear: str, const: str) -> dict[str, str]:
 
 
 OLD = {"linear": _old("linear", "first_layer"), "fc": _old("fc", "const")}
-"""The same to InterFaceGAN's and idinvert's, by what they call their linear layers."""
+"""Map the same names to InterFaceGAN's and idinvert's, given their name of linear layers."""
 
 NAMES = re.compile(
     r"mapping\.dense\d+\.(?:weight|bias|(?:linear|fc)\.weight|wscale\.bias)|mapping\.label_weight"
@@ -84,13 +79,13 @@ def read_genforce(found: Found) -> Foreign:
         for name in names
         if (hit := re.fullmatch(r"synthesis\.layer(\d+)\.weight", name)) and old
     }
-    fused |= {  # where a kernel is missing, its name is that of the default
+    fused |= {  # a missing kernel has the default's name
         i
         for i in range(10, 18, 2)
         if old and f"synthesis.layer{i}.conv.weight" not in names and 4 << i // 2 >= FUSED_FROM_PX
     }
     source = Tensors(found.state, _speller(old, fused), _turner(fused))
-    source.drop(r"truncation\.truncation")  # strengths that the projects apply by themselves
+    source.drop(r"truncation\.truncation")  # strengths that the projects apply themselves
     source.require(["truncation.w_avg", "synthesis.lod", "mapping.dense0.weight"])
     warning = spread_remark(source, "mapping.dense0.weight", MAPPING_LR)
     choose: Callable[[int, int], bool] = (lambda i, _: i in fused) if old else fused_from_128
@@ -109,7 +104,7 @@ def _speller(old: str | None, fused: set[int]) -> Callable[[str], str]:
         if hit := re.fullmatch(r"(synthesis\.output\d+)\.weight", name):
             return f"{hit[1]}.{'conv.weight' if old else 'weight'}"
         if hit := re.fullmatch(r"(synthesis\.layer(\d+))\.(.+)", name):
-            # The old projects name a kernel by how it is applied.
+            # The older projects name a kernel after the operation that uses it.
             end = "weight" if hit[3] == "weight" and int(hit[2]) in fused else parts[hit[3]]
             return f"{hit[1]}.{end}"
         return name
@@ -118,7 +113,7 @@ def _speller(old: str | None, fused: set[int]) -> Callable[[str], str]:
 
 
 def _turner(fused: set[int]) -> Callable[[str, Tensor], Tensor]:
-    """Bring fused kernels, which kept TensorFlow's axes (height, width, inputs, outputs)."""
+    """Convert fused kernels, which keep TensorFlow's axes (height, width, inputs, outputs)."""
     names = {f"synthesis.layer{i}.weight" for i in fused}
 
     def turn(name: str, value: Tensor) -> Tensor:
@@ -149,7 +144,7 @@ def read_genforce_stylegan2(found: Found) -> Foreign:
 
 
 def spell_genforce_stylegan2(name: str) -> str:
-    """Give genforce's name for one of StyleGAN2-ADA's."""
+    """Translate a StyleGAN2-ADA name to genforce's."""
     if hit := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", name):
         return f"mapping.dense{hit[1]}.{hit[2]}"
     if name in SINGLE:
@@ -176,7 +171,7 @@ SINGLE = {
 
 
 def _turned_stylegan2(name: str, value: Tensor) -> Tensor:
-    """Add the 1 that the project adds to what scales the features when it runs."""
+    """Add the 1 that the project adds to feature scales at run time."""
     return value + 1 if name.endswith(".affine.bias") else value
 
 
@@ -189,7 +184,7 @@ GENFORCE_STYLEGAN2 = Layout("genforce-stylegan2", NAMES_2, read_genforce_stylega
 
 
 def read_lernapparat(found: Found) -> Foreign:
-    """Read lernapparat's StyleGAN, .pt, which keeps neither mean code nor noise."""
+    """Read lernapparat's StyleGAN, .pt, which stores neither the mean code nor noise."""
     largest = _largest_block(found.state)
     source = Tensors(found.state, lambda name: spell_lernapparat(name, largest))
     source.require(["mapping.dense0.weight"])
@@ -209,13 +204,13 @@ BLOCK = re.compile(r"g_synthesis\.blocks\.(\d+)x\d+\..+")
 
 
 def _largest_block(state: Mapping[str, Any]) -> int:
-    """Return the number of the largest size's block, 0 at 4 px."""
+    """Return the index of the largest block; 0 is 4 px."""
     sizes = [int(hit[1][:6]) for name in state if (hit := BLOCK.fullmatch(name))]
     return max(max(sizes, default=4).bit_length() - 3, 0)
 
 
 def spell_lernapparat(name: str, largest: int) -> str:
-    """Give the project's name for ours; its only image layer is that of the largest size."""
+    """Translate our name to the project's, whose only image layer is that of the largest size."""
     if hit := re.fullmatch(r"mapping\.(dense\d+\.\w+)", name):
         return f"g_mapping.{hit[1]}"
     if hit := re.fullmatch(r"synthesis\.output(\d+)\.(\w+)", name):

@@ -1,4 +1,4 @@
-"""NVIDIA's TensorFlow pickles, .pkl: three networks of StyleGAN, StyleGAN2 or StyleGAN2-ADA.
+"""NVIDIA's TensorFlow pickles, .pkl, of StyleGAN, StyleGAN2 and StyleGAN2-ADA: three networks each.
 
 Source: dnnlib/tflib/network.py and training/networks*.py of NVlabs/stylegan, stylegan2 and
 stylegan2-ada, for the fields, the variables' names and the settings.
@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors, expect, parts
+from model_core.checkpoints.foreign.checks import expect
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, parts
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
 from model_core.checkpoints.foreign.stylegan_weights import FUSED_FROM_PX, stylegan_of
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01
@@ -46,7 +48,7 @@ REQUIRED: dict[str, tuple[object, ...]] = {
     "use_instance_norm": (True,),
     "fmap_const": (None,),
 }
-"""Settings that change images, and the values that our networks have."""
+"""Settings that affect images, and the values our networks support."""
 
 KERNELS = {"resample_kernel": (1, 3, 3, 1), "blur_filter": (1, 2, 1)}
 HONOURED = ("mapping_lrmul", "conv_clamp", "fused_scale", "use_noise")
@@ -55,7 +57,7 @@ IGNORED = re.compile(
     r"|label_fmaps|synthesis_func|func_name|structure|fused_modconv|is_.*|force_clean_graph"
     r"|return_dlatents|components"
 )
-"""Settings that a tensor's shape shows too, or that concern how networks run or are trained."""
+"""Settings that tensor shapes already show, or that affect only how networks run or train."""
 
 
 def read_nvidia_tensorflow(found: Found) -> Foreign:
@@ -65,7 +67,7 @@ def read_nvidia_tensorflow(found: Found) -> Foreign:
     use_noise = bool(settings.one("use_noise", True))
     if any("/mod_" in name for name in found.state):
         source = Tensors(found.state, spell_stylegan2, _turned_stylegan2)
-        source.drop("lod")  # StyleGAN2 does not grow: it is there and has no effect
+        source.drop("lod")  # StyleGAN2 does not grow progressively: lod exists but has no effect
         source.require(["mapping.w_avg"])
         clamp = float(settings.one("conv_clamp", None) or 0)
         foreign = stylegan2_of("nvidia-tensorflow", source, mapping_lr, clamp, use_noise=use_noise)
@@ -91,7 +93,7 @@ def _read_stylegan(
         raise CheckpointError(f"ToRGB_lod must be below {sizes}, got {max(heads)}")
     source = Tensors(state, lambda name: _spell_stylegan(name, sizes), _turned_stylegan)
     source.require(["truncation.w_avg", "synthesis.lod"])
-    source.drop("lod")  # a copy: the generator's own, which it hands on when it runs
+    source.drop("lod")  # a copy of the generator's own lod, passed on at run time
     chosen = settings.one("fused_scale", "auto")
     expect("fused_scale", chosen, True, False, "auto")
     fused: Callable[[int, int], bool] = {
@@ -104,10 +106,10 @@ def _read_stylegan(
 
 
 class Settings:
-    """What a generator and its two parts were made with.
+    """The settings of a generator and its two parts.
 
     Args:
-        network: The generator's record; None where there are variables only.
+        network: The generator's record; None if there are only variables.
     """
 
     def __init__(self, network: Any):
@@ -135,16 +137,16 @@ class Settings:
         return values[0] if values else default
 
     def check(self, **facts: int) -> None:
-        """Raise CheckpointError where a setting is not what the variables show."""
+        """Raise CheckpointError if a setting contradicts the variables."""
         for name, fact in facts.items():
             stated = self.one(name, fact)
             if stated not in (fact, None):
                 raise CheckpointError(
-                    f"{name} must be {fact} as the variables show, got {str(stated)[:40]}"
+                    f"{name} must be {fact}, as in the variables, got {str(stated)[:40]}"
                 )
 
     def remarks(self) -> list[str]:
-        """Tell what is computed otherwise or is not known."""
+        """Return remarks on settings that are computed differently or unknown."""
         if self._bare:
             return ["the file has variables without settings: the originals' defaults are assumed"]
         checked = {*REQUIRED, *KERNELS, *HONOURED, "resolution", "mapping_layers", "latent_size"}
@@ -154,12 +156,12 @@ class Settings:
                 if value:
                     said.append("the original runs some sizes in float16; here in float32")
             elif name not in {*checked, "dtype"} and not IGNORED.fullmatch(str(name)):
-                said.append(f"the setting {str(name)[:40]} is not known and has no effect here")
+                said.append(f"the setting {str(name)[:40]} is unknown and ignored")
         return said
 
 
 def _check_kernel(name: str, value: Any) -> None:
-    """Refuse low-pass filters other than the usual one, at any scale."""
+    """Refuse low-pass filters other than the usual one, up to scale."""
     usual = KERNELS[name]
     taps = [tap for tap in value if isinstance(tap, int | float)] if value else []
     total = sum(taps)
@@ -169,18 +171,18 @@ def _check_kernel(name: str, value: Any) -> None:
     )
     if not same or not total:
         raise CheckpointError(
-            f"{name} must be {list(usual)}, got {str(value)[:60]}: it is not covered"
+            f"{name} must be {list(usual)}, got {str(value)[:60]}: it is not supported"
         )
 
 
 def variables(generator: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the variables of a network's record and of its components."""
+    """Yield the variables of a network's record and its components."""
     for prefix, network in parts(generator, ("variables", "components"), "components", "/"):
         yield from ((prefix + name, value) for name, value in network["variables"])
 
 
 def spell_stylegan2(name: str) -> str:
-    """Give the variable's name for one of NVIDIA's PyTorch names."""
+    """Translate one of NVIDIA's PyTorch names to the variable's."""
     if hit := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", name):
         return f"mapping/Dense{hit[1]}/{hit[2]}"
     if name in ("mapping.w_avg", "synthesis.b4.const"):
@@ -196,7 +198,7 @@ def spell_stylegan2(name: str) -> str:
 
 
 def _turned_stylegan2(name: str, value: Tensor) -> Tensor:
-    """Bring a variable's axes into torch's order; upsampling kernels are stored the other way."""
+    """Convert a variable to torch's axes; upsampling kernels are stored flipped."""
     end = name.rpartition(".")[2]
     if end == "weight" and value.ndim == 4:
         value = value.permute(3, 2, 0, 1)
@@ -207,13 +209,13 @@ def _turned_stylegan2(name: str, value: Tensor) -> Tensor:
 
 
 def _sizes(state: Mapping[str, Any]) -> int:
-    """Return how many sizes have a variable, from 4 px up."""
+    """Return the number of sizes, from 4 px up, that have variables."""
     px = [int(hit[1][:6]) for name in state if (hit := re.match(r"synthesis/(\d+)x\d+/", name))]
     return max(max(px, default=4).bit_length() - 2, 1)
 
 
 def _spell_stylegan(name: str, sizes: int) -> str:
-    """Give the variable's name for one of ours."""
+    """Translate one of our names to the variable's."""
     if hit := re.fullmatch(r"mapping\.dense(\d+)\.(weight|bias)", name):
         return f"mapping/Dense{hit[1]}/{hit[2]}"
     if hit := re.fullmatch(r"synthesis\.output(\d+)\.(weight|bias)", name):

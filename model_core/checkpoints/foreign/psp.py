@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors, expect, shown
+from model_core.checkpoints.foreign.checks import expect
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
 from model_core.checkpoints.foreign.rosinality import NAMES as DECODER_NAMES
 from model_core.checkpoints.foreign.rosinality import num_ws, rosinality_generator
+from model_core.checkpoints.foreign.tensors import Tensors, shown
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -48,16 +50,16 @@ def read_psp(found: Found) -> Foreign:
     """Read the generator, with the encoder as its companion.
 
     Raises:
-        CheckpointError: If the encoder is of a type that is not covered, or its codes are not the
-            generator's.
+        CheckpointError: If the encoder's type is not supported, or its codes do not fit the
+            generator.
     """
     state, options = dict(found.state), _options(found.around.get("opts"))
     mean = found.around.get("latent_avg", state.pop("latent_avg", None))
     other = [name for name in state if not name.startswith(("decoder.", "encoder."))]
     if other:
         raise CheckpointError(
-            f"checkpoint must hold nothing but an encoder and a decoder, got {shown(other)}: "
-            "networks of other kinds (hypernetworks, inverters) are not covered"
+            f"checkpoint must hold only an encoder and a decoder, got {shown(other)}: "
+            "other networks (hypernetworks, inverters) are not supported"
         )
     try:
         generator = rosinality_generator("psp", _part(state, "decoder."), mean)
@@ -75,7 +77,7 @@ def read_psp(found: Found) -> Foreign:
     gives = tuple(encoder.state["mean"].shape)
     if gives != reads:
         raise CheckpointError(
-            f"encoder must give the generator's rows of {reads[0]} x {reads[1]}, "
+            f"encoder must output the generator's {reads[0]} rows of {reads[1]}, "
             f"got {gives[0]} x {gives[1]}"
         )
     generator.companions.append(encoder)
@@ -98,7 +100,7 @@ def _encoder(state: Mapping[str, Any], options: Mapping[str, Any], mean: Any, ro
             f"{inputs}"
         )
     given = min(source.count("styles.{}", _style_parts()), MAX_ROWS)
-    looks = inputs == 6  # the photo beside what was rendered
+    looks = inputs == 6  # the photo and the last rendered image
     config = StyleEncoderConfig(
         num_ws=max(given, 1),
         pyramid=any(name.startswith("latlayer") for name in source.left),
@@ -131,12 +133,12 @@ def _encoder(state: Mapping[str, Any], options: Mapping[str, Any], mean: Any, ro
     missing = [name for name in SETTINGS[:2] if name not in options]
     if missing[:1] == ["encoder_type"]:
         foreign.remarks.append(
-            f"the file does not say its encoder_type: {kind} is assumed (e4e's encoder has the "
-            "same names and would give other codes)"
+            f"the file does not record encoder_type: {kind} is assumed (e4e's encoder has the same "
+            "names but other codes)"
         )
     if looks and "n_iters_per_batch" in missing:
         foreign.remarks.append(
-            f"the file does not say n_iters_per_batch: {RESTYLE_STEPS} passes are assumed"
+            f"the file does not record n_iters_per_batch: {RESTYLE_STEPS} passes are assumed"
         )
     return foreign
 
@@ -150,14 +152,14 @@ def _style_parts() -> list[str]:
 
 
 def _names(config: StyleEncoderConfig) -> list[str]:
-    """Name an encoder's tensors as the projects do; our network keeps their names."""
+    """Return an encoder's tensor names, which are the same in the projects and here."""
     with torch.device("meta"):
         network = new_encoder(asdict(config))
     return [name for name in network.state_dict() if name != "mean"]
 
 
 def new_encoder(config: dict[str, Any]) -> StyleEncoder:
-    """Make an untrained encoder apart from its generator, for its tensors' names and sizes."""
+    """Return an untrained encoder without its generator, for its tensor names and sizes."""
     with torch.device("meta"):
         any_generator = StyleGAN2(StyleGAN2Config(widths=(1,)))
     encoder = StyleEncoder(StyleEncoderConfig(**config), any_generator)
@@ -175,14 +177,12 @@ def _steps(options: Mapping[str, Any]) -> int:
 
 
 def _mean_rows(options: Mapping[str, Any], mean: Any, config: StyleEncoderConfig) -> Tensor:
-    """Return what the encoder's rows are added to."""
+    """Return the rows to which the encoder's output is added."""
     expect("learn_in_w", options.get("learn_in_w", False), False, None)
     if not options.get("start_from_latent_avg", True) and not config.looks:
         return torch.zeros(config.num_ws, 512)
     if mean is None:
-        raise CheckpointError(
-            "checkpoint must hold latent_avg, which the encoder adds to, got none"
-        )
+        raise CheckpointError("checkpoint must hold latent_avg, the encoder's mean code, got none")
     rows = Tensors({"latent_avg": mean}).take("latent_avg").reshape(-1, 512)
     if len(rows) not in (1, config.num_ws):
         raise CheckpointError(f"latent_avg must have 1 or {config.num_ws} rows, got {len(rows)}")

@@ -1,6 +1,6 @@
 """Face recognisers, .pth: model_ir_se50, CurricularFace, insightface.
 
-Their names are kept, so reading them is choosing the network and accounting for its tensors.
+Our networks use the same tensor names, so a reader only selects the network and checks its tensors.
 """
 
 import re
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from model_core.checkpoints.foreign.contents import Foreign, Found, Layout, Tensors
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.encoders.arcface import IResNetFace, IRSEFace
 from model_core.encoders.irse import BLOCKS
 from model_core.errors import CheckpointError
@@ -38,7 +39,7 @@ def read_irse(found: Found) -> Foreign:
     layers = [layers for layers, stages in BLOCKS.items() if sum(stages) == blocks]
     if not layers:
         raise CheckpointError(
-            f"body must have blocks as one of {list(BLOCKS)} layers, got {blocks}"
+            f"body must have the blocks of a network of {list(BLOCKS)} layers, got {blocks}"
         )
     excited = any(".res_layer.5." in name for name in source.left)
     affine = any(f"output_layer.4.{end}" in source for end in ("weight", "bias"))
@@ -63,7 +64,7 @@ def read_iresnet(found: Found) -> Foreign:
 def _all(
     layout: str, family: str, config: dict[str, Any], source: Tensors, network: nn.Module
 ) -> Foreign:
-    """Take what the network has; counters of batches have no part in what it computes."""
+    """Take the network's tensors, ignoring BatchNorm's batch counters."""
     names = list(network.state_dict())
     source.require(name for name in names if not name.endswith(COUNTER))
     source.all_or_none(name for name in names if name.endswith(COUNTER))

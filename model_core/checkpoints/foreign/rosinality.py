@@ -10,19 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Found,
-    Layout,
-    Tensors,
-    expect,
-    spread_remark,
-)
+from model_core.checkpoints.foreign.checks import expect, spread_remark
+from model_core.checkpoints.foreign.contents import Foreign, Found, Layout
 from model_core.checkpoints.foreign.stylegan2_weights import stylegan2_of
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 
 MAPPING_LR = 0.01
-"""What the project's Generator is made with unless told otherwise; the file does not say."""
+"""The default settings of the project's Generator; files do not record them."""
 
 _STYLED = r"conv\.weight|conv\.modulation\.(?:weight|bias)"
 NAMES = re.compile(
@@ -42,7 +37,7 @@ PARTS = {
 
 
 def read_rosinality(found: Found) -> Foreign:
-    """Read a file of that project: the averaged generator, and the mean code where it is there."""
+    """Read the averaged generator, and the mean code if the file has one."""
     foreign = rosinality_generator("rosinality", found.state, found.around.get("latent_avg"))
     options = found.around.get("args")
     stated = dict(options) if isinstance(options, Mapping) else {}
@@ -55,20 +50,20 @@ def read_rosinality(found: Found) -> Foreign:
 
 
 def rosinality_generator(layout: str, state: Mapping[str, Any], mean: Any) -> Foreign:
-    """Read a generator that has that project's names.
+    """Read a generator with this project's names.
 
     Args:
-        layout: Whose file it is.
+        layout: Name of the file's layout.
         state: The generator's state dict.
-        mean: Mean code, (w_dim,) or a row for each of W+; None where it is missing.
+        mean: Mean code, (w_dim,) or one row per row of W+; None if missing.
     """
     source = Tensors(
         {**state, "latent_avg": mean} if mean is not None else state, spell_rosinality, _turned
     )
     if any(map(WAVELETS.fullmatch, source.left)):
         raise CheckpointError(
-            "generator must be StyleGAN2's, got SWAGAN's (wavelets at its image layers), which is "
-            "not covered"
+            "generator must be StyleGAN2's, got SWAGAN's (with wavelet image layers), which is "
+            "not supported"
         )
     source.require(["mapping.fc0.weight"])
     given = source.left.get("latent_avg", torch.empty(1))
@@ -81,12 +76,12 @@ def rosinality_generator(layout: str, state: Mapping[str, Any], mean: Any) -> Fo
 
 
 def num_ws(foreign: Foreign) -> int:
-    """Return how many rows a code of a StyleGAN2 generator has."""
+    """Return the number of rows in a StyleGAN2 generator's code."""
     return 2 * len(foreign.config["widths"])
 
 
 def spell_rosinality(name: str) -> str:
-    """Give the project's name for one of StyleGAN2-ADA's."""
+    """Translate a StyleGAN2-ADA name to the project's."""
     if found := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", name):
         return f"style.{int(found[1]) + 1}.{found[2]}"
     if name in ("mapping.w_avg", "synthesis.b4.const"):
@@ -99,7 +94,7 @@ def spell_rosinality(name: str) -> str:
         layer = f"to_rgbs.{stage - 1}" if stage else "to_rgb1"
         parts = PARTS | {"resample_filter": "upsample.kernel"}
         return f"{layer}.{parts.get(found[3], found[3])}"
-    index = 2 * stage - (found[2] == "conv0")  # place among all convolutions
+    index = 2 * stage - (found[2] == "conv0")  # index among all convolutions
     if found[3] == "noise_const":
         return f"noises.noise_{index}"
     layer = f"convs.{index - 1}" if index else "conv1"
@@ -107,7 +102,7 @@ def spell_rosinality(name: str) -> str:
 
 
 def _turned(name: str, value: Tensor) -> Tensor:
-    """Take off the axis of one that modulated kernels have, and a mean code's repetitions."""
+    """Drop the leading axis of modulated kernels, and a mean code's repetitions."""
     if name.endswith((".weight", ".noise_const")) and value.ndim in (4, 5) and len(value) == 1:
         return value[0]
     return value.reshape(-1, value.shape[-1])[0] if name == "mapping.w_avg" else value

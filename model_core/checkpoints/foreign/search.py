@@ -1,7 +1,7 @@
-"""Find the network in a file's content, however it is wrapped, and account for what lies beside it.
+"""Find the network in a file, however it is wrapped, and account for everything next to it.
 
-People hold bare state dicts, dicts of several (`g`, `g_ema`, `models`), networks that were saved
-whole, and any of these from a wrapper that puts `module.` before each name.
+Files contain bare state dicts, dicts of several (`g`, `g_ema`, `models`), whole pickled networks,
+and any of these from a wrapper that adds `module.` to each name.
 """
 
 import re
@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import Found, Layout, parts, shown
+from model_core.checkpoints.foreign.contents import Found, Layout, parts
 from model_core.checkpoints.foreign.nvidia_tensorflow import variables
+from model_core.checkpoints.foreign.tensors import shown
 from model_core.errors import CheckpointError
 
 MAX_DEPTH = 4
 MAX_ENTRIES = 100_000
 NAMES_SHOWN = 6
 SHARE = 0.5
-"""What part of a dict's tensors must have a layout's names for it to be read as that."""
+"""Fraction of a dict's tensors whose names must fit a layout for the layout to be chosen."""
 
 TENSORFLOW_NETWORKS = 3
 """Generator, discriminator and the averaged generator, in this order."""
@@ -29,7 +30,7 @@ MODULE_GROUPS = ("_parameters", "_buffers")
 MODULE_KEYS = (*MODULE_GROUPS, "_modules")
 TENSORFLOW_KEYS = ("variables", "components")
 WRAPPERS = ("module.", "_orig_mod.")
-"""What torch's DataParallel and compile put before every name."""
+"""Prefixes that torch's DataParallel and compile add to every name."""
 
 AVERAGED = re.compile(r"(?i).*(?:ema|smooth|avg|average).*|Gs")
 HARMLESS = re.compile(
@@ -37,15 +38,15 @@ HARMLESS = re.compile(
     r"|.*(?:disc|optim|sched|loss|learning_rate|running_|epoch|iter|step|scaler|augment|ada_).*"
     r"|(?:g|d|e|encoder|disc)_?opt|training_set_kwargs|augment_pipe"
 )
-"""Entries beside a network that have no part in what it renders."""
+"""Entries next to a network that do not affect what it renders."""
 
 
 def find_network(content: Any, layouts: tuple[Layout, ...]) -> tuple[Layout, Found]:
-    """Find the network to read, the averaged one where there are several.
+    """Find the network to read; of several, the averaged one.
 
     Raises:
-        CheckpointError: If there is none of a known layout, there are several and none is the
-            averaged one, or something unknown lies beside it; the message says what was found.
+        CheckpointError: If no network has a known layout, none of several is the averaged one,
+            or there are unknown tensors next to it; the message says what was found.
     """
     matches, problems = [], []
     for found in _candidates(content, content if isinstance(content, dict) else {}, (), set()):
@@ -62,7 +63,7 @@ def find_network(content: Any, layouts: tuple[Layout, ...]) -> tuple[Layout, Fou
         raise problems[0]
     if not matches:
         raise CheckpointError(
-            f"content must be of a known layout ({', '.join(each.name for each in layouts)}), "
+            f"checkpoint must have a known layout ({', '.join(each.name for each in layouts)}), "
             f"got {outline(content)}"
         )
     averaged = [match for match in matches if any(map(AVERAGED.fullmatch, match[1].path))]
@@ -70,8 +71,8 @@ def find_network(content: Any, layouts: tuple[Layout, ...]) -> tuple[Layout, Fou
     if len({id(found.state) for _, found in chosen}) > 1:
         paths = [".".join(found.path) or "the top" for _, found in chosen]
         raise CheckpointError(
-            f"checkpoint must hold one network to convert, got {shown(paths)}: save the one that "
-            "is meant by itself"
+            f"checkpoint must hold one network to convert, got {shown(paths)}: save the wanted "
+            "one in a file of its own"
         )
     layout, found = chosen[0]
     others = {found.path for _, found in matches}
@@ -82,7 +83,7 @@ def find_network(content: Any, layouts: tuple[Layout, ...]) -> tuple[Layout, Fou
 def _candidates(
     content: Any, around: Mapping[Any, Any], path: tuple[str, ...], met: set[int]
 ) -> Iterator[Found]:
-    """Yield what may be a network: the tensors of a dict, of a pickled module, of a TF network."""
+    """Yield possible networks: the tensors of a dict, of a pickled module, of a TF network."""
     if isinstance(content, tuple | list) and len(content) == TENSORFLOW_NETWORKS:
         content, path = content[-1], (*path, "Gs")
     if not isinstance(content, dict) or len(path) > MAX_DEPTH or len(content) > MAX_ENTRIES:
@@ -103,28 +104,28 @@ def _candidates(
 
 
 def _with_tensors(found: Found) -> Found:
-    """List the tensors of a network that was saved whole.
+    """Collect the tensors of a network that was pickled whole.
 
     Raises:
-        CheckpointError: If its record holds what no network does.
+        CheckpointError: If its record is not a network's.
     """
     if found.module is None:
         return found
     if "variables" in found.module:
         return replace(found, state=dict(variables(found.module)))
     state = unwrapped(dict(_module_tensors(found.module)))
-    # NVIDIA's layers, which are kept with their class, say what they were made with.
+    # NVIDIA's layers are pickled with their class and record their settings.
     module = found.module if "class_name" in found.module else None
     return replace(found, state=state, module=module)
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a value of a file is numbers with a shape."""
+    """Whether a value is a tensor or an array."""
     return isinstance(value, Tensor | np.ndarray)
 
 
 def unwrapped(state: dict[str, Any]) -> dict[str, Any]:
-    """Take off what wrappers put before every name."""
+    """Strip the prefixes that wrappers add to every name."""
     for prefix in WRAPPERS * 2:
         if state and all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): each for name, each in state.items()}
@@ -132,7 +133,7 @@ def unwrapped(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _module_tensors(module: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters and lasting buffers of a module's record and of those inside it."""
+    """Yield the parameters and persistent buffers of a module's record, recursively."""
     for prefix, part in parts(module, MODULE_KEYS, "_modules", "."):
         passing = part.get("_non_persistent_buffers_set") or ()
         for group in MODULE_GROUPS:
@@ -142,7 +143,7 @@ def _module_tensors(module: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _account(content: Any, layout: Layout, found: Found, others: set[tuple[str, ...]]) -> None:
-    """Refuse tensors beside the network that nobody knows; they may be a part of it."""
+    """Refuse unknown tensors next to the network, which may be part of it."""
     if not isinstance(content, dict) or found.module is content:
         return
     unknown = []
@@ -177,13 +178,13 @@ def _account(content: Any, layout: Layout, found: Found, others: set[tuple[str, 
             ]
     if unknown:
         raise CheckpointError(
-            f"checkpoint must hold nothing unknown beside its {layout.name} network, got "
+            f"checkpoint must hold nothing unknown next to its {layout.name} network, got "
             f"{shown(unknown)}"
         )
 
 
 def _holds_tensors(value: Any) -> bool:
-    """Whether a value is or holds a tensor; what is too large to look through counts as holding."""
+    """Whether a value is or contains a tensor; values too large to search count as if they did."""
     waiting, looked = [value], 0
     while waiting:
         each = waiting.pop()
@@ -198,7 +199,7 @@ def _holds_tensors(value: Any) -> bool:
 
 
 def outline(content: Any, depth: int = 2) -> str:
-    """Describe a content in a few words: its kind and its first names, also of what is inside."""
+    """Describe contents briefly: their kind and first names, and those of nested values."""
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
     if not content:
@@ -212,8 +213,8 @@ def outline(content: Any, depth: int = 2) -> str:
 
 
 def path_remark(found: Found) -> list[str]:
-    """Say which network of a file is read, where none of them is an averaged one."""
+    """Return a remark on which network is read, if none of them is an averaged one."""
     plain = not found.path or any(map(AVERAGED.fullmatch, found.path))
     if plain or found.path == ("state_dict",):
         return []
-    return [f"`{'.'.join(found.path)}` is read: the file names no averaged generator"]
+    return [f"`{'.'.join(found.path)}` is read: the file has no averaged generator"]

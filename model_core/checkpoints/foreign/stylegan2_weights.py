@@ -1,7 +1,7 @@
-"""Turn StyleGAN2's trained variables into our network's weights, whoever named them.
+"""Convert StyleGAN2's trained variables to our network's weights, for every layout.
 
-The readers of StyleGAN2 layouts spell the names that StyleGAN2-ADA's PyTorch code gives the
-tensors; here scales and gains are multiplied in.
+The readers of StyleGAN2 layouts translate the tensor names of StyleGAN2-ADA's PyTorch code; this
+module multiplies scales and gains into the weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Tensors,
+from model_core.checkpoints.foreign.checks import (
     check_constant,
     check_filter,
     check_image,
@@ -20,13 +18,15 @@ from model_core.checkpoints.foreign.contents import (
     drawn_noise,
     expect,
 )
+from model_core.checkpoints.foreign.contents import Foreign
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan2 import StyleGAN2Config
 
 MAX_SIZE_PX = 4096
 TAPS = (1, 3, 3, 1)
 MEAN_MISSING = "the mean code is missing: it is estimated from the mapping network"
-NOISE_MISSING = "the fixed noise maps are missing: they are drawn from seed 0"
+NOISE_MISSING = "the fixed noise maps are missing: they are drawn with seed 0"
 FILTERS_MISSING = "the low-pass filters are missing: 1, 3, 3, 1 is assumed"
 
 STYLED = ("weight", "bias", "affine.weight", "affine.bias")
@@ -41,19 +41,19 @@ def stylegan2_of(
     filters: Callable[[Sequence[int]], list[str]] | None = None,
     use_noise: bool = True,
 ) -> Foreign:
-    """Make the network of trained variables.
+    """Convert trained variables to a network.
 
     Args:
-        layout: Whose layout it was.
+        layout: Name of the file's layout.
         source: mapping.fc{i}.*, mapping.w_avg, synthesis.b{size}.{const,conv0.*,conv1.*,torgb.*}.
         mapping_lr: Learning rate multiplier of the mapping network.
         clamp: Bound of the features, 0 for none.
-        filters: Sizes to our names of the low-pass filters in the file; None where it has none.
-        use_noise: Whether the network adds noise at all.
+        filters: Our names of the file's low-pass filters, by size; None if it has none.
+        use_noise: Whether the network adds noise.
 
     Raises:
-        CheckpointError: If a variable is missing, of another size or left over, or the network has
-            class labels or another architecture.
+        CheckpointError: If a variable is missing, of the wrong size or left over, or the network
+            has class labels or another architecture.
     """
     sizes = _sizes(source)
     convolutions = [f"synthesis.b{px}.{part}" for px in sizes for part in ("conv0", "conv1")][1:]
@@ -112,7 +112,7 @@ def stylegan2_of(
 
 
 def _sizes(source: Tensors) -> list[int]:
-    """Return the sizes from 4 px to the largest that has any tensor."""
+    """Return the sizes from 4 px to the largest one with a tensor."""
     parts = [
         f"{layer}.{part}"
         for layer in ("conv0", "conv1", "torgb")
@@ -123,7 +123,7 @@ def _sizes(source: Tensors) -> list[int]:
 
 
 def _check_shapes(source: Tensors, convolutions: list[str], images: list[str]) -> None:
-    """Refuse what only another kind of network has, in words that say which."""
+    """Refuse shapes of other kinds of network; the message says which."""
     check_constant(source.spelling("synthesis.b4.const"), source.shape("synthesis.b4.const"))
     for name in convolutions + images:
         for part, axes in (("weight", 4), ("affine.weight", 2)):
@@ -146,7 +146,7 @@ def _check_shapes(source: Tensors, convolutions: list[str], images: list[str]) -
 def _noise(
     source: Tensors, convolutions: list[str], use_noise: bool, remarks: list[str]
 ) -> list[Tensor]:
-    """Take the noise maps, or make them where the file has none."""
+    """Take the noise maps, or draw them if the file has none."""
     own = drawn_noise(4 << (i + 1) // 2 for i in range(len(convolutions)))
     if not use_noise:
         remarks.append("the network adds no noise: its strength is zero")
@@ -159,13 +159,13 @@ def _noise(
 
 
 def _note(foreign: Foreign, source: Tensors, ours: str, name: str, *ends: str) -> None:
-    """Keep how the file calls some of our tensors."""
+    """Record the file's names of some of our tensors."""
     for end in ends:
         foreign.origins[f"{ours}.{end}"] = source.spelling(f"{name}.{end}")
 
 
 def _convolution(state: dict[str, Tensor], ours: str, source: Tensors, theirs: str) -> Tensor:
-    """Put a modulation into the state and return the convolution's weight, unscaled."""
+    """Add a modulation to the state and return the convolution's unscaled weight."""
     affine = source.take(f"{theirs}.affine.weight")
     state[f"{ours}.affine.weight"] = affine * affine[0].numel() ** -0.5
     state[f"{ours}.affine.bias"] = source.take(f"{theirs}.affine.bias")

@@ -1,7 +1,7 @@
-"""Turn StyleGAN's trained variables into our network's weights, whoever named them.
+"""Convert StyleGAN's trained variables to our network's weights, for every layout.
 
-The readers of StyleGAN layouts spell one set of names, near to genforce's; here scales and learning
-rates are multiplied in.
+The readers of StyleGAN layouts translate one set of names, close to genforce's; this module
+multiplies scales and learning rates into the weights.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from model_core.checkpoints.foreign.contents import (
-    Foreign,
-    Tensors,
+from model_core.checkpoints.foreign.checks import (
     check_constant,
     check_filter,
     check_image,
@@ -20,17 +18,19 @@ from model_core.checkpoints.foreign.contents import (
     drawn_noise,
     expect,
 )
+from model_core.checkpoints.foreign.contents import Foreign
 from model_core.checkpoints.foreign.stylegan2_weights import (
     FILTERS_MISSING,
     MEAN_MISSING,
     NOISE_MISSING,
 )
+from model_core.checkpoints.foreign.tensors import Tensors
 from model_core.errors import CheckpointError
 from model_core.generators.stylegan import BLUR_TAPS, StyleGANConfig
 
 FUSED_FROM_PX = 128
-"""From this size up the originals upscale by a transposed convolution, unless told otherwise: it
-turns kernels round."""
+"""From this size up the originals upscale by a transposed convolution by default, which flips
+kernels."""
 
 GAIN = 2**0.5
 LARGEST = 4096
@@ -38,7 +38,7 @@ PARTS = ("bias", "noise_strength", "style.weight", "style.bias")
 
 
 def fused_from_128(_: int, size_px: int) -> bool:
-    """Tell whether a layer upscales by a transposed convolution where nothing says otherwise."""
+    """Return whether a layer upscales by a transposed convolution by default."""
     return size_px >= FUSED_FROM_PX
 
 
@@ -50,23 +50,23 @@ def stylegan_of(
     filters: bool = True,
     use_noise: bool = True,
 ) -> Foreign:
-    """Make the network of trained variables.
+    """Convert trained variables to a network.
 
     Args:
-        layout: Whose layout it was.
+        layout: Name of the file's layout.
         source: mapping.dense{i}.*, truncation.w_avg, synthesis.lod, synthesis.output{i}.* from
             4 px up and synthesis.layer{i}.{weight,bias,noise,noise_strength,style.weight,
             style.bias,filter}, with synthesis.layer0.const in place of its weight.
         mapping_lr: Learning rate multiplier of the mapping network.
-        fused: Number and size of an upscaling layer to whether it is a transposed convolution.
-        filters: Whether files of the layout hold their low-pass filters.
-        use_noise: Whether the network adds noise at all.
+        fused: Whether an upscaling layer, given its number and size, is a transposed convolution.
+        filters: Whether files of the layout contain their low-pass filters.
+        use_noise: Whether the network adds noise.
 
     Raises:
-        CheckpointError: If a variable is missing, of another size or left over.
+        CheckpointError: If a variable is missing, of the wrong size or left over.
     """
     layers = source.count("synthesis.layer{}.", (*PARTS, "weight", "noise", "const"))
-    layers += layers % 2  # sizes have two each: the one that is missing will be named
+    layers += layers % 2  # two per size: the missing one will be named in the error
     if 2 << layers // 2 > LARGEST:
         raise CheckpointError(f"image must have at most {LARGEST} px, got {2 << layers // 2}")
     sizes = max(layers // 2, 1)
@@ -99,7 +99,7 @@ def stylegan_of(
             remarks.append(FILTERS_MISSING.replace("1, 3, 3, 1", "1, 2, 1"))
     for i in range(mapping):
         weight = source.take(f"mapping.dense{i}.weight")
-        # The original's activation has no gain; ours has, and divides the next layer by it.
+        # The original's activation has no gain; ours has one, so divide the next layer by it.
         scale = mapping_lr * weight[0].numel() ** -0.5
         state[f"mapping_network.layers.{i}.weight"] = weight * scale
         bias = source.take(f"mapping.dense{i}.bias")
@@ -133,7 +133,7 @@ def stylegan_of(
 
 
 def _check_shapes(source: Tensors, layers: int, heads: list[int]) -> None:
-    """Refuse what only another kind of network has, in words that say which."""
+    """Refuse shapes of other kinds of network; the message says which."""
     const = "synthesis.layer0.const"
     check_constant(source.spelling(const), source.shape(const))
     axes = {f"synthesis.layer{i}.weight": 4 for i in range(1, layers)}
@@ -150,7 +150,7 @@ def _check_shapes(source: Tensors, layers: int, heads: list[int]) -> None:
 
 
 def _noise(source: Tensors, layers: int, use_noise: bool, remarks: list[str]) -> list[Tensor]:
-    """Take the noise maps, or make them where the file has none."""
+    """Take the noise maps, or draw them if the file has none."""
     own = drawn_noise(4 << i // 2 for i in range(layers))
     if not use_noise:
         remarks.append("the network adds no noise: its strength is zero")

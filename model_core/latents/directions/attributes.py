@@ -3,11 +3,13 @@
 import numpy as np
 from jaxtyping import Float64
 
-from model_core.alignment.face_finder import LEFT_EYE, RIGHT_EYE
+from model_core.alignment.landmarks import LEFT_EYE, RIGHT_EYE
 
 NOSE = slice(30, 36)
 MOUTH_CORNERS = (48, 54)
 LIP_MIDDLES = (51, 57, 62, 66)
+UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)
+JAW_ENDS, NOSE_TIP = (0, 16), 30
 
 Landmarks = Float64[np.ndarray, "faces 68 2"]
 Measures = Float64[np.ndarray, " faces"]
@@ -38,6 +40,36 @@ def smile(landmarks: Landmarks) -> Measures:
     lift = points[:, LIP_MIDDLES, 1].mean(axis=1) - corners[:, :, 1].mean(axis=1)
     smiling: Measures = width + lift
     return smiling
+
+
+def pitch(landmarks: Landmarks) -> Measures:
+    """Measure how far the face looks up: the nose's tip rises against the ears.
+
+    In units of the distance between the eyes.
+    """
+    points = _upright(landmarks)
+    ears, tip = points[:, JAW_ENDS, 1].mean(axis=1), points[:, NOSE_TIP, 1]
+    up: Measures = ears - tip
+    return up
+
+
+def mouth_open(landmarks: Landmarks) -> Measures:
+    """Measure the gap between the lips, in units of the distance between the eyes."""
+    points = _upright(landmarks)
+    gap: Measures = (points[:, LOWER_LIP, 1] - points[:, UPPER_LIP, 1]).mean(axis=1)
+    return gap
+
+
+def eyes_open(landmarks: Landmarks) -> Measures:
+    """Measure the height of the eyes over their width, mean of both."""
+    ratios = []
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        corner, up_1, up_2, other, down_2, down_1 = landmarks[:, eye].transpose(1, 0, 2)
+        width = np.linalg.norm(other - corner, axis=1)
+        heights = np.linalg.norm(down_1 - up_1, axis=1) + np.linalg.norm(down_2 - up_2, axis=1)
+        ratios.append(heights / (2 * width))
+    openness: Measures = np.mean(ratios, axis=0)
+    return openness
 
 
 def _upright(landmarks: Landmarks) -> Landmarks:

@@ -1,12 +1,14 @@
-"""Read directions from files, and scale each to units of strength.
+"""Read directions from files, and scale each to its unit.
 
 A file holds one direction: (w_dim), which moves every row alike, or (num_ws, w_dim); its stem is
-the direction's name. The length does not matter: strength 1 moves the row that
+the direction's name. The length does not matter: one standard deviation moves the row that
 moves the most by one standard deviation of the generator's own codes along it, so that one scale
-works for directions of any origin.
+works for directions of any origin. A sidecar may name another unit, such as years, and say how far
+faces hold.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_core.errors import CheckpointError, ModelMismatchError
+from model_core.latents.directions.calibration import Calibration, read_calibration
 from model_core.weights.files import read_sidecar, sidecar_path
 
 FAMILY = "direction"
@@ -40,7 +43,26 @@ class Space(Protocol):
         ...
 
 
-def load_directions(folder: Path, space: Space) -> dict[str, Step]:
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """How to change one attribute of a face.
+
+    Attributes:
+        step: What one unit adds to a code, float32.
+        calibration: Its unit, and how far faces hold.
+    """
+
+    step: Step
+    calibration: Calibration
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """First and last row that it moves."""
+        moved = self.step.any(dim=1).nonzero()
+        return int(moved[0]), int(moved[-1])
+
+
+def load_directions(folder: Path, space: Space) -> dict[str, Direction]:
     """Read a folder's .npy and .safetensors files.
 
     Args:
@@ -48,10 +70,10 @@ def load_directions(folder: Path, space: Space) -> dict[str, Step]:
         space: The generator whose codes will be moved.
 
     Returns:
-        By name, what strength 1 adds to a code, float32.
+        The directions by name.
     Raises:
-        CheckpointError: If the folder is missing, a file is damaged or of another shape, or two
-            have the same name.
+        CheckpointError: If the folder is missing, a file or its sidecar is damaged or of another
+            shape, or two have the same name.
         ModelMismatchError: If a file's sidecar names another generator.
     """
     if not folder.is_dir():
@@ -62,9 +84,15 @@ def load_directions(folder: Path, space: Space) -> dict[str, Step]:
         raise CheckpointError(f"directions must have different names, got {', '.join(names)}")
     if not files:
         return {}
-    rows = torch.stack([_read(path, space) for path in files])
-    steps = in_units(rows, space.spread)
-    return dict(zip(names, steps, strict=True))
+    sidecars = [read_sidecar(path) if sidecar_path(path).is_file() else {} for path in files]
+    for path, sidecar in zip(files, sidecars, strict=True):
+        _check_owner(path, sidecar, space)
+    calibrations = [read_calibration(*each) for each in zip(files, sidecars, strict=True)]
+    steps = in_units(torch.stack([_read(path, space) for path in files]), space.spread)
+    return {
+        name: Direction(step * calibration.deviations, calibration)
+        for name, step, calibration in zip(names, steps, calibrations, strict=True)
+    }
 
 
 def in_units(
@@ -84,15 +112,17 @@ def in_units(
     return directions / furthest[:, None, None]
 
 
+def _check_owner(path: Path, sidecar: Mapping[str, object], space: Space) -> None:
+    owner = str(sidecar.get("generator", space.fingerprint))
+    if owner != space.fingerprint:
+        raise ModelMismatchError(
+            f"{path.name} belongs to the generator {owner[:12]}, "
+            f"not to {space.fingerprint[:12]}, the one in use"
+        )
+
+
 def _read(path: Path, space: Space) -> Step:
     """Read a file; a direction given once applies to every row."""
-    if sidecar_path(path).is_file():
-        owner = str(read_sidecar(path).get("generator", space.fingerprint))
-        if owner != space.fingerprint:
-            raise ModelMismatchError(
-                f"{path.name} belongs to the generator {owner[:12]}, "
-                f"not to {space.fingerprint[:12]}, the one in use"
-            )
     values = _values(path)
     shapes = (space.w_dim,), (space.num_ws, space.w_dim)
     if values.shape not in shapes:

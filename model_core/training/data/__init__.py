@@ -1,1 +1,1 @@
-"""What a training step reads: photographs and generated pairs."""
+"""Training data: photographs and generated pairs."""

@@ -1,4 +1,4 @@
-"""Changes to training images, as photographs differ from generated ones and from each other."""
+"""Augment training images with the variations that real photographs show."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,13 @@ from model_core.shapes import Images
 
 
 def augment(img: Images, jitter: float, degrade_share: float, random: torch.Generator) -> Images:
-    """Change inputs in ways that leave their code as it is: light, colour, poor quality.
+    """Augment inputs in ways that keep their code: light, colour, poor quality.
 
     Args:
         img: Images in [-1, 1], on any device.
         jitter: Largest relative change of brightness, contrast and each channel's gain.
-        degrade_share: Share of images brought to half or a quarter of the resolution and back,
-            with noise on top.
+        degrade_share: Fraction of images scaled to half or a quarter of the resolution and back,
+            with noise added.
         random: Source of randomness, on the CPU.
     """
     batch, device = len(img), img.device
@@ -28,19 +28,19 @@ def augment(img: Images, jitter: float, degrade_share: float, random: torch.Gene
         small = F.avg_pool2d(img[poor], factor)
         grain = 0.03 * torch.randn(small.shape, generator=random)
         large = F.interpolate(small + grain.to(device), img.shape[-1], mode="bilinear")
-        img = img.index_put((poor,), large)  # a new tensor: the caller's is kept
+        img = img.index_put((poor,), large)  # out of place: the caller keeps its tensor
     return relight(img)
 
 
 def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Images:
-    """Make other photographs of photographs, which have other codes.
+    """Turn photographs into different ones, with different codes.
 
     Args:
         img: Images in [-1, 1], on any device.
-        light: Largest relative change of brightness, contrast and saturation; a third of it of each
-            channel's gain.
-        warp: Largest turn in radians, relative change of size, and shift in half sides.
-        random: Source of randomness, on the CPU; not drawn from where there is nothing to change.
+        light: Largest relative change of brightness, contrast and saturation; each channel's gain
+            changes by up to a third of it.
+        warp: Largest rotation (radians), relative scaling, and shift (in half image sides).
+        random: Source of randomness, on the CPU; unused if light and warp are 0.
     """
     if not (light or warp):
         return img
@@ -49,7 +49,7 @@ def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Ima
     colour = 1 + light * _spread((batch, 1, 1, 1), random)
     turn, size, x, y = (warp * _spread((4, batch), random)).unbind()
     cos, sin = (1 + size) * turn.cos(), (1 + size) * turn.sin()
-    # (batch, 6) -> (batch, 2, 3): output to input positions, in half sides from the middle.
+    # (batch, 6) -> (batch, 2, 3): maps output to input positions, in half sides from the centre.
     matrix = torch.stack([cos, -sin, x, sin, cos, y], dim=1).reshape(batch, 2, 3)
     if light:
         grey = img.mean(dim=1, keepdim=True)
@@ -64,7 +64,7 @@ def vary(img: Images, light: float, warp: float, random: torch.Generator) -> Ima
 def _lighting(batch: int, amount: float, random: torch.Generator) -> Callable[[Images], Images]:
     """Draw a change of contrast, of each channel's gain (a third as large) and of brightness.
 
-    All is drawn at once, so that what else is drawn does not depend on when it is applied.
+    Everything is drawn up front, so that later draws do not depend on when it is applied.
     """
     gain = 1 + amount * _spread((batch, 1, 1, 1), random)
     tint = 1 + amount / 3 * _spread((batch, 3, 1, 1), random)
@@ -77,5 +77,5 @@ def _lighting(batch: int, amount: float, random: torch.Generator) -> Callable[[I
 
 
 def _spread(shape: tuple[int, ...], random: torch.Generator) -> Tensor:
-    """Draw evenly from -1 to 1."""
+    """Draw uniformly from -1 to 1."""
     return 2 * torch.rand(shape, generator=random) - 1

@@ -1,9 +1,9 @@
-"""Who is in which photo of a folder, for the data sets of the paper as their authors ship them.
+"""Find out who is in which photo, for the paper's datasets in the layout their authors ship.
 
-CACD (Chen et al. 2014): the folder CACD2000 of AGE_NAME_NUMBER.jpg, and beside it
+CACD (Chen et al. 2014): the folder CACD2000 of AGE_NAME_NUMBER.jpg, next to
 celebrity2000_meta.mat. CelebA-HQ (Karras et al. 2018), as CelebAMask-HQ (Lee et al. 2020) ships it:
-the folder CelebA-HQ-img of 0.jpg to 29999.jpg, and beside it CelebA-HQ-to-CelebA-mapping.txt;
-persons are in CelebA's identity_CelebA.txt.
+the folder CelebA-HQ-img of 0.jpg to 29999.jpg, next to CelebA-HQ-to-CelebA-mapping.txt;
+persons come from CelebA's identity_CelebA.txt.
 
 Not covered: CelebA-HQ as TFRecords, which are shuffled, and celebrity2000.mat, which is HDF5.
 """
@@ -33,9 +33,9 @@ class Dataset:
     """The photos of a folder.
 
     Attributes:
-        name: Of the data set; "photos" where it is none of those above.
-        files: In the order of their names.
-        persons: By file, where they are known; empty where nothing says who is in which photo.
+        name: Name of the dataset; "photos" for any other folder.
+        files: The photos in the order of their names.
+        persons: Person by file, where known; empty if the folder has no table of persons.
     """
 
     name: str
@@ -44,21 +44,21 @@ class Dataset:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Recognise a folder of photos, as shipped or aligned: cropping keeps the files' names.
+    """Recognise a folder of photos, as shipped or aligned (cropping keeps the file names).
 
     Args:
-        folder: The photos, or the folder above them. Tables lie in it, or beside the photos where
-            their folder has its authors' name.
+        folder: The folder of the photos, or its parent. Tables are in it, or in the parent if the
+            photos' folder has the name its authors gave it.
 
     Raises:
-        InvalidInputError: If there is no photo, or a data set's table cannot be read or does not
-            fit its photos.
+        InvalidInputError: If there is no photo, or a dataset's table cannot be read or does not
+            match its photos.
     """
     inner = [folder / name for name in (CACD_FOLDER, CELEBA_FOLDER)]
     photos = next((path for path in inner if path.is_dir()), folder)
     files = sorted(f for f in photos.glob("*") if f.suffix.lower() in SUFFIXES)
     if not files:
-        raise InvalidInputError(f"photos must be folders with images, got {folder}")
+        raise InvalidInputError(f"photos must be folders of images, got {folder}")
     shipped = photos.name in (CACD_FOLDER, CELEBA_FOLDER)
     places = [photos, photos.resolve().parent] if shipped else [photos]
     mapping = _first(places, *CELEBA_TABLES)
@@ -74,13 +74,13 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def _first(places: list[Path], *names: str) -> Path | None:
-    """Return the first file of some names in some folders, or None."""
+    """Return the first existing file among some names and folders, or None."""
     paths = [place / name for place in places for name in names]
     return next((path for path in paths if path.is_file()), None)
 
 
 def _cacd(files: list[Path], table: Path) -> dict[Path, str]:
-    """Look photos up in CACD's table, which need not have all of them."""
+    """Look up photos in CACD's table, which may lack some."""
     try:
         images = loadmat(table, simplify_cells=True, variable_names=["celebrityImageData"])
         columns: dict[str, Any] = images["celebrityImageData"]
@@ -95,7 +95,7 @@ def _cacd(files: list[Path], table: Path) -> dict[Path, str]:
 
 
 def _celeba_hq(files: list[Path], mapping: Path, identities: Path) -> dict[Path, str]:
-    """Look photos up by their number: first CelebA's file, then its person."""
+    """Look up photos by number: first the CelebA file, then its person."""
     rows = [line.split() for line in _lines(mapping)]
     if not rows or rows[0][:3] != ["idx", "orig_idx", "orig_file"]:
         raise InvalidInputError(
@@ -109,7 +109,7 @@ def _celeba_hq(files: list[Path], mapping: Path, identities: Path) -> dict[Path,
         if original not in persons:
             raise InvalidInputError(
                 f"photos of CelebA-HQ must be numbered from 0 to {CELEBA_COUNT - 1}, as in "
-                f"{mapping.name}, and their originals be in {identities.name}, got {file.name}"
+                f"{mapping.name}, with their originals in {identities.name}, got {file.name}"
             )
         found[file] = f"CelebA {persons[original]}"
     return found
@@ -119,4 +119,4 @@ def _lines(table: Path) -> list[str]:
     try:
         return table.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as err:
-        raise InvalidInputError(f"{table.name} must be a readable text, got {err}") from err
+        raise InvalidInputError(f"{table.name} must be a readable text file, got {err}") from err

@@ -1,4 +1,4 @@
-"""Generated pairs: W+ codes and the faces they render, made continuously while training goes on."""
+"""Generated pairs: W+ codes and the faces they render, produced while training runs."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.images import FACE_PX, to_uint8
-from model_core.runtime.backends import frozen_weights
+from model_core.runtime.backends import compile_lazily, frozen_weights
 
 RENDER_CHUNK = 8
 
@@ -22,13 +22,13 @@ Render = Callable[[Float[Tensor, "batch num_ws w_dim"]], UInt8[Tensor, "batch 3 
 
 
 class PairRing:
-    """Generated pairs on disk, in a ring from whose newest part training steps draw.
+    """Generated pairs in an on-disk ring buffer; training steps draw from its newest part.
 
-    A ring of other sizes than those asked for is emptied.
+    An existing ring of another size is emptied.
 
     Args:
-        folder: Where the ring lies.
-        slots: Pairs that it holds.
+        folder: Folder of the ring.
+        slots: Number of pairs it holds.
         code_shape: (num_ws, w_dim).
     """
 
@@ -40,7 +40,7 @@ class PairRing:
             "pairs_count.npy": ((1,), np.int64),
         }
         if not all(_is_there(folder / name, shape) for name, (shape, _) in shapes.items()):
-            # The count goes first and comes last, so that a kill in between leaves none.
+            # Delete the count first and write it last: a kill in between leaves an empty ring.
             (folder / "pairs_count.npy").unlink(missing_ok=True)
             for name, (shape, dtype) in shapes.items():
                 np.lib.format.open_memmap(folder / name, mode="w+", dtype=dtype, shape=shape)
@@ -50,21 +50,21 @@ class PairRing:
 
     @property
     def count(self) -> int:
-        """Pairs written so far, by any process."""
+        """Number of pairs written so far, by any process."""
         return int(self._count[0])
 
     @classmethod
     def open(cls, folder: Path) -> "PairRing":
-        """Open the ring of a run.
+        """Open the ring of an existing run.
 
         Raises:
             InvalidInputError: If the folder has none.
         """
         try:
             codes = np.load(folder / "pairs_ws.npy", mmap_mode="r")
-        except (OSError, EOFError, ValueError) as err:  # missing, empty, or cut off
+        except (OSError, EOFError, ValueError) as err:  # missing, empty or truncated
             raise InvalidInputError(
-                f"pairs must be the folder of a run that has generated some, got {folder}"
+                f"pairs must be the folder of a run that has generated pairs, got {folder}"
             ) from err
         return cls(folder, len(codes), codes.shape[1:])
 
@@ -73,7 +73,7 @@ class PairRing:
         img: UInt8[Tensor, "batch 3 size size"],
         ws: Float[Tensor, "batch num_ws w_dim"],
     ) -> None:
-        """Store the next pairs, over the oldest ones."""
+        """Store the next pairs, overwriting the oldest."""
         slots = np.arange(self.count, self.count + len(ws)) % self.slots
         self._images[slots] = img.cpu().numpy()
         self._codes[slots] = ws.cpu().numpy()
@@ -82,7 +82,7 @@ class PairRing:
     def draw(
         self, oldest: int, newest: int, count: int, random: torch.Generator
     ) -> tuple[UInt8[Tensor, "batch 3 size size"], Float[Tensor, "batch num_ws w_dim"]]:
-        """Draw pairs with an index from oldest up to below newest, with replacement."""
+        """Draw pairs with replacement from indices oldest (inclusive) to newest (exclusive)."""
         return self.read(torch.randint(oldest, newest, (count,), generator=random).numpy())
 
     def read(
@@ -94,10 +94,10 @@ class PairRing:
 
 
 def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
-    """Tell whether a whole array of that shape is stored."""
+    """Return whether the file holds a complete array of that shape."""
     try:
         stored: tuple[int, ...] = np.load(path, mmap_mode="r").shape
-    except (OSError, EOFError, ValueError):  # missing, empty, or cut off
+    except (OSError, EOFError, ValueError):  # missing, empty or truncated
         return False
     return stored == shape
 
@@ -108,16 +108,16 @@ def make_render(
     compiled: bool,
     dtype: torch.dtype = torch.float32,
 ) -> Render:
-    """Return a function that renders codes to uint8 images of 256 px, by area.
+    """Return a function that renders codes to uint8 images of 256 px, resized by area.
 
-    Codes may lie on any device; images come back on the CPU. Compiled, it renders RENDER_CHUNK
-    codes whatever fewer it is given, so that it is compiled for one size.
+    Codes may be on any device; images come back on the CPU. The compiled function always renders
+    RENDER_CHUNK codes, padding smaller batches, so that it compiles for one size only.
 
     Args:
-        generator: Copied; stays where it is.
-        device: Where to render.
-        compiled: Whether the generator is compiled.
-        dtype: What it computes in.
+        generator: Generator to copy; the original stays on its device.
+        device: Device to render on.
+        compiled: Whether to compile the generator.
+        dtype: Precision to compute in.
     """
     generator = copy.deepcopy(generator)
     network = generator.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -127,7 +127,7 @@ def make_render(
         img = F.adaptive_avg_pool2d(img, FACE_PX)
         return to_uint8(img)
 
-    run = torch.compile(synthesize) if compiled else synthesize
+    run = compile_lazily(synthesize) if compiled else synthesize
 
     @torch.no_grad()
     def render(ws: Tensor) -> Tensor:
@@ -141,5 +141,5 @@ def make_render(
 def render_all(
     render: Render, ws: Float[Tensor, "batch num_ws w_dim"]
 ) -> UInt8[Tensor, "batch 3 size size"]:
-    """Render any number of codes, one or more, in chunks of RENDER_CHUNK at most."""
+    """Render one or more codes in chunks of at most RENDER_CHUNK."""
     return torch.cat([render(chunk) for chunk in ws.split(RENDER_CHUNK)])

@@ -1,4 +1,4 @@
-"""Batches of training photographs: each photo in two orientations, each with a slot of its own."""
+"""Draw batches of training photographs; each photo and its mirror image has its own cache slot."""
 
 import os
 import threading
@@ -16,22 +16,22 @@ from model_core.generators.sampling import seeded
 from model_core.training.data.photos import Photos
 
 AHEAD = 8
-"""Steps whose photos are read before they are asked for, so that a GPU need not wait."""
+"""Number of steps to read ahead, so that a GPU does not wait for photos."""
 
 TRIES = 100
-"""Photos drawn in place of one that cannot be read, until one can."""
+"""How many photos to try before giving up when photos cannot be read."""
 
 READERS = "photos"
-"""What the names of the reading threads begin with."""
+"""Name prefix of the reader threads."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoBatch:
-    """Photos of one step.
+    """The photos of one step.
 
     Attributes:
-        img: Images, 256 px, turned as they are trained on.
-        slots: Where the cache of the shard keeps their codes.
+        img: Images of 256 px, flipped where the draw says so.
+        slots: Slots of their codes in the shard's cache.
     """
 
     img: UInt8[Tensor, "batch 3 size size"]
@@ -39,18 +39,18 @@ class PhotoBatch:
 
 
 class PhotoStream:
-    """One shard of the training photos: every photo belongs to one, by the digest of its file.
+    """One shard of the training photos; the digest of a photo's file decides its shard.
 
-    As a context manager it ends with its readers, and cannot be drawn from any more.
+    Leaving the context stops the reader threads; drawing afterwards is an error.
 
     Args:
-        folders: Photos by folder; a photo that occurs twice counts once.
+        folders: Photos by folder; duplicates count once.
         weights: How often each folder is drawn from, relative to the others.
-        shard: Which shard this is.
-        shards: How many there are.
-        seed: Of the draws.
-        steps: Of the run: nothing is read ahead for later ones.
-        report: Takes a line about each photo that cannot be read; others are drawn in its place.
+        shard: Index of this shard.
+        shards: Number of shards.
+        seed: Seed of the draws.
+        steps: Steps of the run; nothing is read ahead past the last one.
+        report: Receives a line about each unreadable photo, which another one replaces.
 
     Raises:
         InvalidInputError: If folders and weights differ in number, or the shard has no photo.
@@ -68,7 +68,7 @@ class PhotoStream:
     ):
         if len(folders) != len(weights):
             raise InvalidInputError(
-                f"photo_weights must have one number a folder, {len(folders)}, got {len(weights)}"
+                f"photo_weights must have one number per folder, {len(folders)}, got {len(weights)}"
             )
         self._shard, self._seed, self._steps = shard, seed, steps
         self._report, self._unreadable, self._lock = report, set[int](), threading.Lock()
@@ -106,13 +106,13 @@ class PhotoStream:
 
     @property
     def keys(self) -> list[str]:
-        """Key of each slot: two a photo, as it is and flipped."""
+        """Key of each slot: two per photo, as it is and flipped."""
         return [f"{digest}/{side}" for digest in self._digests for side in ("plain", "flipped")]
 
     def draw(self, step: int, count: int) -> PhotoBatch:
-        """Draw photos with replacement; a function of the step, one of the run's, alone.
+        """Draw photos with replacement; the draw depends only on the step.
 
-        Those of the steps that follow are read meanwhile.
+        Photos of the following steps are read in the background.
         """
         wanted = [(later, count) for later in range(step, min(step + AHEAD, self._steps))]
         self._coming = {
@@ -131,7 +131,7 @@ class PhotoStream:
     def _read(
         self, index: Int[Tensor, " batch"], place: int, random: torch.Generator
     ) -> UInt8[Tensor, "3 size size"]:
-        """Read one photo of a batch; one that cannot be read is drawn anew, and told of once."""
+        """Read one photo of a batch; report an unreadable one once and draw another."""
         for _ in range(TRIES):
             chosen = int(index[place])
             try:
@@ -140,9 +140,9 @@ class PhotoStream:
                 with self._lock:
                     if chosen not in self._unreadable:
                         self._unreadable.add(chosen)
-                        self._report(f"left out: {err}")
+                        self._report(f"skipped: {err}")
                 index[place] = torch.multinomial(self._odds, 1, generator=random)
                 failure = err
         raise InvalidInputError(
-            f"photos must be readable, got {TRIES} in a row that are not, the last: {failure}"
+            f"photos must be readable, got {TRIES} unreadable ones in a row, the last: {failure}"
         )

@@ -1,4 +1,4 @@
-"""Folders of aligned photographs, split by person into training and held-out ones."""
+"""Folders of aligned photographs, split by person into a training and a held-out set."""
 
 import csv
 import hashlib
@@ -21,11 +21,11 @@ HELD_OUT_ONE_IN = 5
 
 
 class NotAlignedError(ImageRejectedError):
-    """A photo is not cut as faces are."""
+    """A photo is not an aligned face crop."""
 
 
 class Photos:
-    """Aligned photographs by position, read when asked for.
+    """A sequence of aligned photographs, read on demand.
 
     Args:
         files: Photos in a fixed order.
@@ -36,7 +36,7 @@ class Photos:
 
     @cached_property
     def digests(self) -> list[str]:
-        """SHA-256 of each file; all are read, once."""
+        """SHA-256 of each file; reads every file once."""
         return [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
 
     @classmethod
@@ -46,15 +46,15 @@ class Photos:
         persons: Path | None = None,
         report: Callable[[str], object] | None = None,
     ) -> list[tuple["Photos", "Photos"]]:
-        """Split folder by folder, as `split` does.
+        """Split folder by folder, like `split`.
 
         Args:
-            folders: As for split.
-            persons: As for split.
-            report: Takes one line about each folder: what it was taken for.
+            folders: See split.
+            persons: See split.
+            report: Receives one line per folder: which dataset it is, and the split.
 
         Raises:
-            InvalidInputError: As split, and if there are folders but none holds a photo out.
+            InvalidInputError: As in split, or if no folder yields a held-out photo.
         """
         owner = read_persons(persons) if persons else None
         parts = []
@@ -64,19 +64,19 @@ class Photos:
             parts.append((training, held_out))
             if report:
                 report(
-                    f"{folder}: {dataset.name}, {len(training)} to train on, "
+                    f"{folder}: {dataset.name}, {len(training)} for training, "
                     f"{len(held_out)} held out"
                 )
         if parts and not any(len(held_out) for _, held_out in parts):
             raise InvalidInputError(
                 "photos must be enough to hold out one person in "
-                f"{HELD_OUT_ONE_IN}, got {sum(len(p) for p, _ in parts)} photos and none held out"
+                f"{HELD_OUT_ONE_IN}, got {sum(len(p) for p, _ in parts)} photos, none held out"
             )
         return parts
 
     @classmethod
     def drawn(cls, folders: Iterable["Photos"]) -> "Photos":
-        """Join folders in an order drawn by the files' names."""
+        """Join folders in a pseudo-random order derived from the file names."""
         files = [file for photos in folders for file in photos.files]
         return cls(sorted(files, key=lambda file: _number(file.name)))
 
@@ -87,21 +87,23 @@ class Photos:
     def split(
         cls, folders: Sequence[Path], persons: Path | None = None
     ) -> tuple["Photos", "Photos"]:
-        """Find the photos of some folders; one person in five is held out.
+        """Find the photos of some folders and hold out one person in five.
 
-        All photos of a person fall on one side; those without a person are for training.
+        All photos of a person land on the same side; photos without a person are for training.
 
         Args:
-            folders: Folders of aligned photos: datasets that model_core.training.data.datasets
-                knows, or others. In others, and without persons, each file is its own person.
+            folders: Folders of aligned photos, either datasets known to
+                model_core.training.data.datasets or any others. In the latter each file counts as
+                a person of its own, unless persons is given.
             persons: TSV with the columns `file` (relative to the TSV) and `person`. It overrides
-                what the dataset says; in other folders a file that it lacks has no person.
+                the dataset's table; in other folders, files missing from it have no person.
 
         Returns:
-            Photos for training, and held-out ones in an order drawn by the files' names.
+            Photos for training, and held-out ones in a pseudo-random order derived from the file
+            names.
         Raises:
             InvalidInputError: If a folder holds no photo, or the TSV cannot be
-                read or lacks a column.
+            read or lacks a column.
         """
         owner = read_persons(persons) if persons else None
         datasets = [read_dataset(folder) for folder in folders]
@@ -111,7 +113,7 @@ class Photos:
 
     @classmethod
     def _divide(cls, dataset: Dataset, owner: dict[Path, str] | None) -> tuple["Photos", "Photos"]:
-        """Divide one folder's photos into those to train on and those held out."""
+        """Split one folder's photos into training and held-out ones."""
         training: list[Path] = []
         held_out: list[Path] = []
         for file in dataset.files:
@@ -125,7 +127,7 @@ class Photos:
         return cls(training), cls.drawn([cls(held_out)])
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "batch 3 size size"]:
-        """Decode photos, one or more, to 256 px.
+        """Decode one or more photos to 256 px.
 
         Raises:
             ImageRejectedError: If a file is not a readable image, or not square.
@@ -135,11 +137,11 @@ class Photos:
     def read_first(
         self, count: int, report: Callable[[str], object] | None = None
     ) -> UInt8[Tensor, "batch 3 size size"]:
-        """Decode the first photos that can be read, fewer than `count` where there are no more.
+        """Decode the first `count` readable photos, or fewer if there are not enough.
 
         Args:
-            count: How many, 0 or more.
-            report: Takes a line about each photo that was left out.
+            count: Number of photos, 0 or more.
+            report: Receives a line about each skipped photo.
         """
         read: list[Tensor] = []
         for file in self.files:
@@ -165,7 +167,7 @@ def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
     if height != width:
         raise NotAlignedError(
             f"{file.name}: photo must be square, got {width}x{height}; "
-            "`python -m model_core.alignment` cuts faces out"
+            "crop faces with `python -m model_core.alignment`"
         )
     rgb = Image.fromarray(pixels)
     if rgb.size != (FACE_PX, FACE_PX):
@@ -174,7 +176,7 @@ def _read(file: Path) -> UInt8[Tensor, "3 size size"]:
 
 
 def read_persons(table: Path) -> dict[Path, str]:
-    """Read who is in which file from a TSV with the columns `file`, relative to it, and `person`.
+    """Read a TSV with the columns `file` (relative to the TSV) and `person`.
 
     Raises:
         InvalidInputError: If it cannot be read or lacks a column.
@@ -193,5 +195,5 @@ def read_persons(table: Path) -> dict[Path, str]:
 
 
 def _number(text: str) -> int:
-    """Hash a text to a number that is the same on every machine."""
+    """Hash a text to a number, the same on every machine."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

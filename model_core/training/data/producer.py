@@ -1,4 +1,4 @@
-"""A process that generates pairs ahead of the training loop."""
+"""A child process that generates pairs ahead of the training loop."""
 
 import multiprocessing
 import signal
@@ -22,19 +22,19 @@ POLL_S = 0.05
 
 
 class PairProducer:
-    """Keep a ring of pairs filled from a child process, a bounded way ahead of the consumer.
+    """Keep a ring of pairs filled from a child process, a bounded distance ahead of the consumer.
 
-    Pair i is a function of the settings and i alone, and draws depend on the step alone, so it does
-    not matter how far ahead the producer is. The ring is longer than the window by what may be
-    generated after a checkpoint: a resumed run finds every pair that it draws.
+    Pair i depends only on the settings and i, and draws depend only on the step, so results do not
+    depend on how far ahead the producer is. The ring exceeds the window by the number of pairs that
+    may be generated after a checkpoint, so a resumed run finds every pair it draws.
 
     Args:
-        config: seed, window, batch, replay, checkpoint_every and the sampling are read.
-        folder: Where the ring lies.
+        config: Its seed, window, batch, replay, checkpoint_every and sampling fields are read.
+        folder: Folder of the ring.
         generator: Frozen, on the CPU; copied into the child.
-        device: Where the child renders.
-        dtype: What the child renders in.
-        produces: False where another process of the run has the child; the ring is shared.
+        device: Device the child renders on.
+        dtype: Precision the child renders in.
+        produces: False if another process of the run owns the child; the ring is shared.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class PairProducer:
         self._process = context.Process(target=self._produce, daemon=True)
 
     def __enter__(self) -> "PairProducer":
-        """Start the child; it goes on where the ring ends."""
+        """Start the child; it continues where the ring ends."""
         if self._produces:
             self._process.start()
         return self
@@ -76,25 +76,23 @@ class PairProducer:
             self._process.join()
 
     def wait_for(self, count: int) -> None:
-        """Ask for pairs up to `count` and some more, and wait until these are there.
+        """Request pairs up to `count` and some more; wait until `count` are there.
 
         Raises:
-            WplusError: If the child died.
+            WplusError: If the child process died.
         """
         self._wanted.value = count + LOOKAHEAD
         while self.ring.count < count:
             if self._produces and not self._process.is_alive():
-                raise WplusError(
-                    f"the pair producer must be alive, got exit code {self._process.exitcode}"
-                )
+                raise WplusError(f"The pair producer died with exit code {self._process.exitcode}.")
             time.sleep(POLL_S)
 
     def __getstate__(self) -> dict[str, object]:
         return {k: v for k, v in self.__dict__.items() if k not in ("ring", "_process")}
 
     def _produce(self) -> None:
-        """Run in the child: generate whatever is wanted and not made."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends the child
+        """Generate the requested pairs that do not exist yet; runs in the child."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends the child
         ring = PairRing(self._folder, self._slots, self._shape)
         render = make_render(self._generator, self._device, self._config.compile, self._dtype)
         generator = self._generator.to(self._device)

@@ -1,1 +1,1 @@
-"""Training of the detail encoder: its losses, its loop and how its runs are put together."""
+"""Training of the detail encoder: its losses, its loop and how its runs are built."""

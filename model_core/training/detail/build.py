@@ -1,14 +1,12 @@
-"""Put a training run of the detail encoder together."""
+"""Build a training run of the detail encoder."""
 
 import torch
 
 from model_core.encoders.detail_encoder import DetailEncoder
-from model_core.encoders.identity import DlibIdentity
 from model_core.errors import CheckpointError
 from model_core.networks.loading import (
     load_detail_encoder,
     load_embedding_network,
-    load_identity,
     load_stlpips,
 )
 from model_core.training.assembly import Assembly
@@ -28,14 +26,14 @@ from model_core.training.run_loop import CHECKPOINTS
 from model_core.weights.files import read_sidecar
 
 FIRST_PHOTOS = 64
-"""Photos by which the features' spread is measured and the sketch is fitted."""
+"""Number of photos used to measure the features' spread and to fit the sketch."""
 
 
 class DetailAssembly(Assembly):
-    """The weights of a run of the detail encoder and how its parts are made from them."""
+    """Build the parts of a training run of the detail encoder."""
 
     def training(self) -> DetailTraining:
-        """Make the run.
+        """Build the run.
 
         Raises:
             InvalidInputError: If no photographs are given.
@@ -53,10 +51,10 @@ class DetailAssembly(Assembly):
         path = DetailPath(network, generator, units, self._head, self._precision, config.amp)
         path.to(device)
         encoder = DetailEncoder(sizes, generator.w_mean, generator.w_std)
-        if newest_checkpoint(self._run / CHECKPOINTS) is None:  # which has all that is made here
+        if newest_checkpoint(self._run / CHECKPOINTS) is None:  # a checkpoint holds all of this
             self._begin(encoder, path)
         encoder.to(device)
-        # The same in all processes: fits on different processors may differ in the last digit.
+        # Share rank 0's fit: fits on different processors may differ in the last digit.
         self._ranks.average([path.units.spread, *(p.data for p in encoder.parameters())])
         held = Photos.drawn(photos for _, photos in self._folders)
         held_out = held.read_first(config.validation_photos, self._report)
@@ -81,7 +79,7 @@ class DetailAssembly(Assembly):
         return super()._digests() | {"embedding": network}
 
     def _begin(self, encoder: DetailEncoder, path: DetailPath) -> None:
-        """Set the units and the encoder, untrained or as the start has it."""
+        """Set the units and the encoder, untrained or from the start file."""
         photos = Photos.drawn(photos for photos, _ in self._folders)
         begin(encoder, path, photos.read_first(FIRST_PHOTOS, self._report))
         if start := self._inputs.start:
@@ -95,7 +93,4 @@ class DetailAssembly(Assembly):
             path.units.adapt(encoder)
 
     def _detail_objective(self) -> DetailObjective:
-        identity = load_identity(self._inputs.cache, self._config.identity)
-        fast = identity.to(self._device, self._precision.dtype)
-        describe = fast.descriptor if isinstance(fast, DlibIdentity) else fast
-        return DetailObjective(self._config, self.perceptual, describe)
+        return DetailObjective(self._config, self.perceptual, self._describer())

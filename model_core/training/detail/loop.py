@@ -1,4 +1,4 @@
-"""The training loop of the detail encoder, on photographs; all other networks are frozen."""
+"""The training loop of the detail encoder, on photographs; the other networks are frozen."""
 
 import dataclasses
 import math
@@ -27,24 +27,24 @@ from model_core.training.run_loop import RunLoop
 
 
 def compares_true_output(config: TrainConfig, step: int) -> bool:
-    """Return whether a step renders the true output: one of `true_every` in the last part."""
+    """Return whether a step renders with the full generator: one in `true_every`, near the end."""
     first = config.steps - math.ceil(config.true_share * config.steps)
     return config.true_every > 0 and step >= first and step % config.true_every == 0
 
 
 class DetailTraining(RunLoop):
-    """One run of the detail encoder.
+    """One training run of the detail encoder.
 
     Args:
         config: Hyperparameters.
         folder: Run folder.
-        encoder: For features in the path's units; trained in place, moved to the device.
+        encoder: Works on features in the path's units; moved to the device and trained in place.
         path: The frozen networks; on the device.
-        objective: On the device.
-        streams: Photographs by shard, for the shards of this process.
+        objective: The losses; on the device.
+        streams: Photographs by shard, for this process's shards.
         validator: Measures the averaged encoder.
-        ranks: The processes of the run; all begin with the same weights and units.
-        device: Where to compute.
+        ranks: The processes of the run; all start with the same weights and units.
+        device: Device to compute on.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class DetailTraining(RunLoop):
         return [*self.streams.values()]
 
     def step(self, step: int) -> dict[str, float]:
-        """Do one optimiser step; its randomness is a function of seed and step."""
+        """Do one optimiser step; its randomness depends only on seed and step."""
         photos = self._draw(step)
-        ws, features = self.path.look(photos)
+        ws, features = self.path.embed(photos)
         self.encoder.train()
         detail, corrected = self.path.correct(self.encoder, photos, features, ws)
         large = None
@@ -92,11 +92,11 @@ class DetailTraining(RunLoop):
         return {name: value.item() for name, value in terms.items()} | {"grad_norm": norm}
 
     def validate(self, step: int) -> dict[str, float]:
-        """Measure the averaged encoder and draw its contact sheet."""
+        """Measure the averaged encoder and write its contact sheet."""
         return self.validator(self.averaged, self._sheet(step))
 
     def export(self, path: Path, fingerprint: str) -> None:
-        """Write the averaged encoder, as load_detail_encoder reads it."""
+        """Write the averaged encoder in the format of load_detail_encoder."""
         published = self.path.units.published(self.averaged)
         about = {"training": dataclasses.asdict(self.config)}
         save_detail_encoder(path, published, fingerprint, about)

@@ -1,6 +1,4 @@
-"""What the detail encoder is trained on: the error of its images, and the size of its details."""
-
-from collections.abc import Callable
+"""The detail encoder's objective: the error of its images and the size of its details."""
 
 import torch
 from jaxtyping import Float
@@ -10,24 +8,25 @@ from torch.nn import functional as F
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Images
 from model_core.training.config import TrainConfig
+from model_core.training.losses.identity import PersonDescriber
 
 Terms = dict[str, Float[Tensor, ""]]
 
 FACE_CENTRE_Y = 0.08
 FACE_HALF_WIDTH, FACE_HALF_HEIGHT = 0.72, 0.92
 FACE_EDGE = 0.08
-"""The ellipse that an aligned face and its hair fill, and how wide its edge is; half sides."""
+"""Ellipse around an aligned face and its hair, and the width of its edge, in half image sides."""
 
 
 class DetailObjective(nn.Module):
-    """The weighted sum of MSEs, perceptual distance, distance of descriptors and mean square.
+    """Weighted sum of image MSEs, perceptual and identity distance, and mean squared detail.
 
-    Terms of weight zero are not computed.
+    Terms with weight zero are not computed.
 
     Args:
         config: The weights.
-        perceptual: Compares images, which are float32.
-        describe: Images to descriptors of the persons on them, (batch, d), differentiable.
+        perceptual: Perceptual distance between float32 images.
+        person: Identity distance between images.
     """
 
     importance: Tensor
@@ -36,10 +35,10 @@ class DetailObjective(nn.Module):
         self,
         config: TrainConfig,
         perceptual: Perceptual,
-        describe: Callable[[Images], Float[Tensor, "batch d"]],
+        person: PersonDescriber,
     ):
         super().__init__()
-        self.perceptual, self._describe = perceptual, describe
+        self.perceptual, self.person = perceptual, person
         self._weights = {
             "mse": config.mse_weight,
             "lpips": config.lpips_weight,
@@ -56,13 +55,13 @@ class DetailObjective(nn.Module):
         photos: Images,
         large: Float[Tensor, "batch 3 large_height large_width"] | None = None,
     ) -> Terms:
-        """Compare images with the photos that they shall be, mean over items.
+        """Compare rendered images with their photos; each term is the mean over items.
 
         Args:
-            detail: What the encoder gave.
-            img: Rendered at the photos' size.
+            detail: Output of the encoder.
+            img: Images rendered at the photos' size.
             photos: The photos.
-            large: Rendered at the generator's own size; None leaves the term out.
+            large: Images rendered at the generator's own size; None leaves the term out.
         """
         terms: Terms = {}
         if self._weights["mse"]:
@@ -73,9 +72,7 @@ class DetailObjective(nn.Module):
             lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
             terms["lpips"] = lpips.mean()
         if self._weights["identity"]:
-            with torch.no_grad():
-                person = self._describe(photos)
-            terms["identity"] = (self._describe(img) - person).float().square().sum(1).mean()
+            terms["identity"] = self.person.distance(img, photos).mean()
         if large is not None and self._weights["full_size"]:
             size = large.shape[-2:]
             wanted_large = F.interpolate(photos, size, mode="bicubic", align_corners=False)
@@ -91,7 +88,7 @@ class DetailObjective(nn.Module):
 
 
 def weigh_face(size_px: int, margin: float) -> Float[Tensor, "1 1 size size"]:
-    """Weigh the pixels of an aligned face: 1 on face and hair, `margin` around them."""
+    """Return pixel weights for an aligned face: 1 on face and hair, `margin` around them."""
     places = torch.linspace(-1, 1, size_px)
     y, x = torch.meshgrid(places, places, indexing="ij")
     radius = torch.hypot(x / FACE_HALF_WIDTH, (y - FACE_CENTRE_Y) / FACE_HALF_HEIGHT)

@@ -1,4 +1,4 @@
-"""From a photo to its image with detail: the frozen networks around the detail encoder."""
+"""The frozen networks around the detail encoder: from a photo to its image with detail."""
 
 import copy
 
@@ -20,19 +20,19 @@ from model_core.shapes import Codes, Images
 
 FEATURES_PX = FACE_PX // CELL_PX
 ROWS = 4
-"""Rows of a code that the encoder reads: those of the two blocks above the features."""
+"""Code rows the encoder reads: those of the two blocks above the features."""
 
 LEAST_SPREAD = 1e-3
-"""Least spread of a channel, as a share of the mean spread: one that hardly moves has no unit."""
+"""Lower bound of a channel's spread relative to the mean, so that dividing by it is safe."""
 
 Features = Float[Tensor, "batch features px px"]
 
 
 class FeatureUnits(nn.Module):
-    """The form of features in which the encoder is trained: equal spread, the folded order.
+    """Convert features to the units the encoder trains in: equal spread, folded channel order.
 
-    Adam moves all weights about equally far, whatever the features' scale is, so that channels of
-    little spread would hardly be corrected.
+    Adam moves all weights about equally far whatever the features' scale, so without this the
+    channels of little spread would learn too slowly.
 
     Args:
         spread: Standard deviation of each channel of the folded generator's features.
@@ -46,20 +46,20 @@ class FeatureUnits(nn.Module):
         self._order = folded_order(len(spread))
 
     def to_units(self, features: Features) -> Features:
-        """Bring features of the folded generator to units of their spread, in float32."""
+        """Divide the folded generator's features by their spread, in float32."""
         return features.float() / self.spread[:, None, None]
 
     def from_units(self, features: Features) -> Features:
-        """Undo to_units."""
+        """Invert to_units."""
         return features * self.spread[:, None, None]
 
     def adapt(self, encoder: DetailEncoder) -> None:
-        """Change an encoder of the published generator for features in units."""
+        """Convert an encoder for the published generator to features in units, in place."""
         encoder.reorder(self._order)
         encoder.rescale(self.spread.to(encoder.read.weight.device))
 
     def published(self, encoder: DetailEncoder) -> DetailEncoder:
-        """Return a copy of a trained encoder, on the CPU, for the published generator."""
+        """Return a CPU copy of a trained encoder, converted for the published generator."""
         plain = copy.deepcopy(encoder).cpu()
         plain.rescale(1 / self.spread.cpu())
         plain.reorder(self._order.argsort())
@@ -67,15 +67,15 @@ class FeatureUnits(nn.Module):
 
 
 class DetailPath(nn.Module):
-    """What a photo goes through; all is frozen, and the encoder is passed in.
+    """The frozen path from a photo to its image with detail; methods take the encoder.
 
     Args:
-        network: Gives the codes.
+        network: The embedding network.
         generator: Float32, on the CPU; copied, as are network and head.
-        units: Of the features.
-        head: Gives the images of most steps; None renders the true output alone.
-        precision: What the frozen networks compute in.
-        amp: Whether the encoder does too, where that is safe.
+        units: Units of the features.
+        head: Image head for most steps; None always renders with the full generator.
+        precision: Precision of the frozen networks.
+        amp: Whether the encoder runs in that precision too, where that is safe.
     """
 
     def __init__(
@@ -99,39 +99,40 @@ class DetailPath(nn.Module):
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
-    def look(self, photos: Images) -> tuple[Codes, Features]:
-        """Embed photos, 256 px; return their codes and these codes' features in units."""
+    def embed(self, photos: Images) -> tuple[Codes, Features]:
+        """Embed photos of 256 px; return their codes and the codes' features in units."""
         with self._precision.autocast(photos.device.type):
             ws = self._network(photos).float()
         return ws, self.units.to_units(self.features(ws))
 
     @torch.no_grad()
     def features(self, ws: Codes) -> Features:
-        """Compute the features of codes as the folded generator has them."""
+        """Return the folded generator's features of codes."""
         return self._true.features(ws.to(self._precision.dtype), self.blocks)
 
     def correct(
         self, encoder: DetailEncoder, photos: Images, features: Features, ws: Codes
     ) -> tuple[Float[Tensor, "batch bottleneck px px"], Features]:
-        """Return the details of photos and the corrected features, both in float32."""
+        """Return the photos' details and the corrected features, both in float32."""
         with self._encoder_precision.autocast(photos.device.type):
             detail = encoder(photos, features, ws)
             correction = encoder.decode(detail)
         return detail.float(), features + correction.float()
 
     def render_full_size(self, features: Features, ws: Codes) -> Images:
-        """Render features in units by the whole generator, at its own size."""
+        """Render features in units with the full generator, at its own size."""
         dtype = self._precision.dtype
         x = self.units.from_units(features).to(dtype, memory_format=torch.channels_last)
         return self._true.tail(x, ws.to(dtype), self.blocks).float()
 
     def render(self, features: Features, ws: Codes, true_output: bool = False) -> Images:
-        """Render features in units at 256 px; nominally in [-1, 1] and not clamped.
+        """Render features in units at 256 px; nominally in [-1, 1], not clamped.
 
         Args:
-            features: Corrected or not.
+            features: Features, corrected or not.
             ws: Codes, whose later rows drive the upper blocks.
-            true_output: Whether the whole generator renders, brought down by area, or the head.
+            true_output: Whether to render with the full generator and downscale by area, rather
+                than with the head.
         """
         dtype = self._precision.dtype
         upper = self._true if true_output else self._small
@@ -140,31 +141,31 @@ class DetailPath(nn.Module):
 
 
 def require_cut(generator: Generator) -> MobileStyleGAN:
-    """Return a generator if it can be cut.
+    """Return the generator if it can be split at the features.
 
     Raises:
         InvalidInputError: If it cannot.
     """
     if not isinstance(generator, MobileStyleGAN):
         raise InvalidInputError(
-            "generator must be one that can be cut, as MobileStyleGAN can, where the detail "
-            f"encoder is trained, got {type(generator).__name__}"
+            "generator must be a MobileStyleGAN to train the detail encoder, "
+            f"got {type(generator).__name__}"
         )
     return generator
 
 
 def detail_config(generator: MobileStyleGAN) -> DetailEncoderConfig:
-    """Return the sizes of a detail encoder for a generator.
+    """Return the configuration of a detail encoder for a generator.
 
     Raises:
-        InvalidInputError: If the generator has no features of the size that is corrected.
+        InvalidInputError: If the generator has no features of the corrected size.
     """
     widths = generator.config.widths
     sizes = [generator.config.const_size_px * 2**n for n in range(1, len(widths))]
     if FEATURES_PX not in sizes:
         raise InvalidInputError(
-            f"generator must have features of {FEATURES_PX} px below its last block where the "
-            f"detail encoder is trained, got {sizes}"
+            f"generator must have features of {FEATURES_PX} px below its last block to train the "
+            f"detail encoder, got {sizes}"
         )
     blocks = sizes.index(FEATURES_PX) + 1
     first_row = 2 * blocks + 1

@@ -1,4 +1,4 @@
-"""What the detail encoder begins with: the features' spread, and a sketch fitted to the images."""
+"""Initialise the detail encoder: measure the features' spread and fit the sketch to images."""
 
 import torch
 from jaxtyping import Float
@@ -12,23 +12,23 @@ from model_core.training.data.pairs import RENDER_CHUNK
 from model_core.training.detail.path import DetailPath, FeatureUnits
 
 RIDGE = 1e-4
-"""Share of each feature's square that is added to it, so that the fit has one solution."""
+"""Ridge as a fraction of each feature's mean square, so that the fit has one solution."""
 
 READ_GAIN = 0.3
-"""Share of the sketch's part in the first layer's output that features have at the start."""
+"""Initial size of the features' part of the first layer's output, relative to the sketch's."""
 
 
 @torch.no_grad()
 def begin(encoder: DetailEncoder, path: DetailPath, photos: ByteImages) -> None:
-    """Measure the features' spread and set an untrained encoder for them, both in place.
+    """Measure the features' spread and initialise the encoder for them, both in place.
 
-    The sketch becomes the least-squares fit of the rendered images to the features of their codes,
-    the decoder such that a detail of ones corrects features by about their spread.
+    The sketch becomes the least-squares fit from the codes' features to their rendered images; the
+    decoder is scaled so that a detail of ones corrects features by about their spread.
 
     Args:
         encoder: Untrained, on the CPU.
-        path: On its device; its units are set.
-        photos: Whose codes are rendered; one or more.
+        path: On its device; its units are set here.
+        photos: One or more photos, whose codes are rendered.
     """
     device = path.units.spread.device
     count = encoder.config.features + 1
@@ -36,10 +36,10 @@ def begin(encoder: DetailEncoder, path: DetailPath, photos: ByteImages) -> None:
     products = torch.zeros(count, encoder.sketch.out_channels, dtype=torch.float64)
     places = 0
     for chunk in photos.split(RENDER_CHUNK):
-        ws, features = path.look(to_float(chunk.to(device)))
+        ws, features = path.embed(to_float(chunk.to(device)))
         pixels = F.pixel_unshuffle(path.render(features, ws).clamp(-1, 1), CELL_PX)
         x = _rows(path.units.from_units(features))
-        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # the last one is the bias
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # the last column is the bias
         squares += (x.T @ x).cpu()
         products += (x.T @ _rows(pixels)).cpu()
         places += len(x)
@@ -56,5 +56,5 @@ def begin(encoder: DetailEncoder, path: DetailPath, photos: ByteImages) -> None:
 
 
 def _rows(x: Float[Tensor, "batch channels px px"]) -> Float[Tensor, "places channels"]:
-    """Return one row for each place of each item, in float64."""
+    """Return one row per position of each item, in float64."""
     return x.permute(0, 2, 3, 1).flatten(0, 2).double()

@@ -1,4 +1,4 @@
-"""Figures and pictures of a detail encoder on held-out photographs."""
+"""Metrics and contact sheets of a detail encoder on held-out photographs."""
 
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,12 @@ from model_core.training.validation import SHEET_COLUMNS, compare
 
 
 class DetailValidator:
-    """Measures the true output with detail beside that of the code alone, mean over photos.
+    """Compare the full generator's output with and without detail; means over photos.
 
     Args:
-        photos: Held out, 256 px, on the CPU; there may be none, and then nothing is measured.
+        photos: Held-out photos, 256 px, on the CPU; without any, nothing is measured.
         path: The frozen networks, on their device.
-        lpips: Compares images; on that device.
+        lpips: Perceptual distance, on that device.
     """
 
     def __init__(self, photos: ByteImages, path: DetailPath, lpips: Perceptual):
@@ -33,8 +33,8 @@ class DetailValidator:
         """Measure an encoder.
 
         Args:
-            encoder: For features in the path's units; on its device.
-            sheet: File to write: photos above what their codes render without and with detail.
+            encoder: Works on features in the path's units; on the path's device.
+            sheet: File to write: the photos, and below them their images without and with detail.
 
         Returns:
             MSE on [-1, 1], PSNR in dB and LPIPS, with detail (`photos/...`) and without
@@ -45,7 +45,7 @@ class DetailValidator:
         rendered, sizes = [], []
         for chunk in self._photos.split(RENDER_CHUNK):
             photos = self._moved(chunk)
-            ws, features = self._path.look(photos)
+            ws, features = self._path.embed(photos)
             detail, corrected = self._path.correct(encoder, photos, features, ws)
             sizes.append(detail.square().mean(dim=(1, 2, 3)))
             rendered.append(to_uint8(self._path.render(corrected, ws, true_output=True)).cpu())
@@ -63,10 +63,10 @@ class DetailValidator:
 
     @cached_property
     def _alone(self) -> ByteImages:
-        """What the codes render without detail: the same at every validation."""
+        """Images of the codes without detail, which are the same at every validation."""
         rendered = []
         for chunk in self._photos.split(RENDER_CHUNK):
-            ws, features = self._path.look(self._moved(chunk))
+            ws, features = self._path.embed(self._moved(chunk))
             rendered.append(to_uint8(self._path.render(features, ws, true_output=True)).cpu())
         return torch.cat(rendered)
 

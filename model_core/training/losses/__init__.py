@@ -1,1 +1,1 @@
-"""What a training step minimises: errors of codes and of images."""
+"""Training losses on codes and on images."""

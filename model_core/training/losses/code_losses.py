@@ -1,4 +1,4 @@
-"""Losses on codes, weighed by what the generator makes of them."""
+"""Losses on codes, weighted by their effect on the generator's image."""
 
 import torch
 from jaxtyping import Float
@@ -9,13 +9,13 @@ from model_core.training.data.pairs import Render, render_all
 
 
 class StyleLoss(nn.Module):
-    """Mean over rows of |T_r (w_e - w)|^2, T_r the maps through which the generator reads row r.
+    """Mean over rows r of |T_r (w_e - w)|^2, where T_r maps row r to the generator's styles.
 
-    Each style is divided by its own standard deviation over W, and rows count by their influence
-    on the image. Plain latent error hardly trains: most directions of W do not show.
+    Each style is divided by its standard deviation over W, and rows are weighted by their influence
+    on the image. Plain latent error hardly trains: most directions of W have no visible effect.
 
     Args:
-        generator: Whose styles are compared.
+        generator: Generator whose styles are compared.
         row_weights: Weight of each row; they sum to num_ws.
     """
 
@@ -29,9 +29,9 @@ class StyleLoss(nn.Module):
             z = torch.randn(4096, generator.w_dim, generator=random)
             w = generator.mapping(z)
             metrics = []
-            for matrix in generator.style_matrices():  # (styles, w_dim), one a row of W+
+            for matrix in generator.style_matrices():  # (styles, w_dim), one per row of W+
                 scaled = matrix / (w @ matrix.T).std(dim=0)[:, None]
-                # |T delta|^2 / styles = delta' M delta: M (w_dim, w_dim) spares the styles.
+                # |T delta|^2 / styles = delta' M delta: M (w_dim, w_dim) avoids computing styles.
                 metrics.append(scaled.T @ scaled / len(scaled))
         self.register_buffer("metric", torch.stack(metrics))
         self.register_buffer("row_weights", row_weights)
@@ -39,16 +39,16 @@ class StyleLoss(nn.Module):
     def forward(
         self, ws: Float[Tensor, "batch num_ws w_dim"], target: Float[Tensor, "batch num_ws w_dim"]
     ) -> Float[Tensor, " batch"]:
-        """Return the loss per item; codes drawn independently from W stand at about 2."""
-        delta = (ws - target).transpose(0, 1)  # (num_ws, batch, w_dim), as bmm takes rows
+        """Return the loss per item; about 2 for codes drawn independently from W."""
+        delta = (ws - target).transpose(0, 1)  # (num_ws, batch, w_dim): bmm runs over rows
         error = (torch.bmm(delta, self.metric) * delta).sum(dim=2)  # (num_ws, batch)
         return (error * self.row_weights[:, None]).mean(dim=0)
 
 
 class SensitivityLoss(nn.Module):
-    """Mean of (g . (w_e - w))^2 over sampled gradients g: the MSE of the images, to first order.
+    """Mean of (g . (w_e - w))^2 over sampled gradients g: the image MSE to first order.
 
-    Unlike styles compared one by one it sees which changes of different rows cancel in the image.
+    Unlike StyleLoss, it accounts for changes of different rows that cancel out in the image.
 
     Args:
         gradients: From model_core.training.losses.sensitivity.
@@ -58,13 +58,13 @@ class SensitivityLoss(nn.Module):
 
     def __init__(self, gradients: Float[Tensor, "count num_ws w_dim"]):
         super().__init__()
-        # (num_ws * w_dim, count): codes times this are all products at once.
+        # (num_ws * w_dim, count): one matrix product gives g . delta for every g.
         self.register_buffer("gradients", gradients.flatten(1).T.contiguous())
 
     def forward(
         self, ws: Float[Tensor, "batch num_ws w_dim"], target: Float[Tensor, "batch num_ws w_dim"]
     ) -> Float[Tensor, " batch"]:
-        """Return the expected MSE on [-1, 1] per item; large errors are overrated."""
+        """Return the expected MSE on [-1, 1] per item; large errors are overestimated."""
         return ((ws - target).flatten(1) @ self.gradients).square().mean(dim=1)
 
 
@@ -72,21 +72,23 @@ class SensitivityLoss(nn.Module):
 def measure_row_weights(
     generator: Generator, render: Render, samples: int, seed: int
 ) -> Float[Tensor, " num_ws"]:
-    """Weigh rows by their influence: half evenly, half by the MSE that a swapped row makes.
+    """Weight rows by influence: half uniform, half by the MSE that swapping the row causes.
 
     Args:
-        generator: Whose rows are weighed.
-        render: W+ codes -> uint8 images on the CPU, as the weights are.
-        samples: Codes whose rows are swapped; each costs num_ws + 1 images.
-        seed: Of the sampled codes.
+        generator: Generator whose rows are weighted.
+        render: W+ codes -> uint8 images on the CPU, like the weights.
+        samples: Number of codes whose rows are swapped; each costs num_ws + 1 images.
+        seed: Seed of the sampled codes.
     """
     random = torch.Generator().manual_seed(seed)
     rows = generator.num_ws
     influence = torch.zeros(rows)
     for _ in range(samples):
         w = generator.mapping(torch.randn(2, generator.w_dim, generator=random))
-        ws = w[0].repeat(rows + 1, rows, 1)  # the last one stays as it is
-        ws[torch.arange(rows), torch.arange(rows)] = w[1]  # code r has its row r from the other
+        ws = w[0].repeat(rows + 1, rows, 1)  # the last copy stays unchanged
+        ws[torch.arange(rows), torch.arange(rows)] = w[
+            1
+        ]  # copy r takes its row r from the other code
         img = render_all(render, ws).float()
         influence += (img[:rows] - img[-1]).square().mean(dim=(1, 2, 3))
     return 0.5 + 0.5 * rows * influence / influence.sum()

@@ -1,4 +1,4 @@
-"""What the embedding network is trained on: errors of its codes and of the images they make."""
+"""The embedding network's objective: the error of its codes and of their images."""
 
 import torch
 from jaxtyping import Float
@@ -6,25 +6,28 @@ from torch import Tensor, nn
 
 from model_core.inversion.rendering import SmallImages
 from model_core.perceptual.stlpips import Perceptual
+from model_core.runtime.backends import compile_lazily
 from model_core.shapes import Codes, Images
 from model_core.training.config import TrainConfig
 from model_core.training.losses.code_losses import SensitivityLoss, StyleLoss
+from model_core.training.losses.identity import PersonDescriber
 
 Terms = dict[str, Float[Tensor, ""]]
 
 
 class Objective(nn.Module):
-    """Equations 4 to 7 of Guan et al. 2020, the code error in metrics that the image asks for.
+    """Equations 4 to 7 of Guan et al. 2020, with code errors weighted by effect on the image.
 
-    Terms of weight zero are not computed.
+    Terms with weight zero are not computed.
 
     Args:
-        config: The weights; compile.
-        style: Compares codes by the styles that they give.
+        config: The weights of the terms, and `compile`.
+        style: Compares codes by their styles.
         sensitivity: Compares codes by the image's first-order change.
-        w_std: The generator's spread of W, (w_dim,).
-        render: Codes to images at the size of the loss.
-        perceptual: Compares images, which are float32.
+        w_std: Standard deviation of the generator's W, (w_dim,).
+        render: Renders codes at the size of the loss.
+        perceptual: Perceptual distance between float32 images.
+        person: Identity distance between images; required if it has a weight.
     """
 
     w_std: Tensor
@@ -37,10 +40,11 @@ class Objective(nn.Module):
         w_std: Float[Tensor, " w_dim"],
         render: SmallImages,
         perceptual: Perceptual,
+        person: PersonDescriber | None = None,
     ):
         super().__init__()
         self.style, self.sensitivity = style, sensitivity
-        self.render, self.perceptual = render, perceptual
+        self.render, self.perceptual, self.person = render, perceptual, person
         self.register_buffer("w_std", w_std.clone())
         self._weights = {
             "style": config.style_weight,
@@ -48,11 +52,12 @@ class Objective(nn.Module):
             "latent": config.latent_weight,
             "mse": config.mse_weight,
             "lpips": config.lpips_weight,
+            "identity": config.identity_weight,
         }
-        self._images = torch.compile(self._compare) if config.compile else self._compare
+        self._images = compile_lazily(self._compare) if config.compile else self._compare
 
     def codes(self, predicted: Codes, ws: Codes) -> Terms:
-        """Compare predicted codes with those that are known, mean over items."""
+        """Compare predicted codes with known ones; each term is the mean over items."""
         terms: Terms = {}
         if self._weights["style"]:
             terms["style"] = self.style(predicted, ws).mean()
@@ -63,8 +68,8 @@ class Objective(nn.Module):
         return terms
 
     def images(self, predicted: Codes, target: Images) -> Terms:
-        """Compare what codes render with images in [-1, 1] at the size of the loss."""
-        if not (self._weights["mse"] or self._weights["lpips"]):
+        """Compare the codes' images with targets in [-1, 1] at the size of the loss."""
+        if not any(self._weights[name] for name in ("mse", "lpips", "identity")):
             return {}
         return self._images(predicted, target)
 
@@ -82,4 +87,6 @@ class Objective(nn.Module):
                 wanted = self.perceptual.features(target)
             lpips = self.perceptual.distance(self.perceptual.features(img), wanted)
             terms["lpips"] = lpips.mean()
+        if self._weights["identity"] and self.person:
+            terms["identity"] = self.person.distance(img, target).mean()
         return terms

@@ -1,6 +1,6 @@
-"""Which directions of W+ show in the image: random rows of the generator's Jacobian.
+"""Sample the generator's Jacobian to find which directions of W+ change the image.
 
-For v white noise over the pixels, g = J' v has E[g g'] = J' J, so the mean of (g . delta)^2 over
+If v is white noise over the pixels, g = J' v has E[g g'] = J' J, so the mean of (g . delta)^2 over
 many g is the squared change of the image, to first order, averaged over the sampled codes.
 """
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.generators.contract import Generator
 from model_core.generators.sampling import sample_each, seeded
+from model_core.runtime.backends import compile_lazily
 from model_core.training.config import TrainConfig
 from model_core.weights.store import load_network, save_network
 
@@ -30,15 +31,16 @@ def sample_gradients(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "count num_ws w_dim"]:
-    """Sample g = J' v at random codes, for the image at 64 px by area, scaled so that the mean of
-    (g . delta)^2 is the MSE on [-1, 1].
+    """Sample g = J' v at random codes, scaled so that the mean of (g . delta)^2 is the image MSE.
+
+    The image is downscaled to 64 px by area; the MSE is on [-1, 1].
 
     Args:
         generator: Frozen, on the CPU.
-        config: sensitivity_samples (each gradient is at a code of its own), seed, compile and the
-            sampling of codes are read.
-        device: Where to compute.
-        dtype: What the generator computes in.
+        config: Its fields sensitivity_samples (each gradient is taken at another code), seed,
+            compile and those about sampling codes are read.
+        device: Device to compute on.
+        dtype: Precision of the generator.
     """
     network = copy.deepcopy(generator)
     network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -47,7 +49,7 @@ def sample_gradients(
         img = F.adaptive_avg_pool2d(network.synthesis(ws.to(dtype)).float(), PIXELS)
         return (img * v).sum()
 
-    run = torch.compile(project) if config.compile else project
+    run = compile_lazily(project) if config.compile else project
     gradients = []
     for chunk in tqdm(torch.arange(config.sensitivity_samples).split(CHUNK), unit="chunk"):
         randoms = [seeded(config.seed, "sensitivity", i) for i in chunk.tolist()]
@@ -55,7 +57,7 @@ def sample_gradients(
             ws = sample_each(generator, config, randoms).to(device)
         ws.requires_grad_(True)
         noise = [torch.randn(3, PIXELS, PIXELS, generator=random) for random in randoms]
-        # (chunk, 3, 64, 64). (g . delta)^2 is a sum over the image's values; divided, their mean.
+        # (chunk, 3, 64, 64). (g . delta)^2 sums over the image's values; dividing makes it a mean.
         v = torch.stack(noise).to(device) / (3 * PIXELS * PIXELS) ** 0.5
         gradients.append(torch.autograd.grad(run(ws, v), ws)[0].cpu())
     return torch.cat(gradients)
@@ -69,19 +71,19 @@ def load_or_sample(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "count num_ws w_dim"]:
-    """Read gradients from a file, or sample them and write it.
+    """Read gradients from a file; sample them and write the file if it does not exist.
 
     Args:
         path: A safetensors file.
         generator: Frozen, on the CPU.
-        fingerprint: Of the generator's weights.
-        config: As in sample_gradients.
-        device: Where to sample.
-        dtype: As in sample_gradients.
+        fingerprint: Digest of the generator's weights.
+        config: See sample_gradients.
+        device: Device to sample on.
+        dtype: See sample_gradients.
 
     Raises:
-        ModelMismatchError: If the file's belong to another generator.
-        CheckpointError: If the file does not hold as many as asked for, shaped like codes.
+        ModelMismatchError: If the file's gradients belong to another generator.
+        CheckpointError: If the file's gradients have the wrong number or shape.
     """
     if not path.exists():
         gradients = sample_gradients(generator, config, device, dtype)

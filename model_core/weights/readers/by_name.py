@@ -8,7 +8,7 @@ from torch import Tensor
 from model_core.weights.readers.dlib_dat import read_dlib_resnet
 from model_core.weights.readers.openvino_ir import convert_mobilestylegan
 from model_core.weights.readers.stlpips_pth import read_stlpips
-from model_core.weights.readers.tfjs_graph import read_faceres
+from model_core.weights.readers.tfjs_graph import read_faceres, read_faceres_heads
 
 Converted = tuple[dict[str, Tensor], dict[str, object]]
 
@@ -33,12 +33,17 @@ def _faceres(folder: Path) -> Converted:
     return read_faceres(folder / "faceres.json"), {"chip_size_px": 224, "descriptor_dim": 1024}
 
 
+def _faceres_heads(folder: Path) -> Converted:
+    return read_faceres_heads(folder / "faceres.json"), {"descriptor_dim": 1024}
+
+
 CONVERTERS: dict[str, Callable[[Path], Converted]] = {
     "mobilestylegan-ffhq-1024": convert_mobilestylegan,
     "dlib-resnet29": _dlib_resnet,
     "st-lpips-alex": _stlpips_alex,
     "st-lpips-vgg": _stlpips_vgg,
     "faceres": _faceres,
+    "faceres-heads": _faceres_heads,
 }
 
 

@@ -5,14 +5,15 @@ Only the constants are read; the graph's meaning is written once in encoders/fac
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from model_core.encoders.faceres import WIDTHS, FaceRes
+from model_core.encoders.faceres import WIDTHS, FaceRes, FaceResHeads
 from model_core.errors import CheckpointError
 
 _MAX_FILE_BYTES = 50_000_000
@@ -21,6 +22,10 @@ _STORED = {("float32", "float16"): "<f2", ("float32", None): "<f4", ("int32", No
 
 _CLIP = {"Cast": 6.0, "Const_1": 0.0}
 """Constants of each activation: ReLU6's upper and lower bound."""
+
+
+_HEADS = {"features": "feats", "age": "age_pred", "gender": "gender_pred"}
+"""Our names of the dense layers -> the graph's."""
 
 
 def read_constants(file: Path) -> dict[str, Tensor]:
@@ -61,13 +66,31 @@ def read_faceres(file: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If a file is missing, damaged or of another layout.
     """
+    return _read(file, _renamed, FaceRes)
+
+
+def read_faceres_heads(file: Path) -> dict[str, Tensor]:
+    """Read the state dict of FaceRes's heads from `faceres.json` and what it names.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged or of another layout.
+    """
+    return _read(file, _renamed_heads, FaceResHeads)
+
+
+def _read(
+    file: Path,
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    network: Callable[[], nn.Module],
+) -> dict[str, Tensor]:
+    """Read the constants that a network needs, under its names and of its shapes."""
     source = read_constants(file)
     try:
-        state = _renamed(source)
+        state = rename(source)
     except (KeyError, RuntimeError, IndexError) as err:
         raise CheckpointError(f"{file.name} must hold FaceRes's constants: {err}") from err
     with torch.device("meta"):
-        wanted = FaceRes().state_dict()
+        wanted = network().state_dict()
     for key, value in state.items():
         if value.shape != wanted[key].shape:
             raise CheckpointError(
@@ -123,6 +146,15 @@ def _renamed(source: dict[str, Tensor]) -> dict[str, Tensor]:
             f"layers.{i}.pointwise.bias": source[f"{pointwise}_bn/batchnorm_1/sub"],
         }
     return {key: value.contiguous() for key, value in state.items()}
+
+
+def _renamed_heads(source: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the dense layers to our names and torch's layout."""
+    state = {}
+    for ours, theirs in _HEADS.items():
+        state[f"{ours}.weight"] = source[f"{theirs}/kernel"].T.contiguous()  # (in, out) in tfjs
+        state[f"{ours}.bias"] = source[f"{theirs}/bias"]
+    return state
 
 
 def _kernel(kernel: Tensor) -> Tensor:

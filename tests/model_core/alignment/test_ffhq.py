@@ -75,7 +75,7 @@ def test_crop_agrees_with_the_published_recipe(aligner, magnify, window, size):
     assert difference.mean() < 0.6
 
 
-def test_portrait_stands_in_ffhqs_frame(aligner):
+def test_the_portrait_fits_ffhqs_frame(aligner):
     crop = aligner.crop(pixels(portrait()))
     to_crop = np.linalg.inv(crop.to_photo())
     points = np.column_stack([crop.face.landmarks, np.ones(68)]) @ to_crop.T
@@ -155,7 +155,7 @@ def test_size_out_of_range_is_named(aligner, size):
         aligner.align(pixels(portrait()), face_at([100, 100], 40), size)
 
 
-def test_face_outside_the_photo_is_refused(aligner):
+def test_a_face_outside_the_photo_is_refused(aligner):
     with pytest.raises(InvalidInputError, match="face must lie in the photo"):
         aligner.align(pixels(portrait()), face_at([2000, 100], 40))
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 from skimage.data import astronaut
 
-from model_core.encoders.faceres import CHIP_PX, PIXEL_MEAN_BGR, FaceRes
+from model_core.encoders.faceres import CHIP_PX, PIXEL_MEAN_BGR, FaceRes, FaceResHeads
 from model_core.errors import CheckpointError
 from model_core.networks.loading import load_identity, load_judge
 from model_core.weights.cache import DEFAULT_JUDGE
 from model_core.weights.packs import original_file
+from model_core.weights.readers.tfjs_graph import read_faceres_heads
 from tests.model_core.judges import evaluate, need_judge, seeded_judge, write_graph
 
 PARITY = 1e-4
@@ -40,13 +41,26 @@ def test_it_computes_what_its_graph_does(tmp_path):
     assert_parity(seeded_judge(tmp_path), write_graph(tmp_path))
 
 
-def test_so_do_the_packs_weights(cache):
+def test_the_packs_weights_agree_too(cache):
     need_judge(cache)
     original_file(cache, "faceres.bin")
     assert_parity(load_judge(cache), original_file(cache, "faceres.json"))
 
 
-def test_the_chip_lies_where_the_crop_says():
+def test_the_heads_compute_what_the_graph_does(tmp_path):
+    file = write_graph(tmp_path)
+    heads = FaceResHeads()
+    heads.load_state_dict(read_faceres_heads(file))
+    given = as_graph_input(chips())
+    with torch.no_grad():
+        ages, men = heads(seeded_judge(tmp_path)(chips()))
+    shares = evaluate(file, given, "age_pred/Softmax")
+    np.testing.assert_allclose(ages, shares @ np.arange(100), rtol=0, atol=1e-2)
+    wanted = evaluate(file, given, "gender_pred/Sigmoid")[:, 0]
+    np.testing.assert_allclose(men, wanted, rtol=0, atol=PARITY)
+
+
+def test_the_chip_is_at_the_crop():
     centres = torch.arange(256) + 0.5
     img = torch.zeros(1, 3, 256, 256)
     img[:, 0] = centres / 127.5 - 1

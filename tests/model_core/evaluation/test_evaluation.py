@@ -10,9 +10,7 @@ from model_core.evaluation.__main__ import main
 
 
 @pytest.mark.slow
-def test_the_network_beats_the_mean_code_on_faces_that_anyone_can_make(
-    cache, network_file, tmp_path, capsys
-):
+def test_the_network_beats_the_mean_code_on_generated_faces(cache, network_file, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--network", str(network_file), "--count", "3", "--device", "cpu"]
     # The compiler cannot read functions whose shapes are checked.
@@ -26,10 +24,10 @@ def test_the_network_beats_the_mean_code_on_faces_that_anyone_can_make(
     assert "| network (one pass) |" in capsys.readouterr().out
 
 
-def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
+def test_a_folder_without_photos_is_reported(cache, tmp_path, capsys):
     flags = ["--photos", str(tmp_path), "--out", str(tmp_path), "--methods", "mean"]
     assert main([*flags, "--backend", "eager"], cache) == 1
-    assert "folders with images" in capsys.readouterr().err
+    assert "folders of images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("flags", "steps"), [([], 5000), (["--steps", "30"], 30)])
@@ -40,18 +38,18 @@ def test_searches_take_the_papers_steps_by_default(flags, steps, tmp_path, capsy
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (["--generator", "mine", "--methods", "network"], "--network must name a file"),
         (["--methods", "stylegan-encoder"], "--variant single-resnet=FILE must name a file"),
         (["--variant", "mse-lpips-tuned=f"], "--tuned-generator must be given with"),
         (["--variant", "better=f"], "must be NAME=FILE"),
-        (["--steps", "0"], "must be a whole number from 1 on, got 0"),
-        (["--device", "cuda"], "--device must be one that torch finds, got cuda"),
+        (["--steps", "0"], "must be a positive integer, got 0"),
+        (["--device", "cuda"], "--device must be available to torch, got cuda"),
     ],
 )
-def test_flags_that_cannot_be_are_refused(flags, told, tmp_path, capsys, monkeypatch):
+def test_invalid_flags_are_refused(flags, message, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
         main(["--methods", "mean", "--out", str(tmp_path), *flags], tmp_path)
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

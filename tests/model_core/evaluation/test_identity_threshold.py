@@ -55,7 +55,9 @@ def test_copies_of_one_picture_are_no_pair():
 
 @pytest.mark.parametrize("persons", [["ann", "bob"], ["ann", "ann"]])
 def test_both_kinds_of_pairs_are_needed(persons):
-    with pytest.raises(InvalidInputError, match="must show some persons twice, and several"):
+    with pytest.raises(
+        InvalidInputError, match="must show several persons, and some of them twice"
+    ):
         find_threshold(turned(0, 10), torch.tensor([[0.0], [1.0]]), persons)
 
 
@@ -79,7 +81,7 @@ def test_a_person_is_a_folder_unless_a_table_says_otherwise(folder, tmp_path):
     table.write_text("file\tperson\nphotos/ann/0.png\tx\nphotos/bob/1.png\tx\n")
     assert [who for _, who in find_people([folder], table)] == ["x", "x"]
     (folder / "empty").mkdir()
-    with pytest.raises(InvalidInputError, match="photos must be folders with images"):
+    with pytest.raises(InvalidInputError, match="photos must be folders of images"):
         list(find_people([folder / "empty"], None))
 
 
@@ -88,7 +90,7 @@ def test_the_command_prints_the_threshold(folder, cache, capsys):
     (folder / "ann" / "broken.png").write_bytes(b"no image")
     assert main([str(folder)], cache) == 0
     said = capsys.readouterr()
-    assert "left out: broken.png" in said.err
+    assert "skipped: broken.png" in said.err
     first, second, *_ = said.out.splitlines()
     assert re.fullmatch(r"threshold -?[01]\.\d{3} at 0\.01 false accepts", first)
     assert second == "2 persons, 4 photos"

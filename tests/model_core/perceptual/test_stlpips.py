@@ -116,7 +116,7 @@ def test_features_that_are_all_zero_are_equal() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (34, 50), (128, 64), (34, 51), (51, 34)])
-def test_fast_stem_equals_the_plain_one(size: tuple[int, int]) -> None:
+def test_the_fast_stem_equals_the_reference(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     stem = BlurredConv2d(3, 8, 11, padding=2)
     img = torch.randn(2, 3, *size, requires_grad=True)

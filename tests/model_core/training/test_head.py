@@ -16,7 +16,7 @@ def pairs(tmp_path, generator, monkeypatch):
     """The folder of a run with twelve pairs, four of which are held out; nothing is compiled."""
     monkeypatch.setattr(command, "VALIDATION_PAIRS", 4)
     monkeypatch.setattr(command, "load_generator", lambda _: (generator, "f" * 64))
-    monkeypatch.setattr(torch, "compile", lambda function: function)
+    monkeypatch.setattr(torch, "compile", lambda function, options: function)
     folder = tmp_path / "run"
     folder.mkdir()
     with torch.no_grad():
@@ -40,7 +40,7 @@ def test_a_head_comes_closer_to_the_held_out_pairs(pairs, generator):
     assert after > before + 10
 
 
-def test_the_command_writes_a_head_and_goes_on_from_it(pairs, tmp_path):
+def test_the_command_writes_a_head_and_continues_from_it(pairs, tmp_path):
     out = tmp_path / "image_head_64.safetensors"
     assert call(pairs, out, "--steps", "2") == 0
     first = load_image_head(out, "f" * 64)
@@ -54,13 +54,13 @@ def test_the_command_writes_a_head_and_goes_on_from_it(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--blocks", "6"], "--blocks must be within 1 and 5, got 6"),
+        (["--blocks", "6"], "--blocks must be between 1 and 5, got 6"),
         (["--start", "nothing.safetensors"], "nothing.safetensors must be a file"),
         (["--out", "head.pt"], "--out must end in .safetensors, got head.pt"),
-        (["--pairs", "nowhere"], "pairs must be the folder of a run that has generated some"),
+        (["--pairs", "nowhere"], "pairs must be the folder of a run that has generated pairs"),
     ],
 )
-def test_a_mistake_is_one_line(pairs, tmp_path, capsys, flags, message):
+def test_an_invalid_argument_is_one_line(pairs, tmp_path, capsys, flags, message):
     assert call(pairs, tmp_path / "head.safetensors", *flags) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
@@ -77,4 +77,4 @@ def test_too_few_pairs_and_a_start_of_another_size_are_refused(
     assert "--start must be a head above 3 blocks, got one above 4" in capsys.readouterr().err
     monkeypatch.setattr(command, "VALIDATION_PAIRS", 12)
     assert call(pairs, out) == 1
-    assert "pairs must be more than the 12 held out, got 12" in capsys.readouterr().err
+    assert "pairs must exceed the 12 held out, got 12" in capsys.readouterr().err

@@ -70,7 +70,7 @@ async def test_the_least_recently_used_goes_first():
         await store.get(second, "a")
 
 
-async def test_codes_that_take_the_places_of_others_stay_apart():
+async def test_codes_in_reused_slots_do_not_mix():
     store = MemoryLatentStore(300, 60)
     latent_ids = [await store.put(Latent(ws(i)), "a") for i in range(700)]
     for i, latent_id in enumerate(latent_ids[-300:], start=400):

@@ -87,7 +87,7 @@ async def test_ids_expire(make, valkey):  # noqa: F811 - the fixture
     assert store.size == 1
 
 
-async def test_codes_are_kept_here_while_redis_is_silent(make, valkey):  # noqa: F811
+async def test_codes_are_kept_in_the_process_while_redis_is_unreachable(make, valkey):  # noqa: F811
     store = make(rest_s=0.1)
     shared = await store.put(Latent(ws(1)), "me")
     valkey.kill()

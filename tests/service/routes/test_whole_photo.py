@@ -179,7 +179,7 @@ def test_a_code_goes_into_the_photo_that_comes_with_it(client):
 
 
 @pytest.mark.parametrize("blend", ["transfer", "render"])
-def test_both_ways_can_be_asked_for(client, blend):
+def test_both_blends_can_be_chosen(client, blend):
     answer = ask(client, blend=blend, headers={}, format="png", **LIGHT)
     assert change_in(answer, 0) == pytest.approx(255 * 6 * 0.5 / 512**0.5, abs=3)
     assert answer.json()["pasted"][0]["blend"] == blend
@@ -245,6 +245,7 @@ def test_budgets_are_spent_on_each_face(client):
         ("/edit", {"face": "2", **LIGHT}, "face must be 0 to 1, got 2"),
         ("/edit", {"face": "all", "output": "face", **LIGHT}, "unless output is photo"),
         ("/embed", {"blend": "transfer"}, "blend must be auto or render here"),
+        ("/embed", {"size": "256"}, "size must be omitted when output is photo"),
         (
             "/edit",
             {"headers": {"Accept": "application/x-npy"}, **LIGHT},
@@ -274,13 +275,13 @@ def test_budgets_are_spent_on_each_face(client):
         ),
     ],
 )
-def test_what_cannot_be_is_refused(client, path, call, words):
+def test_invalid_values_are_refused(client, path, call, words):
     answer = ask(client, path, **call)
     assert answer.status_code == 422, answer.text
     assert words in answer.json()["detail"]
 
 
-def test_a_photo_without_faces_is_refused_as_ever(client):
+def test_a_photo_without_faces_is_still_refused(client):
     answer = ask(client, files={"image": photos.plain((0, 0, 0))}, face="all", **LIGHT)
     assert answer.json()["code"] == "no-face"
     assert "use align=none" in answer.json()["detail"]

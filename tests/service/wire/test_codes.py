@@ -153,6 +153,6 @@ def without(key):
         ("3", "numbers or an object, got int"),
     ],
 )
-def test_what_breaks_a_rule_is_refused(value, message):
+def test_invalid_codes_are_refused(value, message):
     with pytest.raises(InvalidCodeError, match=message):
         read_code(value, GENERATOR)

@@ -8,6 +8,7 @@ from service.wire.json_bodies import EditBody, MorphBody
 from service.wire.options import ColorizeOptions, EditOptions, EmbedOptions, MorphOptions
 
 DIRECTION = {"direction": "smile"}
+PAIRS = "directions must be names with numbers, such as smile:1.5,age:-10"
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,35 @@ DIRECTION = {"direction": "smile"}
             {"sources": [{"latentid": "a"}, {}]},
             "sources/0/latentid is not a field of this request (did you mean latent_id?)",
         ),
-        (EditOptions, {}, "direction must be given, got none"),
-        (EditOptions, {"direction": None}, "direction must be given, got none"),
+        (EditOptions, {}, "direction or directions must be given, got none"),
+        (EditOptions, {"direction": None}, "direction or directions must be given, got none"),
+        (
+            EditOptions,
+            DIRECTION | {"directions": "smile:1"},
+            "directions must be omitted when direction is given, got both",
+        ),
+        (
+            EditOptions,
+            {"directions": "smile:1", "strength": 1},
+            "strength must be omitted when directions is given, got both",
+        ),
+        (EditOptions, {"directions": "smile"}, f"{PAIRS}, got smile"),
+        (EditOptions, {"directions": "smile:1,"}, f"{PAIRS}, got empty text"),
+        (EditOptions, {"directions": "smile:much"}, f"{PAIRS}, got smile:much"),
+        (EditOptions, {"directions": ":2"}, f"{PAIRS}, got :2"),
+        (
+            EditOptions,
+            {"directions": "smile:1,smile:2"},
+            "directions must name each direction once, got smile twice",
+        ),
+        (
+            EditOptions,
+            {"directions": "smile:nan"},
+            "directions/smile must be a finite number, got nan",
+        ),
+        (EditOptions, {"directions": {"a": "x"}}, "directions/a must be a number, got x"),
+        (EditOptions, {"directions": {}}, "directions must have at least 1 items, got an object"),
+        (EditOptions, {"directions": [1]}, "directions must be an object, got a list"),
         (EditOptions, {"direction": 3}, "direction must be text, got 3"),
         (EditOptions, {"direction": "x" * 65}, "direction must have at most 64 characters, got 65"),
         (EditBody, DIRECTION | {"code": "no"}, "code must be an object, got no"),
@@ -85,14 +113,14 @@ DIRECTION = {"direction": "smile"}
         (ColorizeOptions, {"first_row": 18}, "first_row must be at most 17, got 18"),
     ],
 )
-def test_each_rule_is_a_sentence(model, fields, sentence):
+def test_each_rule_has_a_message(model, fields, sentence):
     with pytest.raises(InvalidRequestError) as caught:
         validate(model, fields)
     assert str(caught.value) == sentence == caught.value.errors[0]["detail"]
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_what_is_empty_counts_as_absent(empty):
+def test_empty_values_count_as_absent(empty):
     assert validate(EmbedOptions, {"face": empty, "return": empty}) == EmbedOptions()
     with pytest.raises(InvalidRequestError, match="facee is not a field"):
         validate(EmbedOptions, {"facee": empty})

@@ -1,66 +1,53 @@
-"""The command on real weights, with landmarks that are made up: few faces need rendering."""
+"""The command on real weights, with measures that are made up: few faces need rendering."""
 
 import numpy as np
 import pytest
-import torch
 
 from model_core.generators.sampling import sample_w
-from model_core.latents.directions.__main__ import fit_both, main
+from model_core.latents.directions.__main__ import PSI, main
+from model_core.latents.directions.library import load_directions
+from model_core.latents.directions.measuring import MEASURES
 from model_core.networks.loading import load_generator
+from model_core.weights.cache import weight_path
 from model_core.weights.store import load_network
-from tests.model_core.latents.directions.landmarks import face
 
 COUNT = 60
 
 
-@pytest.fixture(scope="module")
-def drawn(cache):
-    """Codes, and landmarks of faces that turn with one component and smile with another."""
-    generator, fingerprint = load_generator(cache)
-    w = sample_w(generator, range(COUNT), 0.7)
-    turns, smiles = ((w[:, i] - w[:, i].mean()) / w[:, i].std() for i in (3, 200))
-    rows = [face(turn.item(), smile.item()) for turn, smile in zip(turns, smiles, strict=True)]
-    return w, np.stack(rows), fingerprint
-
-
-def test_what_was_not_found_does_not_count(drawn):
-    w, landmarks, _ = drawn
-    gaps = landmarks.copy()
-    gaps[50:] = np.nan
-    some, fewer = fit_both(w[:50], landmarks[:50], 18), fit_both(w, gaps, 18)
-    for a, b in zip(some, fewer, strict=True):
-        assert torch.allclose(a.direction, b.direction)
-
-
-def test_smile_is_conditioned_on_pose_and_colours_stay(drawn):
-    pose, smile = (fit.direction for fit in fit_both(*drawn[:2], 18))
-    assert (pose[0] @ smile[0]).abs() < 1e-5
-    assert not pose[8:].any()
-    assert not smile[8:].any()
-    assert pose[0, 3] > 0
-    assert smile[0, 200] > 0
+@pytest.fixture
+def judges(cache):
+    """The cache, if it has what measures faces."""
+    for name in ("faceres", "faceres-heads", "age-v1", "gender-v1"):
+        if not weight_path(cache, name).is_file():
+            pytest.skip(f"{name} is not there: python -m model_core.checkpoints pull {name}")
+    return cache
 
 
 @pytest.mark.slow
-def test_both_directions_are_written_with_what_they_change(cache, drawn, tmp_path, capsys):
-    known = tmp_path / "landmarks.npy"
-    np.save(known, drawn[1])
-    out = tmp_path / "out"
-    flags = ["fit", "--count", str(COUNT), "--judged", "1", "--backend", "openvino"]
-    assert main([*flags, "--out", str(out), "--landmarks", str(known)], cache) == 0
+def test_directions_are_written_with_their_effects(judges, predictor, tmp_path, capsys):
+    generator, fingerprint = load_generator(judges)
+    w = sample_w(generator, range(COUNT), PSI)
+    known = tmp_path / "measures.npy"
+    np.save(known, np.stack([w[:, i].numpy() for i in range(len(MEASURES))], axis=1).astype(float))
+    out, sheets = tmp_path / "out", tmp_path / "sheets"
+    flags = ["fit", "--count", str(COUNT), "--judged", "1", "--only", "smile", "mouth_open"]
+    flags += ["--out", str(out), "--measures", str(known), "--sheets", str(sheets)]
+    assert main(flags, judges) == 0
     said = capsys.readouterr().out
-    for name in ("pose", "smile"):
+    for name in ("smile", "mouth_open"):
         state, sidecar = load_network(out / f"{name}.safetensors", verify=True)
         assert state["direction"].shape == (18, 512)
-        assert sidecar["generator"] == drawn[2]
-        assert sidecar["change_per_unit"].keys() == {"yaw", "smile"}
+        assert sidecar["generator"] == fingerprint
+        assert sidecar["change_per_deviation"].keys() == set(MEASURES)
         assert f"{name}: accuracy" in said
+        assert (sheets / f"{name}.jpg").is_file()
+    assert load_directions(out, predictor).keys() == {"smile", "mouth_open"}
 
 
-def test_a_file_that_holds_no_landmarks_is_told(cache, tmp_path, capsys):
+def test_a_file_without_measures_is_an_error(judges, tmp_path, capsys):
     other = tmp_path / "other.npy"
     np.save(other, np.zeros(3))
-    flags = ["fit", "--out", str(tmp_path / "out"), "--landmarks", str(other)]
-    assert main([*flags, "--backend", "eager"], cache) == 1
-    assert "68 points" in capsys.readouterr().err
+    flags = ["fit", "--out", str(tmp_path / "out"), "--measures", str(other)]
+    assert main(flags, judges) == 1
+    assert f"{len(MEASURES)} measures" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

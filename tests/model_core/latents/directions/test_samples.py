@@ -1,25 +1,24 @@
 import numpy as np
 import pytest
 
-from model_core.alignment.face_finder import FaceFinder
 from model_core.errors import InvalidInputError
-from model_core.latents.directions.samples import find_landmarks, measure_samples
-from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
+from model_core.latents.directions.measuring import MEASURES
+from model_core.latents.directions.samples import measure_samples
 
 
 def measure(seed):
-    return np.full((68, 2), float(seed))
+    return np.full(len(MEASURES), float(seed))
 
 
 def test_samples_are_measured_in_the_order_of_their_seeds():
     steps = []
     rows = measure_samples(measure, 3, on_step=lambda: steps.append(1))
-    assert rows[:, 0, 0].tolist() == [0, 1, 2]
+    assert rows[:, 0].tolist() == [0, 1, 2]
     assert len(steps) == 3
 
 
-def test_what_a_file_holds_is_not_measured_again(tmp_path):
-    path = tmp_path / "landmarks.npy"
+def test_stored_samples_are_not_measured_again(tmp_path):
+    path = tmp_path / "measures.npy"
     first = measure_samples(measure, 30, path)
     asked = []
 
@@ -40,7 +39,7 @@ def test_an_interrupted_measurement_keeps_most_of_its_rows(tmp_path):
             raise KeyboardInterrupt
         return measure(seed)
 
-    path = tmp_path / "landmarks.npy"
+    path = tmp_path / "measures.npy"
     with pytest.raises(KeyboardInterrupt):
         measure_samples(stop, 40, path)
     assert len(np.load(path)) == 20
@@ -55,10 +54,3 @@ def test_another_file_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InvalidInputError, match=r"other\.npy must"):
         measure_samples(measure, 3, path)
-
-
-def test_landmarks_are_found_or_nan(cache):
-    finder = FaceFinder(cache / "weights" / LANDMARK_MODEL)
-    found = find_landmarks(pixels(portrait()), finder)
-    assert np.linalg.norm(found[30] - [224, 125]) < 50
-    assert np.isnan(find_landmarks(np.zeros((64, 64, 3), np.uint8), finder)).all()

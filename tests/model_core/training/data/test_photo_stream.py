@@ -54,7 +54,7 @@ def test_slots_tell_photo_and_orientation(folders):
     assert set((batch.slots % 2).tolist()) == {0, 1}
 
 
-def test_draws_depend_on_the_step_alone(folders):
+def test_draws_depend_only_on_the_step(folders):
     a = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     b = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     a.draw(0, 4)
@@ -62,7 +62,7 @@ def test_draws_depend_on_the_step_alone(folders):
     assert not torch.equal(a.draw(1, 8).slots, a.draw(2, 8).slots)
 
 
-def test_photos_that_cannot_be_read_are_drawn_anew_and_told_of_once(folders):
+def test_unreadable_photos_are_replaced_and_reported_once(folders):
     damaged = folders[0].files[:2]
     for file in damaged:
         file.write_bytes(file.read_bytes()[:100])
@@ -77,11 +77,11 @@ def test_photos_that_cannot_be_read_are_drawn_anew_and_told_of_once(folders):
     assert len(told) == 2
 
 
-def test_photos_none_of_which_can_be_read_end_the_run(folders):
+def test_a_run_without_readable_photos_ends(folders):
     for file in folders[0].files:
         file.write_bytes(file.read_bytes()[:100] + file.name.encode())
     stream = PhotoStream(folders[:1], [1.0], 0, 1, seed=0, steps=1)
-    with pytest.raises(InvalidInputError, match="100 in a row"):
+    with pytest.raises(InvalidInputError, match="100 unreadable ones in a row"):
         stream.draw(0, 2)
 
 
@@ -91,7 +91,7 @@ def test_folders_are_drawn_by_their_weights(folders):
 
 
 def test_weights_that_do_not_fit_are_refused(folders):
-    with pytest.raises(InvalidInputError, match="one number a folder, 2, got 1"):
+    with pytest.raises(InvalidInputError, match="one number per folder, 2, got 1"):
         PhotoStream(folders, [1.0], 0, 1, seed=0, steps=5)
 
 
@@ -148,9 +148,11 @@ def test_the_readers_end_with_the_stream(folders):
     assert not any(reader.is_alive() for reader in readers)
 
 
-def test_a_photo_that_cannot_be_read_is_named_to_who_asks(folders):
+def test_an_unreadable_photo_is_named(folders):
     stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     for file in folders[0].files:
         file.write_bytes(b"no image")
-    with pytest.raises(InvalidInputError, match="photos must be readable, got 100 in a row"):
+    with pytest.raises(
+        InvalidInputError, match="photos must be readable, got 100 unreadable ones in a row"
+    ):
         stream.draw(0, 2)

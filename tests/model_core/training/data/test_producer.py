@@ -18,7 +18,7 @@ def test_a_dead_child_is_an_error(generator, tmp_path):
         (child,) = multiprocessing.active_children()
         child.kill()
         child.join()
-        with pytest.raises(WplusError, match="pair producer must be alive, got exit code -9"):
+        with pytest.raises(WplusError, match="pair producer died with exit code -9"):
             producer.wait_for(1)
 
 

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from model_core.training.detail.objective import DetailObjective, weigh_face
+from model_core.training.losses.identity import PersonDescriber
 from tests.model_core.training.detail import tiny
 from tests.model_core.training.tiny import MeanColour, PixelDistance
 
@@ -20,7 +21,7 @@ def test_the_terms_are_those_of_the_docstring_and_are_weighted(images):
     config = dataclasses.replace(
         tiny.CONFIG, margin_weight=1.0, mse_weight=1.0, lpips_weight=0.4, detail_weight=0.003
     )
-    objective = DetailObjective(config, PixelDistance(), MeanColour())
+    objective = DetailObjective(config, PixelDistance(), PersonDescriber(MeanColour()))
     detail = torch.full((2, 4, 8, 8), 2.0)
     terms = objective(detail, img, photos)
     mse = (img - photos).square().mean()
@@ -37,7 +38,7 @@ def test_terms_of_weight_zero_are_not_computed(images):
     config = dataclasses.replace(
         tiny.CONFIG, lpips_weight=0.0, identity_weight=0.0, detail_weight=0.0
     )
-    objective = DetailObjective(config, PixelDistance(), MeanColour())
+    objective = DetailObjective(config, PixelDistance(), PersonDescriber(MeanColour()))
     assert objective(torch.ones(2, 4, 8, 8), *images).keys() == {"mse"}
 
 
@@ -49,11 +50,11 @@ def test_the_face_counts_more_than_the_margin():
     assert torch.equal(weigh_face(256, 1.0), torch.ones(1, 1, 256, 256))
 
 
-def test_what_is_enlarged_is_compared_where_it_is_rendered(images):
+def test_targets_are_enlarged_to_the_rendered_size(images):
     """Grain whose means over pixels are the photo's is seen at full size alone."""
     _, photos = images
     config = dataclasses.replace(tiny.CONFIG, margin_weight=1.0, full_size_weight=2.0)
-    objective = DetailObjective(config, PixelDistance(), MeanColour())
+    objective = DetailObjective(config, PixelDistance(), PersonDescriber(MeanColour()))
     enlarged = F.interpolate(photos, (512, 512), mode="bicubic", align_corners=False)
     grain = torch.ones(2, 2)
     grain[0, 0] = grain[1, 1] = -1

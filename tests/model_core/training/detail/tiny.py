@@ -20,6 +20,7 @@ from model_core.training.detail.path import DetailPath, FeatureUnits, detail_con
 from model_core.training.detail.start import begin
 from model_core.training.detail.validation import DetailValidator
 from model_core.training.distributed import Ranks
+from model_core.training.losses.identity import PersonDescriber
 from tests.model_core.training.tiny import MeanColour, PixelDistance, make_network
 
 CONFIG = TrainConfig.load(
@@ -101,7 +102,7 @@ def make_training(config, folder, photos, ranks):
         for k in ranks.shards(config.shards)
     }
     lpips = PixelDistance()
-    objective = DetailObjective(config, lpips, MeanColour())
+    objective = DetailObjective(config, lpips, PersonDescriber(MeanColour()))
     validator = DetailValidator(photos.read_first(config.validation_photos), path, lpips)
     return DetailTraining(
         config, folder, encoder, path, objective, streams, validator, ranks, device

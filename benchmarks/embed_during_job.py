@@ -1,6 +1,6 @@
-"""What a refine job costs /embed: python benchmarks/beside_job.py [--rounds N].
+"""Measure how a refine job slows /embed: python benchmarks/embed_during_job.py [--rounds N].
 
-Blocks of requests without and with a running job, in turns. The worker shares the processors.
+Alternates blocks of requests with and without a running job. The worker shares the processors.
 """
 
 import argparse
@@ -15,16 +15,16 @@ from tables import show
 from wplus_client import Client, Job
 from wplus_client.progress import TERMINAL
 
-MAX_STEPS = 5000  # more than any block has time for
+MAX_STEPS = 5000  # more than any block can finish
 WARM_UP_S = 3.0
 HEADERS = {"Content-Type": "image/jpeg", "Accept": "image/jpeg"}
 
 
 def main() -> None:
-    """Run the measurement from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each block")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of each block")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4])
     options = parser.parse_args()
     photo = astronaut()
@@ -44,18 +44,16 @@ def main() -> None:
                 beside += closed_loop(service.url, until(embed, options.seconds), clients)
                 steps += step_of(job) - before
                 end(job)
-            rows.append(
-                {"clients": clients, "job": "none", "its steps a second": None, **alone.row()}
-            )
+            rows.append({"clients": clients, "job": "none", "job steps per s": None, **alone.row()})
             pace = steps / beside.took_s
             rows.append(
-                {"clients": clients, "job": "running", "its steps a second": pace, **beside.row()}
+                {"clients": clients, "job": "running", "job steps per s": pace, **beside.row()}
             )
-    show("embed beside a job", rows)
+    show("embed during a job", rows)
 
 
 def begin(client: Client, photo: bytes) -> Job:
-    """Submit a job, wait until it steps."""
+    """Submit a job and wait for its first step."""
     job = client.refine(photo, steps=MAX_STEPS)
     while step_of(job) < 1:
         time.sleep(0.1)
@@ -63,12 +61,12 @@ def begin(client: Client, photo: bytes) -> Job:
 
 
 def step_of(job: Job) -> int:
-    """Ask how far it is, as of its last heartbeat, a second or so ago."""
+    """Return the step in the job's last heartbeat, about a second old."""
     return int(job.status()["progress"]["step"])
 
 
 def end(job: Job) -> None:
-    """Cancel a job, wait until its worker has let go."""
+    """Cancel a job and wait until its worker has released it."""
     job.cancel()
     while job.status()["state"] not in TERMINAL:
         time.sleep(0.1)

@@ -1,0 +1,205 @@
+"""ComfyUI nodes over `wplus_client`: embed, edit, morph, colorize, refine.
+
+ComfyUI's IMAGE is float32 (batch, height, width, 3) in [0, 1]. WPLUS_FACE is a client's `Face`,
+whose code and detail the service keeps under its latent id.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wplus_client import Client, Face, Job
+
+CATEGORY = "wplus"
+FACE = "WPLUS_FACE"
+DEFAULT_URL = "http://127.0.0.1:8000"
+POLL_S = 0.5
+
+Inputs = dict[str, dict[str, Any]]
+
+
+def connect(url: str) -> Client:
+    """Make a client of the service; WPLUS_API_KEY is its key, if it needs one."""
+    return Client(url, key=os.environ.get("WPLUS_API_KEY"))
+
+
+def to_image(face: Face) -> Tensor:
+    """Convert a face's image to (1, height, width, 3) in [0, 1]."""
+    pixels = np.asarray(face.pil().convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(pixels)[None]
+
+
+def to_photo(image: Tensor) -> np.ndarray:
+    """Convert the first image of a batch to bytes, (height, width, 3).
+
+    Raises:
+        ValueError: If it is not one of RGB.
+    """
+    if image.ndim != 4 or image.shape[-1] != 3 or not len(image):
+        raise ValueError(f"image must be (batch, height, width, 3), got {tuple(image.shape)}")
+    return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+class _Node:
+    """What all nodes share."""
+
+    CATEGORY = CATEGORY
+    FUNCTION = "run"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = (FACE, "IMAGE")
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("face", "image")
+
+    @staticmethod
+    def _inputs(**required: tuple[Any, ...]) -> Inputs:
+        return {"required": required, "optional": {"url": ("STRING", {"default": DEFAULT_URL})}}
+
+
+class WplusEmbed(_Node):
+    """A photo to its face: the code, and the reconstruction."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs."""
+        return cls._inputs(image=("IMAGE",), face=("INT", {"default": 0, "min": 0, "max": 100}))
+
+    def run(self, image: Tensor, face: int = 0, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
+        """Embed the photo's largest face, or the one of that rank."""
+        with connect(url) as client:
+            found = client.embed(to_photo(image), face=face, format="png")
+        return found, to_image(found)
+
+
+class WplusEdit(_Node):
+    """Change attributes of a face."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs."""
+        example = {"default": "smile:1.5", "multiline": False}
+        return cls._inputs(face=(FACE,), directions=("STRING", example))
+
+    def run(self, face: Face, directions: str, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
+        """Move a face along directions, such as `smile:1.5,pose:-1`."""
+        with connect(url) as client:
+            edited = client.edit(face, directions=read_directions(directions), format="png")
+        return edited, to_image(edited)
+
+
+class WplusMorph(_Node):
+    """Blend two faces: one image, or the frames of an animation as a batch."""
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("IMAGE",)
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("frames",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs."""
+        return cls._inputs(
+            first=(FACE,),
+            second=(FACE,),
+            frames=("INT", {"default": 1, "min": 1, "max": 60}),
+            lam=("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.05}),
+        )
+
+    def run(
+        self, first: Face, second: Face, frames: int = 1, lam: float = 0.5, url: str = DEFAULT_URL
+    ) -> tuple[Tensor]:
+        """Blend with the share `lam` of the first, or from the first to the second in frames."""
+        with connect(url) as client:
+            if frames == 1:
+                return (to_image(client.morph(first, second, lam=lam, format="png")),)
+            faces = client.morph(first, second, steps=frames, format="png")
+        return (torch.cat([to_image(face) for face in faces]),)
+
+
+class WplusColorize(_Node):
+    """Give a grey face the colours of another."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs."""
+        return cls._inputs(gray=(FACE,), color=(FACE,))
+
+    def run(self, gray: Face, color: Face, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
+        """Keep the first face's structure and take the second's colours."""
+        with connect(url) as client:
+            colored = client.colorize(gray, color, format="png")
+        return colored, to_image(colored)
+
+
+class WplusRefine(_Node):
+    """Bring a code nearer to its photo by many optimisation steps."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs."""
+        return cls._inputs(image=("IMAGE",), steps=("INT", {"default": 100, "min": 1, "max": 5000}))
+
+    def run(self, image: Tensor, steps: int = 100, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
+        """Start a job, show its progress, and cancel it if ComfyUI is interrupted."""
+        with connect(url) as client:
+            refined = follow(client.refine(to_photo(image), steps=steps), steps)
+        return refined, to_image(refined)
+
+
+def read_directions(text: str) -> dict[str, float]:
+    """Read `smile:1.5,pose:-1`.
+
+    Raises:
+        ValueError: If it is not of that form.
+    """
+    try:
+        pairs = [part.split(":") for part in text.split(",") if part.strip()]
+        directions = {name.strip(): float(amount) for name, amount in pairs}
+    except ValueError:
+        directions = {}
+    if not directions:
+        raise ValueError(f"directions must be like smile:1.5,pose:-1, got {json.dumps(text)}")
+    return directions
+
+
+def follow(job: Job, steps: int) -> Face:
+    """Wait for a job with ComfyUI's progress bar; an interruption cancels it."""
+    report, check = _comfyui(steps)
+    try:
+        while (status := job.status())["state"] in ("queued", "running", "cancelling"):
+            report(status["progress"]["step"] or 0)
+            check()
+            time.sleep(POLL_S)
+    except BaseException:
+        job.cancel()
+        raise
+    return job.result()
+
+
+def _comfyui(steps: int) -> tuple[Callable[[int], object], Callable[[], object]]:
+    """Return how to report a step and how to check for an interruption; nothing outside ComfyUI."""
+    try:
+        from comfy.model_management import (  # type: ignore[import-not-found]
+            throw_exception_if_processing_interrupted,
+        )
+        from comfy.utils import ProgressBar  # type: ignore[import-not-found]
+    except ImportError:
+        return (lambda _step: None), (lambda: None)
+    return ProgressBar(steps).update_absolute, throw_exception_if_processing_interrupted
+
+
+NODE_CLASS_MAPPINGS = {
+    "WplusEmbed": WplusEmbed,
+    "WplusEdit": WplusEdit,
+    "WplusMorph": WplusMorph,
+    "WplusColorize": WplusColorize,
+    "WplusRefine": WplusRefine,
+}
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "WplusEmbed": "Embed face (wplus)",
+    "WplusEdit": "Edit face (wplus)",
+    "WplusMorph": "Morph faces (wplus)",
+    "WplusColorize": "Colorize face (wplus)",
+    "WplusRefine": "Refine face (wplus)",
+}

@@ -1,0 +1,1 @@
+"""Whole folders of photos: codes, figures and images, resumable."""

@@ -1,0 +1,203 @@
+"""Embed every face in a folder; worker processes prepare photos for the device process."""
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from model_core.alignment.folder import find_photos
+from model_core.atomic_file import partial_file, publish
+from model_core.batch.preparation import PreparedPhoto, Which, load_aligner, prepare
+from model_core.batch.table import Table, printable, schema
+from model_core.checkpoints.latent_files import write_latents
+from model_core.errors import InvalidInputError
+from model_core.latents.latent import Detail, Latent
+from model_core.predictor import Predictor
+from model_core.shapes import Codes, Faces
+
+COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
+AHEAD = 4  # photos a worker may be ahead of the device, which bounds memory
+JPEG_QUALITY = 95
+CodeFormat = Literal["npy", "safetensors"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to write for each face.
+
+    Attributes:
+        which: All faces of a photo, or its largest.
+        figures: Whether to measure the reconstruction's quality; needs rendering.
+        images: Whether to write the reconstruction as JPEG.
+        codes: Also write each code to a separate file, in this format.
+        shard_photos: Photos per Parquet file.
+    """
+
+    which: Which = "all"
+    figures: bool = True
+    images: bool = False
+    codes: CodeFormat | None = None
+    shard_photos: int = 256
+
+
+def embed_folder(
+    source: Path,
+    target: Path,
+    predictor: Predictor,
+    landmark_model: Path,
+    wanted: Wanted,
+    workers: int,
+    progress: Callable[[int, int, int], object],
+) -> int:
+    """Embed the photos of a folder and its subfolders into a table, resuming an earlier run.
+
+    Photos are processed in the order of their names. Finished shards are never computed again and
+    unfinished ones start over, so a kill at any moment loses at most one shard.
+
+    Args:
+        source: Folder of photos.
+        target: Folder of the table; created if missing.
+        predictor: Embeds the faces, and renders them for images or figures.
+        landmark_model: dlib's 68 landmarks.
+        wanted: What to write.
+        workers: Number of processes that read photos and find faces.
+        progress: Called at the start and after each photo with the photos done, the total, and the
+            faces found so far.
+
+    Returns:
+        The number of photos without a face.
+
+    Raises:
+        InvalidInputError: If the folder has no photos, a number is out of range, or the target
+            was started with other settings.
+    """
+    if workers < 1 or wanted.shard_photos < 1:
+        raise InvalidInputError(
+            f"workers and shard must be 1 or more, got {workers} and {wanted.shard_photos}"
+        )
+    photos = find_photos(source, target)
+    if not photos:
+        raise InvalidInputError(f"source must be a folder of photos, got {source}")
+    names = [printable(photo.relative_to(source).as_posix()) for photo in photos]
+    about = _about(predictor)
+    shape = (predictor.num_ws, predictor.w_dim)
+    table = Table(target, schema(shape, about), about | {"faces": wanted.which} | _extras(wanted))
+    done = table.finished()
+    left = [(photo, name) for photo, name in zip(photos, names, strict=True) if name not in done]
+    if len(left) >= COMPILE_FROM:
+        predictor.import_compiler()
+        predictor.start_compiling()
+    prepared = _prepared(left, landmark_model, wanted.which, workers)
+    faces = 0
+    progress(len(photos) - len(left), len(photos), faces)
+    rows: list[Row] = []
+    for number, photo in enumerate(prepared, start=1):
+        rows += _rows(photo, predictor, target, wanted)
+        faces += len(photo.faces)
+        progress(len(photos) - len(left) + number, len(photos), faces)
+        if number % wanted.shard_photos == 0 or number == len(left):
+            table.write(rows)
+            rows = []
+    return table.list_skipped()
+
+
+def _about(predictor: Predictor) -> Row:
+    """Return everything that codes and figures depend on."""
+    return {
+        "generator": predictor.generator_name,
+        "fingerprint": predictor.fingerprint,
+        "weights": dict(sorted(predictor.weight_digests.items())),
+    }
+
+
+def _extras(wanted: Wanted) -> Row:
+    return {"figures": wanted.figures, "images": wanted.images, "codes": wanted.codes}
+
+
+def _prepared(
+    photos: Sequence[tuple[Path, str]], landmark_model: Path, which: Which, workers: int
+) -> Iterator[PreparedPhoto]:
+    """Prepare photos in worker processes, a bounded number ahead; yield them in order."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin, (landmark_model,)) as pool:
+        waiting: deque[Future[PreparedPhoto]] = deque()
+        try:
+            for photo, name in photos:
+                waiting.append(pool.submit(prepare, photo, name, which))
+                if len(waiting) > AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin(landmark_model: Path) -> None:
+    """Set up a worker: load its aligner, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    load_aligner(landmark_model)
+
+
+def _rows(photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted) -> list[Row]:
+    """Embed a photo's faces, write the requested files and return the rows."""
+    if not photo.faces:
+        return [{"file": photo.name, "faces": 0, "reason": photo.reason}]
+    faces: Faces = np.stack([face.image for face in photo.faces])
+    ws = predictor.embed(faces)
+    rows: list[Row] = [
+        {
+            "file": photo.name,
+            "face": index,
+            "faces": len(faces),
+            "box": face.box,
+            "landmarks": face.landmarks.ravel(),
+            "score": face.score,
+            "code": code.numpy().ravel(),
+        }
+        for index, (face, code) in enumerate(zip(photo.faces, ws, strict=True))
+    ]
+    if wanted.codes:
+        for index, code in enumerate(ws):
+            place = _place(target / "codes", photo.name, index, wanted.codes)
+            write_latents(place, {"ws": code}, predictor.fingerprint)
+    if wanted.figures or wanted.images:
+        images = predictor.render(_latents(predictor, faces, ws))
+        if wanted.images:
+            for index, image in enumerate(images):
+                place = _place(target / "images", photo.name, index, "jpg")
+                with partial_file(place) as file:
+                    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
+                    publish(file, place, durable=False)
+        if wanted.figures:
+            for row, quality in zip(rows, predictor.quality(faces, images), strict=True):
+                row |= {
+                    "psnr": quality.psnr,
+                    "ssim": quality.ssim,
+                    "lpips": quality.lpips,
+                    "identity_similarity": quality.identity_similarity,
+                    "same_person": quality.same_person,
+                }
+    return rows
+
+
+def _latents(predictor: Predictor, faces: Faces, ws: Codes) -> list[Latent]:
+    """Add details to the codes of faces, if there is a detail encoder."""
+    if predictor.detail_shape is None:
+        return [Latent(code) for code in ws]
+    details = predictor.encode_detail(faces, ws)
+    return [Latent(code, Detail(detail, code)) for code, detail in zip(ws, details, strict=True)]
+
+
+def _place(folder: Path, name: str, index: int, suffix: str) -> Path:
+    """Return the path of a face's file: ann.jpg's second face is in ann.jpg.1.jpg."""
+    place = folder / f"{name}.{index}.{suffix}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place

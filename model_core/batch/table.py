@@ -1,0 +1,109 @@
+"""The result table of a folder: Parquet files, each written atomically.
+
+Each face is a row; a photo without faces has a row with the reason. The files in OUT/table form one
+table: Parquet readers accept the folder.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from model_core.atomic_file import partial_file, publish, write_file
+from model_core.errors import InvalidInputError
+
+SETTINGS = "settings.json"
+SKIPPED = "skipped.tsv"
+LANDMARKS = 68
+TABLE = "table"
+_PATTERN = "part-*.parquet"
+
+
+def schema(code_shape: tuple[int, int], about: Mapping[str, Any]) -> pa.Schema:
+    """Describe the table's columns.
+
+    Args:
+        code_shape: Rows and columns of a code, which is stored row by row.
+        about: Provenance of the table, stored in the files' metadata.
+    """
+    rows, columns = code_shape
+    fields = [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("face", pa.int16()),
+        pa.field("faces", pa.int16(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("box", pa.list_(pa.float32(), 4)),
+        pa.field("landmarks", pa.list_(pa.float32(), 2 * LANDMARKS)),
+        pa.field("score", pa.float32()),
+        pa.field("psnr", pa.float32()),
+        pa.field("ssim", pa.float32()),
+        pa.field("lpips", pa.float32()),
+        pa.field("identity_similarity", pa.float32()),
+        pa.field("same_person", pa.bool_()),
+        pa.field("code", pa.list_(pa.float32(), rows * columns)),
+    ]
+    return pa.schema(fields, metadata={"wplus": json.dumps(about, sort_keys=True)})
+
+
+class Table:
+    """The Parquet files of a folder.
+
+    Args:
+        folder: The parts are in its subfolder `table`; created if missing.
+        columns: From `schema`.
+        settings: Everything the rows depend on; a table started with others is refused.
+
+    Raises:
+        InvalidInputError: If the folder holds a table that was started with other settings.
+    """
+
+    def __init__(self, folder: Path, columns: pa.Schema, settings: Mapping[str, Any]):
+        self._folder, self._parts_folder, self._columns = folder, folder / TABLE, columns
+        self._parts_folder.mkdir(parents=True, exist_ok=True)
+        stored = folder / SETTINGS
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        if stored.exists() and stored.read_text("utf-8") != text:
+            raise InvalidInputError(
+                f"{folder} was started with other settings, listed in {SETTINGS}: use those, or "
+                "choose another folder"
+            )
+        write_file(stored, text.encode())
+        self._next = len(list(self._parts_folder.glob(_PATTERN)))
+
+    def finished(self) -> set[str]:
+        """Return the names of the photos that are in the table."""
+        return {name for part in self._parts(["file"]) for name in part.column(0).to_pylist()}
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows as one file, which is on disk when this returns."""
+        part = pa.Table.from_pylist([dict(row) for row in rows], self._columns)
+        target = self._parts_folder / f"part-{self._next:05d}.parquet"
+        with partial_file(target) as file:
+            # Codes do not compress; the other columns are small.
+            pq.write_table(part, file, compression="none")
+            publish(file, target)
+        self._next += 1
+
+    def list_skipped(self) -> int:
+        """Write the photos without faces, with the reasons, to skipped.tsv; return their number."""
+        lines = []
+        for part in self._parts(["file", "reason"]):
+            for row in part.filter(pc.is_valid(part["reason"])).to_pylist():
+                lines.append(f"{printable(row['file'])}\t{printable(row['reason'])}\n")
+        write_file(self._folder / SKIPPED, "".join(lines).encode())
+        return len(lines)
+
+    def _parts(self, columns: list[str]) -> Iterator[pa.Table]:
+        for file in sorted(self._parts_folder.glob(_PATTERN)):
+            yield pq.read_table(file, columns=columns)
+
+
+def printable(text: str) -> str:
+    """Return text for one line of a TSV; name bytes that are not UTF-8 are escaped."""
+    text = " ".join(text.split("\n")).replace("\t", "\\t")
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -1,0 +1,29 @@
+// Says in words what is going on, and for how long once that is felt.
+
+const SHOWN_AFTER_S = 2;
+
+// Show `words` in `box` until `work` ends. The newest work of a box is the one that it speaks of.
+export async function during(box, words, work) {
+  const turn = {};
+  box.turn = turn;
+  const text = document.createElement("span");
+  const time = document.createElement("span");
+  time.setAttribute("aria-hidden", "true"); // not to be read out every second
+  text.textContent = words;
+  box.replaceChildren(text, time);
+  box.hidden = false;
+  const started = performance.now();
+  const clock = setInterval(() => {
+    const seconds = Math.round((performance.now() - started) / 1000);
+    if (seconds >= SHOWN_AFTER_S) time.textContent = ` ${seconds} s`;
+  }, 500);
+  try {
+    return await work();
+  } finally {
+    clearInterval(clock);
+    if (box.turn === turn) {
+      box.hidden = true;
+      box.replaceChildren();
+    }
+  }
+}

@@ -1,0 +1,56 @@
+// A picture that follows its settings: quick previews while they change, the full picture when they rest.
+
+const REST_MS = 280;
+
+// `preview` and `full` take a signal, which aborts when their picture is no longer wanted.
+// At most one preview is asked for at a time, always of the newest settings.
+export function live({ preview, full, failed }) {
+  let previewing = false;
+  let wanted = false;
+  let timer;
+  let previewStop = new AbortController();
+  let fullStop = new AbortController();
+
+  async function previews() {
+    previewing = true;
+    while (wanted) {
+      wanted = false;
+      try {
+        await preview(previewStop.signal);
+      } catch {
+        break; // the full picture says what is wrong
+      }
+    }
+    previewing = false;
+  }
+
+  function halt() {
+    clearTimeout(timer);
+    wanted = false;
+    previewStop.abort();
+    fullStop.abort();
+    previewStop = new AbortController();
+    fullStop = new AbortController();
+  }
+
+  async function rest() {
+    halt();
+    try {
+      await full(fullStop.signal);
+    } catch (error) {
+      failed(error, rest);
+    }
+  }
+
+  return {
+    changed() {
+      clearTimeout(timer);
+      timer = setTimeout(rest, REST_MS);
+      fullStop.abort();
+      wanted = true;
+      if (!previewing) previews();
+    },
+    rest,
+    halt,
+  };
+}

@@ -1,0 +1,69 @@
+// Puts the page together: what was kept comes back, then the tools, then whatever the visitor brings.
+
+import { asFace } from "./faces.js";
+import * as blend from "./blend.js";
+import * as change from "./change.js";
+import * as colour from "./colour.js";
+import * as intake from "./intake.js";
+import * as keep from "./keep.js";
+import * as merge from "./merge.js";
+import * as notice from "./notice.js";
+import * as refine from "./refine.js";
+import * as second from "./second.js";
+import * as serviceState from "./service_state.js";
+import * as state from "./state.js";
+import * as tabs from "./tabs.js";
+
+const $ = (selector) => document.querySelector(selector);
+const SAVE_MS = 600;
+let saving;
+
+function showRoom({ a }) {
+  const entered = Boolean(a) && $("#studio").hidden;
+  $("#welcome").hidden = Boolean(a);
+  $("#studio").hidden = !a;
+  if (entered) window.scrollTo({ top: 0 });
+}
+
+function saveSoon() {
+  clearTimeout(saving);
+  saving = setTimeout(() => {
+    if (state.now().a) keep.save(state.history()).catch(() => {}); // private windows may not allow it
+  }, SAVE_MS);
+}
+
+function goOn() {
+  const { a, result } = state.now();
+  if (!result?.latentId) return;
+  state.commit({ a: asFace(a, result), result: null, values: {}, title: result.title });
+}
+
+function startOver() {
+  keep.forget().catch(() => {});
+  notice.clear();
+  state.replace();
+  $("#welcome input").focus();
+}
+
+async function start() {
+  serviceState.setUp();
+  intake.setUp();
+  tabs.setUp();
+  second.setUp();
+  state.onChange(showRoom);
+  state.onChange(saveSoon);
+  $("#use").onclick = goOn;
+  $("#restart").onclick = startOver;
+  const kept = await keep.load().catch(() => null);
+  if (kept) state.replace(kept);
+  else state.changed();
+  for (const tool of [blend, colour, merge, refine]) tool.setUp();
+  state.changed();
+  $("#key").onchange = setUpSliders;
+  await setUpSliders();
+}
+
+// The sliders wait for the service, and for a key where it needs one.
+const setUpSliders = () => change.setUp().catch((error) => notice.show(error, setUpSliders));
+
+start().catch(notice.show);

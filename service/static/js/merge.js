@@ -1,0 +1,38 @@
+// Merge: the person of the first photo with the pose, hair and light of the second.
+
+import { blobOf, post } from "./api.js";
+import * as notice from "./notice.js";
+import * as stage from "./stage.js";
+import * as state from "./state.js";
+
+// Merging reads two pictures; an invented face or a result has its own. One photo cannot be told which
+// face is meant in the other, so a face that is not the largest is sent as its crop.
+const pictureOf = (face) => (face.photo && !face.isResult ? (face.index ? face.before : face.photo) : face.image);
+
+async function merge() {
+  const { a, b } = state.now();
+  try {
+    const fields = { identity: pictureOf(a), attribute: pictureOf(b), return: "image" };
+    const answer = await stage.busy("Merging the two", () => post("merge", fields));
+    if (state.now().a !== a || state.now().b !== b) return;
+    notice.clear();
+    const result = {
+      tool: "merge", title: "Merged", image: blobOf(answer.image), latentId: answer.latent_id,
+      timings: answer.timings_ms, settings: {},
+    };
+    state.commit({ result, title: result.title });
+  } catch (error) {
+    notice.show(error, merge);
+  }
+}
+
+export function setUp() {
+  document.querySelector("#merge-go").onclick = merge;
+  stage.offerWhole("merge", {
+    possible: ({ b }) => Boolean(b?.before && !b.isResult),
+    make: async (_, { a, b }, signal) => {
+      const fields = { identity: pictureOf(a), attribute: b.whole, face: b.index, output: "photo" };
+      return { image: await post("merge", fields, { accept: "image/jpeg", signal }), before: b.whole };
+    },
+  });
+}

@@ -1,0 +1,37 @@
+// Whether the service can be reached and is ready, in words, at the top of the page.
+
+import { onTrouble } from "./api.js";
+
+const box = document.querySelector("#state");
+const keyRow = document.querySelector("#key-row");
+const WORDS = { ready: "Ready", starting: "Starting: it loads its networks", offline: "Cannot be reached" };
+const AGAIN_MS = { ready: 30000, starting: 1500, offline: 3000 };
+let timer;
+
+function show(state) {
+  if (box.className !== state) {
+    box.className = state;
+    box.textContent = WORDS[state];
+  }
+  clearTimeout(timer);
+  timer = setTimeout(watch, AGAIN_MS[state]);
+}
+
+async function watch() {
+  try {
+    const answer = await fetch("readyz");
+    show(answer.ok ? "ready" : "starting");
+  } catch {
+    show("offline");
+  }
+}
+
+export function setUp() {
+  box.hidden = false;
+  keyRow.onsubmit = (event) => event.preventDefault();
+  onTrouble((trouble) => {
+    if (trouble === "unauthorized") keyRow.hidden = false;
+    else show(trouble);
+  });
+  watch();
+}

@@ -1,0 +1,125 @@
+// The large picture: the result, the photo before it under a slider, and the face or the whole photo.
+
+import { isAbort } from "./api.js";
+import { during } from "./busy.js";
+import { putBack } from "./faces.js";
+import * as notice from "./notice.js";
+import { urlOf } from "./photos.js";
+import * as state from "./state.js";
+
+const $ = (selector) => document.querySelector(selector);
+const [picture, after, before, split] = ["#picture", "#after", "#before", "#split"].map($);
+const wholes = new Map();
+let view = "crop";
+let faceShown = null;
+let resultShown = null;
+let stop = new AbortController();
+
+// How a tool puts its result back into a whole photo in a way of its own: `make(result, snapshot, signal)`
+// gives the image, and the photo before it if that is not the first face's.
+export const offerWhole = (tool, offer) => wholes.set(tool, offer);
+
+export const busy = (words, work) => during($("#busy"), words, work);
+
+function put(image, blob, alt) {
+  image.hidden = !blob;
+  if (!blob) return image.removeAttribute("src");
+  const url = urlOf(blob);
+  if (image.src !== url) image.src = url;
+  image.alt = alt;
+}
+
+function setSplit(percent) {
+  split.value = percent;
+  picture.style.setProperty("--split", `${percent}%`);
+}
+
+// Show a small, quick picture until the full one comes.
+export function preview(blob) {
+  picture.classList.remove("whole");
+  put(after, blob, "Preview");
+  setSplit(0);
+}
+
+export const pictureOf = ({ a, result }) => result?.film ?? result?.image ?? a.image;
+
+function canShowWhole(snapshot) {
+  const { a, result } = snapshot;
+  if (!a?.whole || !a.before) return false;
+  if (!result) return true;
+  const own = wholes.get(result.tool);
+  return !result.film && (own ? own.possible(snapshot) : Boolean(result.latentId));
+}
+
+function setView(next) {
+  view = next;
+  for (const name of ["crop", "whole"]) $(`#view-${name}`).setAttribute("aria-pressed", String(name === view));
+}
+
+async function showWhole(snapshot) {
+  const { a, result } = snapshot;
+  if (!result) return showPair(a.whole, null, "The whole photo, unchanged", "");
+  if (!result.whole) {
+    stop.abort();
+    stop = new AbortController();
+    const own = wholes.get(result.tool);
+    const make = own?.make ?? (async () => ({ image: await putBack(a, result, stop.signal) }));
+    result.whole = await busy("Putting the face back into the photo", () => make(result, snapshot, stop.signal));
+  }
+  if (state.now() === snapshot && view === "whole") {
+    showPair(result.whole.image, result.whole.before ?? a.whole, `The whole photo: ${result.title}`, "The whole photo as it was");
+    $("#save").href = urlOf(result.whole.image);
+    $("#save").download = fileName(result.title, "whole-photo", result.whole.image.type);
+  }
+}
+
+function showPair(shown, earlier, alt, earlierAlt) {
+  put(after, shown, alt);
+  put(before, earlier, earlierAlt);
+  split.hidden = !earlier;
+  $("#before-tag").hidden = !earlier;
+}
+
+const fileName = (title, kind, type) =>
+  `${["wplus", title, kind].filter(Boolean).join(" ").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, "")}.${type.split("/")[1].replace("jpeg", "jpg")}`;
+
+function show(snapshot) {
+  const { a, result } = snapshot;
+  if (!a) { faceShown = null; return; }
+  const possible = canShowWhole(snapshot);
+  $("#view").hidden = !possible;
+  if (!possible) setView("crop");
+  if (faceShown !== a && !result) setSplit(a.before ? 50 : 0); // how close the drawing comes
+  else if (resultShown !== result && !state.canRedo()) setSplit(0); // what the tool made, whole
+  [faceShown, resultShown] = [a, result];
+  const drawn = a.photo && !a.isResult ? "Drawn again" : a.name;
+  const title = result?.title ?? drawn;
+  picture.classList.toggle("whole", view === "whole");
+  $("#before-tag").textContent = a.before ? "Photo" : "Before";
+  $("#after-tag").textContent = title;
+  const shown = pictureOf(snapshot);
+  $("#save").href = urlOf(shown);
+  $("#save").download = fileName(title, "", shown.type);
+  $("#use").disabled = !result?.latentId;
+  if (view === "whole") {
+    showWhole(snapshot).catch((error) => {
+      if (isAbort(error)) return;
+      setView("crop");
+      show(state.now());
+      notice.show(error);
+    });
+  } else {
+    const earlier = a.before ?? (result ? a.image : null);
+    const alt = result ? `The face after: ${result.title}` : a.photo ? "The face as the service drew it again" : `A portrait: ${a.name}`;
+    showPair(shown, earlier, alt, a.before ? "The face in the photo" : "The face before");
+  }
+}
+
+// The whole photo with the result in it, if that is what is shown: other faces in it can be changed next.
+export const wholeShown = () => (view === "whole" ? state.now().result?.whole?.image : undefined);
+
+after.onload = () => picture.style.setProperty("--ratio", String(after.naturalWidth / after.naturalHeight));
+split.oninput = () => setSplit(Number(split.value));
+$("#view-crop").onclick = () => { setView("crop"); show(state.now()); };
+$("#view-whole").onclick = () => { setView("whole"); setSplit(0); show(state.now()); };
+state.onChange(show);

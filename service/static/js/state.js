@@ -1,0 +1,49 @@
+// What the page shows, as a snapshot, and the snapshots before and after it: undo moves among them.
+//
+// A snapshot has the two faces `a` and `b`, the open `tool`, the settings of the tools, and the
+// `result` they gave. Snapshots are never changed, so they share their faces and pictures.
+
+const MOST = 30;
+export const START = Object.freeze({
+  a: null, b: null, tool: "change", values: {}, blend: { share: 0.5 },
+  colour: { strength: 1, keep: true, row: null }, result: null, title: "",
+});
+
+let steps = [START];
+let at = 0;
+const listeners = new Set();
+
+export const now = () => steps[at];
+export const history = () => ({ steps, at });
+export const canUndo = () => at > 0 && steps[at - 1].a !== null;
+export const canRedo = () => at < steps.length - 1;
+export const onChange = (listener) => listeners.add(listener);
+export const changed = () => listeners.forEach((listener) => listener(now()));
+
+// Go on to a new snapshot, and forget those that were undone.
+export function commit(change) {
+  steps = [...steps.slice(0, at + 1), Object.freeze({ ...now(), ...change })].slice(-MOST);
+  at = steps.length - 1;
+  changed();
+}
+
+// Replace the snapshot without a step to undo.
+export function amend(change) {
+  steps = steps.map((step, index) => (index === at ? Object.freeze({ ...step, ...change }) : step));
+  changed();
+}
+
+export function goTo(index) {
+  if (index < 0 || index >= steps.length || index === at) return;
+  at = index;
+  changed();
+}
+
+export const undo = () => canUndo() && goTo(at - 1);
+export const redo = () => canRedo() && goTo(at + 1);
+
+// Begin with these snapshots instead: after a reload, or with none.
+export function replace(kept = { steps: [START], at: 0 }) {
+  ({ steps, at } = kept);
+  changed();
+}

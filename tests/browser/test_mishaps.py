@@ -1,0 +1,95 @@
+"""What goes wrong for visitors: the page says it in its own words, and loses nothing."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.browser.acting import (
+    PHOTO,
+    choose,
+    give,
+    jpeg_of,
+    notice,
+    slide,
+    tag,
+    wait_for,
+    wait_for_face,
+    without_face,
+)
+from tests.browser.conftest import KEPT, assert_accessible
+
+NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+BROKEN = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"\xff\xd8\xff\xe0 cut off"}
+JARGON = ("align", "bytes", "fetch", "input", "request id", "HTTP")
+
+
+def test_a_photo_without_a_face_is_explained_and_can_be_sent_again(page):
+    sent = []
+    page.on("request", lambda request: sent.append(1) if "/embed" in request.url else None)
+    pick = page.locator("#welcome [data-pick]").first
+    for count in (1, 2):  # the same file twice
+        pick.set_input_files(without_face())
+        wait_for(notice(page), "No face was found")
+        assert len(sent) == count
+    assert_accessible(page)
+    assert not any(word in notice(page).inner_text() for word in JARGON)
+    choose(page)
+    expect(notice(page)).to_be_empty()
+
+
+@pytest.mark.parametrize("wrong", [NOTES, BROKEN], ids=["text", "broken"])
+def test_what_is_no_picture_is_refused_wherever_it_is_dropped(page, wrong):
+    for selector in ("header.top", "main"):
+        assert give(page, "dragover", selector, wrong)
+        assert give(page, "drop", selector, wrong)  # the browser would leave the page otherwise
+        expect(notice(page)).not_to_be_empty()
+        assert not any(word in notice(page).inner_text() for word in JARGON)
+        page.get_by_role("button", name="Close").click()
+    assert give(page, "drop", "main")
+    wait_for(notice(page), "Save the picture")
+
+
+def test_without_a_connection_the_page_says_so_and_tries_again(page):
+    choose(page)
+    page.context.set_offline(True)
+    slide(page, "smile", 10)
+    wait_for(notice(page), "cannot be reached")
+    wait_for(page.locator("#state"), "Cannot be reached")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    wait_for(tag(page), "Smile +1.0")
+    expect(notice(page)).to_be_empty()
+    wait_for(page.locator("#state"), "Ready")
+
+
+def test_a_large_photo_is_shrunk_before_it_is_sent(page):
+    with Image.open(io.BytesIO(PHOTO["buffer"])) as small:
+        large = np.asarray(small.resize((5000, 5000)))
+    noise = np.random.default_rng(0).integers(-20, 20, large.shape[:2])[..., None]
+    photo = jpeg_of(np.clip(large + noise, 0, 255).astype(np.uint8))
+    assert len(photo["buffer"]) > 6e6
+    with page.expect_request("**/embed") as sending:
+        choose(page, photo)
+    sent = int(sending.value.all_headers()["content-length"])
+    assert 10_000 < sent < len(photo["buffer"]) / 2
+
+
+def test_work_survives_a_reload_and_ids_that_have_expired(page):
+    assert give(page, "paste", "main", PHOTO)
+    wait_for_face(page)
+    slide(page, "smile", 10)
+    wait_for(tag(page), "Smile +1.0")
+    page.wait_for_timeout(1000)  # what was done last is saved a moment later
+    page.reload()
+    wait_for(tag(page), "Smile +1.0")
+    assert page.locator("#slide-smile").input_value() == "1"
+    for seed in range(KEPT + 5):  # others push the face's id out
+        answer = page.request.post("/generate", form={"seed": str(seed), "return": "code"})
+        assert answer.ok
+    with page.expect_response(lambda response: response.status == 404):
+        slide(page, "smile", 5)
+    wait_for(tag(page), "Smile +1.5")
+    expect(notice(page)).to_be_empty()

@@ -1,0 +1,150 @@
+"""Folders of generated faces through the real networks."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from model_core.alignment.ffhq import FaceAligner
+from model_core.batch.embedding import Wanted, embed_folder
+from model_core.batch.table import SKIPPED, TABLE
+from model_core.errors import InvalidInputError
+from model_core.weights.cache import LANDMARKS, weight_path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, predictor):
+    """Two faces, both on one photo, a photo of none, and a file that is damaged."""
+    folder = tmp_path_factory.mktemp("photos")
+    one, other = (predictor.synthesize(predictor.sample(seed, 0.7))[0] for seed in (1, 2))
+    Image.fromarray(one).save(folder / "a.jpg", quality=95)
+    (folder / "below").mkdir()
+    Image.fromarray(other).save(folder / "below" / "b.png")
+    Image.fromarray(np.hstack([one, other])).save(folder / "c.jpg", quality=95)
+    Image.new("RGB", (300, 300), (90, 120, 150)).save(folder / "grey.jpg")
+    (folder / "zero.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def landmarks(cache):
+    return weight_path(cache, LANDMARKS)
+
+
+def rows_of(folder):
+    return pq.read_table(folder / TABLE).to_pylist()
+
+
+def embed(photos, out, predictor, landmarks, wanted=None):
+    """Embed the photos; return the rows and what progress said."""
+    said = []
+    wanted = wanted or Wanted(shard_photos=2)
+    embed_folder(photos, out, predictor, landmarks, wanted, 1, lambda *told: said.append(told))
+    return rows_of(out), said
+
+
+def test_every_face_has_a_row_and_every_other_photo_a_reason(
+    photos, tmp_path, predictor, landmarks
+):
+    wanted = Wanted(images=True, codes="npy", shard_photos=2)
+    rows, said = embed(photos, tmp_path / "out", predictor, landmarks, wanted)
+    assert [(row["file"], row["face"], row["faces"]) for row in rows] == [
+        ("a.jpg", 0, 1),
+        ("below/b.png", 0, 1),
+        ("c.jpg", 0, 2),
+        ("c.jpg", 1, 2),
+        ("grey.jpg", None, 0),
+        ("zero.jpg", None, 0),
+    ]
+    assert "no face was found" in rows[4]["reason"]
+    assert rows[5]["reason"]
+    assert (tmp_path / "out" / SKIPPED).read_text().count("\n") == 2
+    assert (said[0], said[-1]) == ((0, 5, 0), (5, 5, 4))
+    for row in rows[:4]:
+        assert row["psnr"] > 12
+        assert 0 < row["lpips"] < 0.6
+        left, _, right, _ = row["box"]
+        assert 0 < right - left < 1024
+        assert np.reshape(row["landmarks"], (68, 2)).min() > 0
+        kept = np.load(tmp_path / "out" / "codes" / f"{row['file']}.{row['face']}.npy")
+        assert np.array_equal(kept.ravel(), np.float32(row["code"]))
+        with Image.open(tmp_path / "out" / "images" / f"{row['file']}.{row['face']}.jpg") as image:
+            assert image.size == (1024, 1024)
+
+
+def test_codes_are_those_of_the_predictor(photos, tmp_path, predictor, landmarks):
+    rows, _ = embed(
+        photos, tmp_path / "out", predictor, landmarks, Wanted("largest", figures=False)
+    )
+    assert all(row["psnr"] is None for row in rows)
+    with Image.open(photos / "a.jpg") as image:
+        crop = FaceAligner(landmarks).crop(np.asarray(image.convert("RGB"))).image
+    expected = predictor.embed(crop[None])[0].numpy().ravel()
+    assert np.allclose(rows[0]["code"], expected, atol=1e-5)
+
+
+def test_finished_photos_are_skipped_and_new_ones_added(photos, tmp_path, predictor, landmarks):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    wanted = Wanted(figures=False, shard_photos=2)
+    first, _ = embed(folder, tmp_path / "out", predictor, landmarks, wanted)
+    written = {part: part.stat().st_mtime_ns for part in (tmp_path / "out" / TABLE).iterdir()}
+    again, said = embed(folder, tmp_path / "out", predictor, landmarks, wanted)
+    assert (again, said) == (first, [(5, 5, 0)])
+    shutil.copy(folder / "a.jpg", folder / "aa.jpg")
+    more, said = embed(folder, tmp_path / "out", predictor, landmarks, wanted)
+    assert said == [(5, 6, 0), (6, 6, 1)]
+    assert more[: len(first)] == first
+    assert more[-1] == first[0] | {"file": "aa.jpg"}
+    assert all(part.stat().st_mtime_ns == was for part, was in written.items())
+
+
+def test_invalid_arguments_are_refused(photos, tmp_path, predictor, landmarks):
+    with pytest.raises(InvalidInputError, match="must be 1 or more"):
+        embed(photos, tmp_path / "out", predictor, landmarks, Wanted(shard_photos=0))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match="must be a folder of photos"):
+        embed(tmp_path / "empty", tmp_path / "out", predictor, landmarks)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_continues_to_the_same_table(photos, tmp_path, cache):
+    environment = os.environ | {"WPLUS_CACHE": str(cache)}
+
+    def start(out):
+        command = [sys.executable, "-m", "wplus", "embed", str(photos), "-o", str(out)]
+        flags = ["--shard", "1", "--no-figures", "--backend", "eager", "--dtype", "float32"]
+        return subprocess.Popen(
+            [*command, *flags],
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    process = start(broken)
+    end_s = time.monotonic() + 300
+    while not list(broken.glob(f"{TABLE}/part-*.parquet")):
+        assert time.monotonic() < end_s
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    for out in (broken, whole):
+        process = start(out)
+        told, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        assert "3 of 5 photos embedded" in told
+    assert rows_of(broken) == rows_of(whole)
+    assert [part.name for part in sorted((broken / TABLE).glob("*.parquet"))] == [
+        part.name for part in sorted((whole / TABLE).glob("*.parquet"))
+    ]

@@ -48,7 +48,7 @@ def test_a_step_is_reported_and_may_end_the_run(refiner):
     assert (len(reports), state.step) == (1, 0)  # append answers None
 
 
-def test_a_device_that_no_longer_computes_is_told_from_one_that_does(refiner):
+def test_a_failed_device_is_detected(refiner):
     refiner.check_device()
     refiner.device = "meta"  # has no numbers, as a lost one
     with pytest.raises(RuntimeError):

@@ -7,7 +7,7 @@ import pytest
 ASSETS = ("static/app.js", "static/style.css", "static/icon.svg")
 
 
-def test_the_page_comes_under_a_policy_that_allows_only_our_own(client):
+def test_the_pages_policy_allows_only_our_own_files(client):
     answer = client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
     policy = dict(

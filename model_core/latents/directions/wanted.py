@@ -204,7 +204,7 @@ def fit_all(
 
 def _usable(wanted: Wanted, table: Table) -> Bool[np.ndarray, " seeds"]:
     """Return the samples whose labels can be trusted."""
-    use = ~np.isnan(table).any(axis=1)
+    use: Bool[np.ndarray, " seeds"] = ~np.isnan(table).any(axis=1)
     ages = column(table, "age_1"), column(table, "age_2")
     men: tuple[Float64[np.ndarray, " seeds"], ...] = column(table, "man_1"), column(table, "man_2")
     if wanted.name == "age":

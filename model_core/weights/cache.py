@@ -15,6 +15,7 @@ DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"
 LANDMARKS = "shape_predictor_68_face_landmarks"
 DEFAULT_IDENTITY = "dlib-resnet29"
 DEFAULT_JUDGE = "faceres"
+SECOND_GLANCE = "face_detection_full_range"
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 

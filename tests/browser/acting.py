@@ -47,8 +47,8 @@ def slide(page, name, steps):
     """Move a slider by so many steps, as fast as a hand can."""
     page.locator(f"#slide-{name}").evaluate(
         """(input, steps) => {
-            for (let step = 0; step < steps; step += 1) {
-                input.stepUp();
+            for (let step = 0; step < Math.abs(steps); step += 1) {
+                input.stepUp(Math.sign(steps));
                 input.dispatchEvent(new Event("input", { bubbles: true }));
             }
         }""",

@@ -53,6 +53,28 @@ def test_a_photo_can_be_edited_undone_saved_and_edited_further(page):
     wait_for(tag(page), "a saved face")
 
 
+def test_each_face_of_a_photo_is_changed_within_the_whole_of_it(page):
+    page.locator("#welcome .wide button").click()
+    chips = page.locator("#faces button")
+    expect(chips).to_have_count(2, timeout=1000 * patience(90))
+    slide(page, "smile", 15)
+    wait_for(tag(page), "Smile +1.5")
+    page.locator("#view-whole").click()
+    save = page.locator("#save")
+    expect(save).to_have_attribute(
+        "download", "wplus-smile-1-5-whole-photo.jpg", timeout=1000 * patience(90)
+    )
+    _, data = download(page, save)
+    assert Image.open(io.BytesIO(data)).size == (960, 480)
+    assert b"compositeWithTrainedAlgorithmicMedia" in data
+    assert_accessible(page)
+    chips.nth(1).click()  # the next one is changed in what is shown
+    expect(chips.nth(1)).to_have_attribute("aria-pressed", "true", timeout=1000 * patience(90))
+    page.locator("#view-crop").click()
+    slide(page, "smile", -15)
+    wait_for(tag(page), "Smile \u22121.5")
+
+
 def test_two_faces_are_blended_played_coloured_merged_and_swapped(page):
     choose(page)
     page.locator("#tab-blend").click()

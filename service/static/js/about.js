@@ -38,17 +38,25 @@ function showFaces({ a }) {
     chip.setAttribute("aria-pressed", String(index === a.index));
     return chip;
   });
-  box.replaceChildren(text, ...chips);
+  fill(box, [text, ...chips]);
+}
+
+// Fill a box anew; who was in it by keyboard stays in it.
+function fill(box, parts) {
+  const inside = box.contains(document.activeElement);
+  box.replaceChildren(...parts);
+  if (inside) box.querySelector("[aria-current], [aria-pressed=true]")?.focus();
 }
 
 let choosing = 0;
 
 async function choose(a, index) {
   const turn = ++choosing;
+  const changed = stage.wholeShown();
   try {
-    const face = await stage.busy("Reading that face", () => readPhoto(a.photo, { index, name: a.name }));
+    const face = await stage.busy("Reading that face", () => readPhoto(changed ?? a.photo, { index, name: a.name }));
     if (turn !== choosing) return;
-    state.commit({ a: { ...face, whole: a.whole }, result: null, values: {}, title: `face ${index + 1}` });
+    state.commit({ a: { ...face, whole: changed ?? a.whole }, result: null, values: {}, title: `face ${index + 1}` });
     finish(state.now().a);
   } catch (error) {
     notice.show(error, () => choose(a, index));
@@ -75,7 +83,7 @@ function showHistory() {
     item.append(link);
     return item;
   });
-  box.replaceChildren(...items);
+  fill(box, items);
   if (!box.hidden) box.scrollLeft = box.scrollWidth;
   $("#undo").disabled = !state.canUndo();
   $("#redo").disabled = !state.canRedo();

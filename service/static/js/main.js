@@ -57,8 +57,13 @@ async function start() {
   const kept = await keep.load().catch(() => null);
   if (kept) state.replace(kept);
   else state.changed();
-  await Promise.all([blend, change, colour, merge, refine].map((tool) => tool.setUp()));
+  for (const tool of [blend, colour, merge, refine]) tool.setUp();
   state.changed();
+  $("#key").onchange = setUpSliders;
+  await setUpSliders();
 }
 
-start().catch((error) => notice.show(error, () => location.reload()));
+// The sliders wait for the service, and for a key where it needs one.
+const setUpSliders = () => change.setUp().catch((error) => notice.show(error, setUpSliders));
+
+start().catch(notice.show);

@@ -115,6 +115,10 @@ function show(snapshot) {
   }
 }
 
+// The whole photo with the result in it, if that is what is shown: other faces in it can be changed next.
+export const wholeShown = () => (view === "whole" ? state.now().result?.whole?.image : undefined);
+
+after.onload = () => picture.style.setProperty("--ratio", String(after.naturalWidth / after.naturalHeight));
 split.oninput = () => setSplit(Number(split.value));
 $("#view-crop").onclick = () => { setView("crop"); show(state.now()); };
 $("#view-whole").onclick = () => { setView("whole"); setSplit(0); show(state.now()); };

@@ -138,7 +138,29 @@ def test_measurements_include_the_faces_detail(nets, scorer, faces):
     assert torch.allclose(scorer.against(face)(img), detailed.after(-1), atol=1e-5)
 
 
-def test_a_missing_detail_encoder_is_an_error(nets):
+def test_the_iterator_with_detail_goes_on_from_one_pass_with_detail(nets, scorer, faces):
+    face = to_float(faces[:1])
+    method = make_method("iterator+detail", nets, 30)
+    found = method.run(
+        face, 0, Recorder(scorer.against(face), face.device, {0, 30}, {0, 30}, 30, lambda: None)
+    )
+    img = nets.render_with_detail(face, method.start(face, 0))(method.start(face, 0))
+    assert (found.image(0).int() - to_uint8(img)[0].int()).abs().max() <= 1
+    assert found.after(-1)[0] < 0.98 * found.after(0)[0]
+    assert "detail iterator" in method.facts
+    assert method.facts["detail"] == nets.detail_renderer.fingerprint
+
+
+def test_the_last_evaluation_of_the_code_is_no_step_and_not_timed(nets, scorer, faces, monkeypatch):
+    clock = itertools.count(0.0)
+    monkeypatch.setattr("model_core.evaluation.recorder.read_clock", lambda _device: next(clock))
+    method = make_method("iterator+detail", nets, 5)
+    found = run(method, scorer, to_float(faces[:1]))
+    assert found.total_s == found.start_s + method.steps
+
+
+@pytest.mark.parametrize("name", ["network+detail", "iterator+detail"])
+def test_a_missing_detail_encoder_is_an_error(nets, name):
     bare = dataclasses.replace(nets, detail=None)
     with pytest.raises(InvalidInputError, match="detail encoder"):
-        make_method("network+detail", bare, 1)
+        make_method(name, bare, 1)

@@ -43,8 +43,8 @@ def test_a_result_goes_back_into_the_photo_that_was_kept(client, valkey, face):
     (pasted,) = body["pasted"]
     assert (pasted["index"], pasted["blend"], pasted["code"]) == (face, "render", body["code"])
     left, top, right, bottom = BOXES[face]
-    assert left <= pasted["box"][0] < pasted["box"][2] <= right
-    assert top <= pasted["box"][1] < pasted["box"][3] <= bottom
+    assert left - 1 <= pasted["box"][0] < pasted["box"][2] <= right + 1
+    assert top - 1 <= pasted["box"][1] < pasted["box"][3] <= bottom + 1
     assert body["image"]["width"] == 640
     assert (body["job"]["id"], len(body["curve"])) == (job_id, 3)
 

@@ -13,7 +13,6 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
-from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
@@ -27,7 +26,7 @@ from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
 from service.jobs.worker.run import Intervals
 from tests.model_core.judges import seeded_judge
-from tests.model_core.tiny import FINGERPRINT, black_head, tiny_generator, tiny_refiner
+from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
 from tests.service.jobs.conftest import wait_for
@@ -119,6 +118,33 @@ def test_a_finished_job_has_a_code_an_image_and_a_curve(client, valkey):
     assert text("wplus_jobs_finished_total", {"state": "succeeded"}) == 1
     assert text("wplus_job_steps_total") == 10
     assert text("wplus_job_run_seconds_count") == text("wplus_job_wait_seconds_count") == 1
+
+
+def test_a_job_refines_the_detail_after_the_code(client, valkey):
+    job_id = refine(client, steps="9").json()["id"]
+    assert client.get(f"/jobs/{job_id}").json()["progress"]["phase"] is None
+    with working(valkey, refiner=tiny_refiner(detail=True, size_px=256)):
+        job = finished(client, job_id)
+    assert (job["progress"]["step"], job["progress"]["phase"]) == (9, "detail")
+    result = client.get(f"/jobs/{job_id}/result").json()
+    assert [point["step"] for point in result["curve"]] == list(range(10))
+    assert result["curve"][9]["loss"] < result["curve"][5]["loss"]
+    assert result["detail"]
+    assert not client.get(f"/jobs/{job_id}/result?detail=false").json()["detail"]
+
+
+def test_without_detail_a_job_refines_the_code_alone(client, valkey):
+    plain = refine(client, steps="9").json()["id"]
+    with working(valkey, refiner=tiny_refiner(size_px=256)):
+        finished(client, plain)
+    with_none = client.get(f"/jobs/{plain}/result").json()
+    asked = refine(client, steps="9", detail="false").json()["id"]
+    with working(valkey, refiner=tiny_refiner(detail=True, size_px=256)):
+        assert finished(client, asked)["progress"]["phase"] == "code"
+    without = client.get(f"/jobs/{asked}/result").json()
+    assert without["code"]["data"] == with_none["code"]["data"]
+    assert without["curve"] == with_none["curve"]
+    assert not without["detail"]
 
 
 def test_events_report_every_change_and_can_be_resumed(client, valkey):
@@ -216,6 +242,26 @@ def test_a_preview_shows_the_start_then_the_best(client, valkey):
     assert job["state"] == "cancelled"
     curve = client.get(f"/jobs/{job_id}/result").json()["curve"]
     assert 20 < len(curve) < 2001
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("true", True), ("false", False)])
+def test_a_preview_has_the_detail_from_the_start(client, valkey, asked, shown):
+    job_id = refine(client, steps="2000", detail=asked).json()["id"]
+
+    def corner():
+        answer = client.get(f"/jobs/{job_id}/preview", headers={"Accept": "image/png"})
+        return Image.open(io.BytesIO(answer.content)).getpixel((0, 0))
+
+    is_white = (255, 255, 255).__eq__
+    assert is_white(corner()) == shown
+    with working(valkey, step_s=0.01, refiner=tiny_refiner(0.01, detail=True, size_px=256)):
+        for step in (1, 30):  # on the code, and on the detail
+            wait_for(
+                lambda step=step: client.get(f"/jobs/{job_id}").json()["progress"]["step"] > step
+            )
+            assert is_white(corner()) == shown
+        client.delete(f"/jobs/{job_id}")
+        finished(client, job_id)
 
 
 def test_rendering_a_job_needs_admission_but_a_lookup_does_not(serve, valkey):
@@ -502,15 +548,7 @@ def test_the_worker_pauses_for_requests(valkey, serve):
 def test_a_result_has_the_detail_that_belongs_to_the_weights_in_use(
     client, valkey, fingerprint, wanted
 ):
-    generator = tiny_generator()
-    config = DetailEncoderConfig(
-        blocks=6, features=8, bottleneck=4, width=8, half_width=8, quarter_width=8, first_row=13
-    )
-    encoder = DetailEncoder(config, generator.w_mean, generator.w_std).eval()
-    encoding = DetailEncoding(generator, encoder, fingerprint, Execution(backend="eager"))
-    refiner = Refiner(
-        grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2), detail=encoding
-    )
+    refiner = tiny_refiner(detail=True, size_px=256, detail_fingerprint=fingerprint)
     files = {"image": JPEG, "code": (None, json.dumps(CODE))}
     job_id = client.post("/refine", files=files, data={"steps": "2", "align": "none"}).json()["id"]
     with working(valkey, refiner=refiner):

@@ -78,7 +78,7 @@ def test_a_refused_caller_takes_no_slot_and_sends_no_body(guarded):
 
 
 def test_probes_page_and_description_need_no_key(guarded):
-    for path in ("/", "/livez", "/readyz", "/docs", "/openapi.json", "/static/style.css"):
+    for path in ("/", "/livez", "/readyz", "/docs", "/openapi.json", "/static/css/page.css"):
         assert guarded.get(path).status_code == 200
 
 

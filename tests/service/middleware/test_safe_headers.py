@@ -5,7 +5,9 @@ import pytest
 from service.middleware.safe_headers import ALWAYS, POLICY
 
 
-@pytest.mark.parametrize("path", ["/livez", "/nowhere", "/embed", "/", "/docs", "/static/app.js"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/nowhere", "/embed", "/", "/docs", "/static/js/main.js"]
+)
 def test_every_answer_has_them(client, path):
     headers = client.get(path).headers
     assert {name: headers[name] for name in ALWAYS} == ALWAYS

@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-ASSETS = ("static/app.js", "static/style.css", "static/icon.svg")
+from service.routes.pages import STATIC
+
+ROOT = STATIC.parent
+TEXTS = [
+    path.relative_to(ROOT).as_posix()
+    for kind in ("js/*.js", "css/*.css", "icon.svg", "index.html")
+    for path in sorted(STATIC.glob(kind))
+]
+PICTURES = [path.relative_to(ROOT).as_posix() for path in sorted(STATIC.glob("samples/*"))]
+LINKED = {"docs", "metrics", "version", "openapi.json", "static/icon.svg", "static/js/main.js"}
 
 
 def test_the_pages_policy_allows_only_our_own_files(client):
@@ -17,15 +26,26 @@ def test_the_pages_policy_allows_only_our_own_files(client):
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert "unsafe" not in answer.headers["content-security-policy"]
     linked = re.findall(r'(?:src|href)="([^"#]+)"', answer.text)
-    assert set(linked) == {*ASSETS, "docs", "metrics", "version"}
+    assert set(linked) == LINKED | {path for path in TEXTS if path.endswith(".css")}
     assert not re.search(r"<script>|<style|\son\w+=|style=", answer.text)
 
 
-@pytest.mark.parametrize("asset", ASSETS)
+@pytest.mark.parametrize("asset", TEXTS)
 def test_assets_are_served_and_name_no_other_site(client, asset):
     answer = client.get(f"/{asset}")
     assert answer.status_code == 200
-    assert set(re.findall(r"https?://[^\s\"'/]+", answer.text)) <= {"http://www.w3.org"}
+    named = set(re.findall(r"https?://[^\s\"'/<]+", answer.text))
+    assert named <= {"http://www.w3.org", "http://localhost:8000"}
+    for module in re.findall(r'^import .*"\./(.+)";$', answer.text, re.MULTILINE):
+        assert f"static/js/{module}" in TEXTS
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_sample_faces_are_marked_as_generated(client, picture):
+    answer = client.get(f"/{picture}")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert b"trainedAlgorithmicMedia" in answer.content
+    assert len(answer.content) < 100_000
 
 
 def test_the_api_page_needs_no_other_site(client):

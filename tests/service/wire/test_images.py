@@ -20,7 +20,7 @@ from model_core.errors import (
     UnsupportedImageError,
 )
 from service.errors import TooLargeError
-from service.wire.images import ImageLimits, harden, read_photo
+from service.wire.images import ImageLimits, harden, read_photo, read_whole_photo
 from tests.service import photos
 
 LIMITS = ImageLimits(max_bytes=5_000_000, max_pixels=1_000_000, min_side_px=64)
@@ -164,6 +164,17 @@ def test_a_very_large_jpeg_is_decoded_at_half_its_size():
     assert photo.pixels.shape == (2000, 2500, 3)
     assert photo.scale == 2.0
     assert read_photo(photos.plain(size=(4000, 3000)), limits).scale == 1.0
+
+
+def test_for_a_whole_photo_no_jpeg_is_shrunk_and_none_may_be_larger_than_others():
+    limits = ImageLimits(max_pixels=40_000_000)
+    data = photos.plain((10, 200, 30), (5000, 4000))
+    photo = read_whole_photo(data, limits, 25_000_000)
+    assert (photo.pixels.shape, photo.scale) == ((4000, 5000, 3), 1.0)
+    for most in (19_999_999, 25_000_000):
+        bounds = ImageLimits(max_pixels=min(most, 19_000_000))
+        with pytest.raises(TooManyPixelsError, match="output=face takes larger photos"):
+            read_whole_photo(data, bounds, most)
 
 
 def test_a_grey_photograph_keeps_its_pixels():

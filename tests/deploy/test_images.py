@@ -82,7 +82,7 @@ def test_prometheus_shares_one_network_with_what_it_scrapes():
         assert len(shared) == 1
 
 
-def test_a_gpu_is_asked_for_where_one_is_used():
+def test_a_gpu_is_requested_where_one_is_used():
     services = compose("gpu")["services"]
     for name in ("api", "worker", "train"):
         (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]

@@ -56,7 +56,7 @@ def test_a_disk_too_small_for_the_packages_is_reported_before_download(tmp_path)
     assert "Traceback" not in ended.stderr
 
 
-def test_a_host_on_the_command_line_comes_first():
+def test_a_host_on_the_command_line_takes_precedence():
     said = subprocess.run(
         ["make", "--dry-run", "serve", "HOST=::1"],
         cwd=ROOT,

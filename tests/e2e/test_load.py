@@ -95,7 +95,7 @@ def test_work_of_disconnected_clients_never_reaches_the_device(service):
     assert embedded_photos(service) - before <= BATCH
 
 
-def test_keys_are_asked_for_and_latents_are_their_owners(service):
+def test_keys_are_required_and_latents_belong_to_their_owner(service):
     wait_s = patience(120)
     with (
         Client(service.url, KEYS["ann"], timeout_s=wait_s) as ann,

@@ -95,7 +95,7 @@ def test_a_refusal_is_an_error_with_its_code(client, connect):
     assert (refusal.value.code, refusal.value.status) == ("no-face", 422)
 
 
-def test_a_busy_service_is_asked_again_when_it_says_so(serve, connect):
+def test_a_busy_service_is_retried_after_its_retry_after(serve, connect):
     with serve(rate_limit="1/second") as application:
         with connect(application) as wplus:
             assert wplus.embed(PHOTO).latent_id != wplus.embed(PHOTO).latent_id

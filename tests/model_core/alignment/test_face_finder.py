@@ -143,7 +143,7 @@ def test_face_that_fills_its_photo_is_found(finder):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (200, 300)])
-def test_photos_without_a_face_give_none(finder, shape):
+def test_photos_without_a_face_give_no_result(finder, shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     assert finder.find(noise) == []
 

@@ -85,7 +85,7 @@ def test_the_portrait_fits_ffhqs_frame(aligner):
     assert mouth[:2] == pytest.approx([128, 182], abs=8)
 
 
-def test_aligned_crop_is_found_again_where_it_is(aligner):
+def test_an_aligned_crop_is_found_at_its_position(aligner):
     first = aligner.crop(pixels(portrait()), size=512)
     second = aligner.crop(first.image)
     corners = np.array([[0, 0], [0, 512], [512, 512], [512, 0]]) - 0.5

@@ -79,7 +79,7 @@ def test_crops_within_the_folder_are_not_cut_again(photos, align, capsys):
         assert "1 of 1 photos aligned" in capsys.readouterr().out
 
 
-def test_the_folder_itself_is_no_target(photos, align):
+def test_the_source_folder_must_not_be_the_target(photos, align):
     portrait().save(photos / "a.jpg")
     assert align("photos")[0] == 1
 

@@ -49,7 +49,7 @@ def borrowed(cache: Path, empty_cache: Path) -> Path:
     return empty_cache
 
 
-def test_pull_says_what_it_did(
+def test_pull_reports_what_it_did(
     tiny: Any, empty_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["pull"], empty_cache) == 0

@@ -160,7 +160,7 @@ def test_a_list_may_contain_itself():
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
-def test_plain_values_come_through(protocol):
+def test_plain_values_are_read(protocol):
     value = {
         "a": [1, -2, 3.5, True, None, "text", b"bytes", (1, 2, 3), {"x"}, 1 << 70],
         "n": np.arange(6, dtype=">f4").reshape(2, 3),

@@ -94,7 +94,7 @@ def test_a_batch_is_its_items_singly(identity: DlibIdentity) -> None:
     torch.testing.assert_close(identity(img), singly, rtol=1e-4, atol=1e-5)
 
 
-def test_frozen_weights_let_the_gradient_through() -> None:
+def test_frozen_weights_pass_the_gradient_through() -> None:
     img = faces(1).requires_grad_()
     identity = DlibIdentity()
     identity(img).sum().backward()

@@ -112,7 +112,7 @@ def test_zero_steps_only_measure_the_start(iterator, start, target):
     assert state.best_loss.isfinite().all()
 
 
-def test_larger_renderings_are_brought_to_the_target_by_area(start, target):
+def test_larger_renderings_are_resized_to_the_target_by_area(start, target):
     small = ran(LatentIterator(render, Edges()), start, target, 3)
     large = LatentIterator(
         lambda ws: render(ws).repeat_interleave(4, 2).repeat_interleave(4, 3), Edges()

@@ -96,7 +96,7 @@ def test_the_detail_of_a_run_is_the_encoders_until_the_search_of_one_begins():
     assert not torch.equal(found, at_start)
 
 
-def test_a_device_that_no_longer_computes_is_told_from_one_that_does(refiner):
+def test_a_failed_device_is_detected(refiner):
     refiner.check_device()
     refiner.device = "meta"  # has no numbers, as a lost one
     with pytest.raises(RuntimeError):

@@ -54,7 +54,7 @@ def test_agrees_with_the_package(cache: Path, trunk: str) -> None:
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_is_named_after_its_trunk(trunk: str) -> None:
+def test_the_distance_is_named_after_its_trunk(trunk: str) -> None:
     with torch.device("meta"):
         assert STLPIPS(trunk).name == f"st-lpips-{trunk}"
 

@@ -74,7 +74,7 @@ def noise(size=(96, 80)):
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
-def test_linear_light_is_known_by_its_curve_in_every_format(form):
+def test_linear_light_is_recognised_by_its_curve_in_every_format(form):
     how = {"quality": 100} if form in ("JPEG", "WEBP", "AVIF") else {}
     how |= {"subsampling": "4:4:4"} if form in ("JPEG", "AVIF") else {}
     data = encode(stripes(linear(SRGB_COLOURS)), form, icc_profile=LINEAR, **how)

@@ -163,7 +163,7 @@ def test_a_verdict_that_cannot_be_written_changes_nothing(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("part", ["trace_ahead", "import_compiler"])
-def test_a_torch_without_the_parts_that_are_used_keeps_all_fallbacks(monkeypatch, caplog, part):
+def test_an_incompatible_torch_keeps_all_fallbacks(monkeypatch, caplog, part):
     def missing():
         raise AttributeError("type object 'InterpreterShim' has no attribute '_dummy_gm'")
 
@@ -177,7 +177,7 @@ def test_a_torch_without_the_parts_that_are_used_keeps_all_fallbacks(monkeypatch
     assert "keeping the fallbacks" in caplog.text
 
 
-def test_nothing_is_imported_or_traced_where_nothing_waits(monkeypatch, verdicts):
+def test_nothing_is_imported_or_traced_if_nothing_waits(monkeypatch, verdicts):
     called = []  # to raise would not do: the queue bears whatever goes wrong
     for part in ("trace_ahead", "import_compiler"):
         monkeypatch.setattr(background, part, lambda part=part: called.append(part))

@@ -70,7 +70,7 @@ def test_the_faster_precision_on_this_processor_is_chosen():
     assert torch.get_num_threads() == threads
 
 
-def test_the_eager_backend_is_float32_unless_told_otherwise(processor):
+def test_the_eager_backend_is_float32_by_default(processor):
     processor(["amx_bf16"], float32_s=0.004, bfloat16_s=0.001)
     assert Execution.choose(backend="eager").precision.dtype is torch.float32
     assert Execution.choose(backend="eager", dtype="bfloat16").precision.dtype is torch.bfloat16

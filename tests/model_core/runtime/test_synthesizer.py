@@ -140,6 +140,6 @@ def test_the_given_generator_is_not_modified(tiny):
     assert tiny.const.dtype == torch.float32
 
 
-def test_openvino_is_refused_where_it_cannot_run():
+def test_openvino_is_refused_if_it_cannot_run():
     with pytest.raises(InvalidInputError, match="backend"):
         Execution.choose("cuda", "openvino")

@@ -49,7 +49,7 @@ def test_a_verdict_holds_only_for_its_conditions(verdicts, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"fallback_s": null, "compiled_s": 1}', "\x00"])
-def test_a_damaged_file_counts_as_none(verdicts, tmp_path, text):
+def test_a_damaged_file_counts_as_missing(verdicts, tmp_path, text):
     verdicts.write("generator", Verdict(0.2, 0.1))
     (file,) = (tmp_path / "verdicts").iterdir()
     file.write_text(text)

@@ -73,7 +73,7 @@ def test_the_shipped_network_is_a_start(assemble, network_file):
     assert assemble(config, start=network_file).network().config.disentangled
 
 
-def test_other_weights_are_asked_for_by_name(assemble):
+def test_other_weights_can_be_selected_by_name(assemble):
     with pytest.raises(CheckpointError, match="no-recogniser"):
         assemble(dataclasses.replace(SINGLE, identity="no-recogniser")).network()
     with pytest.raises(CheckpointError, match="no-generator"):
@@ -158,7 +158,7 @@ def test_any_perceptual_distance_can_be_trained_with(assemble, trunks, name):
     assert gradient.any() == (name != "none")
 
 
-def test_missing_trunks_are_asked_for_before_the_folder_is_taken(assemble, tmp_path):
+def test_missing_trunks_are_reported_before_the_folder_is_claimed(assemble, tmp_path):
     with pytest.raises(CheckpointError, match=r"trunks must hold alexnet-.*--trunks DIR"):
         assemble(dataclasses.replace(SINGLE, perceptual="lpips-alex"))
     assert not (tmp_path / "run").exists()

@@ -99,7 +99,7 @@ TUNED = {
 }
 
 
-def test_the_generator_is_tuned_where_photographs_reach_it():
+def test_the_generator_is_tuned_if_photographs_reach_it():
     assert TrainConfig(**TUNED).tune_generator
 
 

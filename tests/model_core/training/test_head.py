@@ -32,7 +32,7 @@ def call(pairs, out, *more):
 
 
 @pytest.mark.slow
-def test_a_head_comes_closer_to_the_held_out_pairs(pairs, generator):
+def test_fitting_improves_a_head_on_held_out_pairs(pairs, generator):
     head = ImageHead.above(generator, BLOCKS)
     torch.nn.init.constant_(head.to_img.bias, 0.5)  # far off: it begins close
     before = command.fit(head, generator, pairs, steps=1, batch=4, lr=1e-12)

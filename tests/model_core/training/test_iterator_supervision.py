@@ -56,7 +56,7 @@ def test_the_cached_code_supervises_if_the_visit_is_worse(make, target):
     assert torch.equal(second.loss, first.loss)
 
 
-def test_visits_add_up_where_the_iterator_starts_from_the_cache(make, target):
+def test_visits_add_up_if_the_iterator_starts_from_the_cache(make, target):
     supervisor = make(from_cache=True)
     losses = [supervisor.supervise(target, SLOTS, far()).loss for _ in range(4)]
     assert all((b < a).all() for a, b in itertools.pairwise(losses))

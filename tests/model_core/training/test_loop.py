@@ -152,7 +152,7 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
 
 
 @pytest.mark.parametrize("supervision", ["photo", "iterator", "both"])
-def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, supervision):
+def test_image_losses_can_apply_to_pairs(tmp_path, supervision):
     photos = tiny.make_photos(tmp_path / "photos")
 
     def compared(pair_images):

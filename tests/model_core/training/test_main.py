@@ -16,7 +16,7 @@ def test_a_dry_run_prints_the_resolved_config_and_leaves_nothing(tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_a_process_without_a_gpu_of_its_own_is_refused(tmp_path, capsys, monkeypatch):
+def test_a_process_without_its_own_gpu_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert main(["--device", "cuda", "--run", str(tmp_path)], tmp_path, local_rank=1) == 1
     assert "a GPU for each process" in capsys.readouterr().err

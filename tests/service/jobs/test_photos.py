@@ -49,7 +49,7 @@ def test_a_result_goes_back_into_the_photo_that_was_kept(client, valkey, face):
     assert (body["job"]["id"], len(body["curve"])) == (job_id, 3)
 
 
-def test_a_photo_that_was_not_kept_is_asked_for(client, valkey):
+def test_a_photo_that_was_not_kept_is_requested(client, valkey):
     job_id = refine(client)
     with working(valkey):
         finished(client, job_id)
@@ -69,7 +69,7 @@ def test_the_oldest_photo_goes_first_and_all_go_with_their_jobs(client, valkey):
     assert connection.ttl(f"{job_key(ids[2])}:photo") == connection.ttl(job_key(ids[2])) > 0
 
 
-def test_what_a_result_cannot_be_is_refused(client, valkey):
+def test_invalid_result_options_are_refused(client, valkey):
     job_id = refine(client, keep_photo="true")
     with working(valkey):
         finished(client, job_id)

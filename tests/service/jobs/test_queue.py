@@ -86,7 +86,7 @@ async def test_the_queue_has_a_limit(make_store):
     await submit(store)
 
 
-async def test_an_idempotency_key_stands_for_one_request_of_one_owner(store):
+async def test_an_idempotency_key_identifies_one_request_of_one_owner(store):
     job_id = await submit(store, key="k", fingerprint="a")
     assert await store.submit(submission(key="k", fingerprint="a")) == (job_id, False)
     assert await store.find("me", "k", "a") == job_id

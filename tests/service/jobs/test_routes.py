@@ -148,7 +148,7 @@ def test_without_detail_a_job_refines_the_code_alone(client, valkey):
     assert not without["detail"]
 
 
-def test_events_tell_of_every_change_and_can_be_resumed(client, valkey):
+def test_events_report_every_change_and_can_be_resumed(client, valkey):
     job_id = refine(client, steps="5").json()["id"]
     with working(valkey):
         finished(client, job_id)
@@ -343,7 +343,7 @@ def test_an_idempotency_key_makes_one_job(client):
     assert len(client.get("/jobs").json()["jobs"]) == 1
 
 
-def test_an_idempotency_key_is_of_what_is_asked_for_not_of_how_it_is_written(client):
+def test_an_idempotency_key_does_not_depend_on_the_request_format(client):
     headers = {"Idempotency-Key": "mine"}
     code = client.post("/generate", json={"code": CODE}).json()["code"]
     npy = client.post("/generate", json={"code": CODE}, headers={"Accept": "application/x-npy"})
@@ -498,7 +498,7 @@ def test_a_lost_redis_is_logged_and_recovers(client, valkey):
     assert len(client.get("/jobs").json()["jobs"]) == 1
 
 
-def test_streams_end_where_the_service_drains(client):
+def test_streams_end_when_the_service_drains(client):
     job_id = refine(client).json()["id"]
     thread, answers = in_background(lambda: client.get(f"/jobs/{job_id}/events"))
     client.runtime.gate.drain()
@@ -571,7 +571,7 @@ class NoMemory(DetailEncoding):
         raise RuntimeError(f"out of memory for {len(photos)} photo and {len(ws)} code")
 
 
-def test_a_code_is_kept_where_its_detail_cannot_be_computed(client, valkey):
+def test_a_code_is_kept_if_its_detail_cannot_be_computed(client, valkey):
     upper = DetailRender(lambda ws: ws, grey, grey)  # never comes to render
     config, details = IteratorConfig(lr=0.2), (NoMemory(), upper)
     refiner = Refiner(grey, RightHalf(), FINGERPRINT, config=config, detail=details)

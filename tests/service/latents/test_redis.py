@@ -105,7 +105,7 @@ def detailed(value):
     return Latent(ws(value), Detail(torch.full((2, 4, 4), float(value)).half(), ws(value - 1)))
 
 
-async def test_a_detail_comes_back_with_its_home(make):
+async def test_a_detail_round_trips_with_its_home(make):
     latent_id = await make().put(detailed(3), "me")
     found = await make().get(latent_id, "me")
     assert torch.equal(found.ws, ws(3))

@@ -58,7 +58,7 @@ def test_both_headers_open_the_service(guarded):
         ({"Authorization": "Basic YW5uOmFubg=="}, "scheme"),
     ],
 )
-def test_everything_else_is_refused_and_counted(guarded, headers, reason):
+def test_invalid_keys_are_refused_and_counted(guarded, headers, reason):
     answer = embed(guarded, headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == 'Bearer realm="wplus"'

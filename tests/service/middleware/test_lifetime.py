@@ -55,7 +55,7 @@ async def test_rendering_has_a_deadline(path):
         await asyncio.wait_for(task, 5)
 
 
-async def test_events_may_last():
+async def test_events_may_stay_open():
     app = Silent()
     task, _ = await call(app, "/jobs/x/events", deadline_s=0.01)
     await asyncio.sleep(0.05)

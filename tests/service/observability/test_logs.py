@@ -23,7 +23,7 @@ def in_context(function, **ids):
     return contextvars.copy_context().run(run)
 
 
-def test_json_holds_one_object_a_line_with_the_ids():
+def test_json_logs_have_one_object_per_line_with_the_ids():
     line = in_context(
         lambda: logs.JsonFormatter().format(record("line\n%d", 7)), request_id="r1", job_id="j1"
     )

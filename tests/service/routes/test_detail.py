@@ -51,7 +51,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_photos_are_rendered_with_their_detail_unless_it_is_not_wanted(client, name):
+def test_photos_are_rendered_with_detail_unless_disabled(client, name):
     path, call = CALLS[name]
     assert has_detail(client.post(f"{path}?format=png", **call))
     assert not has_detail(client.post(f"{path}?format=png&detail=false", **call))

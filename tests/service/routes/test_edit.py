@@ -128,7 +128,7 @@ def test_codes_alone_need_no_rendering(client):
     assert "synthesize" not in answer.headers["server-timing"]
 
 
-def test_only_so_many_morphs_hold_their_frames_at_once(serve):
+def test_the_number_of_morphs_with_frames_in_memory_is_limited(serve):
     predictor = Held()
     with serve(predictor, max_animations=1, max_batch=2) as client:
         ids = [client.post("/generate", json={"seed": seed}).json()["latent_id"] for seed in (1, 2)]
@@ -273,7 +273,7 @@ def luminance(color):
     return Image.new("RGB", (1, 1), color).convert("YCbCr").getpixel((0, 0))[0]
 
 
-def test_keep_luminance_takes_the_brightness_of_the_photo_and_says_so(client):
+def test_keep_luminance_uses_the_photos_brightness_and_reports_it(client):
     fields = {"keep_luminance": "true"}
     answer = client.post(
         "/colorize",

@@ -69,7 +69,7 @@ def test_a_form_is_answered_by_json(client):
     assert "image" not in body
 
 
-def test_without_a_recogniser_identity_is_null_and_version_says_so(serve):
+def test_without_a_recogniser_identity_is_null_and_version_reports_it(serve):
     predictor = FakePredictor()
     predictor.identity_judge = None
     predictor.found = FakeQuality(psnr=math.inf, identity_similarity=None, same_person=None)
@@ -98,7 +98,7 @@ def test_json_carries_base64(client):
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
-def test_accept_asks_for_the_reconstruction_itself(client, form):
+def test_accept_selects_the_reconstruction(client, form):
     answer = send(client, headers={"Accept": f"image/{form}"})
     assert answer.headers["content-type"] == f"image/{form}"
     with Image.open(io.BytesIO(answer.content)) as image:
@@ -110,7 +110,7 @@ def test_accept_asks_for_the_reconstruction_itself(client, form):
     assert "encode;dur=" in answer.headers["server-timing"]
 
 
-def test_accept_asks_for_the_code_alone(client):
+def test_accept_selects_the_code_alone(client):
     npy = send(client, headers={"Accept": NPY})
     code = np.load(io.BytesIO(npy.content))
     assert (code.shape, code.dtype) == ((18, 512), np.float32)

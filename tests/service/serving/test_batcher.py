@@ -52,7 +52,7 @@ async def queue(batcher, *items, deadline_s=None):
     return tasks
 
 
-async def test_a_single_item_runs_at_once_and_says_what_it_cost():
+async def test_a_single_item_runs_immediately_and_reports_its_time():
     device = Device()
     batcher = make(device.run)
     answer = await batcher.submit(3)
@@ -240,7 +240,7 @@ async def test_a_run_must_answer_every_input():
     await batcher.close()
 
 
-async def test_a_dead_loop_says_so_and_fails_what_waits(caplog):
+async def test_a_dead_loop_reports_it_and_fails_waiting_entries(caplog):
     device = Device()
 
     def broken(_size):

@@ -44,7 +44,7 @@ def test_shards_of_one_process_read_each_file_for_its_digest_once(folders):
     assert PhotoStream(folders, [1.0, 1.0], 1, 2, seed=0, steps=5).keys == expected
 
 
-def test_slots_tell_photo_and_orientation(folders):
+def test_slots_identify_photo_and_orientation(folders):
     stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     batch = stream.draw(0, 32)
     files = [file for photos in folders for file in photos.files]

@@ -95,7 +95,7 @@ def test_a_checkpoint_contains_the_progress(saved):
         assert np.array_equal(found.curve, whole.curve)
 
 
-def test_a_detail_comes_back_with_the_weights_that_it_belongs_to(saved):
+def test_a_detail_round_trips_with_its_weights(saved):
     detail = torch.randn(2, 4, 4).half()
     whole = Outcome(saved.state.codes.best_ws[0], saved.curve, detail, "d" * 64)
     found = Outcome.unpack(whole.pack())

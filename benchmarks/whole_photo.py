@@ -147,7 +147,7 @@ def view(image: Pixels, quad: np.ndarray) -> SquarePixels:
 
 
 def time_of_large(url: str, data: bytes, fields: dict[str, object]) -> str:
-    """Time a photo of 12 megapixels, as a JPEG there and back, after a call that warms up."""
+    """Time a JPEG of 12 megapixels, upload and answer, after one warm-up call."""
     photo = Image.open(io.BytesIO(data)).convert("RGB")
     canvas = Image.new("RGB", LARGE, (120, 120, 120))
     factor = min(LARGE[0] / photo.width, LARGE[1] / photo.height)

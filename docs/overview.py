@@ -33,7 +33,7 @@ def main(url: str) -> None:
     rows = []
     for i, (photo, code) in enumerate(zip(photos, codes, strict=True)):
         cells = [photo, client.generate(code), client.edit(code, "smile", 2.0)]
-        cells += [client.edit(code, "pose", -2.0), client.edit(code, "pose", 2.0)]
+        cells += [client.edit(code, "pose", -1.5), client.edit(code, "pose", 1.5)]
         cells.append(client.morph(code, codes[(i + 1) % len(codes)], lam=0.5))
         rows.append(np.concatenate([small(cell) for cell in cells], axis=1))
     out = io.BytesIO()

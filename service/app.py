@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
-from model_core.weights.cache import LANDMARKS, verified_path
+from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, verified_path, weight_path
 from service import openapi
 from service.api_keys import KeyRing, read_keys
 from service.directions import read_directions
@@ -71,12 +71,22 @@ logger = logging.getLogger("service.app")
 
 
 def load_aligner(settings: Settings) -> FaceAligner:
-    """Load the face aligner.
+    """Load the face aligner, without its second detector where the weights are missing.
 
     Raises:
-        CheckpointError: If the landmark file is missing or its digest is not the pinned one.
+        CheckpointError: If the landmark file is missing or a digest is not the pinned one.
     """
-    return FaceAligner(verified_path(settings.cache, LANDMARKS))
+    second = None
+    if weight_path(settings.cache, SECOND_GLANCE).is_file():
+        second = verified_path(settings.cache, SECOND_GLANCE)
+    else:
+        logger.warning(
+            "no second face detector in %s: some dark, turned or covered faces are not found; "
+            "`python -m model_core.checkpoints pull %s` fetches it",
+            settings.cache,
+            SECOND_GLANCE,
+        )
+    return FaceAligner(verified_path(settings.cache, LANDMARKS), second)
 
 
 def create_app(

@@ -27,7 +27,7 @@ def fetch() -> None:
     except WplusError as err:
         sys.exit(f"wplus: {err}")
     except KeyboardInterrupt:
-        print("interrupted; no partial files were left behind", file=sys.stderr)
+        print("interrupted; no partial files are left", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -30,7 +30,8 @@ class Progress:
         """
         step = status["progress"]
         self._bar.total, self._bar.n = step["steps"], step["step"]
-        figures = {name: step[name] for name in ("lpips", "psnr") if step.get(name) is not None}
+        shown = ("phase", "lpips", "psnr")
+        figures = {name: step[name] for name in shown if step.get(name) is not None}
         self._bar.set_postfix(state=status["state"], **figures)
         if status["state"] == "failed":
             raise ServiceError(status["error"]["type"], status["error"]["detail"], 200)

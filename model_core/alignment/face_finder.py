@@ -22,6 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from model_core.alignment.landmarks import LandmarkReader
+from model_core.alignment.second_glance import SecondGlance
 from model_core.alignment.sightings import (
     CLEAR_SCORE,
     SURE_SCORE,
@@ -51,12 +52,13 @@ PADDING = 0.25  # of each side: a face that fills its photo needs room for the w
 class FaceFinder:
     """Finds faces; one instance serves any number of threads."""
 
-    def __init__(self, landmark_model: Path) -> None:
-        """Load dlib's 68-point predictor.
+    def __init__(self, landmark_model: Path, second_glance: Path | None = None) -> None:
+        """Load dlib's 68-point predictor and, if its file is given, the second detector.
 
         Raises:
-            CheckpointError: If the file is missing or not a shape predictor.
+            CheckpointError: If a file is missing or of another kind.
         """
+        self._second = SecondGlance(second_glance) if second_glance else None
         self._detector = FaceDetector()
         self._landmarks = LandmarkReader(landmark_model, self._detector)
 
@@ -79,6 +81,11 @@ class FaceFinder:
         faces += self._faces(grey, others)
         if not faces:
             faces = self._faces(grey, self._look_further(grey, seen))
+        if not faces and self._second is not None:
+            glimpses = self._second.look(grey)[:MAX_FACES]
+            found = [self._landmarks.read_glimpse(grey, each) for each in glimpses]
+            faces = [face for face in found if face is not None]
+            faces.sort(key=lambda face: face.width, reverse=True)
         # What `find_largest` returns also comes first here, whatever a closer look measures.
         return faces[:1] + sorted(faces[1:MAX_FACES], key=lambda face: face.width, reverse=True)
 

@@ -64,13 +64,13 @@ class AlignedFace:
 class FaceAligner:
     """Finds and crops faces; one instance serves any number of threads."""
 
-    def __init__(self, landmark_model: Path) -> None:
-        """Load dlib's 68-point predictor.
+    def __init__(self, landmark_model: Path, second_glance: Path | None = None) -> None:
+        """Load dlib's 68-point predictor and, if its file is given, the second detector.
 
         Raises:
-            CheckpointError: If the file is missing or not a shape predictor.
+            CheckpointError: If a file is missing or of another kind.
         """
-        self._finder = FaceFinder(landmark_model)
+        self._finder = FaceFinder(landmark_model, second_glance)
 
     def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
         """Return all faces of an RGB photo, the largest first, at most 16.

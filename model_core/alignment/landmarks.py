@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 from PIL import Image
 
+from model_core.alignment.second_glance import Glimpse
 from model_core.alignment.sightings import WEAK_SCORE, DetectedFace, FaceDetector, Sighting
 from model_core.alignment.views import CLOSE_UP_FACE_PX, View, close_up
 from model_core.errors import CheckpointError
@@ -36,6 +37,11 @@ LEAST_SCORE = -1.0
 BETTER_SCORE = 0.5  # by how much another angle must score higher to be preferred
 RETRY_DEG = (0.0, 25.0, -25.0, 50.0, -50.0, 180.0)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+MOUTH_CORNERS = [48, 54]
+# What the second glance sees must agree with the landmarks: mean distance of eyes and mouth, in
+# widths of its box. With such a witness, the starts may be further apart.
+MAX_APART = 0.12
+MAX_SPREAD_AGREED = 0.06
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +115,31 @@ class LandmarkReader:
         (x, y), half = (sighting.centre - 0.5).tolist(), sighting.width / 2
         return DetectedFace(
             (x - half, y - half, x + half, y + half), shape.points - 0.5, sighting.score
+        )
+
+    def read_glimpse(self, photo: Image.Image, glimpse: Glimpse) -> DetectedFace | None:
+        """Return the face of a glimpse; None if the landmarks are not where it has seen them."""
+        across = glimpse.points[1] - glimpse.points[0]
+        roll_deg = math.degrees(math.atan2(across[1], across[0]))
+        half = glimpse.width / 2
+        left, top = (glimpse.centre - half).round().astype(int).tolist()
+        right, bottom = (glimpse.centre + half).round().astype(int).tolist()
+        whole = View(photo, np.eye(2, 3))
+        box = dlib.rectangle(left, top, right - 1, bottom - 1)
+        shape = self._level(photo, Sighting(whole, box, 0.0), roll_deg)
+        eyes_and_mouth = np.stack(
+            [
+                shape.points[RIGHT_EYE].mean(0),
+                shape.points[LEFT_EYE].mean(0),
+                shape.points[MOUTH_CORNERS].mean(0),
+            ]
+        )
+        apart = np.linalg.norm(eyes_and_mouth - glimpse.points, axis=1).mean() / glimpse.width
+        if apart > MAX_APART or shape.spread > MAX_SPREAD_AGREED:
+            return None
+        (x, y) = (glimpse.centre - 0.5).tolist()
+        return DetectedFace(
+            (x - half, y - half, x + half, y + half), shape.points - 0.5, glimpse.probability
         )
 
     def _level(self, photo: Image.Image, sighting: Sighting, roll_deg: float) -> LandmarkShape:

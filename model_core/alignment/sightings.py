@@ -24,7 +24,8 @@ class DetectedFace:
     Attributes:
         box: Left, top, right, bottom of the detector's square; may reach past the photo's edge.
         landmarks: The 68 points of iBUG 300-W, x then y.
-        score: The detector's confidence; 0 is its usual threshold, a clear face has 1 to 3.
+        score: The detector's confidence; 0 is its usual threshold, a clear face has 1 to 3. That
+            of the second glance is a probability.
     """
 
     box: tuple[float, float, float, float]

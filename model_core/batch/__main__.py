@@ -1,7 +1,7 @@
 """Embed every face in a folder of photos: python -m model_core.batch DIR -o OUT.
 
-OUT gets a table of Parquet files (file, face, box, landmarks, figures, code), skipped.tsv, and
-codes and images where they are asked for. The same command continues a run that was stopped.
+OUT gets a table of Parquet files (file, face, box, landmarks, figures, code), skipped.tsv, and, on
+request, codes and images. The same command resumes a stopped run.
 """
 
 import argparse
@@ -57,8 +57,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
         return 1
     except BrokenProcessPool:
         print(
-            "error: a process that reads photos ended; run the same command again, with fewer "
-            "--workers if memory was short",
+            "error: a worker process died; run the same command again, with fewer --workers if "
+            "memory ran out",
             file=sys.stderr,
         )
         return 1
@@ -110,7 +110,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--detail", action=flag, default=True, help="render with detail (default: yes)"
     )
-    parser.add_argument("--shard", type=int, default=256, help="photos a Parquet file (256)")
+    parser.add_argument("--shard", type=int, default=256, help="photos per Parquet file (256)")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backend", choices=get_args(Backend), default="auto")

@@ -1,4 +1,4 @@
-"""Embed every face in a folder of photos: photos are prepared in processes next to the device."""
+"""Embed every face in a folder; worker processes prepare photos for the device process."""
 
 import multiprocessing
 import signal
@@ -22,8 +22,8 @@ from model_core.latents.latent import Detail, Latent
 from model_core.predictor import Predictor
 from model_core.shapes import Codes, Faces
 
-COMPILE_FROM = 1000  # photos; compiling keeps a core busy for minutes
-AHEAD = 4  # photos that a process may be ahead of the device, which bounds memory
+COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
+AHEAD = 4  # photos a worker may be ahead of the device, which bounds memory
 JPEG_QUALITY = 95
 CodeFormat = Literal["npy", "safetensors"]
 Row = dict[str, Any]
@@ -35,10 +35,10 @@ class Wanted:
 
     Attributes:
         which: All faces of a photo, or its largest.
-        figures: Whether to measure how close the reconstruction comes; needs rendering.
+        figures: Whether to measure the reconstruction's quality; needs rendering.
         images: Whether to write the reconstruction as JPEG.
-        codes: Also write each code as a file of its own, in this format.
-        shard_photos: Photos of one Parquet file.
+        codes: Also write each code to a separate file, in this format.
+        shard_photos: Photos per Parquet file.
     """
 
     which: Which = "all"
@@ -57,27 +57,27 @@ def embed_folder(
     workers: int,
     progress: Callable[[int, int, int], object],
 ) -> int:
-    """Embed the photos of a folder and its subfolders into a table; continue one that was begun.
+    """Embed the photos of a folder and its subfolders into a table, resuming an earlier run.
 
-    Photos come in the order of their names. What has been published is never computed again, and
-    what was not is computed from the start, so killing it at any moment loses a shard at most.
+    Photos are processed in the order of their names. Finished shards are never computed again and
+    unfinished ones start over, so a kill at any moment loses at most one shard.
 
     Args:
         source: Folder of photos.
         target: Folder of the table; created if missing.
-        predictor: Embeds the faces, and renders them where images or figures are wanted.
+        predictor: Embeds the faces, and renders them for images or figures.
         landmark_model: dlib's 68 landmarks.
         wanted: What to write.
-        workers: Processes that read photos and find faces.
-        progress: Called at the start and after each photo with the number of photos done, that of
-            all, and that of faces found since the start.
+        workers: Number of processes that read photos and find faces.
+        progress: Called at the start and after each photo with the photos done, the total, and the
+            faces found so far.
 
     Returns:
         The number of photos without a face.
 
     Raises:
-        InvalidInputError: If the folder holds no photo, a number is out of range, or the target
-            was begun with other settings.
+        InvalidInputError: If the folder has no photos, a number is out of range, or the target
+            was started with other settings.
     """
     if workers < 1 or wanted.shard_photos < 1:
         raise InvalidInputError(
@@ -85,7 +85,7 @@ def embed_folder(
         )
     photos = find_photos(source, target)
     if not photos:
-        raise InvalidInputError(f"source must be a folder with photos, got {source}")
+        raise InvalidInputError(f"source must be a folder of photos, got {source}")
     names = [printable(photo.relative_to(source).as_posix()) for photo in photos]
     about = _about(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
@@ -110,7 +110,7 @@ def embed_folder(
 
 
 def _about(predictor: Predictor) -> Row:
-    """Return what codes and figures depend on."""
+    """Return everything that codes and figures depend on."""
     return {
         "generator": predictor.generator_name,
         "fingerprint": predictor.fingerprint,
@@ -125,7 +125,7 @@ def _extras(wanted: Wanted) -> Row:
 def _prepared(
     photos: Sequence[tuple[Path, str]], landmark_model: Path, which: Which, workers: int
 ) -> Iterator[PreparedPhoto]:
-    """Prepare photos in processes, a bounded number ahead; yield them in order."""
+    """Prepare photos in worker processes, a bounded number ahead; yield them in order."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (landmark_model,)) as pool:
         waiting: deque[Future[PreparedPhoto]] = deque()
@@ -141,13 +141,13 @@ def _prepared(
 
 
 def _begin(landmark_model: Path) -> None:
-    """Give a process its aligner; Ctrl-C is for the process that started it."""
+    """Set up a worker: load its aligner, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     load_aligner(landmark_model)
 
 
 def _rows(photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted) -> list[Row]:
-    """Embed a photo's faces; write the files that are wanted and return the rows."""
+    """Embed a photo's faces, write the requested files and return the rows."""
     if not photo.faces:
         return [{"file": photo.name, "faces": 0, "reason": photo.reason}]
     faces: Faces = np.stack([face.image for face in photo.faces])
@@ -189,7 +189,7 @@ def _rows(photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Want
 
 
 def _latents(predictor: Predictor, faces: Faces, ws: Codes) -> list[Latent]:
-    """Add the details of faces to their codes, where there is a detail encoder."""
+    """Add details to the codes of faces, if there is a detail encoder."""
     if predictor.detail_shape is None:
         return [Latent(code) for code in ws]
     details = predictor.encode_detail(faces, ws)
@@ -197,7 +197,7 @@ def _latents(predictor: Predictor, faces: Faces, ws: Codes) -> list[Latent]:
 
 
 def _place(folder: Path, name: str, index: int, suffix: str) -> Path:
-    """Return where a file of a face goes: ann.jpg's second face is in ann.jpg.1.jpg."""
+    """Return the path of a face's file: ann.jpg's second face is in ann.jpg.1.jpg."""
     place = folder / f"{name}.{index}.{suffix}"
     place.parent.mkdir(parents=True, exist_ok=True)
     return place

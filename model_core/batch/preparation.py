@@ -1,4 +1,4 @@
-"""From a photo file to its aligned faces; runs in processes of its own, without torch."""
+"""Read a photo file and crop its aligned faces; runs in separate processes, without torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ _aligner: FaceAligner | None = None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFace:
-    """A face as the embedding network reads it, and where it was.
+    """An aligned face for the embedding network, and its position in the photo.
 
     Attributes:
         image: The crop, 256 px.
@@ -39,10 +39,10 @@ class PreparedFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedPhoto:
-    """The faces of a photo, the largest first.
+    """The faces of a photo, largest first.
 
     Attributes:
-        name: The photo's path below the folder, with slashes.
+        name: The photo's path relative to the folder, with slashes.
         faces: Its faces.
         reason: Why there are none; empty otherwise.
     """
@@ -60,12 +60,12 @@ def load_aligner(landmark_model: Path) -> None:
 
 
 def prepare(photo: Path, name: str, which: Which) -> PreparedPhoto:
-    """Read a photo and crop its faces; what is wrong with it becomes its reason."""
+    """Read a photo and crop its faces; a fault becomes its `reason`."""
     if _aligner is None:
         raise RuntimeError("load_aligner must be called first")
     try:
         if not photo.is_file():
-            return PreparedPhoto(name, [], "it is no file: a broken link, or something else")
+            return PreparedPhoto(name, [], "not a regular file (perhaps a broken link)")
         if (size_bytes := photo.stat().st_size) > MAX_BYTES:
             return PreparedPhoto(
                 name, [], f"image must have at most {MAX_BYTES} bytes, got {size_bytes}"

@@ -1,7 +1,7 @@
-"""The table of a folder: Parquet files, each written whole or not at all.
+"""The result table of a folder: Parquet files, each written atomically.
 
-A row is a face; a photo without one has a row with the reason. The files of OUT/table together are
-one table: readers of Parquet take the folder.
+Each face is a row; a photo without faces has a row with the reason. The files in OUT/table form one
+table: Parquet readers accept the folder.
 """
 
 import json
@@ -29,7 +29,7 @@ def schema(code_shape: tuple[int, int], about: Mapping[str, Any]) -> pa.Schema:
 
     Args:
         code_shape: Rows and columns of a code, which is stored row by row.
-        about: What made the table: kept in the files' metadata.
+        about: Provenance of the table, stored in the files' metadata.
     """
     rows, columns = code_shape
     fields = [
@@ -56,10 +56,10 @@ class Table:
     Args:
         folder: The parts are in its subfolder `table`; created if missing.
         columns: From `schema`.
-        settings: What the rows depend on; a table that was begun with others is refused.
+        settings: Everything the rows depend on; a table started with others is refused.
 
     Raises:
-        InvalidInputError: If the folder holds a table that was begun with other settings.
+        InvalidInputError: If the folder holds a table that was started with other settings.
     """
 
     def __init__(self, folder: Path, columns: pa.Schema, settings: Mapping[str, Any]):
@@ -69,8 +69,8 @@ class Table:
         text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
         if stored.exists() and stored.read_text("utf-8") != text:
             raise InvalidInputError(
-                f"{folder} was begun with other settings, which {SETTINGS} lists: repeat them, or "
-                "write to another folder"
+                f"{folder} was started with other settings, listed in {SETTINGS}: use those, or "
+                "choose another folder"
             )
         write_file(stored, text.encode())
         self._next = len(list(self._parts_folder.glob(_PATTERN)))
@@ -80,17 +80,17 @@ class Table:
         return {name for part in self._parts(["file"]) for name in part.column(0).to_pylist()}
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows as one file; it is on the disk when this returns."""
+        """Add rows as one file, which is on disk when this returns."""
         part = pa.Table.from_pylist([dict(row) for row in rows], self._columns)
         target = self._parts_folder / f"part-{self._next:05d}.parquet"
         with partial_file(target) as file:
-            # Codes are noise to a compressor; the other columns are small.
+            # Codes do not compress; the other columns are small.
             pq.write_table(part, file, compression="none")
             publish(file, target)
         self._next += 1
 
     def list_skipped(self) -> int:
-        """Write the photos without a face and the reasons to skipped.tsv; return how many."""
+        """Write the photos without faces, with the reasons, to skipped.tsv; return their number."""
         lines = []
         for part in self._parts(["file", "reason"]):
             for row in part.filter(pc.is_valid(part["reason"])).to_pylist():
@@ -104,6 +104,6 @@ class Table:
 
 
 def printable(text: str) -> str:
-    """Write text on one line of a TSV; bytes of a name that are not UTF-8 are escaped."""
+    """Return text for one line of a TSV; name bytes that are not UTF-8 are escaped."""
     text = " ".join(text.split("\n")).replace("\t", "\\t")
     return os.fsencode(text).decode("utf-8", "backslashreplace")

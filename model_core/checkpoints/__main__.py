@@ -132,14 +132,14 @@ def _same_w(options: argparse.Namespace) -> int:
 
 def _pull(options: argparse.Namespace) -> int:
     made = pull(options.cache, options.names or None, ConsoleProgress())
-    said = f"{len(made)} made" if made else "all present"
+    said = f"{len(made)} built" if made else "all present"
     absent = [
         each.output.name
         for each in list_outputs(options.cache)
         if each.state != "present" and not each.output.on_demand
     ]
     if absent and not options.names:
-        said = f"{said if made else 'none made'}, without {', '.join(absent)}"
+        said = f"{said if made else 'none built'}, without {', '.join(absent)}"
     print(f"{options.cache / 'weights'}: {said}")
     return 0
 

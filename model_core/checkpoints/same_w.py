@@ -41,7 +41,7 @@ def compare_w(cache: Path, name: str, other: str) -> SharedW:
     (a, _), (b, _) = load_generator(cache, name), load_generator(cache, other)
     if (a.num_ws, a.w_dim) != (b.num_ws, b.w_dim):
         raise InvalidInputError(
-            f"codes of {other} must be {a.num_ws} x {a.w_dim}, like those of {name}, "
+            f"codes of {other} must be {a.num_ws} x {a.w_dim} like those of {name}, "
             f"got {b.num_ws} x {b.w_dim}"
         )
     codes = [sample_w(generator, range(CODES), psi=1.0) for generator in (a, b)]

@@ -9,7 +9,7 @@ PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b"
 MARKUP = re.compile(rb"\s*<\?xml\b|\s*<[A-Za-z]+[\s>]")
 JSON = re.compile(rb"\s*[{\[]\s*(?:[\"'{\[}\]]|$)")
 
-AGAIN = "download the file itself again"
+AGAIN = "download it again"
 MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
     (b"version https://hawser", "a Git LFS pointer, not the file itself: run `git lfs pull`"),

@@ -191,7 +191,7 @@ def _shape(shape: object) -> tuple[int, ...]:
     if not isinstance(shape, tuple | list) or len(shape) > MAX_AXES:
         raise CheckpointError(f"a shape must have at most {MAX_AXES} axes, got another")
     if not all(isinstance(side, int) and 0 <= side < 1 << 40 for side in shape):
-        raise CheckpointError("a shape must be numbers from 0 up, got others")
+        raise CheckpointError("a shape must have numbers of 0 or more, got others")
     return tuple(shape)
 
 

@@ -14,9 +14,11 @@ from model_core.evaluation.baselines import (
     mean_code,
     random_code,
 )
+from model_core.evaluation.detailed import DetailedSearch
 from model_core.evaluation.networks import EvaluationNetworks
 from model_core.evaluation.recorder import Recorder
 from model_core.evaluation.records import Record
+from model_core.inversion.detail_iterator import DETAIL
 from model_core.inversion.iterator import IteratorConfig, Render
 from model_core.inversion.two_stage import EARLY_STEPS
 from model_core.shapes import SingleCode, SingleImage
@@ -41,7 +43,8 @@ class Recipe:
         config: Adam's settings and alpha.
         noise: Whether noise maps are optimised after the code.
         head: Whether the first steps render with the generator's image head.
-        detail: Whether the code is rendered with the face's detail.
+        detail: Whether the code is rendered with the face's detail, which an optimisation then
+            continues on.
     """
 
     start: str
@@ -61,6 +64,7 @@ RECIPES = {
     "iterator-from-random": Recipe("random", "st-lpips-alex"),
     "iterator-head-first": Recipe("mean", "st-lpips-alex", head=True),
     "iterator-head-first-from-network": Recipe("network", "st-lpips-alex", head=True),
+    "iterator+detail": Recipe("network", "st-lpips-alex", head=True, detail=True),
     "iterator-mse": Recipe("mean", "none"),
     "iterator-mse-vgg": Recipe("mean", "vgg-features"),
     "image2stylegan": Recipe("mean", "vgg-features", IMAGE2STYLEGAN),
@@ -82,6 +86,7 @@ class Method:
         facts: Everything its results depend on, as JSON.
         detail: Returns a renderer of a face's codes with its detail, given the face and its first
             code; None renders codes without detail.
+        detailed: Optimises code and detail in place of `search`, or None.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Method:
     noise: NoiseSearch | None
     facts: dict[str, Any]
     detail: Callable[[SingleImage, SingleCode], Render] | None = None
+    detailed: DetailedSearch | None = None
 
     @property
     def one_pass(self) -> bool:
@@ -103,7 +109,7 @@ class Method:
 
     def shortened(self) -> "Method":
         """Return a copy with one or two steps, enough to run every part once."""
-        fewest = 2 if self.search.head else 1
+        fewest = 2 if self.search.head or self.detailed else 1
         search = dataclasses.replace(self.search, steps=min(self.search.steps, fewest))
         noise = dataclasses.replace(self.noise, steps=1) if self.noise else None
         return dataclasses.replace(self, search=search, noise=noise)
@@ -111,6 +117,9 @@ class Method:
     def run(self, face: SingleImage, index: int, recorder: Recorder) -> Record:
         """Embed one face."""
         start = self.start(face, index).float()
+        if self.detailed:
+            recorder.started()
+            return recorder.record(self.detailed(face, start, self.search.steps, recorder))
         true, head = self.search.render, self.search.head
         if self.detail:
             true = self.detail(face, start)
@@ -161,16 +170,28 @@ def make_method(name: str, nets: EvaluationNetworks, steps: int) -> Method:
         }
     if name == TUNED:
         facts["tuned_generator"] = nets.digests["tuned generator"]
-    detail = None
+    detail = detailed = None
     if recipe.detail:
-        detail = nets.render_with_detail
         facts["detail"] = nets.detail_renderer.fingerprint
+        if recipe.loss:
+            detailed = DetailedSearch(
+                render,
+                nets.detail_render,
+                nets.detail_renderer.encode,
+                nets.show_detail,
+                distance,
+                recipe.config,
+                head,
+            )
+            facts["detail iterator"] = dataclasses.asdict(DETAIL)
+        else:
+            detail = nets.render_with_detail
     noise = None
     if recipe.noise:
         images, own = nets.noisy_images()
         noise = NoiseSearch(images, own, max(1, round(NOISE_SHARE * steps)))
         facts["noise"] = dataclasses.asdict(NOISE) | {"steps": noise.steps}
-    return Method(name, _start(recipe.start, nets), search, noise, facts, detail)
+    return Method(name, _start(recipe.start, nets), search, noise, facts, detail, detailed)
 
 
 def _start(name: str, nets: EvaluationNetworks) -> Callable[[SingleImage, int], SingleCode]:

@@ -19,8 +19,9 @@ from model_core.evaluation.baselines import NoisyImages
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.images import FACE_PX, to_float
+from model_core.inversion.detail_iterator import DetailRender
 from model_core.inversion.iterator import Render
-from model_core.inversion.rendering import SmallImages
+from model_core.inversion.rendering import DetailImages, SmallImages
 from model_core.inversion.two_stage import HeadRender
 from model_core.networks.distances import load_distance
 from model_core.perceptual.stlpips import Perceptual
@@ -28,7 +29,7 @@ from model_core.runtime.backends import compile_lazily
 from model_core.runtime.detail import DetailRenderer
 from model_core.runtime.execution import Execution
 from model_core.runtime.precision import FLOAT32, Precision
-from model_core.shapes import SingleCode, SingleImage
+from model_core.shapes import Codes, Details, SingleCode, SingleImage
 
 Backend = Literal["eager", "compile"]
 Embed = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 num_ws w_dim"]]
@@ -126,14 +127,31 @@ class EvaluationNetworks:
 
     def render_with_detail(self, face: SingleImage, ws: SingleCode) -> Render:
         """Return a renderer of codes with the detail of a face, encoded for its code."""
-        renderer = self.detail_renderer
-        detail = renderer.encode(face, ws)
+        detail = self.detail_renderer.encode(face, ws)
+        return lambda codes: self.show_detail(codes, detail)
 
-        def render(codes: Tensor) -> Tensor:
-            images = renderer(codes, detail).to(face.device).permute(0, 3, 1, 2)
-            return F.adaptive_avg_pool2d(to_float(images), self.face_px)
+    def show_detail(self, ws: Codes, details: Details) -> SingleImage:
+        """Render codes with details at full size, brought to the faces' size by area."""
+        images = self.detail_renderer(ws, details).to(self.device).permute(0, 3, 1, 2)
+        return F.adaptive_avg_pool2d(to_float(images), self.face_px)
 
-        return render
+    @functools.cached_property
+    def detail_render(self) -> DetailRender:
+        """What a detail is searched through: the image head, if there is one for the faces' size.
+
+        Raises:
+            InvalidInputError: If no detail encoder was given.
+        """
+        encoder = self.detail_renderer.encoder
+
+        def make(head: ImageHead | None) -> DetailImages:
+            images = SmallImages(self.generator, self.face_px, head, self.dtype)
+            return DetailImages(images, encoder, self.dtype).to(self.device)
+
+        true = make(None)
+        if self.head is None or self.head.config.img_px != self.face_px:
+            return DetailRender(true.features, self._run(true))
+        return DetailRender(true.features, true, self._run(make(self.head)))
 
     def distance(self, name: str) -> Perceptual:
         """Load a perceptual distance."""

@@ -18,8 +18,13 @@ Picture = UInt8[Tensor, "3 size size"]
 
 SHEETS = {
     "network.jpg": (
-        "Reconstructions in one pass",
-        {"mean code": "mean", "one pass": "network", "with detail": "network+detail"},
+        "Reconstructions in one pass, and refined",
+        {
+            "mean code": "mean",
+            "one pass": "network",
+            "with detail": "network+detail",
+            "refined": "iterator+detail",
+        },
     ),
     "figure1.jpg": (
         "Figure 1: networks trained with other losses",

@@ -78,15 +78,33 @@ class FoldedMobileStyleGAN(nn.Module):
     ) -> Float[Tensor, "batch 3 size size"]:
         """Render W+ codes at half the resolution or less, area-averaged.
 
-        Everything after the features is linear: they are reduced to the size before they become
-        the means of four pixels.
-
         Args:
             ws: Codes to render.
             size_px: A divisor of half of the resolution.
         """
+        blocks = len(self.generator.blocks)
+        return self.small_tail(self.features(ws, blocks), ws, blocks, size_px)
+
+    def small_tail(
+        self,
+        features: Float[Tensor, "batch channels px px"],
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        blocks: int,
+        size_px: int,
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Render the features of the first blocks as `small_images` does.
+
+        Everything after the last features is linear: they are reduced to the size before they
+        become the means of four pixels.
+
+        Args:
+            features: Features of the first blocks.
+            ws: Codes whose other rows render them.
+            blocks: Number of these blocks.
+            size_px: A divisor of half of the resolution.
+        """
         to_img = self.generator.to_img
-        x = self.features(ws, len(self.generator.blocks))
+        x = self.advance(features, ws, blocks, len(self.generator.blocks))
         # (batch, height, width, channels) -> (batch, size, cell rows, size, cell columns, channels)
         cells = x.permute(0, 2, 3, 1).unflatten(2, (size_px, -1)).unflatten(1, (size_px, -1))
         # Means of cells: (batch, channels, size, size).

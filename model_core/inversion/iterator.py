@@ -5,6 +5,7 @@ Source: Guan et al. 2020, section 3.1 and equation 1; Adam by Kingma and Ba 2015
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,8 @@ from model_core.shapes import Codes, Images
 
 Render = Callable[[Codes], Images]
 """Codes to images in [-1, 1], differentiable, no smaller than the target."""
+
+Phase = Literal["code", "detail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ class StepReport:
         img: What the codes render, at the target's size, in [-1, 1].
         by_head: Whether an image head rendered the codes, so that these figures do not compare with
             those of true output.
+        phase: What the step optimises.
     """
 
     step: int
@@ -84,6 +88,7 @@ class StepReport:
     lpips: Float[Tensor, " batch"]
     img: Images
     by_head: bool = False
+    phase: Phase = "code"
 
 
 class LatentIterator:

@@ -10,8 +10,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.images import FACE_PX, to_float
-from model_core.inversion.iterator import IteratorConfig, IteratorState, Render, StepReport
-from model_core.inversion.rendering import SmallImages, defer_images
+from model_core.inversion.detail_iterator import DetailIterator, DetailRender, RenderDetail
+from model_core.inversion.detailed import DetailedIterator, RefineState
+from model_core.inversion.iterator import IteratorConfig, Render, StepReport
+from model_core.inversion.rendering import (
+    DetailImages,
+    SmallImages,
+    defer_detail_images,
+    defer_images,
+)
 from model_core.inversion.two_stage import HeadRender, TwoStageIterator
 from model_core.networks.loading import (
     load_detail_encoder,
@@ -42,7 +49,7 @@ class Refiner:
         config: Choices that equation 1 leaves open.
         head: Renders the first steps, if there is one.
         judge: Compares identities; None leaves that out.
-        detail: Encodes what a refined code still leaves out of the face; None leaves that out.
+        detail: Encodes what a code leaves out of the face, and renders it; None leaves that out.
     """
 
     def __init__(
@@ -54,21 +61,34 @@ class Refiner:
         config: IteratorConfig | None = None,
         head: HeadRender | None = None,
         judge: IdentityJudge | None = None,
-        detail: DetailEncoding | None = None,
+        detail: tuple[DetailEncoding, DetailRender] | None = None,
     ):
-        self._judge, self._detail = judge, detail
+        self._judge = judge
+        self._detail: DetailEncoding | None = None
+        upper: DetailRender | None = None
+        if detail:
+            self._detail, upper = detail
         self.fingerprint, self.device, self.lpips_name = fingerprint, device, lpips.name
-        self._iterator = TwoStageIterator(render, lpips.to(device), config, head)
-        renders = (render, head.render if head else None)
-        self._deferred = [each for each in renders if isinstance(each, BackgroundCompiled)]
+        lpips = lpips.to(device)
+        self._iterator = TwoStageIterator(render, lpips, config, head)
+        self._detailed: DetailedIterator | None = None
+        if self._detail and upper:
+            search, encode = DetailIterator(upper, lpips), self._detail.encode
+            self._detailed = DetailedIterator(render, lpips, search, encode, config, head)
+        by_code = (head.render if head else render, render)
+        by_detail = (upper.head or upper.true,) if upper else by_code
+        self._renders: dict[bool, tuple[object, ...]] = {False: by_code, True: by_detail}
 
-    @property
-    def compiling(self) -> bool:
-        """Whether rendering is still being compiled, so that steps will become faster.
+    def is_compiling(self, detail: bool = False) -> bool:
+        """Return whether rendering is still being compiled, so that steps will become faster.
 
         False if it cannot be compiled, as steps then stay slow.
+
+        Args:
+            detail: Whether the steps are those of a run with detail.
         """
-        return not all(deferred.settled for deferred in self._deferred)
+        renders = self._renders[detail]
+        return not all(each.settled for each in renders if isinstance(each, BackgroundCompiled))
 
     @classmethod
     def load(
@@ -103,30 +123,35 @@ class Refiner:
             device, backend, dtype, cache / "verdicts", {"generator": fingerprint}
         )
         chosen = execution.precision.dtype
-        small: HeadRender | None = None
+        images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
+        head_images: SmallImages | None = None
         if head:
             image_head = load_image_head(head, fingerprint)
             size_px = image_head.config.img_px
-            images = SmallImages(generator, size_px, image_head, chosen).to(device)
-            small = HeadRender(_deferred(execution, "first refiner", images), size_px)
-        images = SmallImages(generator, FACE_PX, dtype=chosen).to(device)
-        render = _deferred(execution, "refiner", images, without_gradient=True)
-        judge = load_judge(cache)
-        compares = IdentityJudge(judge, execution) if judge else None
-        encoding = None
+            head_images = SmallImages(generator, size_px, image_head, chosen).to(device)
+        details: tuple[DetailEncoding, DetailRender] | None = None
         if detail:
             loaded = load_detail_encoder(detail, generator, fingerprint)
             # Runs once per job, so none of it is worth compiling.
             once: Backend = "openvino" if execution.by_openvino else "eager"
             encoding = DetailEncoding(generator, *loaded, replace(execution, backend=once))
+            # Compiled first: most steps of most jobs go through it.
+            details = encoding, _upper(execution, encoding, images, head_images)
+        small: HeadRender | None = None
+        if head_images:
+            by_head = _deferred(execution, "first refiner", head_images)
+            small = HeadRender(by_head, head_images.size_px)
+        render = _deferred(execution, "refiner", images, without_gradient=True)
+        judge = load_judge(cache)
+        compares = IdentityJudge(judge, execution) if judge else None
         execution.queue.import_compiler()
         execution.queue.start()
         lpips = load_stlpips(cache).to(chosen)
-        return cls(render, lpips, fingerprint, device, head=small, judge=compares, detail=encoding)
+        return cls(render, lpips, fingerprint, device, head=small, judge=compares, detail=details)
 
-    def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> IteratorState:
+    def start(self, ws: Float[Tensor, "num_ws w_dim"]) -> RefineState:
         """Start at a code."""
-        return IteratorState.start(ws[None].float().to(self.device))
+        return RefineState.start(ws[None].float().to(self.device))
 
     def check_device(self) -> None:
         """Check after a failure whether the device still works at all.
@@ -136,12 +161,18 @@ class Refiner:
         """
         torch.zeros(1, device=self.device).add_(1).item()
 
+    @property
+    def details(self) -> bool:
+        """Whether there is a detail encoder, so that details can be refined."""
+        return self._detailed is not None
+
     def run(
         self,
-        state: IteratorState,
+        state: RefineState,
         target: UInt8[np.ndarray, "size size 3"],
         steps: int,
         on_step: Callable[[StepReport], bool] = lambda _report: True,
+        detail: bool = False,
     ) -> None:
         """Do a number of steps towards a face, in place.
 
@@ -150,20 +181,34 @@ class Refiner:
             target: The face, RGB.
             steps: Number of updates.
             on_step: Called with every evaluation before its update; returning False stops the run.
+            detail: Whether steps are on the detail too, if there is a detail encoder.
         """
-        self._iterator.run(state, self._to_img(target), steps, on_step)
+        img = self._to_img(target)
+        if detail and self._detailed:
+            self._detailed.run(state, img, steps, on_step)
+        else:
+            self._iterator.run(state.codes, img, steps, on_step)
 
     @property
     def detail_fingerprint(self) -> str | None:
         """SHA-256 of the detail encoder's weights; None if there is none."""
         return self._detail.fingerprint if self._detail else None
 
-    def encode_detail(
-        self, target: UInt8[np.ndarray, "size size 3"], ws: Float[Tensor, "1 num_ws w_dim"]
+    def detail_of(
+        self, state: RefineState, target: UInt8[np.ndarray, "size size 3"], latest: bool = False
     ) -> DetailTensor | None:
-        """Compute what a code leaves out of a face; None without a detail encoder."""
+        """Return the detail of a run's best code; None without a detail encoder.
+
+        Args:
+            state: State of the run; before its search of a detail, the encoder makes one.
+            target: The face, RGB.
+            latest: Whether the latest code and detail are meant in place of the best.
+        """
+        if state.detail:
+            return (state.detail.current if latest else state.detail.best)[0].cpu()
         if self._detail is None:
             return None
+        ws = state.codes.ws if latest else state.codes.best_ws
         return self._detail.encode(self._to_img(target), ws)[0]
 
     def identity_similarity(
@@ -185,3 +230,28 @@ def _deferred(
     if not execution.compiles:
         return images
     return defer_images(execution.queue, name, images, without_gradient)
+
+
+def _upper(
+    execution: Execution,
+    encoding: DetailEncoding,
+    images: SmallImages,
+    head_images: SmallImages | None,
+) -> DetailRender:
+    """Make what renders details from what renders codes."""
+    dtype = execution.precision.dtype
+
+    def make(whole: SmallImages) -> DetailImages:
+        return DetailImages(whole, encoding.encoder, dtype).to(execution.device)
+
+    true = make(images)
+    # A smaller head's images would not show what details are for.
+    by_head = make(head_images) if head_images and head_images.size_px == FACE_PX else None
+    cheap: RenderDetail = by_head or true
+    if execution.compiles:
+        cheap = defer_detail_images(
+            execution.queue, "detail refiner", by_head or true, encoding.encoder
+        )
+    if by_head:
+        return DetailRender(true.features, true, cheap)
+    return DetailRender(true.features, cheap)

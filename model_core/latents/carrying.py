@@ -1,9 +1,9 @@
-"""Carry a detail from one code to another: it moves with what the edit moves.
+"""Carry a detail from one code to another, so that it moves with the edit.
 
 Editing a code turns the head or opens the mouth; a detail that stayed in place would leave
-a ghost there. Each place in the new features looks for similar places near it in the old ones
-and takes their detail. Nothing is trained: features of the same part of a face are
-alike in both, whichever way it has moved.
+a ghost there. Each position in the new features takes the detail of similar, nearby positions in
+the old ones. This needs no training: features of the same part of a face are alike in both,
+wherever it has moved.
 """
 
 import functools
@@ -14,22 +14,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 REACH = 8
-"""How many places, of 64, a detail can move: turning the head by 1.5 units takes 5."""
+"""How many positions, of 64, a detail can move: turning the head by 1.5 units takes 5."""
 
 BLOCK = 8
-"""Side of the squares of places that are matched together against one window."""
+"""Side of the square blocks of positions that are matched against one window."""
 
 STRIDE = 4
-"""Every fourth of 512 channels finds the same matches in half the time."""
+"""Only every fourth of 512 channels is compared: the same matches in half the time."""
 
 SMOOTH = 3
-"""Side of the average by which features see their surroundings."""
+"""Side of the average pooling that adds each feature's surroundings."""
 
 TEMPERATURE = 0.01
 """Temperature of the softmax over cosines; lower is sharper but breaks up smooth surfaces."""
 
 STAY = 0.0005
-"""Cosine that a match loses per squared place of distance: flat regions stay in place."""
+"""Penalty on the cosine per squared position of distance, which keeps flat regions in place."""
 
 _WINDOW = BLOCK + 2 * REACH
 
@@ -39,7 +39,7 @@ def carry(
     old: Float[Tensor, "batch channels px px"],
     new: Float[Tensor, "batch channels px px"],
 ) -> Float[Tensor, "batch bottleneck px px"]:
-    """Move details from features to those of edited codes.
+    """Move details from the features of codes to those of edited codes.
 
     Args:
         details: Encoded with the old features.

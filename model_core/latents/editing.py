@@ -47,7 +47,7 @@ def morph(
 def interpolate(
     ws_a: Codes, ws_b: Codes, steps: int, first_row: int = 0, last_row: int | None = None
 ) -> Float[Tensor, "steps batch num_ws w_dim"]:
-    """Go from the first codes to the second in equal steps, both ends included.
+    """Interpolate from the first codes to the second in equal steps, including both ends.
 
     With a row range, only those rows change; the others are the second codes' in every frame.
 

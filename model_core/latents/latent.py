@@ -5,21 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model_core.encoders.detail_encoder import DETAIL_LIMIT
 from model_core.errors import InvalidInputError
 from model_core.shapes import DetailTensor, Ws
-
-DETAIL_LIMIT = 1000.0
-"""Largest value that a detail may have; those of photos stay below 30."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What a code leaves out of a photo.
+    """The part of a photo that its code cannot represent.
 
     Attributes:
         tensor: Output of the detail encoder.
-        home: The code that it was encoded for; rendering another code moves the detail along
-            with what that code moves.
+        home: The code it was encoded for; rendering another code moves the detail accordingly.
     """
 
     tensor: DetailTensor
@@ -28,11 +25,11 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """What a face is rendered from.
+    """Everything a face is rendered from.
 
     Attributes:
         ws: The code.
-        detail: What the code leaves out of the photo; None renders the code alone.
+        detail: The photo's detail; None renders the code alone.
     """
 
     ws: Ws

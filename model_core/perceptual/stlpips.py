@@ -22,7 +22,7 @@ _INPUT_SHIFT = (-0.030, -0.088, -0.188)
 _INPUT_SCALE = (0.458, 0.448, 0.450)
 # Pooling of contiguous feature maps is up to thirty times slower on a CPU.
 _FORMAT = torch.channels_last
-# Keeps value and gradient finite where every channel of a feature is zero.
+# Keeps value and gradient finite if all channels of a feature are zero.
 _NORM_EPS = 1e-20
 
 
@@ -76,8 +76,8 @@ class Blur(nn.Module):
     def forward(self, x: Float[Tensor, "n c h_in w_in"]) -> Float[Tensor, "n c h w"]:
         """Return (h_in + 1) // 2 + 1 rows, and columns likewise."""
         tap = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-        kernel = (tap[:, None] * tap).expand(x.shape[1], 1, 3, 3)  # one for every channel
-        # As in the network that the weights are of; the filter alone would need one.
+        kernel = (tap[:, None] * tap).expand(x.shape[1], 1, 3, 3)  # (channels, 1, 3, 3)
+        # The trained network uses this padding; the filter alone would need only 1.
         x = F.pad(x, (2, 2, 2, 2), mode="reflect")
         return F.conv2d(x, kernel, stride=2, groups=x.shape[1])
 
@@ -93,16 +93,18 @@ class BlurredConv2d(nn.Conv2d):
         """Compute blur(convolution(x))."""
         if x.shape[2] % 2 or x.shape[3] % 2:
             return self.plain(x)
-        margin = int(self.padding[0])  # the convolution's zeros; the blur's reflection comes below
+        margin = int(
+            self.padding[0]
+        )  # the convolution's zero padding; the blur's reflection follows below
         x = F.pad(x, (margin,) * 4)
         wide, narrow = (0.25, 0.5, 0.25), (0.5, 0.5)
-        side = self.kernel_size[0] + 1  # of the image under two neighbouring positions of it
-        # Reflected, the first row repeats the second; the last one sees two rows instead of three.
+        side = self.kernel_size[0] + 1  # side of the patch under two neighbouring kernel positions
+        # With reflection the first row repeats the second, and the last covers two rows, not three.
         inner = self._strided(x, wide, wide)
         right = self._strided(x[:, :, :, -side:], wide, narrow)
         below = self._strided(x[:, :, -side:], narrow, wide)
         corner = self._strided(x[:, :, -side:, -side:], narrow, narrow)
-        # A column repeated before `inner` and a narrow one behind it; then rows likewise.
+        # Repeat a column before `inner` and append a narrower one; then the same for rows.
         upper = torch.cat([inner[:, :, :, :1], inner, right], 3)
         lower = torch.cat([below[:, :, :, :1], below, corner], 3)
         return torch.cat([upper[:, :, :1], upper, lower], 2)
@@ -115,16 +117,16 @@ class BlurredConv2d(nn.Conv2d):
     def _strided(self, x: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
         """Convolve at every second position with the kernel blurred by two small filters."""
         taps = self.weight.new_tensor(rows)[:, None] * self.weight.new_tensor(columns)
-        # The kernel of both steps in one; the taps are symmetric, so that correlating will do.
-        # (out, 3, k, k) -> (out * 3, 1, k, k): every plane of it widens by the taps less one.
+        # Merge both steps into one kernel; symmetric taps make correlation equal convolution.
+        # (out, 3, k, k) -> (out * 3, 1, k, k): planes grow by taps - 1.
         margins = (len(rows) - 1, len(columns) - 1)
         kernel = F.conv2d(self.weight.flatten(0, 1)[:, None], taps[None, None], padding=margins)
         height, width = kernel.shape[2:]
-        kernel = F.pad(kernel, (0, width % 2, 0, height % 2))  # even sides, to be unshuffled
+        kernel = F.pad(kernel, (0, width % 2, 0, height % 2))  # make the sides even for unshuffling
         kernel = F.pixel_unshuffle(kernel, 2)  # (out * 3, 4, sides halved)
         kernel = kernel.reshape(self.out_channels, 12, *kernel.shape[2:])  # colour, row, column
-        # Stride 2 on 3 channels = stride 1 on the 12 of each 2x2 pixels, which is far faster.
-        # (n, 3, h, w) -> (n, 12, h / 2, w / 2), its channels in the kernel's order.
+        # Stride 2 on 3 channels equals stride 1 on the 12 values of 2x2 pixels, and is faster.
+        # (n, 3, h, w) -> (n, 12, h / 2, w / 2), channels in the kernel's order.
         pixels = F.pixel_unshuffle(x, 2).contiguous(memory_format=_FORMAT)
         return F.conv2d(pixels, kernel, self.bias)
 
@@ -178,7 +180,7 @@ class STLPIPS(Perceptual):
         build, widths = _TRUNKS[trunk]
         self.trunk = trunk
         self.stages = nn.ModuleList(build())
-        # Square roots of the calibrated weights of the channels.
+        # Square roots of the channels' calibrated weights.
         self.scales = nn.ParameterList([torch.ones(width) for width in widths])
         self.requires_grad_(False).eval()
 

@@ -34,6 +34,11 @@ class DetailEncoding:
         encoder: Trained for it; copied.
         fingerprint: SHA-256 of the encoder's weights.
         execution: How the networks run.
+
+    Attributes:
+        encoder: The encoder for the features of the folded generator.
+        shape: Shape of the detail of one face.
+
     Raises:
         InvalidInputError: If the generator cannot be split.
     """
@@ -55,6 +60,7 @@ class DetailEncoding:
         self.shape = (config.bottleneck, config.features_px, config.features_px)
         self._execution = execution
         self._networks = network, encoder = _folded(generator, encoder)
+        self.encoder = encoder
         self._ws = ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
         photo = torch.zeros(1, 3, *[config.features_px * CELL_PX] * 2)
         self._blank = features = torch.zeros(1, config.features, *self.shape[1:])

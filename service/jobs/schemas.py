@@ -21,6 +21,10 @@ class JobProgress(NullsWritten):
 
     step: int = Field(description="Updates done.")
     steps: int = Field(description="Updates requested.")
+    phase: Literal["code", "detail"] | None = Field(
+        description="What the latest step was on: first the code, then, unless `detail=false` was "
+        "asked for, the detail."
+    )
     loss: float | None = Field(description="Of the current code: MSE plus perceptual distance.")
     psnr: float | None = Field(description="Of the current image, in dB, at 256 px.")
     lpips: float | None = Field(description="Perceptual distance of the current image, at 256 px.")
@@ -130,6 +134,7 @@ def job_progress(fields: Fields) -> JobProgress:
         figures
         | {
             "same_person": is_same_person(None if similarity is None else float(similarity)),
+            "phase": fields.get("phase") or None,
             "step": fields.get("step"),
             "steps": fields.get("steps"),
             "warming_up": fields["state"] == "running" and figures["eta_s"] is None,

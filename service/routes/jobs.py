@@ -31,7 +31,7 @@ from service.handlers.runtime import Owner, Runtime, Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.handlers.writer import Result, Writer
 from service.jobs import sse
-from service.jobs.payloads import CURVE, Outcome
+from service.jobs.payloads import CURVE, JobInput, Outcome
 from service.jobs.schemas import (
     CurvePoint,
     JobAnswer,
@@ -138,17 +138,21 @@ async def watch_job(job_id: JobId, request: Request, runtime: Shared, owner: Own
     openapi_extra={"parameters": query_of(OutputOptions)},
 )
 async def preview(job_id: JobId, request: Request, runtime: Shared) -> Response:
-    """Render the best code as of the last saved state; before the first, the starting code."""
+    """Render the best code and detail as of the last saved state; at first, the starting code's."""
     media = negotiate(request, IMAGES)
     context = _context(request, runtime, OutputOptions)
     store = runtime.jobs.store
     fields = await store.get(job_id, context.owner)
+    _check_generator(context, fields)
     outcome = await store.outcome(job_id)
     given = await store.read_input(job_id) if outcome is None else None
-    if outcome is None and given is None:
+    if outcome is not None:
+        latent = _latent(context, outcome)
+    elif given is not None:
+        latent = await _starting_latent(context, fields, given)
+    else:
         raise NoResultError(f"The job ended ({fields['state']}) before its first step.")
-    latent = _latent(context, outcome) if outcome is not None else Latent(given.ws)  # type: ignore[union-attr]
-    pixels = await _render(context, fields, latent)
+    pixels = await render(context, latent)
     return await Writer(context).write(Result(latent, None, pixels), media)
 
 
@@ -176,9 +180,11 @@ async def result(job_id: JobId, request: Request, runtime: Shared) -> Response:
     latent = _latent(context, outcome)
     if context.options.output == "photo":
         return await _whole_result(context, fields, outcome, latent, media)
-    writer, pixels = Writer(context), None
+    writer = Writer(context)
+    pixels: Pixels | None = None
     if writer.wants_image(media):
-        pixels = await _render(context, fields, latent)
+        _check_generator(context, fields)
+        pixels = await render(context, latent)
     found = Result(latent, await writer.keep(latent), pixels)
     job, curve = job_answer(fields), _curve(outcome)
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
@@ -236,9 +242,15 @@ def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:
     return Latent(outcome.ws, Detail(outcome.detail, outcome.ws))
 
 
-async def _render(context: RequestContext[OutputOptions], fields: Fields, latent: Latent) -> Pixels:
-    _check_generator(context, fields)
-    return await render(context, latent)
+async def _starting_latent(
+    context: RequestContext[OutputOptions], fields: Fields, given: JobInput
+) -> Latent:
+    """Encode the detail that a job will start with, if it is wanted."""
+    wanted = context.options.detail and fields.get("detail") != "0"
+    if not wanted or context.loaded.generator.detail is None:
+        return Latent(given.ws)
+    answer = await context.runtime.engine.detail(given.target, given.ws, context.deadline_s)
+    return Latent(given.ws, Detail(context.timings.take("detail", answer), given.ws))
 
 
 def _check_generator(context: RequestContext[OutputOptions], fields: Fields) -> None:

@@ -127,6 +127,7 @@ def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str
     rows: dict[str, str | int | float | None] = {
         "steps": options.steps,
         "start": start,
+        "detail": int(options.detail),
         "time_budget_s": options.time_budget_s,
         "target_lpips": options.target_lpips,
         "fingerprint": context.loaded.generator.fingerprint,

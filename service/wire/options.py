@@ -289,7 +289,14 @@ class GenerateOptions(OutputOptions):
 class RefineOptions(FaceOptions):
     """Options of /refine."""
 
-    steps: int = Field(default=100, ge=1, le=5000, description="Number of updates of the code.")
+    steps: int = Field(
+        default=100, ge=1, le=5000, description="Number of updates, of code and detail together."
+    )
+    detail: bool = Field(
+        default=True,
+        description="Refine what the code leaves out of the photo too, after some steps on the "
+        "code; false refines the code alone.",
+    )
     start: Literal["embedding", "mean", "code"] | None = Field(
         default=None,
         description="Where to start: the photo's embedding if unset, or the code if one is given.",

@@ -64,7 +64,7 @@ def test_clients_of_a_closed_loop_wait_for_their_answers():
     assert tally.took_s > 0.3
 
 
-def test_requests_of_an_open_loop_come_regardless():
+def test_open_loop_requests_do_not_wait_for_answers():
     with Server(takes_s=0.03) as server:
         tally = open_loop(server.url, ask, rate=100, seconds=0.2)
     assert len(tally.latencies_s) == server.served == 20
@@ -72,7 +72,7 @@ def test_requests_of_an_open_loop_come_regardless():
     assert max(tally.latencies_s) > 20 * 0.03 - 0.2
 
 
-def test_what_a_slow_client_sends_late_counts_from_when_it_was_due():
+def test_latency_counts_from_the_scheduled_time():
     async def slow(http):
         time.sleep(0.05)
         return await ask(http)

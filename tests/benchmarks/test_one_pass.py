@@ -30,7 +30,7 @@ def test_steps_are_counted_until_the_mean_figure_is_as_good():
     assert (found["all steps, s"], found["ratio"]) == ("4", "20")
 
 
-def test_a_search_that_never_comes_as_far_takes_more_than_was_tried():
+def test_a_search_that_never_catches_up_takes_more_steps_than_tried():
     found = row("0", [record([0.1], start_s=0.5)], [record([0.9, 0.8, 0.7], step_s=1.0)])
     assert found["equivalent steps"] == "more than 2"
     assert (found["all steps, s"], found["ratio"]) == ("more than 2", "more than 4")

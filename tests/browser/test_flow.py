@@ -11,7 +11,7 @@ from tests.browser.conftest import assert_accessible
 from tests.e2e.running import patience
 
 
-def test_a_photo_is_changed_undone_saved_and_gone_on_from(page):
+def test_a_photo_can_be_edited_undone_saved_and_edited_further(page):
     assert_accessible(page)
     choose(page)
     wait_for(tag(page), "Drawn again")

@@ -41,7 +41,7 @@ def test_a_photo_without_a_face_is_explained_and_can_be_sent_again(page):
 
 
 @pytest.mark.parametrize("wrong", [NOTES, BROKEN], ids=["text", "broken"])
-def test_what_is_no_picture_is_refused_wherever_it_is_dropped(page, wrong):
+def test_a_dropped_file_that_is_not_an_image_is_refused(page, wrong):
     for selector in ("header.top", "main"):
         assert give(page, "dragover", selector, wrong)
         assert give(page, "drop", selector, wrong)  # the browser would leave the page otherwise
@@ -52,7 +52,7 @@ def test_what_is_no_picture_is_refused_wherever_it_is_dropped(page, wrong):
     wait_for(notice(page), "Save the picture")
 
 
-def test_without_a_connection_the_page_says_so_and_tries_again(page):
+def test_without_a_connection_the_page_shows_it_and_retries(page):
     choose(page)
     page.context.set_offline(True)
     slide(page, "smile", 10)

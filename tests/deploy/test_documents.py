@@ -47,7 +47,7 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != PAST], ids=name_of)
-def test_commands_exist(path):
+def test_documented_commands_exist(path):
     text = path.read_text()
     for module in set(MODULE.findall(text)) - FOREIGN:
         assert importlib.util.find_spec(module), module
@@ -55,13 +55,13 @@ def test_commands_exist(path):
     assert commands <= COMMANDS.keys() | {"COMMAND", "--help", "--version"}
 
 
-def test_the_map_names_every_decision():
+def test_the_architecture_page_lists_every_decision():
     text = (ROOT / "docs" / "architecture.md").read_text()
     assert all(f"(adr/{path.name})" in text for path in DECISIONS)
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=name_of)
-def test_a_decision_has_its_parts(path):
+def test_a_decision_has_all_sections(path):
     text = path.read_text()
     assert re.search(r"^Date: \d{4}-\d\d-\d\d\. Status: ", text, re.MULTILINE)
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)

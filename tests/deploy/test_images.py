@@ -17,7 +17,7 @@ METRIC = "wplus_worker_last_heartbeat_timestamp_seconds"
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_the_environment_is_one_layer_and_few_follow(image):
+def test_the_environment_is_one_layer_followed_by_few(image):
     layers = [argument for word, argument in instructions(image) if word in ("COPY", "RUN", "ADD")]
     environment = [layer for layer in layers if layer.startswith("--from=env")]
     assert environment == ["--from=env /opt/wplus /opt/wplus"]
@@ -25,7 +25,7 @@ def test_the_environment_is_one_layer_and_few_follow(image):
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_images_run_as_nobody_else_than_compose_says(image):
+def test_images_run_as_composes_user(image):
     users = [argument for word, argument in instructions(image) if word == "USER"]
     assert set(users) == {"10001:10001"}
     assert {compose()["services"][name]["user"] for name in ("api", "worker", "train")} == set(
@@ -33,7 +33,7 @@ def test_images_run_as_nobody_else_than_compose_says(image):
     )
 
 
-def test_what_containers_run_is_there():
+def test_programs_run_by_containers_exist():
     commands = [service.get("command", []) for service in compose()["services"].values()]
     commands += [
         ast.literal_eval(argument)
@@ -52,7 +52,7 @@ def test_what_containers_run_is_there():
 
 
 @pytest.mark.parametrize("variant", COMPOSE)
-def test_compose_services_can_do_little(variant):
+def test_compose_services_have_few_privileges(variant):
     for name, service in compose(variant)["services"].items():
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
@@ -82,7 +82,7 @@ def test_prometheus_shares_one_network_with_what_it_scrapes():
         assert len(shared) == 1
 
 
-def test_a_gpu_is_asked_for_where_one_is_used():
+def test_a_gpu_is_requested_where_one_is_used():
     services = compose("gpu")["services"]
     for name in ("api", "worker", "train"):
         (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
@@ -118,7 +118,7 @@ def probe(*arguments):
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 
-def test_the_probe_tells_well_from_ill(metrics):
+def test_the_probe_distinguishes_healthy_from_unhealthy(metrics):
     assert probe(metrics.url) == 0
     metrics.status = 503
     assert probe(metrics.url) == 1
@@ -126,7 +126,7 @@ def test_the_probe_tells_well_from_ill(metrics):
     assert probe(metrics.url) == 1
 
 
-def test_the_probe_tells_fresh_from_old(metrics):
+def test_the_probe_distinguishes_fresh_from_stale_heartbeats(metrics):
     metrics.text = f"# TYPE {METRIC} gauge\n{METRIC} {time.time():.9e}\n"
     assert probe(metrics.url, METRIC, 60) == 0
     metrics.text = f"{METRIC} {time.time() - 100}\n"

@@ -13,7 +13,7 @@ SELECTING = ("Service", "PodDisruptionBudget", "NetworkPolicy")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_manifests_obey_the_schema(overlay):
+def test_manifests_match_the_schema(overlay):
     checked = 0
     for document in rendered(overlay):
         if document["kind"] not in NO_SCHEMA:
@@ -23,7 +23,7 @@ def test_manifests_obey_the_schema(overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_pods_obey_the_restricted_profile(overlay):
+def test_pods_meet_the_restricted_profile(overlay):
     assert pods(overlay)
     for name, template in pods(overlay).items():
         pod = template["spec"]
@@ -71,7 +71,7 @@ def test_named_ports_are_ports_of_the_pods(overlay):
     assert used
 
 
-def test_nothing_is_let_through_by_default():
+def test_all_traffic_is_denied_by_default():
     policies = {p["metadata"]["name"]: p["spec"] for p in of_kind("overlays/cpu", "NetworkPolicy")}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for name, policy in policies.items():
@@ -124,7 +124,7 @@ def test_eviction_of_sick_pods_is_allowed():
     assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_the_training_reads_the_weights_of_the_stack():
+def test_training_reads_the_stacks_weights():
     claims = {c["metadata"]["name"] for c in of_kind("overlays/gpu", "PersistentVolumeClaim")}
     claims |= {c["metadata"]["name"] for c in of_kind("train", "PersistentVolumeClaim")}
     volumes = pods("train")["train"]["spec"]["volumes"]
@@ -136,7 +136,7 @@ def test_the_training_reads_the_weights_of_the_stack():
     assert used == claims == {"weights", "runs"}
 
 
-def test_the_trainings_processes_are_as_many_as_its_pods():
+def test_training_has_one_process_per_pod():
     (job,) = of_kind("train", "Job")
     command, arguments = (container("train", "train")[key] for key in ("command", "args"))
     assert job["spec"]["completionMode"] == "Indexed"

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
     ],
     ids=["neither", "settings", "short form first", "a shell's own HOST"],
 )
-def test_serve_listens_where_it_is_told(given, address):
+def test_serve_listens_on_the_configured_address(given, address):
     ours = ("HOST", "PORT", "WPLUS_HOST", "WPLUS_PORT", "MAKEFLAGS", "MAKEOVERRIDES")
     rest = {name: value for name, value in os.environ.items() if name not in ours}
     said = subprocess.run(
@@ -38,7 +38,7 @@ def test_serve_listens_where_it_is_told(given, address):
     assert f"WPLUS_HOST={host} WPLUS_PORT={port} " in said
 
 
-def test_a_disk_without_room_for_the_packages_is_told_before_they_are_fetched(tmp_path):
+def test_a_disk_too_small_for_the_packages_is_reported_before_download(tmp_path):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     ours = ("MAKEFLAGS", "MAKEOVERRIDES", "PYTHON")
@@ -56,7 +56,7 @@ def test_a_disk_without_room_for_the_packages_is_told_before_they_are_fetched(tm
     assert "Traceback" not in ended.stderr
 
 
-def test_a_host_on_the_command_line_comes_first():
+def test_a_host_on_the_command_line_takes_precedence():
     said = subprocess.run(
         ["make", "--dry-run", "serve", "HOST=::1"],
         cwd=ROOT,

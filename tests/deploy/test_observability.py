@@ -54,7 +54,7 @@ def test_the_rules_name_only_what_is_exposed():
     assert set(NAME.findall(lines)) - exposed() == set()
 
 
-def test_what_is_recorded_is_what_is_read():
+def test_every_recorded_series_that_is_used_is_defined():
     recorded = set(re.findall(r"- record: (\S+)", RULES.read_text()))
     read = {name for expression in expressions() for name in RECORDED.findall(expression)}
     assert read <= recorded

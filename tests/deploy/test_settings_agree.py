@@ -75,7 +75,7 @@ def test_the_settings_are_accepted(where, environment, monkeypatch):
     assert urlsplit(settings.redis_url.get_secret_value())[1].rpartition("@")[2] == "valkey:6379"
 
 
-def test_the_image_alone_refuses_to_serve_everybody(monkeypatch):
+def test_the_image_refuses_to_start_without_keys(monkeypatch):
     for name, value in image_environment().items():
         if name.startswith(PREFIX):
             monkeypatch.setenv(name, value)
@@ -99,12 +99,12 @@ def test_callers_from_elsewhere_need_a_key(where):
         assert "WPLUS_INSECURE" not in environment
 
 
-def test_the_image_exposes_the_ports_that_are_set():
+def test_the_image_exposes_the_configured_ports():
     (exposed,) = (argument for word, argument in instructions("app") if word == "EXPOSE")
     assert {int(port) for port in exposed.split()} == numbers(image_environment())
 
 
-def test_compose_publishes_and_asks_the_ports_that_are_set():
+def test_compose_publishes_and_probes_the_configured_ports():
     services, ports = compose()["services"], image_environment()
     assert services["api"]["ports"] == [f"127.0.0.1:8000:{ports['WPLUS_PORT']}"]
     scraped = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
@@ -114,7 +114,7 @@ def test_compose_publishes_and_asks_the_ports_that_are_set():
 
 
 @pytest.mark.parametrize("overlay", CLUSTERS)
-def test_kubernetes_names_the_ports_that_are_set(overlay):
+def test_kubernetes_uses_the_configured_ports(overlay):
     ports = image_environment()
     named = {p["name"]: p["containerPort"] for p in container(overlay, "api")["ports"]}
     assert named == {"http": int(ports["WPLUS_PORT"]), "metrics": int(ports["WPLUS_METRICS_PORT"])}
@@ -122,7 +122,7 @@ def test_kubernetes_names_the_ports_that_are_set(overlay):
     assert metrics == {"name": "metrics", "containerPort": int(ports["WPLUS_WORKER_METRICS_PORT"])}
 
 
-def test_probes_ask_paths_and_ports_that_there_are():
+def test_probes_use_existing_paths_and_ports():
     """HEALTHCHECK, compose's checks and Kubernetes' probes."""
     routes = create_app(Settings()).openapi()["paths"].keys()
     assert "/metrics" in routes
@@ -176,7 +176,7 @@ def test_keda_reads_the_queue():
     ]
 
 
-def test_stopping_is_given_the_time_that_it_takes():
+def test_grace_periods_exceed_the_shutdown_time():
     grace_s = Settings().shutdown_grace_s
     assert int(compose()["services"]["api"]["stop_grace_period"].removesuffix("s")) > grace_s
     for overlay in CLUSTERS:

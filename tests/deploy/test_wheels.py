@@ -84,7 +84,7 @@ def test_the_wheel_holds_nothing_else(wheel):
     }
 
 
-def test_the_wheel_brings_the_command_and_says_under_which_licences(wheel):
+def test_the_wheel_has_the_command_and_its_licences(wheel):
     assert metadata(wheel, "entry_points.txt") == (
         "[console_scripts]\nwplus = wplus.__main__:main\n"
     )

@@ -24,7 +24,7 @@ def draw(client):
 
 
 @pytest.mark.slow
-def test_what_is_compiled_draws_the_same_face_as_what_served_before(cache):
+def test_the_compiled_form_renders_the_same_face_as_the_fallback(cache):
     service = Service(cache, jobs=False)
     try:
         service.wait_for(lambda: service.url)

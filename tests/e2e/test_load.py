@@ -69,7 +69,7 @@ def test_each_of_a_crowd_gets_one_answer_and_memory_stays(service):
     assert sample(service, r'wplus_batch_queue_depth{stage="encode"}') == 0
 
 
-def test_the_work_of_clients_that_left_never_reaches_the_device(service):
+def test_work_of_disconnected_clients_never_reaches_the_device(service):
     host, port = re.search(r"//([\d.]+):(\d+)", service.url).groups()
     query = "&".join(f"{name}={value}" for name, value in QUICK.items())
     head = (
@@ -95,7 +95,7 @@ def test_the_work_of_clients_that_left_never_reaches_the_device(service):
     assert embedded_photos(service) - before <= BATCH
 
 
-def test_keys_are_asked_for_and_latents_are_their_owners(service):
+def test_keys_are_required_and_latents_belong_to_their_owner(service):
     wait_s = patience(120)
     with (
         Client(service.url, KEYS["ann"], timeout_s=wait_s) as ann,

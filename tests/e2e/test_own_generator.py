@@ -129,7 +129,7 @@ def test_a_generator_with_its_network_does_all_that_the_default_does(start, own,
     assert code_of(client.post(f"/merge{ALIGNED}", files=photos, headers=NPY)).shape == (8, 512)
 
 
-def test_a_generator_alone_takes_codes_and_says_why_no_photos(start, own, tmp_path):
+def test_a_generator_without_a_network_accepts_codes_and_refuses_photos(start, own, tmp_path):
     generator, _ = load_generator(own, "mine")
     direction = np.random.default_rng(0).standard_normal(512)
     np.save(tmp_path / "age.npy", direction)
@@ -162,7 +162,7 @@ def test_a_generator_alone_takes_codes_and_says_why_no_photos(start, own, tmp_pa
 
 
 @pytest.mark.slow
-def test_an_encoder_of_psps_embeds_for_the_generator_beside_it(start, cache, tmp_path):
+def test_a_psp_encoder_embeds_for_its_generator(start, cache, tmp_path):
     (tmp_path / "weights").symlink_to(cache / "weights")
     convert(tmp_path, psp_content(StyleEncoderConfig(4), "GradualStyleEncoder"), "psp")
     client = start(tmp_path, generator="psp", max_batch=1, jobs=False).client

@@ -34,7 +34,7 @@ def small(pixels):
     return np.asarray(Image.fromarray(pixels.astype(np.uint8)).resize((64, 64))).astype(int)
 
 
-def test_a_photo_becomes_a_code_and_a_likeness(embedded):
+def test_a_photo_becomes_a_code_and_a_reconstruction(embedded):
     assert np.abs(np.array(embedded["face"]["box"]) - FACE_BOX).max() < 25
     assert embedded["face"]["count"] == 1
     code = code_of(embedded)
@@ -162,7 +162,7 @@ def test_an_upload_that_is_too_large_gets_a_readable_answer(client, chunked):
     assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
 
 
-def test_the_page_is_there(client):
+def test_the_page_is_served(client):
     assert "<title>wplus</title>" in client.get("/").text
 
 

@@ -55,7 +55,7 @@ def test_one_signal_while_loading_ends_with_all_that_was_started(cache, tmp_path
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in /proc")
 @pytest.mark.parametrize("phase", ["loading weights", "warming up"])
-def test_a_second_signal_ends_at_once_whatever_stopping_waits_for(cache, tmp_path, phase):
+def test_a_second_signal_ends_the_process_immediately(cache, tmp_path, phase):
     (tmp_path / "weights").symlink_to(cache / "weights")
     before = private_folders()
     service = Service(tmp_path, backend="eager")
@@ -77,7 +77,7 @@ def test_a_second_signal_ends_at_once_whatever_stopping_waits_for(cache, tmp_pat
     assert_gone(pids, before)
 
 
-def test_a_signal_answers_what_is_under_way_and_nobody_else(service, client):
+def test_a_signal_finishes_running_requests_and_refuses_new_ones(service, client):
     """Last but one: it ends the service that the others use."""
     pids = descendants(service.process.pid)
     headers = BEARER | {"Content-Type": "image/jpeg", "Accept": "application/x-npy"}

@@ -32,7 +32,7 @@ def shade(image):
 
 
 @pytest.mark.parametrize("name", NODE_CLASS_MAPPINGS)
-def test_comfyui_finds_what_it_looks_for_in_a_node(name):
+def test_nodes_have_comfyuis_attributes(name):
     node = NODE_CLASS_MAPPINGS[name]
     inputs = node.INPUT_TYPES()
     assert name in NODE_DISPLAY_NAME_MAPPINGS
@@ -44,7 +44,7 @@ def test_comfyui_finds_what_it_looks_for_in_a_node(name):
         assert all(isinstance(option, dict) for option in options)
 
 
-def test_a_photo_becomes_a_face_that_other_nodes_take():
+def test_a_photo_becomes_a_face_for_other_nodes():
     face, image = run("WplusEmbed", image=PHOTO)
     assert (image.dtype, image.shape[0], image.shape[-1]) == (torch.float32, 1, 3)
     assert shade(image) == pytest.approx(0.4, abs=0.02)
@@ -59,13 +59,13 @@ def test_a_photo_becomes_a_face_that_other_nodes_take():
 
 
 @pytest.mark.parametrize("image", [torch.zeros(320, 320, 3), torch.zeros(1, 320, 320, 4)])
-def test_what_is_no_rgb_image_is_refused(image):
+def test_an_array_that_is_not_an_rgb_image_is_refused(image):
     with pytest.raises(ValueError, match=r"image must be \(batch"):
         run("WplusEmbed", image=image)
 
 
 @pytest.mark.parametrize("text", ["", "smile", "smile=2", "smile:much", ":,:"])
-def test_directions_of_another_form_are_refused(text):
+def test_directions_of_another_shape_are_refused(text):
     with pytest.raises(ValueError, match="directions must be like"):
         nodes.read_directions(text)
 

@@ -8,7 +8,7 @@ import pytest
 from model_core.atomic_file import partial_file, publish, write_file
 
 
-def test_a_file_that_is_not_published_leaves_what_was_there(tmp_path):
+def test_an_unpublished_file_keeps_the_old_one(tmp_path):
     target = tmp_path / "a.json"
     target.write_bytes(b"old")
 
@@ -24,7 +24,7 @@ def test_a_file_that_is_not_published_leaves_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_published_file_is_whole_and_everyones_to_read(tmp_path, durable, monkeypatch):
+def test_a_published_file_is_complete_and_world_readable(tmp_path, durable, monkeypatch):
     synced = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(handle), fsync(handle)))
@@ -36,7 +36,7 @@ def test_a_published_file_is_whole_and_everyones_to_read(tmp_path, durable, monk
     assert len(synced) == (2 if durable else 0)  # its bytes, then its name
 
 
-def test_what_another_writer_puts_into_the_partial_file_is_published(tmp_path):
+def test_the_partial_file_may_be_written_by_another_writer(tmp_path):
     target = tmp_path / "a.bin"
     with partial_file(target) as file:
         with open(file.name, "wb") as other:  # as safetensors does by its name  # noqa: PTH123

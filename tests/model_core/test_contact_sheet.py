@@ -18,7 +18,7 @@ def test_a_sheet_has_a_row_a_list_and_white_where_one_is_short(tmp_path):
     assert grid[4:, 4:].min() == 255
 
 
-def test_images_are_brought_to_the_cells_by_area(tmp_path):
+def test_images_are_resized_to_the_cells_by_area(tmp_path):
     halves = black(8)
     halves[:, 1::2] = 200
     draw_sheet([[halves]], tmp_path / "sheet.png", ["a"], ["b"], cell_px=4)

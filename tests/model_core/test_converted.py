@@ -91,7 +91,7 @@ def test_without_the_optional_pack_there_are_no_figures_of_identity(converted, t
         assert (quality.identity_similarity, quality.same_person) == (None, None)
 
 
-def test_a_judge_of_other_bytes_is_refused(converted, cache, tmp_path):
+def test_a_judge_with_other_bytes_is_refused(converted, cache, tmp_path):
     (tmp_path / "converted").symlink_to(converted / "converted")
     (tmp_path / "weights").mkdir()
     for file in (converted / "weights").iterdir():

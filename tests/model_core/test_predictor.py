@@ -87,7 +87,7 @@ def test_merging_a_face_with_itself_is_embedding_it(predictor, faces):
     assert not torch.equal(swapped, predictor.embed(faces))
 
 
-def test_a_network_without_identity_embeds_and_does_not_merge(cache, faces):
+def test_a_network_without_an_identity_encoder_embeds_but_does_not_merge(cache, faces):
     torch.manual_seed(0)
     generator, fingerprint = load_generator(cache)
     recogniser = RECOGNISERS["dlib-resnet29"]({})
@@ -152,6 +152,6 @@ def test_a_network_of_another_generator_is_refused(cache, network_file, tmp_path
         Predictor.load(cache, other, backend="eager")
 
 
-def test_a_missing_network_is_told_with_what_to_do(cache, tmp_path):
+def test_a_missing_network_error_says_what_to_do(cache, tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors"):
         Predictor.load(cache, tmp_path / "none.safetensors", backend="eager")

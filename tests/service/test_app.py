@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from model_core.errors import CheckpointError
-from model_core.weights.cache import LANDMARKS, weight_path
+from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, weight_path
 from service.app import create_app, load_aligner
 from service.serving.engine import load_predictor
 from service.settings import Settings
@@ -20,7 +20,7 @@ def test_nothing_is_loaded_before_the_start():
     assert not loaded
 
 
-def test_a_failure_is_told_to_whoever_runs_the_application():
+def test_a_startup_failure_is_reported_to_the_server():
     failures = []
 
     def missing(_settings):
@@ -37,7 +37,7 @@ def test_a_failure_is_told_to_whoever_runs_the_application():
     assert [str(failure) for failure in failures] == ["weights must be there"]
 
 
-def test_it_is_ready_before_what_is_fast_is_compiled(serve):
+def test_it_is_ready_before_compilation_ends(serve):
     ready, compiling = threading.Event(), threading.Event()
 
     class Hastening(FakePredictor):
@@ -77,3 +77,16 @@ def test_a_landmark_file_that_was_changed_never_reaches_its_reader(cache, tmp_pa
     with pytest.raises(CheckpointError, match="must have SHA-256"):
         load_aligner(Settings(cache=tmp_path))
     assert opened == []
+
+
+def test_a_cache_without_the_second_detector_is_told_once(cache, tmp_path, caplog):
+    (tmp_path / "weights").mkdir()
+    for file in (cache / "weights").iterdir():
+        if not file.name.startswith(SECOND_GLANCE):
+            (tmp_path / "weights" / file.name).symlink_to(file)
+    load_aligner(Settings(cache=tmp_path))
+    (line,) = caplog.messages
+    assert f"python -m model_core.checkpoints pull {SECOND_GLANCE}" in line
+    (tmp_path / "weights" / f"{SECOND_GLANCE}.tflite").write_bytes(b"other")
+    with pytest.raises(CheckpointError, match="must have SHA-256"):
+        load_aligner(Settings(cache=tmp_path))

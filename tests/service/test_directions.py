@@ -50,7 +50,7 @@ def test_shipped_directions_are_calibrated(owner):
         assert known.measured_by, name
 
 
-def test_an_operators_own_go_before(owner, tmp_path):
+def test_an_operators_own_directions_take_precedence(owner, tmp_path):
     for name in ("age", "pose"):
         np.save(tmp_path / f"{name}.npy", np.ones(512))
     directions = read_directions(tmp_path, space(owner))
@@ -58,7 +58,7 @@ def test_an_operators_own_go_before(owner, tmp_path):
     assert torch.equal(directions["pose"].step, directions["age"].step)
 
 
-def test_those_of_another_generator_are_left_out(tmp_path, caplog):
+def test_directions_of_another_generator_are_left_out(tmp_path, caplog):
     np.save(tmp_path / "age.npy", np.ones(512))
     with caplog.at_level(logging.WARNING):
         assert read_directions(tmp_path, space("0" * 64)).keys() == {"age"}

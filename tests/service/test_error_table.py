@@ -58,7 +58,7 @@ def test_codes_and_statuses_are_those_that_clients_know():
     assert {rule.outcome for rule in TABLE} <= set(OUTCOMES)
 
 
-def test_every_error_of_the_project_has_a_row_of_its_own():
+def test_every_error_class_has_a_row():
     listed = {rule.error for rule in TABLE}
     for module in (model_core.errors, service.serving.batcher, service.errors):
         for _, error in inspect.getmembers(module, inspect.isclass):
@@ -109,7 +109,7 @@ def test_every_row_answers_a_problem(raising, rule):
     assert answer.headers.get("www-authenticate") == challenge
 
 
-def test_unknown_failures_tell_the_client_only_the_request_id(raising, caplog):
+def test_unknown_failures_show_only_the_request_id(raising, caplog):
     raising.error[0] = RuntimeError("secret path /etc/x")
     answer = raising.get("/raise", headers={"X-Request-ID": "abc"})
     assert answer.status_code == 500
@@ -120,7 +120,7 @@ def test_unknown_failures_tell_the_client_only_the_request_id(raising, caplog):
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.error.__name__)
-def test_a_failure_for_a_while_says_what_the_caller_can_do(raising, rule):
+def test_a_temporary_failure_says_what_the_caller_can_do(raising, rule):
     raising.error[0] = rule.error("the detail")
     detail = raising.get("/raise", headers={"X-Request-ID": "mine"}).json()["detail"]
     assert ("again in a" in detail) == (rule.status > 500)

@@ -59,7 +59,7 @@ def modes_of(operation):
     return GenerationMode if can_be_wrong else (GenerationMode.POSITIVE,)
 
 
-def test_no_request_breaks_it(url, subtests):
+def test_no_request_crashes_it(url, subtests):
     """All of schemathesis's checks but two.
 
     No schema can say that bytes are a photo of a face, nor that an option in the body overrides

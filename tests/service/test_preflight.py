@@ -80,7 +80,7 @@ def test_a_taken_port_ends_the_start_before_anything_is_imported_or_made(tmp_pat
         ),
     ],
 )
-def test_a_setting_that_cannot_be_ends_the_start_likewise(variable, value, pattern):
+def test_an_invalid_setting_ends_the_start(variable, value, pattern):
     assert_refused(run(**{"port": 0, variable: value}), f"wplus: {pattern}")
 
 
@@ -96,12 +96,12 @@ def test_a_setting_that_cannot_be_ends_the_start_likewise(variable, value, patte
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_the_settings_name_is_looked_for(weights, settings, pattern):
+def test_files_named_in_settings_are_checked(weights, settings, pattern):
     with pytest.raises(WplusError, match=pattern):
         check(Settings(**{"cache": weights, "port": 0} | settings))
 
 
-def test_weights_that_are_missing_are_named_with_what_to_do(weights):
+def test_a_missing_weights_error_says_what_to_do(weights):
     path = weight_path(weights, DEFAULT_GENERATOR)
     path.unlink()
     with pytest.raises(WplusError, match=rf"{path} must be a file, got none; `.* pull` fetches it"):
@@ -121,7 +121,7 @@ def test_a_full_disk_ends_the_start(weights):
     assert_refused(ended, r"wplus: the disk of .* must have 64 MB free, got 3 MB: make room.*")
 
 
-def test_what_is_taken_is_listened_on_by_nobody_else_and_for_every_address(weights):
+def test_the_bound_port_is_exclusive_on_every_address(weights):
     sockets = check(Settings(cache=weights, port=0, host="localhost"))
     try:
         (port,) = {each.getsockname()[1] for each in sockets}

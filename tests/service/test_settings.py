@@ -27,7 +27,7 @@ def test_every_field_is_the_variable_of_its_name(monkeypatch):
         settings.port = 1
 
 
-def test_known_variables_and_those_of_others_pass():
+def test_known_and_foreign_variables_are_accepted():
     known = [PREFIX + field.upper() for field in Settings.model_fields]
     with pytest.raises(UnknownVariableError) as refused:
         check_names([*known, "PATH", "wplus_port", "OTHER_WPLUS_THING", "WPLUS_QQQ"])
@@ -47,7 +47,7 @@ def test_values_out_of_range_are_refused(wrong):
         Settings(**wrong)
 
 
-def test_what_embeds_photos_follows_the_generator(tmp_path):
+def test_the_default_embedder_depends_on_the_generator(tmp_path):
     assert Settings().network_path == EMBEDDING_NETWORK
     settings = Settings(cache=tmp_path, generator="mine")
     assert settings.network_path is None
@@ -68,7 +68,7 @@ def test_sizes_may_have_a_unit(monkeypatch, text, size):
 
 
 @pytest.mark.parametrize("text", ["20 apples", "1kb", "-5", "MB"])
-def test_sizes_that_are_none_are_refused(monkeypatch, text):
+def test_invalid_sizes_are_refused(monkeypatch, text):
     monkeypatch.setenv("WPLUS_MAX_UPLOAD_BYTES", text)
     with pytest.raises(ValidationError):
         Settings()

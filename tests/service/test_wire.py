@@ -47,7 +47,7 @@ def refusal(answer, status, name):
     "charset",
     ["undefined", "utf-8", "utf-7", "idna", "punycode", "hex", "unicode_escape", "utf-16", "none"],
 )
-def test_no_codec_of_the_clients_choice_reads_a_form(client, charset):
+def test_forms_are_not_decoded_with_the_clients_codec(client, charset):
     body = form(IMAGE, ('name="face"', "0"), ('name="return"', "+AGM-ode"))
     answer = post(client, body, f"{BOUNDARY}; charset={charset}")
     assert "return must be one of code, image, both, got +AGM-ode" in answer.text
@@ -64,7 +64,7 @@ def test_a_boundary_may_be_quoted(client):
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.9, 0.95, -3])
-def test_a_form_that_is_cut_off_is_refused(client, kept):
+def test_a_truncated_form_is_refused(client, kept):
     body = form(IMAGE, ('name="face"', "0"), ('name="align"', "none"))
     cut = body[: int(len(body) * kept)] if kept > 0 else body[: int(len(body) + kept * 2)]
     assert "cut off" in refusal(post(client, cut), 400, "bad-request")
@@ -83,7 +83,7 @@ def test_a_form_that_is_cut_off_is_refused(client, kept):
     ],
     ids=["json", "base64", "base64 by a letter", "photo", "nothing"],
 )
-def test_other_bodies_that_are_cut_off_are_refused(client, body, media, status, code):
+def test_other_truncated_bodies_are_refused(client, body, media, status, code):
     refusal(post(client, body, media), status, code)
 
 
@@ -99,7 +99,7 @@ def test_other_bodies_that_are_cut_off_are_refused(client, body, media, status, 
         'name="image"\r\nContent-Type: application/octet-stream',
     ],
 )
-def test_a_file_is_known_by_every_spelling_of_its_name(client, head):
+def test_a_file_is_recognised_by_every_spelling_of_its_name(client, head):
     assert post(client, form((head, PNG))).status_code == 200
 
 
@@ -159,7 +159,7 @@ def test_json_may_begin_with_a_byte_order_mark(client, encoding):
         (b"", "application/octet-stream"),
     ],
 )
-def test_an_empty_body_leaves_the_query(client, body, media):
+def test_an_empty_body_keeps_the_query(client, body, media):
     assert post(client, body, media, "/generate?seed=7&psi=").status_code == 200
     assert post(client, body, media, "/generate").status_code in (400, 422)
 
@@ -190,7 +190,7 @@ def test_an_option_with_two_values_is_refused(client, send):
     assert "face must be given once, got 5 and 0" in refusal(send(client), 422, "invalid-request")
 
 
-def test_a_member_of_json_that_comes_twice_is_refused(client):
+def test_a_duplicate_json_member_is_refused(client):
     body = b'{"seed": 5, "seed": 6}'
     detail = refusal(post(client, body, "application/json", "/generate"), 422, "invalid-request")
     assert "an object with 'seed' twice" in detail
@@ -222,7 +222,7 @@ def packed(save, **arrays):
     ],
     ids=["code", "answer", "numbers", "batch", "projector", "compressed", "any name"],
 )
-def test_a_code_is_read_in_every_wrapping(client, wrap):
+def test_a_code_is_read_from_every_wrapping(client, wrap):
     answer = client.post("/generate?seed=7").json()
     ws = np.frombuffer(base64.b64decode(answer["code"]["data"]), "<f4").reshape(18, 512)
     file = form(('name="code"; filename="code"', wrap(answer, ws)))
@@ -250,7 +250,7 @@ def test_a_code_in_json_may_be_the_answer_or_a_batch_of_one(client):
         (packed(np.savez, w=np.zeros((17, 512))), "must have shape [18, 512], got [17, 512]"),
     ],
 )
-def test_a_file_that_holds_no_code_is_told(client, data, detail):
+def test_a_file_without_a_code_is_an_error(client, data, detail):
     answer = post(client, form(('name="code"; filename="code"', data)), path="/generate")
     assert answer.status_code == 422
     assert detail in answer.json()["detail"]
@@ -292,7 +292,7 @@ def test_head_is_counted_by_its_route_and_named_where_get_is(client):
     assert client.head("/nowhere").status_code == 404
 
 
-def test_an_unknown_path_is_told_with_the_nearest(client):
+def test_an_unknown_path_error_suggests_the_closest(client):
     assert "did you mean /embed?" in refusal(client.post("/embedd"), 404, "not-found")
     assert "GET /openapi.json lists" in refusal(client.get("/xyzzy"), 404, "not-found")
 
@@ -335,7 +335,7 @@ def test_a_target_may_be_in_absolute_form(port, origin, path, status):
     assert say(port, head.encode()).startswith(f"HTTP/1.1 {status} ")
 
 
-def test_an_upload_that_does_not_end_is_the_senders(port):
+def test_an_unfinished_upload_is_a_client_error(port):
     body = form(IMAGE)
     head = f"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: {BOUNDARY}\r\n"
     whole = head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-40]

@@ -97,12 +97,12 @@ def test_serving_fetches_what_the_cache_lacks(tmp_path):
         PIP_RETRIES="0",
     )
     assert said.returncode == 1
-    assert f"to download into {tmp_path}: " in said.stderr
+    assert f" in total into {tmp_path}" in said.stderr
     assert "wplus: random-face==2021.7.21.1 must be downloadable with pip" in said.stderr
     assert "Traceback" not in said.stderr
 
 
-def test_a_worker_says_what_it_needs():
+def test_a_worker_reports_missing_settings():
     said = wplus("worker")
     assert said.returncode == 1
     assert said.stderr == "wplus: WPLUS_REDIS_URL must name a Redis or Valkey, got none\n"

@@ -71,7 +71,7 @@ def test_a_refusal_is_an_error_with_its_code(client):
         asyncio.run(call())
 
 
-def test_a_service_that_is_away_is_an_error_that_says_what_to_do():
+def test_an_unreachable_service_error_says_what_to_do():
     async def call():
         async with AsyncClient("http://127.0.0.1:1", tries=1) as wplus:
             await wplus.version()

@@ -95,7 +95,7 @@ def test_a_refusal_is_an_error_with_its_code(client, connect):
     assert (refusal.value.code, refusal.value.status) == ("no-face", 422)
 
 
-def test_a_busy_service_is_asked_again_when_it_says_so(serve, connect):
+def test_a_busy_service_is_retried_after_its_retry_after(serve, connect):
     with serve(rate_limit="1/second") as application:
         with connect(application) as wplus:
             assert wplus.embed(PHOTO).latent_id != wplus.embed(PHOTO).latent_id
@@ -104,7 +104,7 @@ def test_a_busy_service_is_asked_again_when_it_says_so(serve, connect):
         assert (refusal.value.code, refusal.value.status) == ("rate-limited", 429)
 
 
-def test_a_service_that_is_away_is_an_error_that_says_what_to_do():
+def test_an_unreachable_service_error_says_what_to_do():
     with (
         Client("http://127.0.0.1:1", tries=1) as wplus,
         pytest.raises(
@@ -121,7 +121,7 @@ def test_a_url_of_another_scheme_is_refused_at_once(url):
         Client(url)
 
 
-def test_a_face_is_short_in_print_and_shown_by_notebooks(client, connect):
+def test_a_face_has_a_short_repr_and_a_notebook_image(client, connect):
     with connect(client) as wplus:
         faces = {form: wplus.embed(PHOTO, format=form) for form in ("jpeg", "png", "webp")}
     for form, face in faces.items():
@@ -144,7 +144,7 @@ def test_a_face_is_saved_in_its_own_format(client, connect, tmp_path):
     assert not (tmp_path / "face.png").exists()
 
 
-def test_pictures_are_sources_however_they_are_held(client, connect):
+def test_images_of_every_python_type_are_sources(client, connect):
     opened = Image.open(io.BytesIO(PHOTO))
     pictures = [
         opened,
@@ -178,7 +178,7 @@ def test_a_pillow_image_stays_upright(client, connect):
         ("https://example.org/ann.jpg", "got a URL: download"),
     ],
 )
-def test_what_is_no_source_is_refused_before_it_is_sent(source, message):
+def test_an_invalid_source_is_refused_before_sending(source, message):
     with Client() as wplus, pytest.raises(ValueError, match=message):
         wplus.embed(source)
 
@@ -271,7 +271,7 @@ def gateway():
     ],
     ids=["date", "past", "fraction", "negative", "word", "nan"],
 )
-def test_the_wait_may_be_told_in_any_way(gateway, retry_after, seconds):
+def test_the_wait_may_have_any_header_format(gateway, retry_after, seconds):
     with gateway(503, {"Retry-After": retry_after()}, b"") as wplus:
         started_s = time.monotonic()
         assert wplus.send("POST", "/embed", content=b"x").status_code == 200
@@ -292,7 +292,7 @@ PROBLEM = json.dumps({"code": "no-face", "detail": "no face was found"}).encode(
         (422, "application/json", b'{"detail": [{"msg": "x"}]}', "http-error: Unprocessable"),
     ],
 )
-def test_a_refusal_is_read_whoever_wrote_it(gateway, status, media, body, message):
+def test_an_error_is_parsed_from_any_server(gateway, status, media, body, message):
     with gateway(status, {"Content-Type": media}, body) as wplus:
         with pytest.raises(ServiceError, match=message) as refusal:
             wplus.generate(seed=1)
@@ -306,7 +306,7 @@ def test_a_redirect_names_the_new_address(gateway):
 
 
 @pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]", b"{}", b'{"code": null}'])
-def test_an_answer_that_is_not_wplus_own_is_told(gateway, body):
+def test_an_answer_from_another_server_is_an_error(gateway, body):
     client = gateway(200, {"Content-Type": "text/html"}, body)
     with client as wplus, pytest.raises(ServiceError, match="http-error: the answer must"):
         wplus.generate(seed=1)
@@ -345,7 +345,7 @@ def test_a_client_that_never_tries_is_refused(tries):
         Client(tries=tries)
 
 
-def test_clients_and_jobs_are_short_in_print():
+def test_clients_and_jobs_have_short_reprs():
     with Client("http://127.0.0.1:8000", key="secret-Zx81") as wplus:
         assert repr(wplus) == "Client('http://127.0.0.1:8000')"
         assert repr(Job(wplus, "abc")) == "Job(id='abc')"

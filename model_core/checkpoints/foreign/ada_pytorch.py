@@ -88,9 +88,7 @@ def _read_module(generator: Mapping[str, Any], source: Tensors) -> Foreign:
         source.require(["mapping.fc0.weight"])
     noisy = {bool(layer["use_noise"]) for layer in layers.values() if "use_noise" in layer}
     if len(noisy) > 1:
-        raise CheckpointError(
-            "use_noise must be the same in all layers, got both: it is not supported"
-        )
+        raise CheckpointError("use_noise must be one for all layers, got both: it is not supported")
     if mapping.get("w_avg_beta", 0) is not None:
         source.require(["mapping.w_avg"])
     foreign = stylegan2_of(

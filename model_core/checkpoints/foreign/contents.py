@@ -105,8 +105,8 @@ def parts(
             raise CheckpointError(f"{prefix or 'generator'} must be a network, got another object")
         if id(part) in met or len(prefix) > MAX_PREFIX:
             raise CheckpointError(
-                f"parts of a network must differ and have names of at most {MAX_PREFIX} letters, "
-                f"got {prefix[:40]}"
+                "parts of a network must differ and have names of at most "
+                f"{MAX_PREFIX} characters, got {prefix[:40]}"
             )
         met.add(id(part))
         yield prefix, part

@@ -149,7 +149,7 @@ class Tensors:
 
 
 def shown(names: Iterable[str]) -> str:
-    """List the first few names and the number of the others."""
+    """List the first few names and count the rest."""
     listed = list(names)
     more = f" and {len(listed) - NAMES_SHOWN} more" if len(listed) > NAMES_SHOWN else ""
     return ", ".join(name[:100] for name in listed[:NAMES_SHOWN]) + more

@@ -38,7 +38,7 @@ from model_core.networks.loading import load_generator, load_image_head
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 from model_core.runtime.precision import DtypeName
-from model_core.shapes import Ws
+from model_core.shapes import Codes, Ws
 from model_core.weights.cache import cache_folder
 from model_core.weights.packs import pull
 from model_core.weights.progress import ConsoleProgress
@@ -48,7 +48,7 @@ from model_core.weights.store import save_network
 PSI = 0.8  # more variety than InterFaceGAN's .7, few corrupted faces yet
 JUDGED_PSI = 0.7
 JUDGED_FROM = 1_000_000  # first seed of the faces on which directions are measured
-SHEET_FACES, SHEET_COLUMNS = 4, 5
+SHEET_FACES, SHEET_PX = 4, 128
 NAMES = tuple(each.name for each in WANTED)
 
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -112,9 +112,28 @@ def _fit(options: argparse.Namespace, cache: Path) -> None:
             options.out / f"{name}.safetensors", {"direction": fit.direction.half()}, about
         )
         if options.sheets is not None:
-            strengths = np.linspace(*effect.safe, SHEET_COLUMNS).tolist()
-            columns = [[render(c) for c in move(ws[:SHEET_FACES], step, s)] for s in strengths]
-            draw_sheet([*zip(*columns, strict=True)], options.sheets / f"{name}.png")
+            unit_step = step * about["deviations_per_unit"]
+            path = options.sheets / f"{name}.jpg"
+            draw_effect(render, ws[:SHEET_FACES], unit_step, about["safe"], path)
+
+
+def draw_effect(
+    render: Callable[[Ws], Pixels], ws: Codes, step: Ws, safe: Sequence[float], path: Path
+) -> None:
+    """Draw each face as a row, from one end of a safe range over no change to the other.
+
+    Args:
+        render: Renders a code.
+        ws: Codes of the faces.
+        step: What one unit adds.
+        safe: Lowest and highest value, in units.
+        path: The picture, JPEG or PNG.
+    """
+    low, high = safe
+    values = (low, low / 2, 0.0, high / 2, high)
+    columns = [[render(code) for code in move(ws, step, value)] for value in values]
+    titles = [f"{value:+.3g}" if value else "0" for value in values]
+    draw_sheet([*zip(*columns, strict=True)], path, titles, cell_px=SHEET_PX)
 
 
 def _renderer(

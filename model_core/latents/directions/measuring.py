@@ -20,7 +20,7 @@ GEOMETRY = (
     attributes.mouth_open,
     attributes.eyes_open,
 )
-PIXELS = (pixels.glasses, pixels.beard, pixels.hair_tone, pixels.gaze)
+PIXELS = (pixels.glasses, pixels.beard, pixels.hair_tone, pixels.skin_tone, pixels.gaze)
 ESTIMATES = ("age_1", "age_2", "man_1", "man_2")
 MEASURES = (*(each.__name__ for each in (*GEOMETRY, *PIXELS)), *ESTIMATES)
 """Names of the measures, in the order in which they are stored."""

@@ -33,10 +33,15 @@ def glasses(face: Face, landmarks: Landmarks) -> float:
 
 def beard(face: Face, landmarks: Landmarks) -> float:
     """Measure how much darker lip and chin are than the cheeks; 0 is the same, 1 black on white."""
-    cheeks = np.concatenate([_sample(face, landmarks, box).ravel() for box in CHEEKS])
-    skin = float(np.median(cheeks))
+    skin = 255 * skin_tone(face, landmarks)
     darker = [1 - np.median(_sample_points(face, at)) / max(skin, 1) for at in _zones(landmarks)]
     return float(np.mean(darker))
+
+
+def skin_tone(face: Face, landmarks: Landmarks) -> float:
+    """Measure how light the cheeks are, 0 to 1: skin and light together."""
+    cheeks = np.concatenate([_sample(face, landmarks, box).ravel() for box in CHEEKS])
+    return float(np.median(cheeks) / 255)
 
 
 def hair_tone(face: Face, landmarks: Landmarks) -> float:
@@ -45,7 +50,10 @@ def hair_tone(face: Face, landmarks: Landmarks) -> float:
 
 
 def gaze(face: Face, landmarks: Landmarks) -> float:
-    """Measure how far the irises lie to the image's right in the eyes, in widths of an eye."""
+    """Measure how far the irises lie to the image's right in the eyes, in widths of an eye.
+
+    No direction is fitted to it: what moved the irises by a tenth of an eye moved the light more.
+    """
     shifts = []
     for eye in (RIGHT_EYE, LEFT_EYE):
         left, right = landmarks[eye][0], landmarks[eye][3]

@@ -54,7 +54,7 @@ def describe(fit: Fit, effect: Effect, effects: Mapping[Wanted, Effect]) -> dict
 
 def _own(wanted: Wanted, change: Values) -> float:
     """Return the change of a direction's own measure."""
-    return float(column(change, *wanted.measures))
+    return float(column(change[None], *wanted.measures)[0])
 
 
 def _along(effect: Effect, other: Wanted, of: Effect) -> float:

@@ -29,7 +29,7 @@ class Wanted:
         title: Its name for people.
         measures: The measures whose mean increases along it.
         rows: First and last row that it moves.
-        given: The directions whose attributes must not change along it.
+        given: The attributes that must not change along it.
         description: What it changes.
         measured_by: What measures it.
         in_years: Whether its unit is a year, else a standard deviation.
@@ -50,8 +50,8 @@ WANTED = (
         "pose",
         "Turn the head",
         ("yaw",),
-        (0, 7),
-        (),
+        (0, 5),
+        ("smile", "gender", "glasses"),
         "Turns the head to the image's right; below 0 to the left.",
         f"{LANDMARKS}: the nose between the sides of the jaw",
     ),
@@ -60,7 +60,7 @@ WANTED = (
         "Raise the head",
         ("pitch",),
         (0, 5),
-        ("pose", "smile"),
+        ("pose", "smile", "gender", "age", "glasses"),
         "Raises the head; below 0 lowers it.",
         f"{LANDMARKS}: the nose's tip against the ears",
     ),
@@ -68,8 +68,8 @@ WANTED = (
         "smile",
         "Smile",
         ("smile",),
-        (0, 7),
-        ("pose",),
+        (2, 5),
+        ("pose", "gender", "age", "glasses"),
         "From a straight face to an open smile.",
         f"{LANDMARKS}: width of the mouth and height of its corners",
     ),
@@ -78,7 +78,7 @@ WANTED = (
         "Open the mouth",
         ("mouth_open",),
         (2, 7),
-        ("pose", "smile"),
+        ("pose", "smile", "gender", "age"),
         "Opens the mouth without a smile; below 0 closes it.",
         f"{LANDMARKS}: the gap between the lips",
     ),
@@ -87,25 +87,16 @@ WANTED = (
         "Open the eyes",
         ("eyes_open",),
         (4, 9),
-        ("pose", "smile", "age", "glasses", "gender"),
+        ("pose", "smile", "age", "glasses", "gender", "skin_tone"),
         "Opens the eyes wide; below 0 narrows them.",
         f"{LANDMARKS}: height of the eyes over their width",
-    ),
-    Wanted(
-        "gaze",
-        "Look aside",
-        ("gaze",),
-        (4, 9),
-        ("pose", "smile"),
-        "Looks to the image's right; below 0 to the left.",
-        f"{PIXELS}: the irises between the corners of the eyes",
     ),
     Wanted(
         "age",
         "Age",
         ("age_1", "age_2"),
         (2, 9),
-        ("pose", "smile", "glasses", "gender"),
+        ("pose", "smile", "glasses", "gender", "skin_tone"),
         "Older; below 0 younger.",
         ESTIMATES,
         in_years=True,
@@ -115,7 +106,7 @@ WANTED = (
         "Gender presentation",
         ("man_1", "man_2"),
         (0, 9),
-        ("pose", "smile", "glasses", "age"),
+        ("pose", "smile", "glasses", "age", "skin_tone"),
         "More masculine; below 0 more feminine.",
         ESTIMATES,
     ),
@@ -124,7 +115,7 @@ WANTED = (
         "Glasses",
         ("glasses",),
         (0, 7),
-        ("pose", "smile", "age", "gender"),
+        ("pose", "smile", "age", "gender", "skin_tone"),
         "Puts glasses on; below 0 takes them off.",
         f"{PIXELS}: an edge across the bridge of the nose",
     ),
@@ -133,7 +124,7 @@ WANTED = (
         "Beard",
         ("beard",),
         (4, 9),
-        ("pose", "smile", "age", "gender", "glasses"),
+        ("pose", "smile", "age", "gender", "glasses", "skin_tone"),
         "Grows a beard; below 0 shaves it.",
         f"{PIXELS}: chin and upper lip darker than the cheeks; fitted to men",
     ),
@@ -142,11 +133,14 @@ WANTED = (
         "Hair tone",
         ("hair_tone",),
         (4, 12),
-        ("pose", "smile", "age", "gender"),
+        ("pose", "smile", "age", "gender", "skin_tone"),
         "Lighter hair; below 0 darker.",
         f"{PIXELS}: brightness above the forehead",
     ),
 )
+
+SKIN = Wanted("skin_tone", "", ("skin_tone",), (0, 0), (), "", "")
+"""Not offered: light and skin, which tones of hair and shadows must not bring along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +178,7 @@ def fit_all(
     needed = {each.name for each in chosen}.union(*(each.given for each in chosen))
     normals: dict[str, Normal] = {}
     facts = {}
-    for each in WANTED:
+    for each in (*WANTED, SKIN):
         if each.name not in needed:
             continue
         use = _usable(each, table)
@@ -204,7 +198,7 @@ def fit_all(
 
 def _usable(wanted: Wanted, table: Table) -> Bool[np.ndarray, " seeds"]:
     """Return the samples whose labels can be trusted."""
-    use = ~np.isnan(table).any(axis=1)
+    use: Bool[np.ndarray, " seeds"] = ~np.isnan(table).any(axis=1)
     ages = column(table, "age_1"), column(table, "age_2")
     men: tuple[Float64[np.ndarray, " seeds"], ...] = column(table, "man_1"), column(table, "man_2")
     if wanted.name == "age":

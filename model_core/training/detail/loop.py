@@ -78,7 +78,7 @@ class DetailTraining(RunLoop):
     def step(self, step: int) -> dict[str, float]:
         """Do one optimiser step; its randomness depends only on seed and step."""
         photos = self._draw(step)
-        ws, features = self.path.look(photos)
+        ws, features = self.path.embed(photos)
         self.encoder.train()
         detail, corrected = self.path.correct(self.encoder, photos, features, ws)
         large = None

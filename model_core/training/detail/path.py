@@ -99,7 +99,7 @@ class DetailPath(nn.Module):
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
-    def look(self, photos: Images) -> tuple[Codes, Features]:
+    def embed(self, photos: Images) -> tuple[Codes, Features]:
         """Embed photos of 256 px; return their codes and the codes' features in units."""
         with self._precision.autocast(photos.device.type):
             ws = self._network(photos).float()

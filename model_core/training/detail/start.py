@@ -36,7 +36,7 @@ def begin(encoder: DetailEncoder, path: DetailPath, photos: ByteImages) -> None:
     products = torch.zeros(count, encoder.sketch.out_channels, dtype=torch.float64)
     places = 0
     for chunk in photos.split(RENDER_CHUNK):
-        ws, features = path.look(to_float(chunk.to(device)))
+        ws, features = path.embed(to_float(chunk.to(device)))
         pixels = F.pixel_unshuffle(path.render(features, ws).clamp(-1, 1), CELL_PX)
         x = _rows(path.units.from_units(features))
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # the last column is the bias

@@ -45,7 +45,7 @@ class DetailValidator:
         rendered, sizes = [], []
         for chunk in self._photos.split(RENDER_CHUNK):
             photos = self._moved(chunk)
-            ws, features = self._path.look(photos)
+            ws, features = self._path.embed(photos)
             detail, corrected = self._path.correct(encoder, photos, features, ws)
             sizes.append(detail.square().mean(dim=(1, 2, 3)))
             rendered.append(to_uint8(self._path.render(corrected, ws, true_output=True)).cpu())
@@ -66,7 +66,7 @@ class DetailValidator:
         """Images of the codes without detail, which are the same at every validation."""
         rendered = []
         for chunk in self._photos.split(RENDER_CHUNK):
-            ws, features = self._path.look(self._moved(chunk))
+            ws, features = self._path.embed(self._moved(chunk))
             rendered.append(to_uint8(self._path.render(features, ws, true_output=True)).cpu())
         return torch.cat(rendered)
 

@@ -1,15 +1,21 @@
 """A job's state as bytes: enough for this worker or another to resume it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 import safetensors.torch
 import torch
 
+from model_core.inversion.detail_iterator import DetailState
+from model_core.inversion.detailed import RefineState
 from model_core.inversion.iterator import IteratorState
+from model_core.shapes import DetailTensor
 from service.jobs.payloads import Curve, load
 
 TENSORS = tuple(field.name for field in fields(IteratorState) if field.name != "step")
+SEARCH = "detail_search_"
+"""Prefix of the tensors of the search of a detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,33 +23,64 @@ class JobState:
     """The state from which a job can resume.
 
     Attributes:
-        state: The iterator's state.
+        state: The state of the run.
         curve: As in `payloads.Outcome`, up to the state's step.
         ran_s: Seconds that the job has run, over all workers.
+        detail: Detail of the best code so far, for previews; not needed to resume.
+        detail_fingerprint: SHA-256 of the weights that the detail belongs to, hexadecimal.
     """
 
-    state: IteratorState
+    state: RefineState
     curve: Curve
     ran_s: float
+    detail: DetailTensor | None = None
+    detail_fingerprint: str | None = None
 
     def pack(self) -> bytes:
-        """Serialise it."""
-        tensors = {name: getattr(self.state, name).cpu().contiguous() for name in TENSORS}
-        tensors |= {
+        """Serialise it, in such a way that it can be read as an `Outcome` too."""
+        tensors = _tensors(self.state.codes) | {
             "curve": torch.from_numpy(self.curve),
-            "step": torch.tensor(self.state.step),
             "ran_s": torch.tensor(self.ran_s, dtype=torch.float64),
         }
-        return safetensors.torch.save(tensors)
+        if search := self.state.detail:
+            further = {"unit": search.unit, "error": search.error}
+            found = _tensors(search.search) | {
+                name: tensor.cpu().contiguous() for name, tensor in further.items()
+            }
+            tensors |= {SEARCH + name: tensor for name, tensor in found.items()}
+        metadata = {}
+        if self.detail is not None and self.detail_fingerprint is not None:
+            tensors["detail"] = self.detail.contiguous()
+            metadata["detail_fingerprint"] = self.detail_fingerprint
+        return safetensors.torch.save(tensors, metadata)
 
     @classmethod
     def unpack(cls, data: bytes, device: str) -> "JobState":
-        """Deserialise it onto a device.
+        """Deserialise it onto a device, without the detail for previews.
 
         Raises:
             CheckpointError: If the bytes are something else.
         """
         arrays = load(data, *TENSORS, "curve", "step", "ran_s")
-        tensors = {name: torch.from_numpy(np.array(arrays[name])).to(device) for name in TENSORS}
-        state = IteratorState(**tensors, step=int(arrays["step"]))
+        state = RefineState(_state(arrays, device))
+        found = {
+            name.removeprefix(SEARCH): array
+            for name, array in arrays.items()
+            if name.startswith(SEARCH)
+        }
+        if found:
+            unit, error = (
+                torch.from_numpy(np.array(found[name])).to(device) for name in ("unit", "error")
+            )
+            state.detail = DetailState(_state(found, device), unit, error)
         return cls(state, arrays["curve"], float(arrays["ran_s"]))
+
+
+def _tensors(state: IteratorState) -> dict[str, torch.Tensor]:
+    tensors = {name: getattr(state, name).cpu().contiguous() for name in TENSORS}
+    return tensors | {"step": torch.tensor(state.step)}
+
+
+def _state(arrays: Mapping[str, np.ndarray], device: str) -> IteratorState:
+    tensors = {name: torch.from_numpy(np.array(arrays[name])).to(device) for name in TENSORS}
+    return IteratorState(**tensors, step=int(arrays["step"]))

@@ -16,10 +16,11 @@ import numpy as np
 import redis
 
 from model_core.errors import CheckpointError, WplusError
-from model_core.inversion.iterator import IteratorState, StepReport
+from model_core.inversion.detailed import RefineState
+from model_core.inversion.iterator import Phase, StepReport
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.pixels import PEAK_TO_PEAK
-from model_core.shapes import SingleCode, SquarePixels
+from model_core.shapes import DetailTensor, SquarePixels
 from service.jobs.lease import Claim, Leases
 from service.jobs.payloads import Curve, JobInput, Outcome
 from service.jobs.worker.job_state import JobState
@@ -85,13 +86,15 @@ class Run:
         self._target_lpips = float(claim.fields.get("target_lpips", "-inf"))
         self._rows: list[tuple[float, float, float, float]] = []
         self._stop: Stop | None = None
-        self._state: IteratorState | None = None
+        # A job that an older service has queued has no such field: details are the default.
+        self._detail = bool(int(claim.fields.get("detail", "1"))) and refiner.details
+        self._state: RefineState | None = None
         self._target: SquarePixels | None = None
         self._similarity: float | None = None
         self._ran_before_s = 0.0
         self._step_s = 0.0
         self._paces_s: deque[float] = deque(maxlen=PACE_WINDOW)
-        self._paced: tuple[bool, bool] | None = None
+        self._paced: tuple[Phase, bool, bool] | None = None
         self._reported_s = math.nan
         self._started_s = self._stepped_s = self._held_s = time.monotonic()
         self._next_beat_s = self._next_save_s = 0.0
@@ -141,9 +144,9 @@ class Run:
         def on_step(report: StepReport) -> bool:
             return self._on_step(report, job.target)
 
-        self._refiner.run(self._state, job.target, remaining, on_step)
+        self._refiner.run(self._state, job.target, remaining, on_step, self._detail)
 
-    def _resume(self) -> IteratorState | None:
+    def _resume(self) -> RefineState | None:
         data = self._insist(lambda: self._leases.read_state(self._claim))
         if data is None:
             return None
@@ -183,7 +186,7 @@ class Run:
 
     def _measure_pace(self, report: StepReport, now_s: float) -> None:
         """Record the time between steps, starting over when steps are computed differently."""
-        way = (report.by_head, self._refiner.compiling)
+        way = (report.phase, report.by_head, self._compiling)
         if way == self._paced:
             self._paces_s.append(now_s - self._reported_s)
         else:
@@ -191,9 +194,15 @@ class Run:
         self._paced, self._reported_s = way, now_s
 
     @property
+    def _compiling(self) -> bool:
+        return self._refiner.is_compiling(self._detail)
+
+    @property
     def _eta_s(self) -> float | None:
         """Estimated seconds left; None if not known yet."""
-        if self._paced is None or self._refiner.compiling or len(self._paces_s) < PACE_STEPS:
+        if self._paced is None or self._compiling or len(self._paces_s) < PACE_STEPS:
+            return None
+        if self._detail and self._paced[0] == "code":  # steps on the detail take another time
             return None
         left_s = (self._steps - self._rows[-1][0]) * statistics.median(self._paces_s)
         return min(left_s, max(self._time_budget_s - self._ran_s, 0.0))
@@ -270,6 +279,7 @@ class Run:
         eta_s, similarity = self._eta_s, self._similarity
         return {
             "lpips_net": self._refiner.lpips_name,
+            "phase": "" if self._paced is None else self._paced[0],
             "step": int(step),
             "loss": round(loss, 6),
             "psnr": round(psnr, 4),
@@ -282,22 +292,33 @@ class Run:
     def _curve(self) -> Curve:
         return np.asarray(self._rows, np.float32).reshape(-1, 4)
 
-    def _outcome(self, ws: SingleCode) -> Outcome:
-        """Build the result, with what the code still leaves out of the face."""
-        detail = None
-        if self._target is not None:
-            try:
-                detail = self._refiner.encode_detail(self._target, ws)
-            except RuntimeError:  # out of memory, say: the code is worth having without it
-                logger.exception("no detail for the result")
-        fingerprint = self._refiner.detail_fingerprint
-        return Outcome(ws[0].cpu(), self._curve(), detail, fingerprint)
+    def _outcome(self, state: RefineState) -> Outcome:
+        """Build the result from the best code, or the latest one if it has reached the target."""
+        latest = self._stop == "target_lpips"  # the one with the best loss may miss the target
+        # In the search of a detail the code stays the best one.
+        ws = state.codes.ws if latest and state.detail is None else state.codes.best_ws
+        detail = self._find_detail(state, latest)
+        return Outcome(ws[0].cpu(), self._curve(), detail, self._refiner.detail_fingerprint)
+
+    def _find_detail(self, state: RefineState, latest: bool = False) -> DetailTensor | None:
+        """Return what the code still leaves out of the face, if that is wanted."""
+        if not self._detail or self._target is None:
+            return None
+        try:
+            return self._refiner.detail_of(state, self._target, latest)
+        except RuntimeError:  # out of memory, say: the code is worth having without it
+            logger.exception("no detail for the code")
+            return None
 
     def _packed_state(self) -> bytes:
         """Serialise the run's state; empty before it has begun."""
-        if self._state is None:
+        state = self._state
+        if state is None:
             return b""
-        return JobState(self._state, self._curve(), self._ran_s).pack()
+        detail = self._find_detail(state)
+        return JobState(
+            state, self._curve(), self._ran_s, detail, self._refiner.detail_fingerprint
+        ).pack()
 
     def _release(self) -> None:
         saved, progress = self._packed_state(), self._progress()
@@ -308,10 +329,7 @@ class Run:
     def _finish(self, state: str, error_type: str = "", error: str = "") -> None:
         result = b""
         if self._state is not None and self._rows:
-            # The code with the best loss may miss the target, which the latest one has reached.
-            reached = self._stop == "target_lpips"
-            ws = self._state.ws if reached else self._state.best_ws
-            result = self._outcome(ws).pack()
+            result = self._outcome(self._state).pack()
         progress = self._progress()
         if error_type:
             progress |= {"error_type": error_type, "error": error}

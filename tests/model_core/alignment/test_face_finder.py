@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from model_core.alignment.face_finder import MAX_FACES, FaceFinder
+from model_core.alignment.landmarks import LandmarkReader
 from model_core.errors import CheckpointError, InvalidInputError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
@@ -52,7 +53,7 @@ def test_grey_dark_and_hazy_photos_give_the_same_landmarks(finder, change):
     assert np.abs(changed.landmarks - face.landmarks).mean() < 1.5
 
 
-def test_colour_says_nothing(finder):
+def test_colour_does_not_affect_detection(finder):
     (face,) = finder.find(pixels(portrait()))
     (grey,) = finder.find(pixels(ImageOps.grayscale(portrait())))
     assert np.array_equal(grey.landmarks, face.landmarks)
@@ -111,16 +112,16 @@ def test_all_faces_are_found_the_largest_first(finder, tiles):
     assert np.array_equal(largest.landmarks, faces[0].landmarks)
 
 
-def test_landmarks_that_do_not_fit_are_given_up(finder, monkeypatch):
+def test_implausible_landmarks_are_rejected(finder, monkeypatch):
     wrong = np.random.default_rng(0).uniform(60, 200, (68, 2))
     monkeypatch.setattr(
-        finder, "_predict", lambda *_: wrong + np.random.default_rng().normal(0, 9, 2)
+        LandmarkReader, "_predict", lambda *_: wrong + np.random.default_rng().normal(0, 9, 2)
     )
     assert finder.find(pixels(portrait())) == []
     assert finder.find_largest(pixels(portrait())) is None
 
 
-def test_faces_beyond_the_limit_are_left_out(finder):
+def test_faces_beyond_the_limit_are_omitted(finder):
     tile = portrait().crop((150, 30, 300, 200))
     wall = Image.new("RGB", (150 * 5, 170 * 4))
     for index in range(20):
@@ -142,7 +143,7 @@ def test_face_that_fills_its_photo_is_found(finder):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (200, 300)])
-def test_photos_without_a_face_give_none(finder, shape):
+def test_photos_without_a_face_give_no_result(finder, shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     assert finder.find(noise) == []
 
@@ -166,7 +167,7 @@ def test_threads_find_what_one_thread_finds(finder):
     ],
     ids=["grey", "rgba", "empty", "float"],
 )
-def test_what_is_no_photo_is_named(finder, photo, monkeypatch):
+def test_an_array_that_is_not_a_photo_is_refused(finder, photo, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidInputError, match=r"photo must be uint8 of shape"):
         finder.find(photo)

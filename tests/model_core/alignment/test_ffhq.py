@@ -75,7 +75,7 @@ def test_crop_agrees_with_the_published_recipe(aligner, magnify, window, size):
     assert difference.mean() < 0.6
 
 
-def test_portrait_stands_in_ffhqs_frame(aligner):
+def test_the_portrait_fits_ffhqs_frame(aligner):
     crop = aligner.crop(pixels(portrait()))
     to_crop = np.linalg.inv(crop.to_photo())
     points = np.column_stack([crop.face.landmarks, np.ones(68)]) @ to_crop.T
@@ -85,7 +85,7 @@ def test_portrait_stands_in_ffhqs_frame(aligner):
     assert mouth[:2] == pytest.approx([128, 182], abs=8)
 
 
-def test_aligned_crop_is_found_again_where_it_is(aligner):
+def test_an_aligned_crop_is_found_at_its_position(aligner):
     first = aligner.crop(pixels(portrait()), size=512)
     second = aligner.crop(first.image)
     corners = np.array([[0, 0], [0, 512], [512, 512], [512, 0]]) - 0.5
@@ -155,7 +155,7 @@ def test_size_out_of_range_is_named(aligner, size):
         aligner.align(pixels(portrait()), face_at([100, 100], 40), size)
 
 
-def test_face_outside_the_photo_is_refused(aligner):
+def test_a_face_outside_the_photo_is_refused(aligner):
     with pytest.raises(InvalidInputError, match="face must lie in the photo"):
         aligner.align(pixels(portrait()), face_at([2000, 100], 40))
 
@@ -164,3 +164,20 @@ def test_smallest_sizes_and_photos_work(aligner):
     crop = aligner.align(np.full((3, 2, 3), 7, np.uint8), face_at([1, 1], 2), 1)
     assert isinstance(crop, AlignedFace)
     assert crop.image.tolist() == [[[7, 7, 7]]]
+
+
+def test_several_faces_are_chosen_by_rank(aligner):
+    photo = np.zeros((600, 1100, 3), np.uint8)
+    photo[:512, :512] = pixels(portrait())
+    photo[100:484, 600:984] = pixels(portrait().resize((384, 384)))
+    large, small = aligner.find(photo)
+    assert large.width > small.width
+    chosen = aligner.choose_several(photo, None)
+    assert list(chosen) == [0, 1]
+    assert np.array_equal(chosen[1].landmarks, small.landmarks)
+    assert list(aligner.choose_several(photo, (1,))) == [1]
+    assert list(aligner.choose_several(photo, (1, 0))) == [0, 1]
+    with pytest.raises(InvalidInputError, match="face must be 0 to 1, as 2 faces were found, got"):
+        aligner.choose_several(photo, (0, 2))
+    with pytest.raises(NoFaceError):
+        aligner.choose_several(np.zeros((100, 100, 3), np.uint8), None)

@@ -22,7 +22,7 @@ def source(tmp_path):
     return folder
 
 
-def test_faces_are_cut_and_the_rest_is_listed_with_its_reason(source, cache, tmp_path, capsys):
+def test_faces_are_cropped_and_skipped_photos_listed_with_reasons(source, cache, tmp_path, capsys):
     out = tmp_path / "out"
     assert main([str(source), str(out), "--size", "128", "--workers", "1"], cache) == 0
     assert "2 of 4 photos aligned" in capsys.readouterr().out
@@ -35,7 +35,7 @@ def test_faces_are_cut_and_the_rest_is_listed_with_its_reason(source, cache, tmp
     assert "bytes that are no image" in skipped["broken.jpg"]
 
 
-def test_what_is_done_is_not_done_again(source, cache, tmp_path):
+def test_finished_work_is_not_repeated(source, cache, tmp_path):
     out = tmp_path / "out"
     main([str(source), str(out), "--workers", "1"], cache)
     done = (out / "a.png").stat().st_mtime_ns
@@ -79,12 +79,12 @@ def test_crops_within_the_folder_are_not_cut_again(photos, align, capsys):
         assert "1 of 1 photos aligned" in capsys.readouterr().out
 
 
-def test_the_folder_itself_is_no_target(photos, align):
+def test_the_source_folder_must_not_be_the_target(photos, align):
     portrait().save(photos / "a.jpg")
     assert align("photos")[0] == 1
 
 
-def test_what_has_changed_is_cut_anew_and_foreign_files_stay(photos, align, tmp_path):
+def test_changed_photos_are_cropped_again_and_foreign_files_kept(photos, align, tmp_path):
     portrait().save(photos / "a.png")
     portrait().save(photos / "b.png")
     (tmp_path / "out").mkdir()
@@ -100,7 +100,7 @@ def test_what_has_changed_is_cut_anew_and_foreign_files_stay(photos, align, tmp_
         assert crop.size == (64, 64)
 
 
-def test_odd_files_are_listed_and_the_others_cut(photos, align):
+def test_unusable_files_are_listed_and_the_others_cropped(photos, align):
     png = photos / "b.png"
     portrait().save(png)
     data = png.read_bytes()

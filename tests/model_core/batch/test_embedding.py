@@ -90,7 +90,7 @@ def test_codes_are_those_of_the_predictor(photos, tmp_path, predictor, landmarks
     assert np.allclose(rows[0]["code"], expected, atol=1e-5)
 
 
-def test_what_is_done_is_not_done_again_and_new_photos_are(photos, tmp_path, predictor, landmarks):
+def test_finished_photos_are_skipped_and_new_ones_added(photos, tmp_path, predictor, landmarks):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     wanted = Wanted(figures=False, shard_photos=2)
@@ -106,11 +106,11 @@ def test_what_is_done_is_not_done_again_and_new_photos_are(photos, tmp_path, pre
     assert all(part.stat().st_mtime_ns == was for part, was in written.items())
 
 
-def test_what_cannot_be_asked_for_is_refused(photos, tmp_path, predictor, landmarks):
+def test_invalid_arguments_are_refused(photos, tmp_path, predictor, landmarks):
     with pytest.raises(InvalidInputError, match="must be 1 or more"):
         embed(photos, tmp_path / "out", predictor, landmarks, Wanted(shard_photos=0))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidInputError, match="must be a folder with photos"):
+    with pytest.raises(InvalidInputError, match="must be a folder of photos"):
         embed(tmp_path / "empty", tmp_path / "out", predictor, landmarks)
 
 

@@ -45,7 +45,7 @@ def test_a_part_that_was_being_written_is_not_read(tmp_path):
 
 def test_a_table_of_other_settings_is_refused(tmp_path):
     Table(tmp_path, COLUMNS, {"faces": "all"})
-    with pytest.raises(InvalidInputError, match="begun with other settings"):
+    with pytest.raises(InvalidInputError, match="started with other settings"):
         Table(tmp_path, COLUMNS, {"faces": "largest"})
 
 

@@ -82,7 +82,7 @@ ENDLESS = {
 @pytest.mark.parametrize("read", [read_checkpoint, read_latents])
 @pytest.mark.parametrize("container", sorted(CONTAINERS))
 @pytest.mark.parametrize("kind", [*sorted(BOMBS), *sorted(ENDLESS)])
-def test_bombs_are_refused(tmp_path, kind, container, read):
+def test_decompression_bombs_are_refused(tmp_path, kind, container, read):
     CONTAINERS[container](tmp_path / "file.pt", (BOMBS | ENDLESS)[kind])
     with pytest.raises(CheckpointError, match=r"file\.pt"):
         read(tmp_path / "file.pt")
@@ -137,16 +137,16 @@ def size_of_a_name():
         (size_of_a_name, "must hold"),
     ],
 )
-def test_contents_that_multiply_are_refused(tmp_path, make, message):
+def test_contents_that_expand_beyond_their_file_are_refused(tmp_path, make, message):
     (tmp_path / "file.pkl").write_bytes(pickle.dumps(make()))
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(tmp_path / "file.pkl")
 
 
-def test_codes_that_multiply_are_refused(tmp_path):
+def test_codes_that_expand_beyond_their_file_are_refused(tmp_path):
     code = np.zeros((18, 512), np.float32)
     (tmp_path / "codes.pt").write_bytes(pickle.dumps(dict.fromkeys(range(MANY), code)))
-    with pytest.raises(CheckpointError, match="must not grow beyond their file"):
+    with pytest.raises(CheckpointError, match="must not be larger than their file"):
         read_latents(tmp_path / "codes.pt")
 
 

@@ -28,7 +28,7 @@ def brought(tmp_path_factory):
     return cache
 
 
-def test_inspect_tells_what_is_there_and_what_is_not(tmp_path, capsys):
+def test_inspect_lists_present_and_missing_parts(tmp_path, capsys):
     assert main(["inspect", str(ORIGINALS / "rosinality_training.pt")], tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "family      stylegan2" in lines
@@ -36,14 +36,14 @@ def test_inspect_tells_what_is_there_and_what_is_not(tmp_path, capsys):
     assert any(line.startswith("remark      the mean code is missing") for line in lines)
 
 
-def test_unknown_layouts_are_told_by_their_names(tmp_path, capsys):
+def test_an_unknown_layout_error_shows_its_names(tmp_path, capsys):
     torch.save({"chairs": torch.ones(2)}, tmp_path / "other.pt")
     assert main(["inspect", str(tmp_path / "other.pt")], tmp_path) == 1
-    assert "must be of a known layout" in (said := capsys.readouterr().err)
+    assert "must have a known layout" in (said := capsys.readouterr().err)
     assert "1 entries such as chairs" in said
 
 
-def test_a_missing_layer_is_told(tmp_path, capsys):
+def test_a_missing_layer_is_an_error(tmp_path, capsys):
     content = torch.load(ORIGINALS / "rosinality.pt", weights_only=True)
     del content["g_ema"]["convs.1.conv.weight"]
     torch.save(content, tmp_path / "cut.pt")
@@ -51,7 +51,7 @@ def test_a_missing_layer_is_told(tmp_path, capsys):
     assert "cut.pt: checkpoint must hold convs.1.conv.weight, got none" in capsys.readouterr().err
 
 
-def test_a_layer_of_another_size_is_told(tmp_path, capsys):
+def test_a_layer_of_another_size_is_an_error(tmp_path, capsys):
     content = torch.load(ORIGINALS / "rosinality.pt", weights_only=True)
     content["g_ema"]["convs.1.conv.weight"] = torch.ones(1, 3, 8, 3, 3)
     torch.save(content, tmp_path / "odd.pt")
@@ -62,7 +62,7 @@ def test_a_layer_of_another_size_is_told(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["rosinality_training", "genforce"])
-def test_what_was_converted_is_loaded_by_name(brought, name):
+def test_converted_networks_are_loaded_by_name(brought, name):
     generator, fingerprint = load_generator(brought, name)
     path = converted_path(brought, name)
     assert fingerprint == file_digest(path)
@@ -110,7 +110,7 @@ def test_names_are_plain_and_new(tmp_path, name):
         converted_path(tmp_path, name)
 
 
-def test_a_name_that_nobody_gave_lists_those_there_are(brought):
+def test_an_unknown_name_lists_the_known_ones(brought):
     with pytest.raises(CheckpointError, match=r"'genforce', 'rosinality_training'.* got 'other'"):
         load_generator(brought, "other")
 

@@ -82,7 +82,7 @@ ROWS = torch.randn(20, 512, generator=torch.Generator().manual_seed(1))
     ],
 )
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt"])
-def test_axes_are_told_or_asked_for(tmp_path, array, how, shape, suffix):
+def test_the_meaning_of_axes_is_given_or_required(tmp_path, array, how, shape, suffix):
     path = tmp_path / f"codes{suffix}"
     if suffix == ".pt":
         torch.save(array.clone(), path)
@@ -106,21 +106,21 @@ def test_the_rows_of_one_code_may_be_a_list(tmp_path):
     [
         (ROWS, {}, "may be one code of W\\+ or 20 codes of W: say which"),
         (ROWS[:3], {}, "may be one code"),
-        (ROWS[:18].T, {}, "got 1 x 18: are its axes in another order"),
-        (CODES.transpose(1, 2), {}, "got 512 x 18: are its axes in another order"),
+        (ROWS[:18].T, {}, "got 1 x 18: are its axes swapped"),
+        (CODES.transpose(1, 2), {}, "got 512 x 18: are its axes swapped"),
         (CODES, {"shape": (14, 512)}, "must be 14 x 512, or 1 x 512 in W, got 18 x 512"),
         (CODES[..., :256], {"shape": (18, 512)}, "got 18 x 256"),
         (ROWS.reshape(2, 2, 5, 512), {}, "one to three axes"),
         (ROWS[0, 0], {}, "one to three axes"),
     ],
 )
-def test_axes_that_fit_no_code_are_refused(tmp_path, array, how, message):
+def test_axes_of_no_code_are_refused(tmp_path, array, how, message):
     np.save(tmp_path / "codes.npy", array.numpy())
     with pytest.raises(CheckpointError, match=message):
         read_latents(tmp_path / "codes.npy", **how)
 
 
-def test_a_npz_may_name_its_only_array_as_it_likes(tmp_path):
+def test_the_only_array_in_a_npz_may_have_any_name(tmp_path):
     np.savez(tmp_path / "codes.npz", dlatents=CODES.numpy())
     assert len(read_latents(tmp_path / "codes.npz")) == 3
     np.savez(tmp_path / "codes.npz", a=CODES.numpy(), b=CODES.numpy())
@@ -129,7 +129,7 @@ def test_a_npz_may_name_its_only_array_as_it_likes(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npy", ".npz"])
-def test_what_is_written_is_read_again(tmp_path, suffix):
+def test_written_latents_are_read_again(tmp_path, suffix):
     path = tmp_path / f"codes{suffix}"
     write_latents(path, {f"{i:06d}": code for i, code in enumerate(CODES)}, "f" * 64)
     codes = read_latents(path)
@@ -165,7 +165,7 @@ def test_a_pickle_in_an_array_is_not_run(tmp_path):
         ({"a": "text"}, "must hold codes"),
     ],
 )
-def test_what_is_no_code_is_told(tmp_path, content, message):
+def test_a_value_that_is_not_a_code_is_an_error(tmp_path, content, message):
     torch.save(content, tmp_path / "codes.pt")
     with pytest.raises(CheckpointError, match=message):
         read_latents(tmp_path / "codes.pt")

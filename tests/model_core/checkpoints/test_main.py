@@ -49,12 +49,12 @@ def borrowed(cache: Path, empty_cache: Path) -> Path:
     return empty_cache
 
 
-def test_pull_says_what_it_did(
+def test_pull_reports_what_it_did(
     tiny: Any, empty_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["pull"], empty_cache) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"{empty_cache / 'weights'}: 2 made\n"
+    assert captured.out == f"{empty_cache / 'weights'}: 2 built\n"
     assert "tiny-weights==1.0: 0.0 MB" in captured.err
     assert main(["pull", "table"], empty_cache) == 0
     assert capsys.readouterr() == (f"{empty_cache / 'weights'}: all present\n", "")
@@ -67,7 +67,7 @@ def test_an_error_is_a_sentence_and_a_status(
     assert capsys.readouterr().err.startswith("error: name must be one of ['table', 'tiny-net']")
 
 
-def test_so_is_a_file_that_cannot_be_read(
+def test_an_unreadable_file_is_refused(
     filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(path: Path) -> str:
@@ -88,11 +88,11 @@ def test_list_is_a_table(filled: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-def test_verify_fails_where_something_differs(
+def test_verify_fails_if_something_differs(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify"], filled) == 0
-    assert capsys.readouterr().out == f"{filled}: all well\n"
+    assert capsys.readouterr().out == f"{filled}: all files match\n"
     path = weight_path(filled, "table")
     path.write_bytes(path.read_bytes()[::-1])
     assert main(["verify"], filled) == 1
@@ -133,14 +133,14 @@ def test_two_pulls_at_once_do_the_work_once(borrowed: Path) -> None:
             said = sorted(process.communicate()[0] for process in (one, two))
             assert (one.returncode, two.returncode) == (0, 0)
     weights = borrowed / "weights"
-    assert said == [f"{weights}: 1 made\n", f"{weights}: all present\n"]
+    assert said == [f"{weights}: 1 built\n", f"{weights}: all present\n"]
     assert len(list(weights.iterdir())) == 2
 
 
 @pytest.mark.parametrize(
     ("signum", "status", "says"),
     [
-        (signal.SIGINT, 130, "interrupted; no partial files were left behind\n"),
+        (signal.SIGINT, 130, "interrupted; no partial files are left\n"),
         (signal.SIGTERM, 143, ""),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_signal_ends_it_cleanly(
     assert list((borrowed / "weights").iterdir()) == []
 
 
-def test_a_disk_without_room_is_told_before_anything_is_downloaded(empty_cache: Path) -> None:
+def test_a_full_disk_is_reported_before_any_download(empty_cache: Path) -> None:
     empty_cache.mkdir()
     command = [sys.executable, "-m", "model_core.checkpoints", "--cache", empty_cache, "pull"]
     ended = on_small_disk(command, empty_cache, 30, cwd=ROOT, capture_output=True)

@@ -87,7 +87,7 @@ def test_transfer_adds_the_difference_and_keeps_the_texture():
     assert np.array_equal(np.unique(step[whole]), [30])
 
 
-def test_an_edit_that_changes_nothing_leaves_the_photo_alone():
+def test_an_edit_without_effect_does_not_change_the_photo():
     photo = textured(640, 480)
     before = photo.copy()
     pasted = transfer(photo, QUADS["inside"], drawn_face(), drawn_face())

@@ -50,7 +50,7 @@ def test_dropping_gives_the_aligners_crop(half):
     assert np.abs(dropped.astype(int) - expected)[30:-30, 30:-30].max() <= 4
 
 
-def test_a_box_ends_at_the_photos_edge_and_one_outside_is_none():
+def test_a_box_is_clipped_to_the_photo_and_dropped_outside_it():
     everything = np.ones((32, 32), np.float32)
     assert Placement(turned_quad((0, 0), 20, 0), 100, 80).box_of(everything)[:2] == (0, 0)
     assert Placement(turned_quad((-60, 0), 20, 0), 100, 80).box_of(everything) is None

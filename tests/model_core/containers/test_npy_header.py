@@ -15,7 +15,7 @@ def with_header(text, version=1):
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0)])
-def test_what_numpy_writes_is_read_and_the_array_follows(version):
+def test_headers_written_by_numpy_are_read(version):
     file = io.BytesIO()
     array = np.asfortranarray(np.arange(6, dtype=np.float16).reshape(2, 3))
     np.lib.format.write_array(file, array, version)
@@ -43,6 +43,6 @@ def test_what_numpy_writes_is_read_and_the_array_follows(version):
         with_header("open('x', 'w')"),
     ],
 )
-def test_damage_is_one_error(data):
+def test_every_damage_is_one_error(data):
     with pytest.raises(ValueError, match="valid header"):
         read_npy_header(io.BytesIO(data), 1000)

@@ -113,7 +113,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", sorted(BOMBS))
-def test_bombs_end_soon(name):
+def test_decompression_bombs_end_quickly(name):
     started = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError):
@@ -126,13 +126,13 @@ def test_a_far_memo_index_takes_no_memory():
     assert read(b"\x80\x02Nr\xff\xff\xff\xff.") is None
 
 
-def test_a_file_of_instructions_has_an_end():
+def test_the_number_of_instructions_is_limited():
     view = memoryview(b"\x80\x02" + b"N0" * 5000 + b"N.")
     with pytest.raises(CheckpointError, match="instructions"):
         load_pickle(view, pickle_names.find, Budget(bytes=1000, instructions=5000))
 
 
-def test_copies_that_multiply_are_refused():
+def test_copies_that_expand_beyond_their_file_are_refused():
     """One text, made into bytes over and over: the memory of the result is many times the file."""
     text = b"X" + struct.pack("<I", 100_000) + b"a" * 100_000
     once = b"c_codecs\nencode\n(h\x00X\x06\x00\x00\x00latin1tR"
@@ -154,13 +154,13 @@ def test_doubling_lists_take_no_memory():
     assert len(read(data)) == 2
 
 
-def test_a_list_may_hold_itself():
+def test_a_list_may_contain_itself():
     value = read(b"\x80\x02]q\x00h\x00a.")
     assert value[0] is value
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
-def test_plain_values_come_through(protocol):
+def test_plain_values_are_read(protocol):
     value = {
         "a": [1, -2, 3.5, True, None, "text", b"bytes", (1, 2, 3), {"x"}, 1 << 70],
         "n": np.arange(6, dtype=">f4").reshape(2, 3),

@@ -89,8 +89,8 @@ def rezipped(path, compress=zipfile.ZIP_STORED, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"compress": zipfile.ZIP_DEFLATED}, "got compressed"),
-        ({"data.pkl": None}, "one of torch.save"),
+        ({"compress": zipfile.ZIP_DEFLATED}, "got a compressed one"),
+        ({"data.pkl": None}, "come from torch.save"),
         ({"constants.pkl": b"x"}, "TorchScript"),
         ({"byteorder": b"big"}, "little-endian"),
         ({"data/0": b"short"}, "must have 64 numbers, got 5 bytes"),
@@ -104,7 +104,7 @@ def test_other_zips_are_refused(tmp_path, changes, message):
 
 @pytest.mark.parametrize("new_format", [True, False])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
-def test_cut_files_are_refused(tmp_path, part, new_format):
+def test_truncated_files_are_refused(tmp_path, part, new_format):
     path = tmp_path / "file.pt"
     torch.save({"w": torch.ones(500)}, path, _use_new_zipfile_serialization=new_format)
     data = path.read_bytes()

@@ -31,7 +31,7 @@ def make_encoder(trained=True):
     return encoder.eval().requires_grad_(False)
 
 
-def test_untrained_it_gives_no_detail():
+def test_an_untrained_encoder_gives_zero_detail():
     encoder = make_encoder(trained=False)
     detail = encoder(*inputs())
     assert detail.shape == (2, 8, 16, 16)

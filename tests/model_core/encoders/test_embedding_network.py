@@ -77,7 +77,7 @@ def test_gradients_reach_all_trained_weights(network):
     assert not silent
 
 
-def test_denormalization_is_the_papers_equations():
+def test_denormalization_follows_the_papers_equations():
     layer = Denormalization(4, 6)
     nn.init.normal_(layer.fc.weight)
     f_attr, f_id = torch.randn(2, 4, 8, 8), torch.randn(2, 6)
@@ -117,7 +117,7 @@ def test_every_generators_codes_have_a_matrix(num_ws, sides):
 
 
 @torch.no_grad()
-def test_codes_that_are_no_square_are_predicted():
+def test_non_square_codes_are_predicted():
     config = EmbeddingNetworkConfig(num_ws=6, w_dim=16, img_px=64, identity_dim=12)
     network = EmbeddingNetwork(config, MeanColour(), torch.zeros(16), torch.ones(16)).eval()
     assert network(torch.randn(2, 3, 64, 64)).shape == (2, 6, 16)

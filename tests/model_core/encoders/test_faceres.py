@@ -41,7 +41,7 @@ def test_it_computes_what_its_graph_does(tmp_path):
     assert_parity(seeded_judge(tmp_path), write_graph(tmp_path))
 
 
-def test_so_do_the_packs_weights(cache):
+def test_the_packs_weights_agree_too(cache):
     need_judge(cache)
     original_file(cache, "faceres.bin")
     assert_parity(load_judge(cache), original_file(cache, "faceres.json"))
@@ -60,7 +60,7 @@ def test_the_heads_compute_what_the_graph_does(tmp_path):
     np.testing.assert_allclose(men, wanted, rtol=0, atol=PARITY)
 
 
-def test_the_chip_lies_where_the_crop_says():
+def test_the_chip_is_at_the_crop():
     centres = torch.arange(256) + 0.5
     img = torch.zeros(1, 3, 256, 256)
     img[:, 0] = centres / 127.5 - 1

@@ -56,7 +56,7 @@ def faces(count: int) -> Tensor:
     return torch.rand(count, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def test_chip_lies_where_the_box_says() -> None:
+def test_the_chip_is_at_the_box() -> None:
     centres = torch.arange(256) + 0.5
     img = torch.zeros(1, 3, 256, 256)
     img[:, 0] = centres / 127.5 - 1
@@ -79,7 +79,7 @@ def test_chip_does_not_move_when_the_module_is_cast() -> None:
     assert identity.chips(img.to(torch.bfloat16)).dtype == torch.float32
 
 
-def test_feature_leads_to_the_descriptor(identity: DlibIdentity) -> None:
+def test_the_feature_gives_the_descriptor(identity: DlibIdentity) -> None:
     img = faces(1)
     feature = identity(img)
     assert feature.shape == (1, DlibIdentity.feature_dim)
@@ -94,7 +94,7 @@ def test_a_batch_is_its_items_singly(identity: DlibIdentity) -> None:
     torch.testing.assert_close(identity(img), singly, rtol=1e-4, atol=1e-5)
 
 
-def test_frozen_weights_let_the_gradient_through() -> None:
+def test_frozen_weights_pass_the_gradient_through() -> None:
     img = faces(1).requires_grad_()
     identity = DlibIdentity()
     identity(img).sum().backward()

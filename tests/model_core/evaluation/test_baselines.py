@@ -70,7 +70,7 @@ def test_a_layer_without_noise_stays_without(generator):
     assert torch.equal(quiet, loud)
 
 
-def test_the_search_for_a_code_comes_nearer(generator, target):
+def test_the_code_search_approaches_the_face(generator, target):
     render = SmallImages(generator, 16, dtype=torch.float32)
     search = CodeSearch(render, NoDistance(), IMAGE2STYLEGAN, 30)
     start = mean_code(generator)
@@ -78,7 +78,7 @@ def test_the_search_for_a_code_comes_nearer(generator, target):
     assert error(render(found), target) < 0.9 * error(render(start), target)
 
 
-def test_the_search_for_noise_keeps_the_code_and_comes_nearer(generator, target):
+def test_the_noise_search_keeps_the_code_and_approaches_the_face(generator, target):
     images = NoisyImages(generator, 16, torch.float32)
     ws = mean_code(generator)
     found = NoiseSearch(images, images.own, 30)(target, ws, lambda _report: True)

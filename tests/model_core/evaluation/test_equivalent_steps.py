@@ -42,7 +42,7 @@ def test_other_recognisers_count_too():
     assert found[-1].steps == 1
 
 
-def test_a_pass_no_better_than_the_start_is_worth_nothing():
+def test_a_pass_no_better_than_the_start_equals_no_steps():
     start = record([[0.5, 0.9, 0.1], [0.3, 0.8, 0.2], [0.2, 0.7, 0.3]], step_s=2.0)
     found = equivalent_steps(MEASURES, [record([[0.6, 1.0, 0.0], [0.0, 0.0, 0.0]])], [start])
     assert [row.steps for row in found] == [0, 0, 0]

@@ -10,9 +10,7 @@ from model_core.evaluation.__main__ import main
 
 
 @pytest.mark.slow
-def test_the_network_beats_the_mean_code_on_faces_that_anyone_can_make(
-    cache, network_file, tmp_path, capsys
-):
+def test_the_network_beats_the_mean_code_on_generated_faces(cache, network_file, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--network", str(network_file), "--count", "3", "--device", "cpu"]
     # The compiler cannot read functions whose shapes are checked.
@@ -26,7 +24,7 @@ def test_the_network_beats_the_mean_code_on_faces_that_anyone_can_make(
     assert "| network (one pass) |" in capsys.readouterr().out
 
 
-def test_a_folder_without_photos_is_told(cache, tmp_path, capsys):
+def test_a_folder_without_photos_is_reported(cache, tmp_path, capsys):
     flags = ["--photos", str(tmp_path), "--out", str(tmp_path), "--methods", "mean"]
     assert main([*flags, "--backend", "eager"], cache) == 1
     assert "folders of images" in capsys.readouterr().err
@@ -50,7 +48,7 @@ def test_searches_take_the_papers_steps_by_default(flags, steps, tmp_path, capsy
         (["--device", "cuda"], "--device must be available to torch, got cuda"),
     ],
 )
-def test_flags_that_cannot_be_are_refused(flags, message, tmp_path, capsys, monkeypatch):
+def test_invalid_flags_are_refused(flags, message, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
         main(["--methods", "mean", "--out", str(tmp_path), *flags], tmp_path)

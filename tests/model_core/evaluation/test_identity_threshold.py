@@ -102,7 +102,7 @@ def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("share", ["0", "1", "x"])
-def test_a_share_lies_between_0_and_1(tmp_path, share, capsys):
+def test_a_share_is_between_0_and_1(tmp_path, share, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--false-accepts", share], tmp_path)
     assert f"must be a number between 0 and 1, got {share}" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_noise_is_searched_after_the_code(nets, scorer, faces):
     assert noisy.after(-1)[0] < plain.after(-1)[0]
 
 
-def test_the_last_evaluation_of_a_leg_is_no_step_and_not_timed(nets, scorer, faces, monkeypatch):
+def test_the_last_evaluation_of_a_stage_is_not_timed(nets, scorer, faces, monkeypatch):
     clock = itertools.count(0.0)
     monkeypatch.setattr("model_core.evaluation.recorder.read_clock", lambda _device: next(clock))
     for name in ("image2stylegan", "image2stylegan++"):
@@ -74,7 +74,7 @@ def test_random_starts_differ_by_face_and_repeat(nets):
     assert not torch.equal(start(face, 0), start(face, 1))
 
 
-def test_what_a_result_depends_on_is_told(nets):
+def test_facts_include_everything_a_result_depends_on(nets):
     iterator = make_method("iterator", nets, 5).facts
     assert iterator["loss"] == "st-lpips-alex"
     assert iterator["iterator"]["lr"] == 0.05
@@ -93,7 +93,7 @@ def elsewhere(nets, generator, cache, monkeypatch):
     )
 
 
-def test_all_of_a_method_is_on_the_networks_device(elsewhere):
+def test_every_part_of_a_method_is_on_the_networks_device(elsewhere):
     method = make_method("image2stylegan++", elsewhere, 1)
     random = make_method("iterator-from-random", elsewhere, 1)
     face = torch.zeros(1, 3, 64, 64)
@@ -120,7 +120,7 @@ def test_the_clock_is_read_when_a_gpu_has_finished(monkeypatch):
     assert waited == [torch.device("cuda")]
 
 
-def test_a_missing_network_is_told(nets, generator, cache):
+def test_a_missing_network_is_an_error(nets, generator, cache):
     bare = EvaluationNetworks(generator, {}, {"generator": "g"}, cache, backend="eager", face_px=64)
     with pytest.raises(InvalidInputError, match="the network single-resnet must be given"):
         make_method("stylegan-encoder", bare, 5)
@@ -128,7 +128,7 @@ def test_a_missing_network_is_told(nets, generator, cache):
         make_method("mse-lpips-tuned", bare, 5)
 
 
-def test_what_is_measured_is_the_code_with_the_detail_of_the_face(nets, scorer, faces):
+def test_measurements_include_the_faces_detail(nets, scorer, faces):
     face = to_float(faces[:1])
     plain = run(make_method("network", nets, 1), scorer, face)
     detailed = run(make_method("network+detail", nets, 1), scorer, face)
@@ -138,7 +138,29 @@ def test_what_is_measured_is_the_code_with_the_detail_of_the_face(nets, scorer, 
     assert torch.allclose(scorer.against(face)(img), detailed.after(-1), atol=1e-5)
 
 
-def test_a_missing_detail_encoder_is_told(nets):
+def test_the_iterator_with_detail_goes_on_from_one_pass_with_detail(nets, scorer, faces):
+    face = to_float(faces[:1])
+    method = make_method("iterator+detail", nets, 30)
+    found = method.run(
+        face, 0, Recorder(scorer.against(face), face.device, {0, 30}, {0, 30}, 30, lambda: None)
+    )
+    img = nets.render_with_detail(face, method.start(face, 0))(method.start(face, 0))
+    assert (found.image(0).int() - to_uint8(img)[0].int()).abs().max() <= 1
+    assert found.after(-1)[0] < 0.98 * found.after(0)[0]
+    assert "detail iterator" in method.facts
+    assert method.facts["detail"] == nets.detail_renderer.fingerprint
+
+
+def test_the_last_evaluation_of_the_code_is_no_step_and_not_timed(nets, scorer, faces, monkeypatch):
+    clock = itertools.count(0.0)
+    monkeypatch.setattr("model_core.evaluation.recorder.read_clock", lambda _device: next(clock))
+    method = make_method("iterator+detail", nets, 5)
+    found = run(method, scorer, to_float(faces[:1]))
+    assert found.total_s == found.start_s + method.steps
+
+
+@pytest.mark.parametrize("name", ["network+detail", "iterator+detail"])
+def test_a_missing_detail_encoder_is_an_error(nets, name):
     bare = dataclasses.replace(nets, detail=None)
     with pytest.raises(InvalidInputError, match="detail encoder"):
-        make_method("network+detail", bare, 1)
+        make_method(name, bare, 1)

@@ -14,7 +14,7 @@ RECORD = Record(
 )
 
 
-def test_a_record_comes_back(tmp_path):
+def test_a_record_round_trips(tmp_path):
     path = tmp_path / "system" / "0000.safetensors"
     save_record(path, RECORD, "key")
     again = load_record(path, "key")
@@ -31,7 +31,7 @@ def test_figures_and_images_are_found_by_step():
     assert torch.equal(RECORD.image(), RECORD.images[1])
 
 
-def test_what_cannot_serve_is_made_again(tmp_path):
+def test_unusable_records_are_ignored(tmp_path):
     path = tmp_path / "0000.safetensors"
     assert load_record(path, "key") is None
     save_record(path, RECORD, "key")

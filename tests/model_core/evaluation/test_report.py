@@ -89,7 +89,7 @@ def test_the_report_holds_every_table_and_picture(records, faces, scorer, nets, 
     assert last["st-lpips-alex"]["mean"] < first["st-lpips-alex"]["mean"]
 
 
-def test_what_was_not_run_is_left_out(records, faces, scorer, nets, tmp_path):
+def test_methods_that_were_not_run_are_left_out(records, faces, scorer, nets, tmp_path):
     few = {name: records[name] for name in ("mean", "network")}
     text = write_report(Findings(faces, few, scorer.measures, {}, nets), tmp_path)
     assert "**Table 2" not in text

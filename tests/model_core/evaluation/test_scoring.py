@@ -35,6 +35,6 @@ def test_without_a_judge_its_two_figures_are_left_out(face):
     assert judge.against(face)(face + 0.5).tolist()[3] == pytest.approx(0.8776, abs=1e-3)
 
 
-def test_likeness_is_better_the_higher_it_is():
+def test_similarity_is_better_the_higher_it_is():
     names = ["identity_similarity", "same_person", "other_similarity", "mse", "st-lpips-vgg"]
     assert [higher_is_better(name) for name in names] == [True, True, True, False, False]

@@ -31,7 +31,7 @@ def test_a_grid_has_a_title_above_every_column(tmp_path):
     assert grid[TITLE_PX + 100, [5, 100]].tolist() == [[0, 0, 200], [200, 0, 0]]
 
 
-def test_labels_stand_beside_their_rows(tmp_path):
+def test_labels_are_next_to_their_rows(tmp_path):
     plain, labelled = draw(tmp_path), draw(tmp_path, labels=["mean", ""])
     assert (labelled[:, LABEL_PX:] == plain).all()
     margin = labelled[:, :LABEL_PX]
@@ -39,7 +39,7 @@ def test_labels_stand_beside_their_rows(tmp_path):
     assert margin[TITLE_PX + 96 :].min() == 255
 
 
-def test_titles_tell_the_steps_of_searches():
+def test_titles_include_the_steps():
     assert after([record(0)]) == ""
     assert after([record(48)]) == ", 48 steps"
 

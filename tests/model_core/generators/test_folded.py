@@ -30,7 +30,7 @@ def make_generator(widths):
 
 @pytest.mark.parametrize("widths", [(8,), (16, 8), (8, 16, 4)])
 @torch.inference_mode()
-def test_every_row_drives_what_it_drove(widths):
+def test_folding_keeps_the_effect_of_every_row(widths):
     generator = make_generator(widths)
     folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
     ws = 3 * torch.randn(2, generator.num_ws, 16)
@@ -54,7 +54,7 @@ def test_small_images_and_their_gradients_are_the_images_by_area(size_px):
         assert torch.allclose(folded.small_images(ws, size_px), img, atol=1e-5)
 
 
-def test_the_features_of_some_blocks_differ_in_the_order_of_details_alone():
+def test_folded_features_differ_only_in_order():
     generator = make_generator((8, 16, 4))
     folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
     ws = torch.randn(2, generator.num_ws, 16)
@@ -66,7 +66,7 @@ def test_the_features_of_some_blocks_differ_in_the_order_of_details_alone():
 
 @pytest.mark.parametrize("blocks", [0, 1, 2, 3])
 @torch.inference_mode()
-def test_cut_in_two_it_renders_the_same(blocks):
+def test_a_split_generator_renders_the_same(blocks):
     generator = make_generator((8, 16, 4))
     folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
     ws = 3 * torch.randn(2, generator.num_ws, 16)
@@ -77,7 +77,7 @@ def test_cut_in_two_it_renders_the_same(blocks):
 
 @pytest.mark.parametrize("blocks", [0, 1, 2])
 @torch.inference_mode()
-def test_the_order_of_folded_features_is_told(blocks):
+def test_the_order_of_folded_features_is_known(blocks):
     generator = make_generator((8, 16, 4))
     folded = FoldedMobileStyleGAN(copy.deepcopy(generator))
     ws = torch.randn(2, generator.num_ws, 16)

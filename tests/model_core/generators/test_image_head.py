@@ -32,7 +32,7 @@ def test_a_head_gives_the_size_of_its_features_and_gradients_to_every_row(genera
     assert (gradient.abs().sum(dim=2) > 0).all()
 
 
-def test_below_a_head_the_generator_can_be_cut_anywhere(generator):
+def test_a_headed_generator_can_be_split_after_any_block(generator):
     render = HeadedGenerator(FoldedMobileStyleGAN(generator), ImageHead.above(generator, 3))
     ws = torch.randn(2, CONFIG.num_ws, 8)
     whole = render(ws)
@@ -42,7 +42,7 @@ def test_below_a_head_the_generator_can_be_cut_anywhere(generator):
         assert not torch.allclose(render.tail(2 * features, ws, blocks), whole)
 
 
-def test_a_head_needs_no_fitting_where_pixels_do_not_mix_and_nothing_bends(generator, monkeypatch):
+def test_a_head_is_exact_for_a_linear_generator(generator, monkeypatch):
     monkeypatch.setattr(mobilestylegan, "LEAKY_SLOPE", 1.0)
     centre = torch.eye(3)[1].outer(torch.eye(3)[1])
     for block in generator.blocks[2:]:

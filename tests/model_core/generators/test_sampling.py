@@ -11,7 +11,7 @@ def generator(cache):
     return load_generator(cache)[0]
 
 
-def test_a_seed_gives_the_same_code_in_any_company(generator):
+def test_a_seed_gives_the_same_code_in_any_batch(generator):
     together = sample_w(generator, range(5), 0.7)
     assert torch.allclose(together[3:4], sample_w(generator, [3], 0.7), atol=1e-5)
     assert not torch.allclose(together[3], together[4])

@@ -64,7 +64,7 @@ def test_the_loss_falls_and_the_best_codes_have_the_best_loss(iterator, start, t
     assert torch.allclose(again, state.best_loss, atol=1e-6)
 
 
-def test_the_update_is_adams(iterator, start, target):
+def test_the_update_matches_adam(iterator, start, target):
     state = ran(iterator, start + 0.1, target, 7)
     ws = (start + 0.1).clone().requires_grad_(True)
     adam = torch.optim.Adam([ws], lr=0.05)
@@ -84,7 +84,7 @@ def test_items_do_not_influence_each_other(iterator, start, target):
         assert torch.allclose(alone.ws[0], together.ws[i], atol=1e-6)
 
 
-def test_a_run_that_was_stopped_goes_on_bit_equal(iterator, start, target):
+def test_a_stopped_run_resumes_bit_identically(iterator, start, target):
     whole = ran(iterator, start, target, 9)
     parts = ran(iterator, start, target, 4)
     iterator.run(parts, target, 5)
@@ -106,13 +106,13 @@ def test_a_false_answer_stops_the_run(iterator, start, target):
     assert state.step == 3
 
 
-def test_no_steps_only_judge_the_start(iterator, start, target):
+def test_zero_steps_only_measure_the_start(iterator, start, target):
     state = ran(iterator, start, target, 0)
     assert torch.equal(state.ws, start)
     assert state.best_loss.isfinite().all()
 
 
-def test_larger_renderings_are_brought_to_the_target_by_area(start, target):
+def test_larger_renderings_are_resized_to_the_target_by_area(start, target):
     small = ran(LatentIterator(render, Edges()), start, target, 3)
     large = LatentIterator(
         lambda ws: render(ws).repeat_interleave(4, 2).repeat_interleave(4, 3), Edges()

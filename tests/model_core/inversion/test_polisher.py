@@ -35,7 +35,7 @@ def face(images):
     return images(torch.randn(1, CONFIG.num_ws, 8, generator=random))
 
 
-def test_a_budget_brings_the_code_nearer(polisher, images, face, monkeypatch):
+def test_a_budget_improves_the_code(polisher, images, face, monkeypatch):
     monkeypatch.setattr("model_core.inversion.polisher.MAX_STEPS", 10)
     polished = polisher(face, ZEROS, budget_s=600.0)
     assert polished.steps == 10
@@ -73,7 +73,7 @@ def test_it_ends_before_a_step_that_would_pass_the_budget(polisher, clock, face,
     assert clock.now_s <= 100 + max(budget_s, 1)
 
 
-def test_it_pauses_after_any_step_and_goes_on_as_if_it_had_not(polisher, face, monkeypatch):
+def test_pausing_after_any_step_does_not_change_the_result(polisher, face, monkeypatch):
     monkeypatch.setattr("model_core.inversion.polisher.MAX_STEPS", 5)
     polishing = polisher.begin(face, ZEROS)
     pauses = 0

@@ -69,7 +69,7 @@ def test_the_head_does_the_first_half_but_no_more_than_its_share(fast, target, s
     assert [report.by_head for report in reports] == [True] * early + [False] * (steps + 1 - early)
 
 
-def test_the_legs_share_codes_and_moments(fast, target):
+def test_the_stages_share_codes_and_moments(fast, target):
     found, _ = told(fast, start(), target, 9)
     expected = start()
     small = F.adaptive_avg_pool2d(target, SMALL_PX)
@@ -91,7 +91,7 @@ def test_the_best_is_that_of_true_output(fast, target):
 
 
 @pytest.mark.parametrize("stop_at", [0, 2, 5, 6, 7, 11])
-def test_a_run_that_was_stopped_goes_on_as_it_would_have(fast, target, stop_at):
+def test_a_stopped_run_resumes_unchanged(fast, target, stop_at):
     whole, _ = told(fast, start(), target, 12)
     stopped, before = told(fast, start(), target, 12, stop_at)
     assert stopped.step == stop_at

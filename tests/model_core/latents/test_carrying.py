@@ -27,13 +27,13 @@ def test_a_detail_moves_along_with_the_features():
         assert inside(carried - expected, REACH + 2).abs().mean() < 0.1 * detail.abs().mean()
 
 
-def test_features_that_stay_keep_their_detail():
+def test_unchanged_features_keep_their_detail():
     features, detail = scene()
     carried = carry(detail, features, features)
     assert (carried - detail).abs().mean() < 0.1 * detail.abs().mean()
 
 
-def test_in_a_flat_region_the_detail_stays():
+def test_flat_regions_keep_their_detail():
     """Where every place resembles every other one, the nearest counts most."""
     flat = torch.ones(1, 64, PX, PX)
     _, detail = scene()

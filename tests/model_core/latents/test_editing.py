@@ -61,7 +61,7 @@ def test_moving_adds_the_step_by_strength_and_back_takes_it_away(codes):
     assert torch.allclose(move(ws, b[0], -1.5), a, atol=1e-5)
 
 
-def test_inputs_stay_as_they_are(codes):
+def test_inputs_are_not_modified(codes):
     before = [ws.clone() for ws in codes]
     morph(*codes, 0.5)
     morph(*codes, 0.5, 4, 7)

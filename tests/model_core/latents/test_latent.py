@@ -7,7 +7,7 @@ from model_core.latents.latent import Detail, Latent, blend, check_detail
 SHAPE = (8, 16, 16)
 
 
-def test_an_edited_latent_keeps_its_detail_and_where_it_belongs():
+def test_an_edited_latent_keeps_its_detail_and_home():
     ws = torch.zeros(18, 512)
     detail = Detail(torch.ones(*SHAPE).half(), ws)
     moved = Latent(ws, detail).moved_to(ws + 1)

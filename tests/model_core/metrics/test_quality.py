@@ -51,7 +51,7 @@ def test_compiled_it_gives_the_same_figures(cache, predictor, tmp_path):
     assert not np.allclose(before[0], before[1], rtol=0.001)
 
 
-def test_identity_is_told_by_a_judge_alone(cache, tmp_path):
+def test_identity_needs_a_judge(cache, tmp_path):
     random = torch.Generator().manual_seed(0)
     faces = torch.rand(2, 3, 256, 256, generator=random) * 2 - 1
     execution = Execution(backend="eager")

@@ -74,7 +74,7 @@ def test_vgg_features_are_means_over_four_layers_of_torchvisions_vgg(cache, trun
     assert metric(a, b).tolist() == pytest.approx(wanted.tolist(), rel=1e-3)
 
 
-def test_vgg_features_stand_on_st_lpips_by_default(cache):
+def test_vgg_features_use_st_lpips_trunk_by_default(cache):
     metric = load_distance("vgg-features", cache)
     assert metric.name == "st-vgg-features"
     a, b = images()
@@ -98,13 +98,13 @@ def test_no_distance_leaves_no_gradient(cache):
 
 
 @pytest.mark.parametrize("name", ["lpips-alex", "lpips-vgg"])
-def test_a_missing_trunk_is_told_with_the_way_to_it(name, cache, tmp_path):
+def test_a_missing_trunk_error_says_how_to_get_it(name, cache, tmp_path):
     for folder in (None, tmp_path):
         with pytest.raises(CheckpointError, match=r"download https://download\.pytorch\.org/"):
             load_distance(name, cache, folder)
 
 
-def test_a_missing_package_is_told_with_the_way_to_it(cache, trunks, monkeypatch):
+def test_a_missing_package_error_says_how_to_install_it(cache, trunks, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
     monkeypatch.delitem(sys.modules, "model_core.perceptual.lpips", raising=False)
     with pytest.raises(CheckpointError, match=r"package lpips, got none .*: pip install lpips$"):
@@ -119,7 +119,7 @@ def test_a_missing_package_is_told_with_the_way_to_it(cache, trunks, monkeypatch
         ({"features.0.weight": torch.zeros(1)}, "must be a torchvision state dict"),
     ],
 )
-def test_a_file_that_is_no_trunk_is_refused(content, told, cache, tmp_path):
+def test_a_file_that_is_not_a_trunk_is_refused(content, told, cache, tmp_path):
     file = tmp_path / FILES["alex"]
     file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
     with pytest.raises(CheckpointError, match=told):

@@ -62,7 +62,7 @@ def test_a_changed_byte_is_found(saved, cache, generator):
         ({"config": {"attribute_px": 128, "num_ws": 9, "w_dim": 256}}, "must fit its network"),
     ],
 )
-def test_a_sidecar_that_does_not_fit_is_told(saved, cache, generator, change, message):
+def test_a_sidecar_that_does_not_fit_is_an_error(saved, cache, generator, change, message):
     _, path = saved
     beside = path.with_suffix(".json")
     beside.write_text(json.dumps(json.loads(beside.read_text()) | change))
@@ -80,7 +80,7 @@ def test_a_pack_file_that_is_not_the_pinned_one_is_refused(tmp_path):
 
 
 @torch.no_grad()
-def test_a_tuned_generator_comes_back(generator, tmp_path):
+def test_a_tuned_generator_round_trips(generator, tmp_path):
     network, fingerprint = generator
     tuned = copy.deepcopy(network)
     tuned.to_img.bias.add_(0.25)
@@ -93,7 +93,7 @@ def test_a_tuned_generator_comes_back(generator, tmp_path):
         load_tuned_generator(path, network, "0" * 64)
 
 
-def test_a_single_resnet_comes_back(cache, generator, tmp_path):
+def test_a_single_resnet_round_trips(cache, generator, tmp_path):
     network = new_embedding_network(cache, generator[0], attribute_px=128, disentangled=False)
     path = tmp_path / "single.safetensors"
     save_embedding_network(path, network, generator[1], {})

@@ -54,7 +54,7 @@ def test_agrees_with_the_package(cache: Path, trunk: str) -> None:
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_is_named_after_its_trunk(trunk: str) -> None:
+def test_the_distance_is_named_after_its_trunk(trunk: str) -> None:
     with torch.device("meta"):
         assert STLPIPS(trunk).name == f"st-lpips-{trunk}"
 
@@ -116,7 +116,7 @@ def test_features_that_are_all_zero_are_equal() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (34, 50), (128, 64), (34, 51), (51, 34)])
-def test_fast_stem_equals_the_plain_one(size: tuple[int, int]) -> None:
+def test_the_fast_stem_equals_the_reference(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     stem = BlurredConv2d(3, 8, 11, padding=2)
     img = torch.randn(2, 3, *size, requires_grad=True)

@@ -74,14 +74,14 @@ def noise(size=(96, 80)):
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
-def test_linear_light_is_known_by_its_curve_in_every_format(form):
+def test_linear_light_is_recognised_by_its_curve_in_every_format(form):
     how = {"quality": 100} if form in ("JPEG", "WEBP", "AVIF") else {}
     how |= {"subsampling": "4:4:4"} if form in ("JPEG", "AVIF") else {}
     data = encode(stripes(linear(SRGB_COLOURS)), form, icc_profile=LINEAR, **how)
     assert np.abs(seen(data) - SRGB_COLOURS)[1:].max() < 12
 
 
-def test_a_wide_gamut_is_brought_to_srgb():
+def test_a_wide_gamut_is_converted_to_srgb():
     assert np.abs(seen(encode(stripes(P3_COLOURS), icc_profile=P3)) - SRGB_COLOURS).max() <= 4
 
 
@@ -115,7 +115,7 @@ def test_sixteen_bits_of_grey_keep_their_shadows_in_linear_light():
     assert np.abs(grey - levels * 255).max() <= 2
 
 
-def test_alpha_is_laid_on_white_after_the_colours():
+def test_alpha_is_composited_on_white_after_colour_conversion():
     image = stripes(linear(SRGB_COLOURS)).convert("RGBA")
     image.putalpha(128)
     wanted = SRGB_COLOURS * (128 / 255) + 255 * (127 / 255)
@@ -143,7 +143,7 @@ SRGB = (b"sRGB", b"\0")
         ([(b"iCCP", b"x\0\0" + zlib.compress(b"no profile")), GAMA_LINEAR], True),
     ],
 )
-def test_pngs_chunks_are_heeded_in_the_standards_order(chunks, as_linear):
+def test_png_colour_chunks_apply_in_the_standards_order(chunks, as_linear):
     dark = linear(SRGB_COLOURS)
     data = with_chunks(encode(stripes(dark)), *chunks)
     assert np.abs(seen(data) - (SRGB_COLOURS if as_linear else dark)).max() <= 3
@@ -154,7 +154,7 @@ def test_primaries_of_a_png_count():
     assert np.abs(seen(data) - SRGB_COLOURS).max() <= 4
 
 
-def test_adobe_rgb_is_known_by_exifs_mark():
+def test_adobe_rgb_is_recognised_by_its_exif_mark():
     # IFD0 points to the Exif folder at 26, which points to the interoperability folder at 44.
     exif = b"Exif\0\0MM\0*\0\0\0\x08"
     exif += b"\0\x01" + struct.pack(">HHII", 0x8769, 4, 1, 26) + b"\0" * 4
@@ -190,12 +190,12 @@ def test_lab_and_cmyk_tiffs_are_read():
     ],
     ids=lambda chunk: chunk[0].decode(),
 )
-def test_what_is_no_pixel_keeps_no_png_from_being_read(chunk):
+def test_ancillary_chunks_do_not_prevent_reading_a_png(chunk):
     plain = encode(noise())
     assert (read(with_chunks(plain, chunk)) == read(plain)).all()
 
 
-def test_odd_segments_keep_no_jpeg_from_being_read():
+def test_unusual_segments_do_not_prevent_reading_a_jpeg():
     plain = encode(noise(), "JPEG", quality=90)
     odd = b"".join(
         b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
@@ -270,13 +270,13 @@ def test_every_format_is_turned_upright(form, orientation):
     assert middle[1] < 60
 
 
-def test_a_defect_of_ours_is_not_the_senders(monkeypatch):
+def test_a_server_bug_is_not_a_client_error(monkeypatch):
     monkeypatch.setattr("model_core.photos.reader.to_srgb", lambda img, *_: img.nothing)
     with pytest.raises(AttributeError):
         read(encode(noise()))
 
 
-def test_a_lack_of_memory_is_not_the_senders(monkeypatch):
+def test_out_of_memory_is_not_a_client_error(monkeypatch):
     def fail(_self):
         raise MemoryError
 

@@ -43,7 +43,7 @@ def share_of_fresh_pages(mode, thread, mebibytes):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
 @pytest.mark.parametrize(("thread", "mebibytes"), [("first", 48), ("other", 48), ("other", 64)])
-def test_a_large_tensor_is_made_of_memory_that_is_there(thread, mebibytes):
+def test_a_large_tensor_reuses_freed_memory(thread, mebibytes):
     returned = share_of_fresh_pages("returned", thread, mebibytes)
     if returned == 0:
         pytest.skip("this system counts no page faults, or its C library keeps memory by itself")

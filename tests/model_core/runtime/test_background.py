@@ -69,7 +69,7 @@ def test_a_slower_compiled_form_is_dropped_and_both_times_are_logged(caplog):
     assert "20 ms, the fallback 0 ms" in caplog.text
 
 
-def test_a_verdict_is_kept_and_what_lost_is_not_compiled_again(verdicts):
+def test_a_verdict_is_stored_and_the_loser_is_not_compiled_again(verdicts):
     first = CompileQueue(verdicts)
     first.defer("lost", takes(0.01, "fallback"), lambda: takes(0.03, "compiled"), call)
     first.defer("won", takes(0.01, "fallback"), lambda: compiled, call)
@@ -126,7 +126,7 @@ def test_forms_are_compiled_in_the_order_in_which_they_were_deferred():
     assert order == ["first", "second"]
 
 
-def test_what_cannot_be_compiled_keeps_its_fallback_and_the_next_is_compiled(caplog):
+def test_a_failed_compilation_keeps_its_fallback_and_the_next_one_runs(caplog):
     def make():
         raise RuntimeError("no compiler")
 
@@ -163,7 +163,7 @@ def test_a_verdict_that_cannot_be_written_changes_nothing(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("part", ["trace_ahead", "import_compiler"])
-def test_a_torch_without_the_parts_that_are_used_keeps_all_fallbacks(monkeypatch, caplog, part):
+def test_an_incompatible_torch_keeps_all_fallbacks(monkeypatch, caplog, part):
     def missing():
         raise AttributeError("type object 'InterpreterShim' has no attribute '_dummy_gm'")
 
@@ -177,7 +177,7 @@ def test_a_torch_without_the_parts_that_are_used_keeps_all_fallbacks(monkeypatch
     assert "keeping the fallbacks" in caplog.text
 
 
-def test_nothing_is_imported_or_traced_where_nothing_waits(monkeypatch, verdicts):
+def test_nothing_is_imported_or_traced_if_nothing_waits(monkeypatch, verdicts):
     called = []  # to raise would not do: the queue bears whatever goes wrong
     for part in ("trace_ahead", "import_compiler"):
         monkeypatch.setattr(background, part, lambda part=part: called.append(part))
@@ -189,7 +189,7 @@ def test_nothing_is_imported_or_traced_where_nothing_waits(monkeypatch, verdicts
     assert called == []
 
 
-def test_the_thread_that_compiles_finds_the_trace_that_others_must_not_meet(monkeypatch):
+def test_only_the_compile_thread_uses_the_trace(monkeypatch):
     """Only a thread's first trace by torch.fx is seen: a module then cannot be called elsewhere."""
     InterpreterShim._dummy_gm.cache_clear()
     traced = []

@@ -83,7 +83,7 @@ def test_without_openvino_plain_torch_renders(generator, photos, codes, monkeypa
     assert renderer.encode(photos, codes).shape == (2, 8, 16, 16)
 
 
-def test_a_family_that_cannot_be_cut_is_refused():
+def test_a_family_that_cannot_be_split_is_refused():
     generator = StyleGAN2(StyleGAN2Config(w_dim=16, mapping_layers=1, widths=(8, 8)))
     with pytest.raises(InvalidInputError, match=r"can be split.*StyleGAN2"):
         DetailRenderer(generator, make_encoder(), "d" * 64, Execution(backend="eager"))

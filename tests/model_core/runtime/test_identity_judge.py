@@ -43,7 +43,7 @@ def test_pairs_are_compared_by_cosine_in_float32(network, faces, backend, dtype)
 
 
 @pytest.mark.parametrize("size", [64, 1024])
-def test_images_of_any_size_are_brought_to_that_of_faces(network, faces, size):
+def test_images_of_any_size_are_resized_to_the_faces_size(network, faces, size):
     judge = IdentityJudge(network, Execution(backend="eager"))
     mode = {"mode": "bilinear"} if size < 256 else {"mode": "area"}
     images = F.interpolate(faces[:1], (size, size), **mode)

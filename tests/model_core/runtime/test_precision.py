@@ -35,12 +35,12 @@ def test_units_that_win_clearly_are_used(processor):
 
 
 @pytest.mark.parametrize("bfloat16_s", [0.1, 0.0039])
-def test_units_that_the_probe_does_not_find_are_not(processor, bfloat16_s):
+def test_units_that_lose_the_probe_are_not_used(processor, bfloat16_s):
     processor(["avx512_bf16"], float32_s=0.004, bfloat16_s=bfloat16_s)
     assert choose_precision().dtype is torch.float32
 
 
-def test_a_processor_without_units_is_not_even_probed(processor, monkeypatch):
+def test_a_processor_without_bfloat16_units_is_not_probed(processor, monkeypatch):
     processor([], 1, 1)
     monkeypatch.setattr(precision, "time_convolution", None)
     chosen = choose_precision()
@@ -49,7 +49,7 @@ def test_a_processor_without_units_is_not_even_probed(processor, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_what_is_asked_for_is_taken(processor, name):
+def test_a_requested_dtype_is_used(processor, name):
     processor([], 1, 1)
     assert choose_precision("cpu", name).name == name
 
@@ -59,7 +59,7 @@ def test_other_names_are_refused():
         choose_precision("cpu", "float16")
 
 
-def test_this_processor_gets_what_it_computes_faster():
+def test_the_faster_precision_on_this_processor_is_chosen():
     """The real probe, against a larger convolution than its own."""
     chosen = choose_precision()
     assert chosen.name in chosen.reason or "no bfloat16 units" in chosen.reason
@@ -70,7 +70,7 @@ def test_this_processor_gets_what_it_computes_faster():
     assert torch.get_num_threads() == threads
 
 
-def test_the_eager_backend_is_float32_unless_told_otherwise(processor):
+def test_the_eager_backend_is_float32_by_default(processor):
     processor(["amx_bf16"], float32_s=0.004, bfloat16_s=0.001)
     assert Execution.choose(backend="eager").precision.dtype is torch.float32
     assert Execution.choose(backend="eager", dtype="bfloat16").precision.dtype is torch.bfloat16

@@ -44,7 +44,7 @@ def test_openvino_is_less_than_a_level_from_the_reference(tiny, codes):
 
 
 @pytest.mark.parametrize(("device", "sizes"), [("cpu", [1, 1]), ("cpu:0", [2])])
-def test_a_cpu_renders_singly_and_all_else_a_batch_at_once(tiny, codes, device, sizes):
+def test_a_cpu_renders_items_singly_and_other_devices_in_batches(tiny, codes, device, sizes):
     seen = []
 
     class Noting(MobileStyleGAN):
@@ -109,7 +109,7 @@ def test_compiled_is_less_than_a_level_from_the_reference(cache, tmp_path):
     ("lacking", "value"),
     [("shutil.which", lambda _name: None), ("sysconfig.get_path", lambda _name: "/nowhere")],
 )
-def test_where_nothing_can_compile_auto_takes_the_faster_of_the_others(
+def test_without_a_compiler_auto_picks_the_faster_backend(
     tiny, codes, monkeypatch, caplog, lacking, value
 ):
     monkeypatch.setattr(lacking, value)
@@ -135,11 +135,11 @@ def test_plain_torch_serves_where_openvino_cannot(tiny, codes, monkeypatch, capl
     assert "OpenVINO cannot run the generator here" in caplog.text
 
 
-def test_the_generator_that_is_given_stays_as_it_is(tiny):
+def test_the_given_generator_is_not_modified(tiny):
     Synthesizer(tiny, Execution(backend="openvino"))
     assert tiny.const.dtype == torch.float32
 
 
-def test_openvino_is_refused_where_it_cannot_run():
+def test_openvino_is_refused_if_it_cannot_run():
     with pytest.raises(InvalidInputError, match="backend"):
         Execution.choose("cuda", "openvino")

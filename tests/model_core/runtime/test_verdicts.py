@@ -13,7 +13,7 @@ def verdicts(tmp_path):
     return Verdicts(tmp_path / "verdicts", "cpu", "float32", WEIGHTS)
 
 
-def test_a_verdict_is_read_back_and_says_what_it_is_about(verdicts, tmp_path):
+def test_a_verdict_is_read_back_with_its_subject(verdicts, tmp_path):
     assert verdicts.read("first refiner") is None
     verdicts.write("first refiner", Verdict(0.2, 0.1))
     assert verdicts.read("first refiner") == Verdict(0.2, 0.1)
@@ -42,14 +42,14 @@ def test_a_verdict_is_read_back_and_says_what_it_is_about(verdicts, tmp_path):
         )[1],
     ],
 )
-def test_it_holds_for_what_it_was_measured_on_alone(verdicts, tmp_path, monkeypatch, change):
+def test_a_verdict_holds_only_for_its_conditions(verdicts, tmp_path, monkeypatch, change):
     verdicts.write("generator", Verdict(0.2, 0.1))
     other = change(tmp_path / "verdicts", monkeypatch)
     assert other.read("generator") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"fallback_s": null, "compiled_s": 1}', "\x00"])
-def test_a_damaged_file_counts_as_none(verdicts, tmp_path, text):
+def test_a_damaged_file_counts_as_missing(verdicts, tmp_path, text):
     verdicts.write("generator", Verdict(0.2, 0.1))
     (file,) = (tmp_path / "verdicts").iterdir()
     file.write_text(text)

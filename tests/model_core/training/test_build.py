@@ -49,7 +49,7 @@ def test_a_single_resnet_is_exported_and_loaded_again(assemble, cache, tmp_path)
     assert torch.equal(start.regressor(features), loaded.regressor(features))
 
 
-def test_an_identity_encoder_that_was_trained_along_is_exported(assemble, cache, tmp_path):
+def test_a_tuned_identity_encoder_is_exported(assemble, cache, tmp_path):
     assembly = assemble(dataclasses.replace(SINGLE, disentangled=True, tune_identity=True))
     network = assembly.network()
     trained = next(p for p in network.identity.parameters() if p.requires_grad)
@@ -73,14 +73,14 @@ def test_the_shipped_network_is_a_start(assemble, network_file):
     assert assemble(config, start=network_file).network().config.disentangled
 
 
-def test_other_weights_are_asked_for_by_name(assemble):
+def test_other_weights_can_be_selected_by_name(assemble):
     with pytest.raises(CheckpointError, match="no-recogniser"):
         assemble(dataclasses.replace(SINGLE, identity="no-recogniser")).network()
     with pytest.raises(CheckpointError, match="no-generator"):
         assemble(SINGLE, "other", generator="no-generator")
 
 
-def test_a_run_goes_on_with_the_image_head_that_its_losses_were_taken_with(assemble, tmp_path):
+def test_a_run_resumes_only_with_its_image_head(assemble, tmp_path):
     shipped = HEADS / "image_head_128.safetensors"
     tensors, about = load_network(shipped)
     other = tmp_path / "image_head_128.safetensors"
@@ -95,14 +95,14 @@ def test_a_run_goes_on_with_the_image_head_that_its_losses_were_taken_with(assem
     assemble(dataclasses.replace(SINGLE, head=False), "true-output", head_weights=other)
 
 
-def test_a_head_of_another_size_is_refused_before_the_folder_is_taken(assemble, tmp_path):
+def test_a_head_of_another_size_is_refused_before_the_folder_is_claimed(assemble, tmp_path):
     with pytest.raises(InvalidInputError, match=r"loss_px must be 128, .* got 256"):
         assemble(dataclasses.replace(SINGLE, loss_px=256))
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("tuned", [False, True])
-def test_a_generator_that_is_trained_along_starts_with_its_own_weights(assemble, tmp_path, tuned):
+def test_a_tuned_generator_starts_with_its_own_weights(assemble, tmp_path, tuned):
     """Frozen it is rendered in a faster form, whose weights are not for saving."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -143,7 +143,7 @@ def trunks(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["st-lpips-alex", "lpips-alex", "vgg-features", "none"])
-def test_any_perceptual_distance_teaches(assemble, trunks, name):
+def test_any_perceptual_distance_can_be_trained_with(assemble, trunks, name):
     config = dataclasses.replace(SINGLE, perceptual=name)
     perceptual = assemble(config, precision=BFLOAT16, trunks=trunks).perceptual
     assert perceptual.name == name
@@ -158,13 +158,13 @@ def test_any_perceptual_distance_teaches(assemble, trunks, name):
     assert gradient.any() == (name != "none")
 
 
-def test_missing_trunks_are_asked_for_before_the_folder_is_taken(assemble, tmp_path):
+def test_missing_trunks_are_reported_before_the_folder_is_claimed(assemble, tmp_path):
     with pytest.raises(CheckpointError, match=r"trunks must hold alexnet-.*--trunks DIR"):
         assemble(dataclasses.replace(SINGLE, perceptual="lpips-alex"))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_with_the_trunk_that_its_losses_were_taken_with(assemble, trunks):
+def test_a_run_resumes_only_with_its_trunk(assemble, trunks):
     config = dataclasses.replace(SINGLE, perceptual="vgg-features")
     assemble(config)
     with pytest.raises(ModelMismatchError, match=r"must be st-vgg-features, .* got vgg-features;"):

@@ -48,7 +48,7 @@ def test_only_a_lower_loss_replaces_a_code(tmp_path):
     assert cache.filled == 1 / 3
 
 
-def test_of_two_codes_for_a_slot_the_better_stays_and_both_are_compared_with_what_was_there(
+def test_the_better_of_two_codes_for_a_slot_is_kept(
     tmp_path,
 ):
     cache = open_cache(tmp_path)
@@ -97,7 +97,7 @@ def test_a_kill_after_the_checkpoint_leaves_the_new_state(tmp_path):
     assert stored(open_cache(tmp_path), 0) == (2.0, 0.25)
 
 
-def test_codes_of_known_keys_are_kept_where_photos_come_and_go(tmp_path):
+def test_codes_of_known_keys_survive_changes_to_the_photos(tmp_path):
     cache = open_cache(tmp_path)
     offer(cache, 0, 1.0, 0.5)
     offer(cache, 2, 3.0, 0.25)
@@ -125,7 +125,7 @@ def test_a_journal_is_on_the_disk_before_the_checkpoint_is_written(tmp_path, mon
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\0" * 600])
-def test_a_damaged_journal_is_told_with_what_to_do(tmp_path, content):
+def test_a_damaged_journal_error_says_what_to_do(tmp_path, content):
     cache = open_cache(tmp_path)
     offer(cache, 1, 5.0, 0.5)
     cache.prepare(7)

@@ -15,7 +15,7 @@ def test_every_preset_loads():
         assert TrainConfig.load(preset).steps > 0
 
 
-def test_flags_stand_over_the_preset():
+def test_flags_override_the_preset():
     config = TrainConfig.load(
         "pretrain", {"steps": "7", "betas": "0.5,0.9", "compile": "false", "lr": "1e-3"}
     )
@@ -71,7 +71,7 @@ COLLABORATIVE = TrainConfig.load("default")
 
 @pytest.mark.parametrize("supervision", ["iterator", "both"])
 @pytest.mark.parametrize("name", ["jitter", "degrade_share", "photo_light", "photo_warp"])
-def test_the_flip_is_the_only_change_of_photos_where_the_iterator_teaches(name, supervision):
+def test_photos_are_only_flipped_under_iterator_supervision(name, supervision):
     change = {name: 0.1, "supervision": supervision}
     with pytest.raises(InvalidInputError, match=f"under iterator supervision, .* got {name} 0.1"):
         dataclasses.replace(COLLABORATIVE, **change)
@@ -80,7 +80,7 @@ def test_the_flip_is_the_only_change_of_photos_where_the_iterator_teaches(name, 
         assert getattr(changed, name) == 0.1
 
 
-def test_statistics_stand_still_after_pretraining():
+def test_statistics_are_frozen_after_pretraining():
     with pytest.raises(
         InvalidInputError, match="freeze_norms must be true under iterator supervision"
     ):
@@ -99,7 +99,7 @@ TUNED = {
 }
 
 
-def test_the_generator_is_tuned_where_photographs_reach_it():
+def test_the_generator_is_tuned_if_photographs_reach_it():
     assert TrainConfig(**TUNED).tune_generator
 
 
@@ -107,7 +107,7 @@ def test_the_generator_is_tuned_where_photographs_reach_it():
     "change",
     [{"head": True}, {"supervision": "iterator"}, {"generated_share": 1.0}, {"mse_weight": 0.0}],
 )
-def test_a_generator_that_nothing_would_tune_is_refused(change):
+def test_tuning_without_an_image_loss_is_refused(change):
     with pytest.raises(InvalidInputError, match="tune_generator must be false unless"):
         TrainConfig(**(TUNED | change))
 
@@ -115,7 +115,7 @@ def test_a_generator_that_nothing_would_tune_is_refused(change):
 @pytest.mark.parametrize(
     "change", [{"generated_share": 0.0}, {"mse_weight": 0.0, "lpips_weight": 0.0}]
 )
-def test_images_of_pairs_that_nothing_would_compare_are_refused(change):
+def test_pair_images_without_an_image_loss_is_refused(change):
     photos = TrainConfig.load("photos", {"pair_images": True})
     assert photos.pair_images
     with pytest.raises(InvalidInputError, match="pair_images must be false without"):
@@ -135,7 +135,7 @@ NO_CODES = {"style_weight": 0.0, "sensitivity_weight": 0.0, "latent_weight": 0.0
         ("photos", NO_CODES, "one of style_weight, .* must be above 0, or pair_images true"),
     ],
 )
-def test_images_that_would_teach_nothing_are_refused(preset, change, message):
+def test_photos_without_a_loss_are_refused(preset, change, message):
     with pytest.raises(InvalidInputError, match=message):
         TrainConfig.load(preset, change)
 
@@ -167,12 +167,12 @@ def test_a_stored_config_without_newer_fields_has_their_defaults(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"betas": [0.9, 0.99], "stepz": 1}'])
-def test_a_file_that_is_no_config_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_config_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InvalidInputError, match="must be a training config"):
         TrainConfig.from_json(tmp_path / "config.json")
 
 
-def test_an_unknown_preset_is_told_the_known_ones():
+def test_an_unknown_preset_error_lists_the_known_ones():
     with pytest.raises(InvalidInputError, match="pretrain"):
         TrainConfig.load("nothing")

@@ -11,7 +11,7 @@ def two_gpus(monkeypatch):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_each_process_of_a_machine_has_a_gpu_of_its_own(two_gpus, rank):
+def test_each_process_of_a_machine_gets_its_own_gpu(two_gpus, rank):
     assert own_device(torch.device("cuda"), rank) == torch.device("cuda", rank)
 
 

@@ -9,7 +9,7 @@ from model_core.training.ema import TrainedNetwork, unfreeze_synthesis
 from tests.model_core.training import tiny
 
 
-def test_the_mean_follows_the_trained_weights_and_takes_counts_as_they_are():
+def test_the_average_follows_the_weights_and_copies_counts():
     trained = TrainedNetwork(nn.BatchNorm1d(2), [], lr=0.1)
     nn.init.constant_(trained.network.weight, 3.0)
     trained.network.num_batches_tracked += 5
@@ -26,7 +26,7 @@ def test_the_mapping_network_stays_frozen(generator):
     assert not any(p.requires_grad for p in generator.mapping_network.parameters())
 
 
-def test_a_generator_is_trained_along_and_exported(tmp_path):
+def test_a_tuned_generator_is_trained_and_exported(tmp_path):
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.TUNED, steps=1, warmup_steps=0, generator_lr=0.01)
     training = tiny.make_training(config, tmp_path / "run", photos, Ranks())

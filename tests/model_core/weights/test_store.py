@@ -34,7 +34,7 @@ def a_network() -> dict[str, Tensor]:
     }
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_saved_networks_can_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     written = save_network(path, a_network(), {"name": "net", "config": {"widths": (1, 2)}})
     for verify in (False, True):
@@ -60,7 +60,7 @@ def test_the_library_reads_the_file(tmp_path: Path) -> None:
     assert all(torch.equal(loaded[name], tensor) for name, tensor in a_network().items())
 
 
-def test_the_bytes_depend_on_the_tensors_alone(tmp_path: Path) -> None:
+def test_the_bytes_depend_only_on_the_tensors(tmp_path: Path) -> None:
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     save_network(one, a_network(), {"name": "one"})
     save_network(two, dict(reversed(a_network().items())), {"name": "two"})
@@ -86,18 +86,18 @@ def test_others_may_read_it(tmp_path: Path) -> None:
         assert each.stat().st_mode & 0o777 == 0o644
 
 
-def test_the_name_must_say_what_it_is(tmp_path: Path) -> None:
+def test_the_path_must_end_in_safetensors(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"must end in \.safetensors, got net\.pt"):
         save_network(tmp_path / "net.pt", a_network(), {})
 
 
-def test_a_type_without_a_name_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_dtype_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"z must be of a type .* got torch\.complex64"):
         save_network(tmp_path / "net.safetensors", {"z": torch.zeros(1) * 1j}, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_broken_promise_keeps_what_was_there(tmp_path: Path) -> None:
+def test_a_wrong_digest_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     before = save_network(path, a_network(), {"name": "before"})
     with pytest.raises(CheckpointError, match=f"must get SHA-256 {'0' * 64}, got "):
@@ -199,7 +199,7 @@ def test_verify_finds_a_changed_bit(tmp_path: Path) -> None:
         load_network(path, verify=True)
 
 
-def test_another_format_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_another_format_raises_our_error(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     sidecar = save_network(path, a_network(), {})
     path.write_bytes(b"\xff" * sidecar["size_bytes"])

@@ -40,7 +40,7 @@ def is_running(pid):
         return False
 
 
-async def test_the_server_is_private_and_keeps_what_it_is_told(tmp_path):
+async def test_the_server_is_private_and_persistent(tmp_path):
     settings = Settings(cache=tmp_path)
     first = Embedded(settings)
     url = first.start_server()
@@ -75,7 +75,7 @@ async def test_two_services_do_not_share_a_folder(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
-async def test_the_folder_that_a_killed_service_left_goes_with_the_next_start(tmp_path):
+async def test_the_next_start_removes_a_killed_services_folder(tmp_path):
     parent, url, children = start_parent(tmp_path)
     left = Path(url.removeprefix("unix://")).parent
     parent.kill()
@@ -88,7 +88,7 @@ async def test_the_folder_that_a_killed_service_left_goes_with_the_next_start(tm
     await following.stop()
 
 
-async def test_a_machine_without_a_server_is_told_what_to_do(tmp_path, monkeypatch):
+async def test_a_machine_without_a_server_gets_instructions(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded.platform, "machine", lambda: "PDP-11")
     with pytest.raises(EmbeddedError, match=r"pdp-11, got none: .*WPLUS_REDIS_URL"):
         Embedded(Settings(cache=tmp_path)).start_server()
@@ -109,7 +109,7 @@ async def test_a_child_that_dies_is_started_again():
     assert not is_running(second)
 
 
-async def test_a_child_that_will_not_end_is_killed():
+async def test_a_child_that_does_not_stop_is_killed():
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     child = Child("deaf", [sys.executable, "-c", deaf])
     child.start()
@@ -120,7 +120,7 @@ async def test_a_child_that_will_not_end_is_killed():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="descendants are found in /proc")
-async def test_what_a_child_has_started_is_killed_with_it():
+async def test_a_childs_descendants_are_killed_with_it():
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     grandchild = f"import subprocess, sys; subprocess.Popen({SLEEP!r}); "
     child = Child("deaf", [sys.executable, "-c", deaf + grandchild + "time.sleep(600)"])
@@ -133,7 +133,7 @@ async def test_what_a_child_has_started_is_killed_with_it():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
-def test_a_parent_that_is_killed_leaves_nobody_behind_and_loses_no_job(tmp_path):
+def test_a_killed_parent_leaves_no_processes_and_loses_no_job(tmp_path):
     parent, url, children = start_parent(tmp_path)
     with connect(url) as client:
         client.hset(job_key("x"), "state", "queued")
@@ -190,7 +190,7 @@ def test_a_server_on_the_path_is_used_if_it_is_new_enough(tmp_path, monkeypatch,
     assert found.is_file()
 
 
-async def test_a_folder_keeps_to_the_server_that_it_began_with(tmp_path, monkeypatch):
+async def test_a_folder_keeps_its_kind_of_server(tmp_path, monkeypatch):
     first = Embedded(Settings(cache=tmp_path))
     first.start_server()
     await first.stop()

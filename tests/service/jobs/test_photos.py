@@ -43,13 +43,13 @@ def test_a_result_goes_back_into_the_photo_that_was_kept(client, valkey, face):
     (pasted,) = body["pasted"]
     assert (pasted["index"], pasted["blend"], pasted["code"]) == (face, "render", body["code"])
     left, top, right, bottom = BOXES[face]
-    assert left <= pasted["box"][0] < pasted["box"][2] <= right
-    assert top <= pasted["box"][1] < pasted["box"][3] <= bottom
+    assert left - 1 <= pasted["box"][0] < pasted["box"][2] <= right + 1
+    assert top - 1 <= pasted["box"][1] < pasted["box"][3] <= bottom + 1
     assert body["image"]["width"] == 640
     assert (body["job"]["id"], len(body["curve"])) == (job_id, 3)
 
 
-def test_a_photo_that_was_not_kept_is_asked_for(client, valkey):
+def test_a_photo_that_was_not_kept_is_requested(client, valkey):
     job_id = refine(client)
     with working(valkey):
         finished(client, job_id)
@@ -69,7 +69,7 @@ def test_the_oldest_photo_goes_first_and_all_go_with_their_jobs(client, valkey):
     assert connection.ttl(f"{job_key(ids[2])}:photo") == connection.ttl(job_key(ids[2])) > 0
 
 
-def test_what_a_result_cannot_be_is_refused(client, valkey):
+def test_invalid_result_options_are_refused(client, valkey):
     job_id = refine(client, keep_photo="true")
     with working(valkey):
         finished(client, job_id)

@@ -65,7 +65,7 @@ async def test_a_job_goes_from_the_queue_to_its_end(store, leases, valkey):
     assert terminal_events(valkey, job_id) == ["succeeded"]
 
 
-async def test_what_ended_goes_with_time_and_the_photo_at_once(store, leases, valkey):
+async def test_ended_jobs_expire_and_their_photos_are_deleted(store, leases, valkey):
     job_id, worker = await submit(store, key="k"), leases()
     claim = worker.take().claim
     worker.beat(claim, {}, b"checkpoint")
@@ -86,7 +86,7 @@ async def test_the_queue_has_a_limit(make_store):
     await submit(store)
 
 
-async def test_an_idempotency_key_stands_for_one_request_of_one_owner(store):
+async def test_an_idempotency_key_identifies_one_request_of_one_owner(store):
     job_id = await submit(store, key="k", fingerprint="a")
     assert await store.submit(submission(key="k", fingerprint="a")) == (job_id, False)
     assert await store.find("me", "k", "a") == job_id
@@ -130,7 +130,7 @@ async def test_a_waiting_job_is_cancelled_at_once_and_the_lag_is_kept(store, lea
     assert terminal_events(valkey, second) == ["cancelled"]
 
 
-async def test_a_running_job_is_told_to_stop(store, leases, valkey):
+async def test_a_running_job_can_be_cancelled(store, leases, valkey):
     job_id, worker = await submit(store), leases()
     claim = worker.take().claim
     await store.cancel(job_id, "me")
@@ -153,7 +153,7 @@ async def test_a_cancelled_job_of_a_dead_worker_ends_with_its_checkpoint(store, 
     assert valkey.client.get(f"{job_key(job_id)}:out") == b"checkpoint"
 
 
-async def test_a_silent_worker_loses_its_job_and_its_writes_change_nothing(store, leases, valkey):
+async def test_a_silent_worker_loses_its_job_and_its_writes_are_refused(store, leases, valkey):
     job_id, stale, fresh = await submit(store), leases(), leases()
     old = stale.take().claim
     time.sleep(2 * LEASE_S)
@@ -171,7 +171,7 @@ async def test_a_silent_worker_loses_its_job_and_its_writes_change_nothing(store
     assert not stale.finish(old, "failed", b"", {})
 
 
-async def test_a_beat_keeps_the_job(store, leases):
+async def test_a_heartbeat_keeps_the_job(store, leases):
     await submit(store)
     holder, other = leases(), leases()
     claim = holder.take().claim
@@ -197,7 +197,7 @@ async def test_hand_backs_are_taken_at_once_and_never_count_as_crashes(store, va
     assert Leases(valkey.connect(), lease_s=30).take().claim.fields["attempts"] == "7"
 
 
-async def test_a_job_that_ends_its_workers_fails_and_the_next_one_comes(store, leases, valkey):
+async def test_a_job_that_crashes_workers_fails_and_the_next_one_runs(store, leases, valkey):
     job_id = await submit(store)
     for _ in range(CRASH_CAP):
         leases().take()
@@ -214,7 +214,7 @@ async def test_a_job_that_ends_its_workers_fails_and_the_next_one_comes(store, l
     assert workers == [last.worker]
 
 
-async def test_figures_tell_how_the_queue_stands(store, leases):
+async def test_metrics_describe_the_queue(store, leases):
     assert (await store.figures()).queued == 0
     await submit(store)
     await submit(store)
@@ -224,7 +224,7 @@ async def test_figures_tell_how_the_queue_stands(store, leases):
     assert 0 <= figures.oldest_queued_age_s < 10
 
 
-async def test_a_worker_that_leaves_takes_its_name_with_it(store, leases, valkey):
+async def test_a_leaving_worker_removes_its_consumer(store, leases, valkey):
     await submit(store)
     idle, holder = leases(), leases()
     holder.take()

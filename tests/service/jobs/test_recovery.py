@@ -12,7 +12,7 @@ import torch
 from service.jobs.payloads import Outcome
 from service.jobs.supervisor import Child
 from service.redis_keys import job_key
-from tests.model_core.tiny import tiny_refiner
+from tests.model_core.tiny import DETAIL_FINGERPRINT, tiny_refiner
 from tests.service.jobs.conftest import ROOT, poisoned, submission, wait_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -42,7 +42,7 @@ def uninterrupted(steps):
     refiner = tiny_refiner()
     state = refiner.start(given.ws)
     refiner.run(state, given.target, steps)
-    return state
+    return state.codes
 
 
 def assert_ended_once(valkey, job_id, state="succeeded"):
@@ -74,7 +74,32 @@ async def test_a_job_outlives_two_of_its_workers(make_store, valkey, start_worke
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
-async def test_a_worker_that_hung_finds_its_job_gone(make_store, valkey, start_worker):
+async def test_a_job_with_detail_outlives_a_worker_killed_in_either_phase(
+    make_store, valkey, start_worker, monkeypatch
+):
+    monkeypatch.setenv("TINY_DETAIL", "1")
+    store, steps = make_store(), 100
+    job_id, _ = await store.submit(submission(steps))
+    for phase, past_step in (("code", 3), ("detail", 35)):
+        worker = start_worker(job_beat_s=0.02, job_save_s=0.02)
+        wait_for(lambda past_step=past_step: has_checkpoint(valkey, job_id, past_step))
+        worker.end(signal.SIGKILL)
+        assert job(valkey, job_id)["phase"] == phase
+    last = start_worker()
+    wait_for(lambda: job(valkey, job_id)["state"] == "succeeded")
+    assert int(last.log.partition("resuming at step ")[2].split()[0]) > 20
+    assert_ended_once(valkey, job_id)
+    given, refiner = submission(steps).input, tiny_refiner(detail=True)
+    whole = refiner.start(given.ws)
+    refiner.run(whole, given.target, steps, detail=True)
+    found = outcome(valkey, job_id)
+    assert found.curve[:, 0].tolist() == list(range(steps + 1))
+    assert torch.equal(found.ws, whole.codes.best_ws[0])
+    assert torch.equal(found.detail, refiner.detail_of(whole, given.target))
+    assert found.detail_fingerprint == DETAIL_FINGERPRINT
+
+
+async def test_a_hung_worker_finds_its_job_taken(make_store, valkey, start_worker):
     store, steps = make_store(), 100
     job_id, _ = await store.submit(submission(steps))
     hung = start_worker()
@@ -90,7 +115,7 @@ async def test_a_worker_that_hung_finds_its_job_gone(make_store, valkey, start_w
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
-async def test_a_worker_told_to_stop_hands_its_job_to_another(make_store, valkey, start_worker):
+async def test_a_stopping_worker_hands_its_job_to_another(make_store, valkey, start_worker):
     store, steps = make_store(), 80
     job_id, _ = await store.submit(submission(steps))
     first = start_worker(job_lease_s=3600)
@@ -106,9 +131,7 @@ async def test_a_worker_told_to_stop_hands_its_job_to_another(make_store, valkey
     assert_same_as_uninterrupted(valkey, job_id, steps)
 
 
-async def test_a_second_signal_ends_a_worker_in_the_midst_of_a_step(
-    make_store, valkey, start_worker
-):
+async def test_a_second_signal_ends_a_worker_during_a_step(make_store, valkey, start_worker):
     job_id, _ = await make_store().submit(submission(5))
     worker = start_worker(step_s=600)
     wait_for(lambda: job(valkey, job_id)["state"] == "running")
@@ -149,7 +172,7 @@ async def test_a_poisoned_job_fails_and_the_queue_moves_on(make_store, valkey, t
     assert_ended_once(valkey, good)
 
 
-async def test_nothing_is_lost_where_valkey_is_killed_mid_job(make_store, valkey, start_worker):
+async def test_nothing_is_lost_if_valkey_is_killed_mid_job(make_store, valkey, start_worker):
     store, steps = make_store(), 150
     job_id, _ = await store.submit(submission(steps))
     waiting, _ = await store.submit(submission(5))

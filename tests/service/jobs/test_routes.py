@@ -13,7 +13,7 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
-from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
+from model_core.inversion.detail_iterator import DetailRender
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
@@ -27,7 +27,7 @@ from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
 from service.jobs.worker.run import Intervals
 from tests.model_core.judges import seeded_judge
-from tests.model_core.tiny import FINGERPRINT, black_head, tiny_generator, tiny_refiner
+from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos
 from tests.service.fakes import Held, in_background, wait_until
 from tests.service.jobs.conftest import wait_for
@@ -121,7 +121,34 @@ def test_a_finished_job_has_a_code_an_image_and_a_curve(client, valkey):
     assert text("wplus_job_run_seconds_count") == text("wplus_job_wait_seconds_count") == 1
 
 
-def test_events_tell_of_every_change_and_can_be_resumed(client, valkey):
+def test_a_job_refines_the_detail_after_the_code(client, valkey):
+    job_id = refine(client, steps="9").json()["id"]
+    assert client.get(f"/jobs/{job_id}").json()["progress"]["phase"] is None
+    with working(valkey, refiner=tiny_refiner(detail=True, size_px=256)):
+        job = finished(client, job_id)
+    assert (job["progress"]["step"], job["progress"]["phase"]) == (9, "detail")
+    result = client.get(f"/jobs/{job_id}/result").json()
+    assert [point["step"] for point in result["curve"]] == list(range(10))
+    assert result["curve"][9]["loss"] < result["curve"][5]["loss"]
+    assert result["detail"]
+    assert not client.get(f"/jobs/{job_id}/result?detail=false").json()["detail"]
+
+
+def test_without_detail_a_job_refines_the_code_alone(client, valkey):
+    plain = refine(client, steps="9").json()["id"]
+    with working(valkey, refiner=tiny_refiner(size_px=256)):
+        finished(client, plain)
+    with_none = client.get(f"/jobs/{plain}/result").json()
+    asked = refine(client, steps="9", detail="false").json()["id"]
+    with working(valkey, refiner=tiny_refiner(detail=True, size_px=256)):
+        assert finished(client, asked)["progress"]["phase"] == "code"
+    without = client.get(f"/jobs/{asked}/result").json()
+    assert without["code"]["data"] == with_none["code"]["data"]
+    assert without["curve"] == with_none["curve"]
+    assert not without["detail"]
+
+
+def test_events_report_every_change_and_can_be_resumed(client, valkey):
     job_id = refine(client, steps="5").json()["id"]
     with working(valkey):
         finished(client, job_id)
@@ -156,7 +183,7 @@ def test_the_head_of_a_stream_that_goes_on_is_answered(client):
     assert answers[0].status_code == 200
 
 
-def test_of_two_late_comers_to_the_last_place_one_is_refused_at_once(client):
+def test_one_of_two_callers_for_the_last_slot_is_refused_immediately(client):
     job_id = refine(client).json()["id"]
     streams = client.runtime.jobs.streams = Streams(1)
     calls = [in_background(lambda: client.get(f"/jobs/{job_id}/events")) for _ in range(3)]
@@ -184,7 +211,7 @@ def test_renderings_of_jobs_count_towards_the_rate_limit(serve, valkey):
     ("known", "status"),
     [("{}", 304), ("W/{}", 304), ('"other", W/{}', 304), ("*", 304), ('"other"', 200), ("", 200)],
 )
-def test_a_tag_is_known_in_every_form_that_gateways_make_of_it(client, known, status):
+def test_an_etag_matches_in_every_form_that_gateways_produce(client, known, status):
     path = f"/jobs/{refine(client).json()['id']}"
     tag = client.get(path).headers["etag"]
     for method in ("GET", "HEAD"):
@@ -195,7 +222,7 @@ def test_a_tag_is_known_in_every_form_that_gateways_make_of_it(client, known, st
     assert client.delete(path, headers={"If-None-Match": gone}).status_code == 200
 
 
-def test_what_lists_jobs_knows_its_options(client):
+def test_listing_jobs_validates_its_options(client):
     assert "did you mean limit?" in refusal(client.get("/jobs?limt=1"), 422, "invalid-request")
     assert "got 1 and 2" in refusal(client.get("/jobs?limit=1&limit=2"), 422, "invalid-request")
     assert client.get("/jobs?limit=").json()["jobs"] == []
@@ -218,7 +245,27 @@ def test_a_preview_shows_the_start_then_the_best(client, valkey):
     assert 20 < len(curve) < 2001
 
 
-def test_to_render_a_job_is_work_and_to_look_it_up_is_not(serve, valkey):
+@pytest.mark.parametrize(("asked", "shown"), [("true", True), ("false", False)])
+def test_a_preview_has_the_detail_from_the_start(client, valkey, asked, shown):
+    job_id = refine(client, steps="2000", detail=asked).json()["id"]
+
+    def corner():
+        answer = client.get(f"/jobs/{job_id}/preview", headers={"Accept": "image/png"})
+        return Image.open(io.BytesIO(answer.content)).getpixel((0, 0))
+
+    is_white = (255, 255, 255).__eq__
+    assert is_white(corner()) == shown
+    with working(valkey, step_s=0.01, refiner=tiny_refiner(0.01, detail=True, size_px=256)):
+        for step in (1, 30):  # on the code, and on the detail
+            wait_for(
+                lambda step=step: client.get(f"/jobs/{job_id}").json()["progress"]["step"] > step
+            )
+            assert is_white(corner()) == shown
+        client.delete(f"/jobs/{job_id}")
+        finished(client, job_id)
+
+
+def test_rendering_a_job_needs_admission_but_a_lookup_does_not(serve, valkey):
     predictor = Held()
     with serve(predictor, redis_url=valkey.url, max_inflight=1, deadline_s=2) as client:
         path = f"/jobs/{refine(client).json()['id']}"
@@ -254,7 +301,7 @@ def test_a_budget_and_a_target_end_a_job_early(client, valkey):
     assert ended[1]["progress"]["step"] == 0
 
 
-def test_a_target_is_not_reached_by_what_an_image_head_sees(client, valkey):
+def test_a_target_is_not_reached_by_image_head_steps(client, valkey):
     job_id = refine(client, steps="6", target_lpips="1000").json()["id"]
     with working(valkey, head=black_head()):
         job = finished(client, job_id)
@@ -296,7 +343,7 @@ def test_an_idempotency_key_makes_one_job(client):
     assert len(client.get("/jobs").json()["jobs"]) == 1
 
 
-def test_an_idempotency_key_is_of_what_is_asked_for_not_of_how_it_is_written(client):
+def test_an_idempotency_key_does_not_depend_on_the_request_format(client):
     headers = {"Idempotency-Key": "mine"}
     code = client.post("/generate", json={"code": CODE}).json()["code"]
     npy = client.post("/generate", json={"code": CODE}, headers={"Accept": "application/x-npy"})
@@ -315,7 +362,7 @@ def test_an_idempotency_key_is_of_what_is_asked_for_not_of_how_it_is_written(cli
     refusal(answer, 422, "idempotency-mismatch")
 
 
-def test_the_time_that_is_left_is_not_told_before_it_is_known(client, valkey):
+def test_the_remaining_time_is_null_until_known(client, valkey):
     job_id = refine(client, steps="400").json()["id"]
 
     def look():
@@ -370,7 +417,7 @@ def test_the_result_of_a_target_is_a_code_that_reached_it(client, valkey):
     assert reports[0].lpips.item() <= 0.01
 
 
-def test_progress_tells_how_near_the_present_image_is_to_the_person(client, valkey, tmp_path):
+def test_progress_includes_identity_similarity(client, valkey, tmp_path):
     judge = IdentityJudge(seeded_judge(tmp_path), Execution(backend="eager"))
     refiner = Refiner(grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=1e-9), judge=judge)
     code = [[0.0] * 512] * 18
@@ -422,7 +469,7 @@ def test_a_full_queue_refuses(client):
         ({}, {"code": (None, json.dumps(CODE))}),
     ],
 )
-def test_what_makes_no_sense_is_refused(client, fields, files):
+def test_invalid_options_are_refused(client, fields, files):
     refusal(client.post("/refine", data=fields, files=files), 422, "invalid-request")
     assert client.get("/jobs").json()["jobs"] == []
 
@@ -440,7 +487,7 @@ def test_without_redis_only_jobs_are_missing(serve):
         assert client.post("/generate?seed=1").status_code == 200
 
 
-def test_a_redis_that_died_is_told_and_comes_back(client, valkey):
+def test_a_lost_redis_is_logged_and_recovers(client, valkey):
     assert refine(client).status_code == 202
     valkey.kill()
     refusal(refine(client), 503, "jobs-unavailable")
@@ -451,7 +498,7 @@ def test_a_redis_that_died_is_told_and_comes_back(client, valkey):
     assert len(client.get("/jobs").json()["jobs"]) == 1
 
 
-def test_streams_end_where_the_service_drains(client):
+def test_streams_end_when_the_service_drains(client):
     job_id = refine(client).json()["id"]
     thread, answers = in_background(lambda: client.get(f"/jobs/{job_id}/events"))
     client.runtime.gate.drain()
@@ -460,7 +507,7 @@ def test_streams_end_where_the_service_drains(client):
     assert "event: end" not in answers[0].text
 
 
-def test_jobs_are_their_keys_own(serve, valkey, tmp_path):
+def test_jobs_belong_to_their_key(serve, valkey, tmp_path):
     keys = {name: f"{name}-secret-key" for name in ("alice", "bob")}
     rows = [f"{name} {hashlib.sha256(key.encode()).hexdigest()}" for name, key in keys.items()]
     file = tmp_path / "keys"
@@ -485,7 +532,7 @@ def test_metrics_show_the_queue(client):
         assert f"\nwplus_{name} " in text
 
 
-def test_the_worker_steps_aside_for_requests(valkey, serve):
+def test_the_worker_pauses_for_requests(valkey, serve):
     predictor = Held()
     with serve(predictor, redis_url=valkey.url, shared_device="cpu0") as client:
         leases = Leases(valkey.connect(), 30, "cpu0")
@@ -502,15 +549,7 @@ def test_the_worker_steps_aside_for_requests(valkey, serve):
 def test_a_result_has_the_detail_that_belongs_to_the_weights_in_use(
     client, valkey, fingerprint, wanted
 ):
-    generator = tiny_generator()
-    config = DetailEncoderConfig(
-        blocks=6, features=8, bottleneck=4, width=8, half_width=8, quarter_width=8, first_row=13
-    )
-    encoder = DetailEncoder(config, generator.w_mean, generator.w_std).eval()
-    encoding = DetailEncoding(generator, encoder, fingerprint, Execution(backend="eager"))
-    refiner = Refiner(
-        grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2), detail=encoding
-    )
+    refiner = tiny_refiner(detail=True, size_px=256, detail_fingerprint=fingerprint)
     files = {"image": JPEG, "code": (None, json.dumps(CODE))}
     job_id = client.post("/refine", files=files, data={"steps": "2", "align": "none"}).json()["id"]
     with working(valkey, refiner=refiner):
@@ -532,14 +571,15 @@ class NoMemory(DetailEncoding):
         raise RuntimeError(f"out of memory for {len(photos)} photo and {len(ws)} code")
 
 
-def test_a_code_is_kept_where_its_detail_cannot_be_computed(client, valkey):
-    refiner = Refiner(
-        grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2), detail=NoMemory()
-    )
+def test_a_code_is_kept_if_its_detail_cannot_be_computed(client, valkey):
+    upper = DetailRender(lambda ws: ws, grey, grey)  # never comes to render
+    config, details = IteratorConfig(lr=0.2), (NoMemory(), upper)
+    refiner = Refiner(grey, RightHalf(), FINGERPRINT, config=config, detail=details)
     files = {"image": JPEG, "code": (None, json.dumps(CODE))}
     job_id = client.post("/refine", files=files, data={"steps": "2", "align": "none"}).json()["id"]
     with working(valkey, refiner=refiner):
         assert finished(client, job_id)["state"] == "succeeded"
     answer = client.get(f"/jobs/{job_id}/result").json()
+    assert answer["job"]["progress"]["step"] == 2
     assert answer["detail"] is False
     assert answer["code"]["shape"] == [18, 512]

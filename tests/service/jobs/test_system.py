@@ -25,7 +25,7 @@ def job_system(tmp_path):
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
-async def test_it_stops_in_whatever_its_first_calls_are(tmp_path, turns):
+async def test_it_stops_during_any_of_its_first_calls(tmp_path, turns):
     """Redis's client swallows a cancellation that comes while it connects."""
     jobs, others = job_system(tmp_path), asyncio.all_tasks()
     await jobs.start()
@@ -37,7 +37,7 @@ async def test_it_stops_in_whatever_its_first_calls_are(tmp_path, turns):
     assert all(task.done() for task in tasks)
 
 
-async def test_a_task_that_ignores_its_cancellation_does_not_hold_the_stop_up(
+async def test_a_task_that_ignores_cancellation_does_not_delay_the_stop(
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(system, "STOP_S", 0.2)

@@ -22,7 +22,7 @@ def ws(value=0.0):
     return torch.full((18, 512), float(value))
 
 
-async def test_a_code_comes_back_under_its_id_and_is_a_copy():
+async def test_a_stored_code_is_returned_as_a_copy():
     store, code = MemoryLatentStore(10, 60), ws(3)
     latent_id = await store.put(Latent(code), "a")
     assert LATENT_ID.fullmatch(latent_id)
@@ -70,7 +70,7 @@ async def test_the_least_recently_used_goes_first():
         await store.get(second, "a")
 
 
-async def test_codes_that_take_the_places_of_others_stay_apart():
+async def test_codes_in_reused_slots_do_not_mix():
     store = MemoryLatentStore(300, 60)
     latent_ids = [await store.put(Latent(ws(i)), "a") for i in range(700)]
     for i, latent_id in enumerate(latent_ids[-300:], start=400):
@@ -81,7 +81,7 @@ def detailed(value):
     return Latent(ws(value), Detail(torch.full((2, 4, 4), float(value)).half(), ws(value - 1)))
 
 
-async def test_a_detail_comes_back_and_is_a_copy():
+async def test_a_stored_detail_is_returned_as_a_copy():
     store, latent = MemoryLatentStore(10, 60), detailed(3)
     latent_id = await store.put(latent, "a")
     for given in (latent, await store.get(latent_id, "a")):

@@ -87,7 +87,7 @@ async def test_ids_expire(make, valkey):  # noqa: F811 - the fixture
     assert store.size == 1
 
 
-async def test_codes_are_kept_here_while_redis_is_silent(make, valkey):  # noqa: F811
+async def test_codes_are_kept_in_the_process_while_redis_is_unreachable(make, valkey):  # noqa: F811
     store = make(rest_s=0.1)
     shared = await store.put(Latent(ws(1)), "me")
     valkey.kill()
@@ -105,7 +105,7 @@ def detailed(value):
     return Latent(ws(value), Detail(torch.full((2, 4, 4), float(value)).half(), ws(value - 1)))
 
 
-async def test_a_detail_comes_back_with_its_home(make):
+async def test_a_detail_round_trips_with_its_home(make):
     latent_id = await make().put(detailed(3), "me")
     found = await make().get(latent_id, "me")
     assert torch.equal(found.ws, ws(3))

@@ -58,7 +58,7 @@ def test_both_headers_open_the_service(guarded):
         ({"Authorization": "Basic YW5uOmFubg=="}, "scheme"),
     ],
 )
-def test_everything_else_is_refused_and_counted(guarded, headers, reason):
+def test_invalid_keys_are_refused_and_counted(guarded, headers, reason):
     answer = embed(guarded, headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == 'Bearer realm="wplus"'
@@ -69,7 +69,7 @@ def test_everything_else_is_refused_and_counted(guarded, headers, reason):
     assert 'wplus_rejected_total{reason="unauthorized"} 1.0' in text
 
 
-def test_a_refused_caller_takes_no_place_and_sends_no_body(guarded):
+def test_a_refused_caller_takes_no_slot_and_sends_no_body(guarded):
     chunks = iter([b"x" * 10, b"y" * 10])
     answer = guarded.post("/embed", content=chunks, headers={"Content-Type": "image/jpeg"})
     assert answer.status_code == 401
@@ -106,7 +106,7 @@ def test_a_latent_is_known_to_its_owner_only(guarded):
     assert guarded.post("/morph", json=sources, headers=bearer("bob")).status_code == 404
 
 
-def test_no_key_comes_into_the_log(guarded, caplog):
+def test_keys_are_not_logged(guarded, caplog):
     caplog.set_level(logging.DEBUG)
     embed(guarded, bearer("ann"))
     embed(guarded, {"X-API-Key": "wrong-key-here"})
@@ -115,7 +115,7 @@ def test_no_key_comes_into_the_log(guarded, caplog):
         assert secret not in caplog.text
 
 
-def test_nothing_is_kept_where_the_caller_says_so(client):
+def test_nothing_is_stored_on_request(client):
     answer = embed(client, no_store="true")
     assert "latent_id" not in answer.json()
     assert "code" in answer.json()
@@ -130,7 +130,7 @@ def test_nothing_is_kept_where_the_caller_says_so(client):
     assert client.runtime.latents.size == 1
 
 
-def test_a_caller_may_ask_so_often_and_others_do_not_suffer(serve, key_file):
+def test_a_caller_is_limited_without_affecting_others(serve, key_file):
     with serve(api_keys=key_file, rate_limit="3/minute;100/hour") as client:
         seed = {"seed": 1, "return": "code"}
 
@@ -153,6 +153,6 @@ def test_without_keys_all_are_one_caller(serve):
         assert embed(client, {"X-API-Key": "any"}).status_code == 429
 
 
-def test_a_limit_that_is_none_is_refused_at_start():
+def test_an_invalid_limit_is_refused_at_start():
     with pytest.raises(ValueError, match="parse rate limit string"):
         Settings(rate_limit="often")

@@ -39,7 +39,7 @@ async def call(app, path, deadline_s=60):
 
 
 @pytest.mark.parametrize("path", RENDERED)
-async def test_what_is_rendered_is_dropped_with_its_client(path):
+async def test_rendering_is_cancelled_when_its_client_disconnects(path):
     app = Silent()
     task, leave = await call(app, path)
     leave()
@@ -49,13 +49,13 @@ async def test_what_is_rendered_is_dropped_with_its_client(path):
 
 
 @pytest.mark.parametrize("path", RENDERED)
-async def test_what_is_rendered_has_a_deadline(path):
+async def test_rendering_has_a_deadline(path):
     task, _ = await call(Silent(), path, deadline_s=0.01)
     with pytest.raises(DeadlineExceededError):
         await asyncio.wait_for(task, 5)
 
 
-async def test_events_may_last():
+async def test_events_may_stay_open():
     app = Silent()
     task, _ = await call(app, "/jobs/x/events", deadline_s=0.01)
     await asyncio.sleep(0.05)

@@ -222,7 +222,7 @@ def test_a_poisoned_batch_fails_alone(serve):
         assert client.get("/livez").status_code == 200
 
 
-def test_stopping_answers_what_is_under_way(serve):
+def test_stopping_finishes_running_requests(serve):
     predictor = Held()
     with serve(predictor) as client:
         predictor.hold = True

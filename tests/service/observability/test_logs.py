@@ -23,7 +23,7 @@ def in_context(function, **ids):
     return contextvars.copy_context().run(run)
 
 
-def test_json_holds_one_object_a_line_with_the_ids():
+def test_json_logs_have_one_object_per_line_with_the_ids():
     line = in_context(
         lambda: logs.JsonFormatter().format(record("line\n%d", 7)), request_id="r1", job_id="j1"
     )
@@ -39,7 +39,7 @@ def test_json_holds_one_object_a_line_with_the_ids():
     }
 
 
-def test_ids_that_are_not_there_are_left_out():
+def test_missing_ids_are_left_out():
     assert "request_id" not in json.loads(logs.JsonFormatter().format(record("x")))
     assert logs.TextFormatter().format(record("x")).endswith("WARNING  service.x: x")
 
@@ -58,7 +58,7 @@ def test_text_ends_in_the_ids():
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_it_logs_from_its_level_on(form, capsys, monkeypatch):
+def test_it_logs_from_its_level_upwards(form, capsys, monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(logging.root, "level", logging.WARNING)
     logs.set_up("info", form)

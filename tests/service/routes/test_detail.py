@@ -51,13 +51,13 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_photos_are_rendered_with_their_detail_unless_it_is_not_wanted(client, name):
+def test_photos_are_rendered_with_detail_unless_disabled(client, name):
     path, call = CALLS[name]
     assert has_detail(client.post(f"{path}?format=png", **call))
     assert not has_detail(client.post(f"{path}?format=png&detail=false", **call))
 
 
-def test_no_detail_is_made_that_is_not_wanted(serve):
+def test_unrequested_details_are_not_computed(serve):
     predictor = FakePredictor()
     with serve(predictor) as client:
         predictor.calls.clear()

@@ -94,7 +94,7 @@ def test_moving_there_and_back_is_the_code_again(client):
     assert np.allclose(np.load(io.BytesIO(answer.content)), 0.5, atol=1e-6)
 
 
-def test_an_unknown_direction_is_told_with_those_there_are(client):
+def test_an_unknown_direction_error_lists_the_known_ones(client):
     answer = client.post("/edit", files={"image": DARK}, data={"direction": "pose"})
     detail = refusal(answer, 422, "invalid-request")
     assert detail == "direction must be one of age, first, light, got pose"
@@ -142,7 +142,7 @@ def test_a_direction_without_strength_takes_its_default(client):
         ({"directions": "light:11"}, "directions", "light must be from -10 to 10 standard"),
     ],
 )
-def test_a_value_out_of_its_range_is_told_with_the_range(client, fields, name, said):
+def test_an_out_of_range_value_error_names_the_range(client, fields, name, said):
     answer = client.post("/edit", json={"code": code(0.2).tolist(), **fields})
     detail = refusal(answer, 422, "invalid-request")
     assert detail.startswith(said)
@@ -156,7 +156,7 @@ def test_unsafe_allows_values_out_of_the_safe_range(client):
     assert np.allclose(moved, 0.2 + change(3), atol=1e-5)
 
 
-def test_directions_are_listed_with_what_is_known_of_them(client):
+def test_directions_are_listed_with_their_properties(client):
     age, first, light = client.get("/directions").json()["directions"]
     assert age == {
         "name": "age",

@@ -128,7 +128,7 @@ def test_codes_alone_need_no_rendering(client):
     assert "synthesize" not in answer.headers["server-timing"]
 
 
-def test_only_so_many_morphs_hold_their_frames_at_once(serve):
+def test_the_number_of_morphs_with_frames_in_memory_is_limited(serve):
     predictor = Held()
     with serve(predictor, max_animations=1, max_batch=2) as client:
         ids = [client.post("/generate", json={"seed": seed}).json()["latent_id"] for seed in (1, 2)]
@@ -201,7 +201,7 @@ def test_an_image_of_no_sensible_size_is_refused(client, size):
     assert "size must be" in refusal(answer, 422, "invalid-request")
 
 
-def test_a_still_can_be_webp_and_frames_cannot_be_jpeg(client):
+def test_a_single_image_can_be_webp_but_frames_cannot_be_jpeg(client):
     files = [("image", LIGHT), ("image", DARK)]
     still = client.post("/morph", files=files, headers={"Accept": "image/webp"})
     assert Image.open(io.BytesIO(still.content)).format == "WEBP"
@@ -227,7 +227,7 @@ def test_morph_options_out_of_range(client, fields, message):
     assert message in refusal(answer, 422, "invalid-request")
 
 
-def test_what_is_no_person_is_named(client):
+def test_invalid_sources_are_named(client):
     body = {"sources": [{"latent_id": "a", "image": "b"}, {}]}
     pointers = {row["pointer"] for row in client.post("/morph", json=body).json()["errors"]}
     assert pointers == {"#/sources/0", "#/sources/1"}
@@ -273,7 +273,7 @@ def luminance(color):
     return Image.new("RGB", (1, 1), color).convert("YCbCr").getpixel((0, 0))[0]
 
 
-def test_keep_luminance_takes_the_brightness_of_the_photo_and_says_so(client):
+def test_keep_luminance_uses_the_photos_brightness_and_reports_it(client):
     fields = {"keep_luminance": "true"}
     answer = client.post(
         "/colorize",
@@ -322,7 +322,7 @@ def test_the_same_seed_is_the_same_face(client):
     assert ratio == pytest.approx(0.5, abs=1e-5)
 
 
-def test_a_code_is_rendered_in_every_dress(client):
+def test_a_code_is_rendered_in_every_request_format(client):
     ws = code(0.2)
     calls = [
         {"json": {"code": write_code(ws, GENERATOR)}},
@@ -358,7 +358,7 @@ def test_a_form_can_carry_the_seed(client):
         {"code": {"data": "AAAA", "pickle": True}},
     ],
 )
-def test_generate_refuses_what_is_not_one_thing(client, body):
+def test_generate_needs_exactly_one_source(client, body):
     refusal(client.post("/generate", json=body), 422, "invalid-request")
 
 

@@ -69,7 +69,7 @@ def test_a_form_is_answered_by_json(client):
     assert "image" not in body
 
 
-def test_without_a_recogniser_identity_is_null_and_version_says_so(serve):
+def test_without_a_recogniser_identity_is_null_and_version_reports_it(serve):
     predictor = FakePredictor()
     predictor.identity_judge = None
     predictor.found = FakeQuality(psnr=math.inf, identity_similarity=None, same_person=None)
@@ -98,7 +98,7 @@ def test_json_carries_base64(client):
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
-def test_accept_asks_for_the_reconstruction_itself(client, form):
+def test_accept_selects_the_reconstruction(client, form):
     answer = send(client, headers={"Accept": f"image/{form}"})
     assert answer.headers["content-type"] == f"image/{form}"
     with Image.open(io.BytesIO(answer.content)) as image:
@@ -110,7 +110,7 @@ def test_accept_asks_for_the_reconstruction_itself(client, form):
     assert "encode;dur=" in answer.headers["server-timing"]
 
 
-def test_accept_asks_for_the_code_alone(client):
+def test_accept_selects_the_code_alone(client):
     npy = send(client, headers={"Accept": NPY})
     code = np.load(io.BytesIO(npy.content))
     assert (code.shape, code.dtype) == ((18, 512), np.float32)
@@ -122,7 +122,7 @@ def test_accept_asks_for_the_code_alone(client):
 @pytest.mark.parametrize(
     ("wanted", "has"), [("code", (True, False)), ("image", (False, True)), ("both", (True, True))]
 )
-def test_return_says_what_json_carries(client, wanted, has):
+def test_return_selects_the_contents_of_json(client, wanted, has):
     body = send(client, **{"return": wanted, "format": "png", "encoding": "numbers"}).json()
     assert ("code" in body, "image" in body) == has
     if has[1]:
@@ -130,7 +130,7 @@ def test_return_says_what_json_carries(client, wanted, has):
         assert (image.format, image.width) == ("PNG", body["image"]["width"])
 
 
-def test_options_may_stand_in_the_query(client):
+def test_options_may_be_in_the_query(client):
     headers = {"Content-Type": "image/jpeg"}
     answer = client.post("/embed?return=image&format=webp", content=JPEG, headers=headers)
     assert answer.json()["image"]["media_type"] == "image/webp"
@@ -159,7 +159,7 @@ def test_align_none_takes_a_square_photo_as_it_is(client):
     assert "square" in detail
 
 
-def test_another_face_can_be_asked_for(client):
+def test_another_face_can_be_chosen(client):
     assert send(client, face="0").status_code == 200
     assert "must be 0, as 1 face was found, got 1" in refusal(
         send(client, face="1"), 422, "invalid-input"
@@ -188,7 +188,7 @@ def test_metadata_of_the_photo_never_leaves(client):
     ],
     ids=["text", "cut", "bomb", "heic", "noface", "tiny", "empty"],
 )
-def test_bad_photos_are_refused_the_same_in_every_dress(client, data, status, code):
+def test_bad_photos_are_refused_alike_in_every_request_format(client, data, status, code):
     refusal(send(client, data), status, code)
     raw = client.post("/embed", content=data, headers={"Content-Type": "image/jpeg"})
     refusal(raw, status, code)
@@ -207,7 +207,7 @@ def test_refused_photos_are_counted_by_reason(client):
     assert 'wplus_inference_requests_total{op="embed",outcome="invalid"} 1.0' in text
 
 
-def test_too_large_is_refused_by_every_way_in(serve):
+def test_too_large_photos_are_refused_in_every_request_format(serve):
     with serve(max_upload_bytes=2000) as client:
         data = photos.encode(photos.noise(), "PNG")
         assert 2000 < len(data) < 1_000_000
@@ -239,7 +239,7 @@ def test_too_large_is_refused_by_every_way_in(serve):
         ("multipart/form-data; boundary=x", b"", 400, "empty-body"),
     ],
 )
-def test_bodies_that_are_not_what_they_claim(client, media, data, status, code):
+def test_bodies_of_another_type_than_claimed_are_refused(client, media, data, status, code):
     refusal(client.post("/embed", content=data, headers={"Content-Type": media}), status, code)
 
 
@@ -273,7 +273,7 @@ def test_pointers_are_escaped_and_short(client, key, pointer):
     assert [row["pointer"] for row in file.json()["errors"]] == ["#/" + "x" * 64]
 
 
-def test_very_many_members_are_refused_as_one(client):
+def test_very_many_unknown_members_are_one_error(client):
     many = {f"key{number}": 0 for number in range(50_000)}
     for answer in (
         client.post("/embed", json=many),
@@ -313,12 +313,12 @@ def test_the_photo_must_be_there_once(client):
     assert "-F image=@photo.jpg" in refusal(text, 422, "invalid-request")
 
 
-def test_a_code_is_no_photo(client):
+def test_a_code_is_not_a_photo(client):
     npy = send(client, headers={"Accept": NPY}).content
     assert "/generate" in refusal(send(client, npy), 422, "invalid-request")
 
 
-def test_what_nobody_can_write_is_refused_before_the_body_is_read(client):
+def test_unacceptable_media_types_are_refused_before_the_body_is_read(client):
     refusal(send(client, headers={"Accept": "text/html"}), 406, "not-acceptable")
 
 

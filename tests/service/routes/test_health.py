@@ -15,7 +15,7 @@ def assert_down(client):
         assert (answer.status_code, answer.json()["code"]) == (503, "engine-down")
 
 
-def test_ready(client):
+def test_probes_and_version_report_readiness(client):
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     version = client.get("/version").json()
@@ -89,7 +89,7 @@ def test_a_hung_engine_fails_both_probes_until_it_answers(serve):
         assert client.get("/readyz").status_code == 200
 
 
-def test_draining_shuts_the_gate_but_not_the_liveness_probe(client):
+def test_draining_closes_the_gate_but_not_the_liveness_probe(client):
     client.runtime.gate.drain()
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "draining")

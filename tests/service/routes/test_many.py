@@ -51,7 +51,7 @@ def test_json_takes_a_list_even_of_one(client):
         assert "data" in results[0]["answer"]["image"]
 
 
-def test_a_failure_of_the_service_is_that_of_the_request(serve):
+def test_a_service_failure_fails_the_request(serve):
     class Broken(FakePredictor):
         broken = False
 
@@ -83,7 +83,7 @@ def test_a_failure_of_the_service_is_that_of_the_request(serve):
         ({"data": {"format": "png"}}, "image must be given once, got 0"),
     ],
 )
-def test_what_cannot_be_is_refused(client, call, words):
+def test_invalid_values_are_refused(client, call, words):
     assert words in refusal(client.post("/embed", **call), 422, "invalid-request")
 
 
@@ -138,5 +138,5 @@ def test_several_people_are_an_animation_by_default(client):
         (images(DARK, LIGHT, GREY), {"steps": "2"}, "steps must be at least 3"),
     ],
 )
-def test_a_morph_of_the_wrong_people_is_refused(client, files, data, words):
+def test_a_morph_with_a_missing_face_is_refused(client, files, data, words):
     assert words in refusal(client.post("/morph", files=files, data=data), 422, "invalid-request")

@@ -16,7 +16,7 @@ PICTURES = [path.relative_to(ROOT).as_posix() for path in sorted(STATIC.glob("sa
 LINKED = {"docs", "metrics", "version", "openapi.json", "static/icon.svg", "static/js/main.js"}
 
 
-def test_the_page_comes_under_a_policy_that_allows_only_our_own(client):
+def test_the_pages_policy_allows_only_our_own_files(client):
     answer = client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
     policy = dict(

@@ -31,7 +31,7 @@ def assert_silent(data):
     "media", ["image/jpeg", "image/png", "image/webp", "application/x-npy", "application/json"]
 )
 @pytest.mark.parametrize("keep_luminance", ["true", "false"])
-def test_nothing_of_the_file_leaves(client, photo, media, keep_luminance):
+def test_nothing_else_of_the_file_is_sent(client, photo, media, keep_luminance):
     answers = [
         client.post("/embed?return=both", files={"image": photo}, headers={"Accept": media}),
         client.post(
@@ -51,7 +51,7 @@ def test_nothing_of_the_file_leaves(client, photo, media, keep_luminance):
 
 
 @pytest.mark.parametrize("media", ["image/webp", "image/gif"])
-def test_nor_in_animations(client, photo, media):
+def test_animations_contain_no_photo_metadata(client, photo, media):
     photos_ = [("image", photo), ("image", photo)]
     answer = client.post("/morph?steps=2", files=photos_, headers={"Accept": media})
     assert answer.status_code == 200

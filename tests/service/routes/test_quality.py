@@ -29,7 +29,7 @@ def refusal(answer, status, code):
     return answer.json()["detail"]
 
 
-def test_a_picture_need_not_wait_for_its_figures(serve):
+def test_an_image_does_not_wait_for_its_figures(serve):
     class Measured(FakePredictor):
         measured = 0
 
@@ -73,7 +73,7 @@ def test_unknown_figures_are_null(serve):
     assert quality["identity_similarity"] is quality["same_person"] is None
 
 
-def test_what_cannot_be_compared_is_refused(client):
+def test_incomplete_requests_are_refused(client):
     latent_id = embed(client)["latent_id"]
     assert "code or latent_id" in refusal(
         client.post("/quality", files={"image": ("a.jpg", JPEG)}), 422, "invalid-request"
@@ -92,7 +92,7 @@ def test_what_cannot_be_compared_is_refused(client):
 
 
 @pytest.mark.parametrize("detail", ["true", "false"])
-def test_detail_counts_only_if_it_is_wanted(serve, detail):
+def test_detail_is_used_only_if_requested(serve, detail):
     rendered = []
 
     class Watched(FakePredictor):

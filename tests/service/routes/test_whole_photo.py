@@ -127,7 +127,7 @@ def test_the_chosen_faces_are_changed(client, face, changed):
     assert answer.json()["code"] == rows[0]["code"]
 
 
-def test_the_answer_has_the_photos_size_and_says_so(client):
+def test_the_answer_has_the_photos_size(client):
     answer = ask(client, headers={}, **LIGHT)
     image = answer.json()["image"]
     assert (image["width"], image["height"]) == SIZE
@@ -135,7 +135,7 @@ def test_the_answer_has_the_photos_size_and_says_so(client):
 
 
 @pytest.mark.parametrize("media", ["image/jpeg", "image/png", "image/webp"])
-def test_it_comes_in_the_format_that_is_asked_for(client, media):
+def test_it_has_the_requested_format(client, media):
     answer = ask(client, headers={"Accept": media}, **LIGHT)
     assert answer.headers["content-type"] == media
     assert image_of(answer).shape == (480, 640, 3)
@@ -164,7 +164,7 @@ def test_a_large_jpeg_keeps_its_size_and_one_that_is_too_large_is_refused(client
         assert small.post("/embed", files={"image": large}).status_code == 200
 
 
-def test_a_code_goes_into_the_photo_that_comes_with_it(client):
+def test_a_code_is_pasted_into_the_given_photo(client):
     latent_id = client.post("/embed", files={"image": scene()}).json()["latent_id"]
     encoded = base64.b64encode(scene()).decode()
     body = {"latent_id": latent_id, "output": "photo", "photo": encoded} | LIGHT
@@ -179,7 +179,7 @@ def test_a_code_goes_into_the_photo_that_comes_with_it(client):
 
 
 @pytest.mark.parametrize("blend", ["transfer", "render"])
-def test_both_ways_can_be_asked_for(client, blend):
+def test_both_blends_can_be_chosen(client, blend):
     answer = ask(client, blend=blend, headers={}, format="png", **LIGHT)
     assert change_in(answer, 0) == pytest.approx(255 * 6 * 0.5 / 512**0.5, abs=3)
     assert answer.json()["pasted"][0]["blend"] == blend
@@ -275,13 +275,13 @@ def test_budgets_are_spent_on_each_face(client):
         ),
     ],
 )
-def test_what_cannot_be_is_refused(client, path, call, words):
+def test_invalid_values_are_refused(client, path, call, words):
     answer = ask(client, path, **call)
     assert answer.status_code == 422, answer.text
     assert words in answer.json()["detail"]
 
 
-def test_a_photo_without_faces_is_refused_as_ever(client):
+def test_a_photo_without_faces_is_still_refused(client):
     answer = ask(client, files={"image": photos.plain((0, 0, 0))}, face="all", **LIGHT)
     assert answer.json()["code"] == "no-face"
     assert "use align=none" in answer.json()["detail"]

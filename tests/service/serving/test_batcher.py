@@ -52,7 +52,7 @@ async def queue(batcher, *items, deadline_s=None):
     return tasks
 
 
-async def test_a_single_item_runs_at_once_and_says_what_it_cost():
+async def test_a_single_item_runs_immediately_and_reports_its_time():
     device = Device()
     batcher = make(device.run)
     answer = await batcher.submit(3)
@@ -62,7 +62,7 @@ async def test_a_single_item_runs_at_once_and_says_what_it_cost():
     await batcher.close()
 
 
-async def test_what_queues_during_a_run_forms_the_next_batch():
+async def test_entries_queued_during_a_run_form_the_next_batch():
     device, sizes = Device(), []
     batcher = make(device.run, on_batch=sizes.append)
     first = await hold(batcher, device)
@@ -89,7 +89,7 @@ async def test_a_full_queue_refuses_at_once():
     await batcher.close()
 
 
-async def test_a_departed_caller_frees_its_place_and_never_reaches_the_run():
+async def test_a_departed_caller_frees_its_slot_and_is_not_run():
     device, drops = Device(), []
     batcher = make(device.run, max_queue=2, on_drop=drops.append)
     first = await hold(batcher, device)
@@ -206,7 +206,7 @@ async def test_a_batch_without_memory_is_run_again_singly():
     await batcher.close()
 
 
-async def test_what_the_failed_run_held_is_free_before_it_is_run_again():
+async def test_memory_of_a_failed_run_is_freed_before_the_retry():
     class Tensor:
         pass
 
@@ -240,7 +240,7 @@ async def test_a_run_must_answer_every_input():
     await batcher.close()
 
 
-async def test_a_dead_loop_says_so_and_fails_what_waits(caplog):
+async def test_a_dead_loop_reports_it_and_fails_waiting_entries(caplog):
     device = Device()
 
     def broken(_size):
@@ -258,7 +258,7 @@ async def test_a_dead_loop_says_so_and_fails_what_waits(caplog):
     await batcher.close()
 
 
-async def test_close_drains_what_is_queued():
+async def test_close_drains_the_queue():
     device = Device()
     batcher = make(device.run, max_batch=1)
     first = await hold(batcher, device)
@@ -273,7 +273,7 @@ async def test_close_drains_what_is_queued():
     assert not batcher.alive
 
 
-async def test_close_fails_what_does_not_finish_in_time():
+async def test_close_fails_unfinished_entries_after_its_timeout():
     device = Device()
     batcher = make(device.run, max_batch=1)
     tasks = [await hold(batcher, device), *(await queue(batcher, 1))]

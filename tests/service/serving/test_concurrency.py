@@ -22,7 +22,7 @@ async def test_results_come_in_the_order_of_the_calls():
     assert await gather() == []
 
 
-async def test_the_first_failure_cancels_the_rest_and_is_raised_bare():
+async def test_the_first_failure_cancels_the_rest_and_is_raised_unwrapped():
     finished = []
 
     async def slow():
@@ -43,7 +43,7 @@ async def deaf(over):
             await over.wait()
 
 
-async def test_a_swallowed_cancellation_is_seen():
+async def test_a_swallowed_cancellation_is_detected():
     async def swallow():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(10)
@@ -56,7 +56,7 @@ async def test_a_swallowed_cancellation_is_seen():
     assert await task
 
 
-async def test_tasks_are_cancelled_and_the_deaf_ones_left(caplog):
+async def test_tasks_that_ignore_cancellation_are_abandoned(caplog):
     over = asyncio.Event()
 
     async def fail():
@@ -74,7 +74,7 @@ async def test_tasks_are_cancelled_and_the_deaf_ones_left(caplog):
     await tasks[0]
 
 
-async def test_a_part_of_stopping_is_awaited_for_so_long_at_the_most(caplog):
+async def test_each_part_of_stopping_has_a_time_limit(caplog):
     over = asyncio.Event()
     with anyio.fail_after(5):
         await within(5, asyncio.sleep(0), "nothing")

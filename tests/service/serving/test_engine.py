@@ -105,7 +105,7 @@ async def test_a_batch_answers_what_its_items_answer_singly():
     await engine.close()
 
 
-async def test_what_gains_nothing_from_a_batch_is_answered_one_by_one():
+async def test_devices_without_batch_gains_run_items_singly():
     answered, begun = [], []
 
     class Waiting(FakePredictor):
@@ -131,7 +131,7 @@ async def test_what_gains_nothing_from_a_batch_is_answered_one_by_one():
     await engine.close()
 
 
-async def test_polishing_makes_way_for_others_and_keeps_all_budgets_together():
+async def test_polishing_yields_to_others_and_meets_all_budgets():
     engine = await start(FakePredictor())
     code, budget_s = torch.zeros(18, 512), 2.0
     started_s = time.monotonic()
@@ -173,7 +173,7 @@ async def test_a_budget_leaves_half_of_the_time_until_the_deadline():
     await engine.close()
 
 
-async def test_a_caller_who_leaves_takes_the_polishing_along():
+async def test_polishing_stops_when_its_client_disconnects():
     engine = await start(FakePredictor())
     leaver = asyncio.ensure_future(engine.polish(face(1), torch.zeros(18, 512), 600.0))
     await asyncio.sleep(0.05)
@@ -215,7 +215,7 @@ async def test_a_failure_to_load_leaves_it_dead():
     await engine.close()
 
 
-async def test_a_failed_batch_leaves_it_alive():
+async def test_a_failed_batch_keeps_the_engine_alive():
     predictor = FakePredictor()
     engine = await start(predictor)
     predictor.failure = RuntimeError("bad batch")

@@ -6,7 +6,7 @@ from service.errors import DrainingError, EngineDownError, NotReadyError, Overlo
 from service.serving.gate import Gate
 
 
-def test_it_holds_as_many_as_it_may_and_no_more():
+def test_it_admits_up_to_its_limit():
     gate = Gate(2, lambda: None)
     with gate.enter("embed"), gate.enter("morph"):
         assert gate.inflight == 2
@@ -18,14 +18,14 @@ def test_it_holds_as_many_as_it_may_and_no_more():
     assert gate.inflight == 0
 
 
-def test_a_failure_inside_frees_the_place():
+def test_a_failure_frees_the_slot():
     gate = Gate(1, lambda: None)
     with pytest.raises(ZeroDivisionError), gate.enter("embed"):
         raise ZeroDivisionError
     assert gate.inflight == 0
 
 
-def test_it_is_shut_before_readiness_and_while_draining():
+def test_the_gate_is_closed_before_readiness_and_while_draining():
     refusals = [EngineDownError("dead"), NotReadyError("loading")]
 
     def check_ready():

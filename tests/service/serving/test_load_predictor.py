@@ -33,7 +33,7 @@ def load(cache, tmp_path):
     return load
 
 
-def test_a_cache_without_the_recogniser_is_told_once(load, caplog):
+def test_a_missing_recogniser_is_logged_once(load, caplog):
     assert load(with_judge=False).identity_judge is None
     (line,) = [line for line in caplog.messages if "recogniser" in line]
     assert "python -m model_core.checkpoints pull faceres" in line

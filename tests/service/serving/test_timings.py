@@ -33,7 +33,7 @@ def test_times_add_up_and_are_published():
     assert sampled(telemetry, "decode", "sum") == pytest.approx(times["decode"] / 1000, abs=1e-5)
 
 
-def test_an_answer_counts_as_long_as_it_took_and_its_share_is_published():
+def test_an_answers_duration_and_share_are_published():
     telemetry = Telemetry()
     stages = StageTimings("embed", telemetry)
     assert stages.take("encode", answer(0.0, 0.2, queued_s=0.001, batch_size=4)) == "x"
@@ -44,7 +44,7 @@ def test_an_answer_counts_as_long_as_it_took_and_its_share_is_published():
     assert sampled(telemetry, "queue", "sum") == pytest.approx(0.001)
 
 
-def test_what_ran_together_counts_once():
+def test_overlapping_stages_count_once():
     stages = StageTimings("morph", Telemetry())
     for _ in range(4):  # one run of four
         stages.take("synthesize", answer(0.1, 0.3, queued_s=0.1, batch_size=4))

@@ -29,7 +29,7 @@ TEXT = base64.b64encode(DATA).decode()
         f"data:image/jpeg;base64,{quote(TEXT, safe='')}",
     ],
 )
-def test_every_dialect_is_read(text):
+def test_every_base64_variant_is_read(text):
     assert "+" in TEXT
     assert "/" in TEXT
     assert TEXT.endswith("=")
@@ -51,10 +51,10 @@ def test_every_dialect_is_read(text):
         ("QUJD===", "cut off"),
     ],
 )
-def test_what_is_none_is_refused_with_a_reason(text, reason):
+def test_invalid_base64_is_refused_with_a_reason(text, reason):
     with pytest.raises(ValueError, match=reason):
         read_base64(text)
 
 
-def test_nothing_is_nothing():
+def test_empty_text_gives_no_bytes():
     assert read_base64("") == b""

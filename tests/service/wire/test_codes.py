@@ -30,7 +30,7 @@ def npy(array, **options):
     return out.getvalue()
 
 
-def test_every_form_comes_back_the_same(ws):
+def test_every_form_round_trips(ws):
     forms = [
         write_code(ws, GENERATOR),
         write_code(ws, GENERATOR, "numbers"),
@@ -47,7 +47,7 @@ def test_every_form_comes_back_the_same(ws):
         assert torch.equal(read, ws)
 
 
-def test_the_json_form_says_what_it_holds(ws):
+def test_the_json_form_describes_its_contents(ws):
     code = write_code(ws, GENERATOR)
     assert {key: code[key] for key in code if key != "data"} == {
         "generator": "fake",
@@ -153,6 +153,6 @@ def without(key):
         ("3", "numbers or an object, got int"),
     ],
 )
-def test_what_breaks_a_rule_is_refused(value, message):
+def test_invalid_codes_are_refused(value, message):
     with pytest.raises(InvalidCodeError, match=message):
         read_code(value, GENERATOR)

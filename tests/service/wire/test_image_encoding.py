@@ -50,7 +50,7 @@ def test_images_are_of_the_format_and_carry_the_mark(form):
     }
 
 
-def test_a_composite_says_so():
+def test_a_composite_is_marked_as_one():
     data = encode_image(smooth(), "png", 95, xmp_packet(COMPOSITE, "1"))
     assert mark_of(data)["DigitalSourceType"] == SOURCE + "compositeWithTrainedAlgorithmicMedia"
 

@@ -20,7 +20,7 @@ from model_core.errors import (
     UnsupportedImageError,
 )
 from service.errors import TooLargeError
-from service.wire.images import ImageLimits, harden, read_photo
+from service.wire.images import ImageLimits, harden, read_photo, read_whole_photo
 from tests.service import photos
 
 LIMITS = ImageLimits(max_bytes=5_000_000, max_pixels=1_000_000, min_side_px=64)
@@ -75,7 +75,7 @@ def test_sixteen_bit_colour_is_scaled_too():
     assert np.abs(pixels[0, :, 1].astype(int) - (ramp[::-1] >> 8)).max() <= 1
 
 
-def test_palette_with_alpha_lies_on_white():
+def test_a_palette_with_alpha_is_composited_on_white():
     image = Image.new("RGBA", (100, 100), (255, 0, 0, 255))
     image.paste((0, 0, 255, 0), (0, 0, 50, 100))
     data = photos.encode(image.convert("P", palette=Image.Palette.ADAPTIVE), "PNG")
@@ -88,7 +88,7 @@ def test_palette_with_alpha_lies_on_white():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_lies_on_white(mode):
+def test_alpha_is_composited_on_white(mode):
     image = Image.new(mode, (100, 100), (0, 0, 0, 0) if mode == "RGBA" else (0, 0))
     assert (read(photos.encode(image, "PNG")) == 255).all()
 
@@ -100,7 +100,7 @@ def test_grey_and_bilevel_become_rgb(mode):
     assert pixels.std() > 10
 
 
-def test_mpo_gives_its_first_frame():
+def test_the_first_frame_of_an_mpo_is_read():
     first, second = Image.new("RGB", (128, 96), "red"), Image.new("RGB", (128, 96), "blue")
     data = photos.encode(first, "MPO", save_all=True, append_images=[second])
     with Image.open(io.BytesIO(data)) as image:
@@ -133,7 +133,7 @@ def test_every_exif_orientation_is_turned_upright(orientation):
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])
-def test_damaged_exif_counts_as_upright(exif):
+def test_damaged_exif_means_upright(exif):
     assert read(photos.encode(gradient(), "JPEG", exif=exif)).shape == (120, 160, 3)
 
 
@@ -166,6 +166,17 @@ def test_a_very_large_jpeg_is_decoded_at_half_its_size():
     assert read_photo(photos.plain(size=(4000, 3000)), limits).scale == 1.0
 
 
+def test_for_a_whole_photo_no_jpeg_is_shrunk_and_none_may_be_larger_than_others():
+    limits = ImageLimits(max_pixels=40_000_000)
+    data = photos.plain((10, 200, 30), (5000, 4000))
+    photo = read_whole_photo(data, limits, 25_000_000)
+    assert (photo.pixels.shape, photo.scale) == ((4000, 5000, 3), 1.0)
+    for most in (19_999_999, 25_000_000):
+        bounds = ImageLimits(max_pixels=min(most, 19_000_000))
+        with pytest.raises(TooManyPixelsError, match="output=face takes larger photos"):
+            read_whole_photo(data, bounds, most)
+
+
 def test_a_grey_photograph_keeps_its_pixels():
     grey = Image.fromarray(skimage.data.astronaut()).convert("L")
     assert (read(photos.encode(grey, "PNG"))[..., 1] == np.asarray(grey)).all()
@@ -190,7 +201,7 @@ def test_other_bytes_are_refused(data):
         read(data)
 
 
-def test_heic_is_told_what_to_send_instead():
+def test_a_heic_error_says_what_to_send_instead():
     with pytest.raises(UnsupportedImageError, match="HEIC: export it as JPEG"):
         read(photos.heic())
 
@@ -214,7 +225,7 @@ def test_too_many_pixels_are_refused_before_decoding():
 
 
 @pytest.mark.parametrize("side", [4500, 9000], ids=["warning", "error"])
-def test_pillows_own_guard_answers_the_same(monkeypatch, side):
+def test_pillows_bomb_guard_gives_the_same_error(monkeypatch, side):
     with warnings.catch_warnings():
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
         harden(LIMITS)

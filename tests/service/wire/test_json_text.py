@@ -32,6 +32,6 @@ def test_every_encoding_is_read(encoding):
         (b"1" * 5000, "limit"),
     ],
 )
-def test_what_is_none_is_refused_with_a_reason(text, reason):
+def test_invalid_json_is_refused_with_a_reason(text, reason):
     with pytest.raises(ValueError, match=reason):
         read_json(text)

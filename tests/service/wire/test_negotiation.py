@@ -31,11 +31,11 @@ def request(*accepts):
         (["image/avif, application/json;q=0.1"], JSON),
     ],
 )
-def test_the_best_liked_offer_is_chosen(accept, chosen):
+def test_the_most_preferred_offer_is_chosen(accept, chosen):
     assert negotiate(request(*accept), OFFERS) == chosen
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png;q=0", "*/*;q=0", "image/png;q=x"])
-def test_nothing_fitting_is_refused(accept):
+def test_no_acceptable_media_type_is_refused(accept):
     with pytest.raises(NotAcceptableError, match=r"Accept must allow one of application/json"):
         negotiate(request(accept), OFFERS)

@@ -113,14 +113,14 @@ PAIRS = "directions must be names with numbers, such as smile:1.5,age:-10"
         (ColorizeOptions, {"first_row": 18}, "first_row must be at most 17, got 18"),
     ],
 )
-def test_each_rule_is_a_sentence(model, fields, sentence):
+def test_each_rule_has_a_message(model, fields, sentence):
     with pytest.raises(InvalidRequestError) as caught:
         validate(model, fields)
     assert str(caught.value) == sentence == caught.value.errors[0]["detail"]
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_what_is_empty_counts_as_absent(empty):
+def test_empty_values_count_as_absent(empty):
     assert validate(EmbedOptions, {"face": empty, "return": empty}) == EmbedOptions()
     with pytest.raises(InvalidRequestError, match="facee is not a field"):
         validate(EmbedOptions, {"facee": empty})

@@ -42,7 +42,7 @@ def test_every_kind_of_key_signs(tmp_path, kind):
     assert len(signed) - len(noise("JPEG")) < 20_000
 
 
-def test_a_changed_pixel_shows(tmp_path):
+def test_a_changed_pixel_is_measured(tmp_path):
     signer = ContentSigner(*write_certificate(tmp_path), None, "1")
     signed = bytearray(signer.sign(noise("JPEG"), "image/jpeg", GENERATED))
     signed[-300] ^= 1
@@ -70,7 +70,7 @@ def test_every_image_that_leaves_is_signed(serve, tmp_path, path, accept):
     assert b"trainedAlgorithmicMedia" in answer.content
 
 
-def test_an_image_that_cannot_be_signed_does_not_leave(serve, tmp_path, monkeypatch):
+def test_an_image_that_cannot_be_signed_is_not_sent(serve, tmp_path, monkeypatch):
     certificate, key = write_certificate(tmp_path)
     with serve(FakePredictor(), c2pa_certificate=certificate, c2pa_key=key) as client:
         monkeypatch.setattr(client.runtime.signer, "_timestamp_url", "http://127.0.0.1:9/tsa")
@@ -86,7 +86,7 @@ def test_an_image_that_cannot_be_signed_does_not_leave(serve, tmp_path, monkeypa
         (lambda certificate, key: (key, key), "must be a certificate"),
     ],
 )
-def test_what_cannot_sign_is_found_at_the_start(tmp_path, spoil, message, caplog):
+def test_signing_problems_are_found_at_start(tmp_path, spoil, message, caplog):
     files = spoil(*write_certificate(tmp_path))
     with caplog.at_level(logging.DEBUG), pytest.raises(SigningError, match=message) as refused:
         ContentSigner(*files, None, "1")

@@ -29,7 +29,7 @@ WS = torch.zeros(18, 512)
     ],
     ids=["jpeg", "png", "other", "npy", "safetensors"],
 )
-def test_files_are_told_by_their_first_bytes(data, kind):
+def test_files_are_recognised_by_their_first_bytes(data, kind):
     assert isinstance(source_of_file("image", data), kind)
 
 

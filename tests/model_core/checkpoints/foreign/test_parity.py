@@ -120,7 +120,7 @@ def test_large_images_are_those_of_the_original(name):
         ("genforce_growing.pth", "training stopped at level of detail 1.25"),
     ],
 )
-def test_what_is_missing_is_told(name, remark):
+def test_missing_parts_give_remarks(name, remark):
     assert any(each.startswith(remark) for each in read_checkpoint(ORIGINALS / name).remarks)
 
 

@@ -44,8 +44,8 @@ ADA_SETTINGS = [
     ("mapping.fc0", "bias_gain", 0.1, "weight_gain of mapping.fc0 must be"),
     ("synthesis.b8.torgb", "weight_gain", 1.0, "weight_gain of synthesis.b8.torgb must be"),
     ("mapping", "c_dim", 10, "c_dim of mapping must be 0, got 10"),
-    ("mapping", "z_dim", 64, "z_dim of mapping must be 16 as its tensors show, got 64"),
-    ("mapping", "num_layers", 8, "num_layers of mapping must be 2 as its tensors show, got 8"),
+    ("mapping", "z_dim", 64, "z_dim of mapping must be 16, as in its tensors, got 64"),
+    ("mapping", "num_layers", 8, "num_layers of mapping must be 2, as in its tensors, got 8"),
     ("synthesis", "img_resolution", 64, "img_resolution of synthesis must be 32"),
     ("synthesis", "num_ws", 10, "num_ws of synthesis must be 8"),
     ("synthesis.b8.conv0", "resolution", 16, "resolution of synthesis.b8.conv0 must be 8, got 16"),
@@ -88,7 +88,7 @@ def test_another_filter_is_refused():
         read_content(content, "file")
 
 
-def test_a_clamp_and_a_learning_rate_are_honoured():
+def test_a_clamp_and_a_learning_rate_are_applied():
     content = original(ADA)
     before = read_content(content, "file")
     for record in all_layers(content["G_ema"]):
@@ -173,7 +173,7 @@ def turned(before, after):
 @pytest.mark.parametrize(
     ("fused", "layers"), [(True, {2, 4, 6, 8}), (False, {10}), ("auto", set())]
 )
-def test_fused_scale_of_tensorflow_networks_is_honoured(fused, layers):
+def test_fused_scale_of_tensorflow_networks_is_applied(fused, layers):
     """The file has 128 px: by itself only its last upscaling layer, 10, is fused."""
     content = original("tensorflow_stylegan.pkl")
     before = read_content(content, "file")
@@ -181,7 +181,7 @@ def test_fused_scale_of_tensorflow_networks_is_honoured(fused, layers):
     assert turned(before, read_content(content, "file")) == layers
 
 
-def test_names_of_fused_layers_are_honoured():
+def test_names_of_fused_layers_are_recognised():
     """InterFaceGAN calls a kernel `weight`, in TensorFlow's axes, where it is fused."""
     content = original("interfacegan.pth")
     before = read_content(content, "file")
@@ -192,14 +192,14 @@ def test_names_of_fused_layers_are_honoured():
 
 
 @pytest.mark.parametrize("name", ["genforce.pth", "interfacegan.pth", "idinvert.pth"])
-def test_what_genforces_files_do_not_say_is_told(name):
+def test_assumed_genforce_settings_give_remarks(name):
     remarks = " ".join(read_checkpoint(ORIGINALS / name).remarks)
-    assert "does not say final_tanh or mapping_lr_mul" in remarks
-    assert ("does not say fused_scale" in remarks) == (name == "genforce.pth")
+    assert "does not record final_tanh or mapping_lr_mul" in remarks
+    assert ("does not record fused_scale" in remarks) == (name == "genforce.pth")
 
 
 @pytest.mark.parametrize("mean", [True, False])
-def test_another_mapping_multiplier_is_warned_of(mean):
+def test_another_mapping_multiplier_gives_a_warning(mean):
     """Weights start as normals over the multiplier; a mean code is not needed to see it."""
     content = rosinality_content(8) | ({"latent_avg": torch.zeros(512)} if mean else {})
     assert not any("lr_mlp" in remark for remark in read_content(content, "file").remarks)
@@ -210,14 +210,14 @@ def test_another_mapping_multiplier_is_warned_of(mean):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "told"), [(torch.float16, "float16"), (torch.bfloat16, "bfloat")]
+    ("dtype", "kind"), [(torch.float16, "float16"), (torch.bfloat16, "bfloat")]
 )
-def test_rounded_weights_are_told(dtype, told):
+def test_rounded_weights_give_a_remark(dtype, kind):
     content = original("rosinality.pt")
     assert not any("rounded" in remark for remark in read_content(content, "file").remarks)
     content["g_ema"] = {k: v.to(dtype) for k, v in content["g_ema"].items()}
     remarks = read_content(content, "file").remarks
-    assert any(remark.startswith(f"weights are {told}") for remark in remarks)
+    assert any(remark.startswith(f"the file stores weights in {kind}") for remark in remarks)
 
 
 def rosinality_shape(key, shape):
@@ -231,11 +231,19 @@ def rosinality_shape(key, shape):
 @pytest.mark.parametrize(
     ("key", "shape", "message"),
     [
-        ("to_rgb1.conv.weight", (1, 1, 8, 1, 1), r"must give 3 channels, RGB, got 1 \(grey\)"),
-        ("to_rgb1.conv.weight", (1, 4, 8, 1, 1), r"must give 3 channels, RGB, got 4 \(RGBA\)"),
+        (
+            "to_rgb1.conv.weight",
+            (1, 1, 8, 1, 1),
+            r"must have 3 output channels \(RGB\), got 1 \(grey\)",
+        ),
+        (
+            "to_rgb1.conv.weight",
+            (1, 4, 8, 1, 1),
+            r"must have 3 output channels \(RGB\), got 4 \(RGBA\)",
+        ),
         ("input.input", (1, 8, 4, 6), r"input must be one constant of 4 x 4, got \(1, 8, 4, 6\)"),
         ("input.input", (1, 8, 6, 6), r"input must be one constant of 4 x 4, got \(1, 8, 6, 6\)"),
-        ("style.1.weight", (16, 64), r"style\.1\.weight must read z as wide as w, 16 \(z_dim"),
+        ("style.1.weight", (16, 64), r"style\.1\.weight must take z_dim = w_dim = 16 inputs"),
         ("noises.noise_3", (1, 1, 8, 8), r"noises\.noise_3 .*must be \(1, 1, 16, 16\)"),
         (
             "convs.2.conv.weight",
@@ -245,7 +253,7 @@ def rosinality_shape(key, shape):
         ("conv.blur.kernel", (4, 4), r"blur\.kernel must be the filter of 1, 3, 3, 1"),
     ],
 )
-def test_other_shapes_are_told_by_inspect_already(key, shape, message):
+def test_inspect_reports_other_shapes(key, shape, message):
     with pytest.raises(CheckpointError, match=message):
         read_content(rosinality_shape(key, shape), "file")
 

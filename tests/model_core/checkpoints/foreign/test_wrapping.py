@@ -110,7 +110,7 @@ OTHERS = {
     "text": (b"Entry not found", "got text that begins with 'Entry not found'"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "got a Git LFS pointer"),
     "empty": (b"", "got an empty file"),
-    "zeros": (bytes(1000), "got nothing but zeros"),
+    "zeros": (bytes(1000), "got a file of zeros only"),
     "gzip": (gzip.compress(b"x"), "got a gzip archive: unpack it"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "got an HDF5 file"),
     "image": (b"\x89PNG\r\n", "got a PNG image"),
@@ -119,7 +119,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("suffix", [".pt", ".pkl", ".safetensors"])
 @pytest.mark.parametrize("kind", sorted(OTHERS))
-def test_files_that_are_no_checkpoints_are_told(tmp_path, kind, suffix):
+def test_files_that_are_not_checkpoints_are_described(tmp_path, kind, suffix):
     data, message = OTHERS[kind]
     if kind in ("json", "text") and suffix == ".safetensors":
         message = ""  # the library says itself what is wrong with the header

@@ -10,7 +10,7 @@ def face(turn=0.0, smiling=0.0):
     points[0:17] = np.stack([90 * np.cos(angle), 110 * np.sin(angle)], axis=1)
     points[17:27] = np.stack([np.linspace(-70, 70, 10), np.full(10, -25)], axis=1)
     points[27:36] = np.stack([[0, 0, 0, 0, -15, -7, 0, 7, 15], np.linspace(0, 50, 9)], axis=1)
-    ring = np.linspace(0, 2 * np.pi, 6, endpoint=False)
+    ring = np.linspace(np.pi, 3 * np.pi, 6, endpoint=False)  # from the left corner over the top
     for first, x in ((36, -50), (42, 50)):
         points[first : first + 6] = np.stack([x + 12 * np.cos(ring), 5 * np.sin(ring)], axis=1)
     for first, count, x, y in ((48, 12, 40, 12), (60, 8, 30, 6)):

@@ -46,7 +46,7 @@ def test_lids_apart_are_open_eyes():
 
 
 @pytest.mark.parametrize("measure", [yaw, smile, pitch, mouth_open, eyes_open])
-def test_place_size_and_tilt_do_not_count(measure):
+def test_position_size_and_tilt_do_not_matter(measure):
     points = face(turn=0.7, smiling=0.5)
     cos, sin = np.cos(0.3), np.sin(0.3)
     moved = 2.5 * points @ np.array([[cos, sin], [-sin, cos]]) + [300, 200]

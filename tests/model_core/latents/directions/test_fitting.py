@@ -21,13 +21,13 @@ def test_the_direction_of_a_linear_measure_is_found(codes):
     assert accuracy > 0.97
 
 
-def test_what_codes_do_not_tell_is_told_by_chance(codes):
+def test_an_attribute_independent_of_codes_scores_at_chance(codes):
     random = torch.Generator().manual_seed(2)
     _, accuracy = fit_normal(codes, torch.randn(300, generator=random, dtype=torch.float64))
     assert 0.2 < accuracy < 0.8
 
 
-def test_a_conditioned_direction_leaves_the_other_be(codes):
+def test_a_conditioned_direction_keeps_the_other_attribute(codes):
     first, second = (torch.nn.functional.normalize(row, dim=0) for row in codes[:2])
     normal = condition(first, second)
     assert (normal @ second).item() == pytest.approx(0, abs=1e-12)
@@ -37,7 +37,7 @@ def test_a_conditioned_direction_leaves_the_other_be(codes):
         condition(first, -first)
 
 
-def test_correlated_directions_are_all_left_be(codes):
+def test_a_direction_can_be_conditioned_on_correlated_ones(codes):
     first, second, third = (torch.nn.functional.normalize(row, dim=0) for row in codes[:3])
     assert second @ third > 0.5
     normal = condition(first, second, third)

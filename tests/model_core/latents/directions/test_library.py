@@ -45,7 +45,7 @@ def test_the_length_in_the_file_does_not_matter(tmp_path, space):
     assert torch.allclose(steps["short"].step, steps["long"].step)
 
 
-def test_other_files_are_not_looked_at(tmp_path, space):
+def test_other_files_are_ignored(tmp_path, space):
     (tmp_path / "README.md").write_text("notes")
     assert load_directions(tmp_path, space) == {}
 
@@ -61,7 +61,7 @@ def test_other_files_are_not_looked_at(tmp_path, space):
         (np.array([{}, 1, 2], object), "without objects"),
     ],
 )
-def test_what_is_no_direction_is_refused(tmp_path, space, values, rule):
+def test_a_file_that_is_not_a_direction_is_refused(tmp_path, space, values, rule):
     np.save(tmp_path / "bad.npy", values)
     with pytest.raises(CheckpointError, match=rf"bad\.npy.*{rule}"):
         load_directions(tmp_path, space)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from model_core.latents.directions.pixels import beard, gaze, glasses, hair_tone
+from model_core.latents.directions.pixels import beard, gaze, glasses, hair_tone, skin_tone
 from tests.model_core.latents.directions.landmarks import face
 
 SKIN, WHITE, DARK = (180, 140, 120), (240, 240, 240), (30, 25, 20)
@@ -36,7 +36,7 @@ def test_a_dark_line_across_the_nose_is_glasses(landmarks):
 
 def test_a_dark_chin_and_lip_are_a_beard(landmarks):
     def paint(canvas):
-        canvas.rectangle((60, 144, 196, 250), (90, 70, 60))
+        canvas.rectangle((108, 120, 148, 250), (90, 70, 60))  # between the cheeks
 
     assert beard(draw(landmarks), landmarks) == pytest.approx(0, abs=0.01)
     assert beard(draw(landmarks, paint), landmarks) == pytest.approx(0.5, abs=0.02)
@@ -48,6 +48,11 @@ def test_hair_is_read_above_the_forehead(landmarks):
 
     tones = [hair_tone(draw(landmarks, paint(shade)), landmarks) for shade in (51, 204)]
     assert tones == pytest.approx([0.2, 0.8], abs=0.01)
+
+
+def test_skin_is_read_on_the_cheeks(landmarks):
+    shade = np.array(SKIN) @ [0.299, 0.587, 0.114] / 255
+    assert skin_tone(draw(landmarks), landmarks) == pytest.approx(shade, abs=0.01)
 
 
 def test_irises_that_move_to_the_right_look_there(landmarks):
@@ -65,6 +70,6 @@ def test_irises_that_move_to_the_right_look_there(landmarks):
     assert look(-3) == pytest.approx(-3 / width, abs=0.05)
 
 
-@pytest.mark.parametrize("measure", [glasses, beard, hair_tone, gaze])
+@pytest.mark.parametrize("measure", [glasses, beard, hair_tone, skin_tone, gaze])
 def test_landmarks_beyond_the_edge_are_measured_too(landmarks, measure):
     assert np.isfinite(measure(draw(landmarks), landmarks * 1.5))

@@ -17,7 +17,7 @@ def test_samples_are_measured_in_the_order_of_their_seeds():
     assert len(steps) == 3
 
 
-def test_what_a_file_holds_is_not_measured_again(tmp_path):
+def test_stored_samples_are_not_measured_again(tmp_path):
     path = tmp_path / "measures.npy"
     first = measure_samples(measure, 30, path)
     asked = []

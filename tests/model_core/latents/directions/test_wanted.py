@@ -9,7 +9,8 @@ from model_core.latents.directions.measuring import MEASURES
 from model_core.latents.directions.wanted import WANTED, fit_all
 
 COUNT, DIM = 400, 40
-COMPONENT = {name: i for i, name in enumerate(MEASURES)} | {"age_2": 9, "man_2": 11}
+AT = {name: i for i, name in enumerate(MEASURES)}
+COMPONENT = AT | {"age_2": AT["age_1"], "man_2": AT["man_1"]}  # two estimates of one thing
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +19,11 @@ def drawn():
     random = torch.Generator().manual_seed(0)
     w = torch.randn(COUNT, DIM, generator=random)
     table = np.stack([w[:, COMPONENT[name]].numpy() for name in MEASURES], axis=1).astype(float)
-    at = {name: i for i, name in enumerate(MEASURES)}
-    table[:, at["mouth_open"]] += table[:, at["smile"]]
+    table[:, AT["mouth_open"]] += table[:, AT["smile"]]
     for name in ("age_1", "age_2"):
-        table[:, at[name]] = 40 + 12 * (table[:, at[name]] + 0.5 * table[:, at["glasses"]])
+        table[:, AT[name]] = 40 + 12 * (table[:, AT[name]] + 0.5 * table[:, AT["glasses"]])
     for name in ("man_1", "man_2"):
-        table[:, at[name]] = 1 / (1 + np.exp(-4 * table[:, at[name]]))
+        table[:, AT[name]] = 1 / (1 + np.exp(-4 * table[:, AT[name]]))
     return w, table
 
 
@@ -51,7 +51,7 @@ def test_a_direction_leaves_what_it_is_conditioned_on(drawn):
     assert abs(age[COMPONENT["glasses"]] / age.norm()) < 0.1
 
 
-def test_what_was_not_found_does_not_count(drawn):
+def test_undetected_faces_do_not_count(drawn):
     w, table = drawn
     gaps = table.copy()
     gaps[300:] = np.nan

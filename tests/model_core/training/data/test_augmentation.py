@@ -5,7 +5,7 @@ from model_core.generators.sampling import seeded
 from model_core.training.data.augmentation import augment, vary
 
 
-def test_nothing_asked_changes_nothing():
+def test_no_variation_changes_nothing():
     img = torch.rand(2, 3, 32, 32) * 2 - 1
     assert torch.equal(augment(img, 0.0, 0.0, seeded(0, "step", 0)), img)
 
@@ -17,7 +17,7 @@ def test_light_changes_within_its_bound_and_stays_in_range():
     assert out.abs().max() <= 1
 
 
-def test_poor_images_lose_detail():
+def test_degraded_images_lose_detail():
     img = torch.rand(8, 3, 32, 32) * 2 - 1
     out = augment(img, 0.0, 1.0, seeded(0, "step", 0))
     assert (out.diff(dim=3).abs().mean() < 0.5 * img.diff(dim=3).abs().mean()).all()
@@ -29,14 +29,14 @@ def test_the_same_randomness_makes_the_same_images():
     assert torch.equal(first, second)
 
 
-def test_a_photograph_that_nothing_varies_stays_as_it_is():
+def test_a_photograph_without_variation_is_unchanged():
     img = torch.rand(2, 3, 32, 32) * 2 - 1
     random = seeded(0, "step", 0)
     assert vary(img, 0.0, 0.0, random) is img
     assert torch.equal(random.get_state(), seeded(0, "step", 0).get_state())
 
 
-def test_how_a_photograph_is_turned_does_not_depend_on_how_its_light_changes():
+def test_a_photographs_warp_does_not_depend_on_its_light_changes():
     ramp = torch.linspace(-0.5, 0.5, 64).expand(4, 3, 64, 64)
     still, lit = (vary(ramp, light, 0.05, seeded(0, "step", 0)) for light in (0.0, 0.2))
     for a, b in zip(still, lit, strict=True):
@@ -44,7 +44,7 @@ def test_how_a_photograph_is_turned_does_not_depend_on_how_its_light_changes():
 
 
 @pytest.mark.parametrize("axis", [2, 3], ids=["vertical", "horizontal"])
-def test_a_photograph_is_turned_scaled_and_shifted_within_its_bound(axis):
+def test_a_photograph_is_warped_within_its_bounds(axis):
     ramp = torch.linspace(-1, 1, 64).expand(16, 3, 64, 64)  # each pixel says its place
     ramp = ramp.transpose(3, axis)
     out = vary(ramp, 0.0, 0.05, seeded(0, "step", 0))

@@ -54,13 +54,13 @@ def celeba_hq(tmp_path):
 
 
 @pytest.mark.parametrize("inner", ["", "CACD2000"])
-def test_cacd_is_known_by_its_table(cacd, inner):
+def test_cacd_is_recognised_by_its_table(cacd, inner):
     dataset = read_dataset(cacd / inner)
     assert dataset.name == "CACD"
     assert persons(dataset) == {name: f"CACD {i // 3 + 1}" for i, name in enumerate(CACD)}
 
 
-def test_cacd_is_known_by_its_names_where_there_is_no_table(cacd):
+def test_cacd_is_recognised_by_file_names_without_its_table(cacd):
     (cacd / "celebrity2000_meta.mat").unlink()
     dataset = read_dataset(cacd)
     assert dataset.name == "CACD"
@@ -78,21 +78,21 @@ def test_photos_that_cacds_table_lacks_are_trained_on(cacd):
 
 @pytest.mark.parametrize("inner", ["", "CelebA-HQ-img"])
 @pytest.mark.parametrize("table", ["CelebA-HQ-to-CelebA-mapping.txt", "image_list.txt"])
-def test_celeba_hq_is_known_by_its_tables(celeba_hq, inner, table):
+def test_celeba_hq_is_recognised_by_its_tables(celeba_hq, inner, table):
     (celeba_hq / "CelebA-HQ-to-CelebA-mapping.txt").rename(celeba_hq / table)
     dataset = read_dataset(celeba_hq / inner)
     assert dataset.name == "CelebA-HQ"
     assert persons(dataset) == {str(i): f"CelebA {person}" for i, _, person in CELEBA_HQ}
 
 
-def test_celebas_own_folder_of_annotations_is_looked_into(celeba_hq):
+def test_celebas_annotation_folder_is_searched(celeba_hq):
     (celeba_hq / "Anno").mkdir()
     (celeba_hq / "identity_CelebA.txt").rename(celeba_hq / "Anno" / "identity_CelebA.txt")
     assert read_dataset(celeba_hq).name == "CelebA-HQ"
 
 
 @pytest.mark.parametrize("dataset", ["cacd", "celeba_hq"])
-def test_persons_fall_on_one_side(request, dataset):
+def test_persons_land_on_one_side(request, dataset):
     split = sides(request.getfixturevalue(dataset))
     names = CACD if dataset == "cacd" else [str(i) for i in range(30)]
     by_person = [{split[name] for name in names[i : i + 3]} for i in range(0, 30, 3)]
@@ -101,14 +101,14 @@ def test_persons_fall_on_one_side(request, dataset):
     assert {False} in by_person
 
 
-def test_aligned_copies_are_known_by_the_tables_among_them(celeba_hq, tmp_path):
+def test_aligned_copies_are_recognised_by_their_tables(celeba_hq, tmp_path):
     draw(tmp_path / "aligned", [f"{i:05}.png" for i, _, _ in CELEBA_HQ])
     for table in celeba_hq.glob("*.txt"):
         table.rename(tmp_path / "aligned" / table.name)
     assert read_dataset(tmp_path / "aligned").name == "CelebA-HQ"
 
 
-def test_numbered_photos_without_both_tables_are_just_photos(celeba_hq):
+def test_numbered_photos_without_both_tables_are_plain_photos(celeba_hq):
     (celeba_hq / "identity_CelebA.txt").unlink()
     dataset = read_dataset(celeba_hq)
     assert (dataset.name, len(dataset.files), dataset.persons) == ("photos", 30, {})
@@ -138,7 +138,7 @@ def test_a_table_that_is_not_cacds_is_refused(cacd, damage):
         read_dataset(cacd)
 
 
-def test_a_table_of_persons_stands_over_the_layout(cacd, tmp_path):
+def test_a_table_of_persons_overrides_the_dataset(cacd, tmp_path):
     rows = "".join(f"cacd/CACD2000/{name}.jpg\t\n" for name in CACD[:15])
     (tmp_path / "persons.tsv").write_text(f"file\tperson\n{rows}")
     before = sides(cacd)

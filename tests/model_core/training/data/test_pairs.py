@@ -80,7 +80,7 @@ def test_rendered_pairs_are_the_images_by_area(generator):
 
 
 @pytest.mark.parametrize("slots", [4, 5])
-def test_a_ring_of_another_size_is_made_anew(tmp_path, slots):
+def test_a_ring_of_another_size_is_recreated(tmp_path, slots):
     PairRing(tmp_path, 4, (2, 3)).append(
         torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.ones(1, 2, 3)
     )
@@ -89,7 +89,7 @@ def test_a_ring_of_another_size_is_made_anew(tmp_path, slots):
     assert ring.count == (slots == 4)
 
 
-def test_a_ring_whose_making_was_cut_short_counts_nothing(tmp_path, monkeypatch):
+def test_a_partially_created_ring_is_empty(tmp_path, monkeypatch):
     PairRing(tmp_path, 4, (2, 3)).append(
         torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.ones(1, 2, 3)
     )
@@ -107,7 +107,7 @@ def test_a_ring_whose_making_was_cut_short_counts_nothing(tmp_path, monkeypatch)
     assert PairRing(tmp_path, 5, (2, 3)).count == 0
 
 
-def test_a_ring_with_a_file_cut_off_is_made_anew(tmp_path):
+def test_a_ring_with_a_truncated_file_is_recreated(tmp_path):
     PairRing(tmp_path, 4, (2, 3)).append(
         torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.ones(1, 2, 3)
     )

@@ -44,7 +44,7 @@ def test_shards_of_one_process_read_each_file_for_its_digest_once(folders):
     assert PhotoStream(folders, [1.0, 1.0], 1, 2, seed=0, steps=5).keys == expected
 
 
-def test_slots_tell_photo_and_orientation(folders):
+def test_slots_identify_photo_and_orientation(folders):
     stream = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     batch = stream.draw(0, 32)
     files = [file for photos in folders for file in photos.files]
@@ -54,7 +54,7 @@ def test_slots_tell_photo_and_orientation(folders):
     assert set((batch.slots % 2).tolist()) == {0, 1}
 
 
-def test_draws_depend_on_the_step_alone(folders):
+def test_draws_depend_only_on_the_step(folders):
     a = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     b = PhotoStream(folders, [1.0, 1.0], 0, 1, seed=0, steps=5)
     a.draw(0, 4)
@@ -62,7 +62,7 @@ def test_draws_depend_on_the_step_alone(folders):
     assert not torch.equal(a.draw(1, 8).slots, a.draw(2, 8).slots)
 
 
-def test_photos_that_cannot_be_read_are_drawn_anew_and_told_of_once(folders):
+def test_unreadable_photos_are_replaced_and_reported_once(folders):
     damaged = folders[0].files[:2]
     for file in damaged:
         file.write_bytes(file.read_bytes()[:100])
@@ -77,7 +77,7 @@ def test_photos_that_cannot_be_read_are_drawn_anew_and_told_of_once(folders):
     assert len(told) == 2
 
 
-def test_photos_none_of_which_can_be_read_end_the_run(folders):
+def test_a_run_without_readable_photos_ends(folders):
     for file in folders[0].files:
         file.write_bytes(file.read_bytes()[:100] + file.name.encode())
     stream = PhotoStream(folders[:1], [1.0], 0, 1, seed=0, steps=1)
@@ -148,7 +148,7 @@ def test_the_readers_end_with_the_stream(folders):
     assert not any(reader.is_alive() for reader in readers)
 
 
-def test_a_photo_that_cannot_be_read_is_named_to_who_asks(folders):
+def test_an_unreadable_photo_is_named(folders):
     stream = PhotoStream(folders, [1.0, 0.0], 0, 1, seed=0, steps=5)
     for file in folders[0].files:
         file.write_bytes(b"no image")

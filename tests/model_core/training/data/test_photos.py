@@ -23,7 +23,7 @@ def names(photos):
     return {file.stem for file in photos.files}
 
 
-def test_persons_fall_on_one_side_and_the_nameless_train(folder):
+def test_persons_land_on_one_side_and_photos_without_one_are_for_training(folder):
     training, held_out = Photos.split([folder], folder.parent / "persons.tsv")
     assert len(training) + len(held_out) == 40
     assert 2 <= len(held_out) <= 16
@@ -62,14 +62,14 @@ def test_a_table_that_cannot_be_read_is_refused(folder):
         Photos.split([folder], folder / "missing.tsv")
 
 
-def test_photos_of_which_none_is_held_out_are_refused(folder):
+def test_photos_without_a_held_out_one_are_refused(folder):
     table = folder.parent / "nobody.tsv"
     table.write_text("file\tperson\n")
     with pytest.raises(InvalidInputError, match="got 40 photos, none held out"):
         Photos.split_each([folder], table)
 
 
-def test_a_file_that_is_no_image_is_refused(tmp_path):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ImageRejectedError, match=r"text\.jpg: image must be"):
         Photos([tmp_path / "text.jpg"]).read([0])
@@ -81,7 +81,7 @@ def test_a_photo_that_is_not_square_is_not_squashed(tmp_path):
         Photos([tmp_path / "wide.png"]).read([0])
 
 
-def test_of_the_first_photos_those_that_cannot_be_read_are_left_out(folder):
+def test_unreadable_photos_are_skipped(folder):
     files = sorted(folder.iterdir())
     files[1].write_bytes(files[1].read_bytes()[:200])
     Image.new("RGB", (300, 200)).save(files[2])

@@ -103,7 +103,7 @@ def test_the_preset_trains_validates_and_exports_from_the_command_line(
         assert value == pytest.approx(encoder.state_dict()[name], abs=2e-3, rel=2e-3), name
 
 
-def test_a_generator_that_cannot_be_cut_is_refused_before_the_folder_is_taken(
+def test_an_unsupported_generator_is_refused_before_the_folder_is_claimed(
     small_cache, network, photos, tmp_path, capsys
 ):
     command = arguments(network, photos, tmp_path / "run", "--generator", "uncut")
@@ -112,7 +112,7 @@ def test_a_generator_that_cannot_be_cut_is_refused_before_the_folder_is_taken(
     assert not (tmp_path / "run").exists()
 
 
-def test_photos_are_asked_for(small_cache, network, tmp_path, capsys):
+def test_photos_are_required(small_cache, network, tmp_path, capsys):
     command = arguments(network, Path("x"), tmp_path / "run")
     at = command.index("--photos")
     assert main(command[:at] + command[at + 2 :], small_cache) == 1

@@ -71,7 +71,7 @@ def gradients(run):
     return torch.cat([v.flatten() for k, v in sorted(stored.items()) if k.endswith("/exp_avg")])
 
 
-def test_true_output_is_compared_now_and_then_in_the_last_part():
+def test_the_full_generator_is_used_at_times_in_the_last_part():
     config = dataclasses.replace(tiny.CONFIG, steps=20, true_every=3, true_share=0.5)
     assert [s for s in range(20) if compares_true_output(config, s)] == [12, 15, 18]
     never = dataclasses.replace(config, true_every=0)
@@ -88,7 +88,7 @@ def test_a_step_lowers_the_loss_on_its_photos(photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_validation_measures_both_and_draws_them(learned):
+def test_a_validation_measures_and_draws_pairs_and_photos(learned):
     training, (line,) = learned
     assert line.startswith(f"step {STEPS}: photos/detail ")
     assert "code_alone/mse" in line
@@ -104,7 +104,7 @@ def test_the_export_is_read_and_beats_the_code_alone_on_the_photos(learned, phot
     encoder, _ = load_detail_encoder(tmp_path / "detail.safetensors", generator, FINGERPRINT)
     photo = to_float(photos.read_first(6))
     with torch.no_grad():
-        ws, _ = training.path.look(photo)
+        ws, _ = training.path.embed(photo)
         blocks = encoder.config.blocks
         features = generator.features(ws, blocks)
         detail = encoder.decode(encoder(photo, features, ws))
@@ -119,7 +119,7 @@ def test_the_export_is_read_and_beats_the_code_alone_on_the_photos(learned, phot
 
 
 @pytest.mark.slow
-def test_all_but_the_encoder_is_frozen(learned):
+def test_everything_but_the_encoder_is_frozen(learned):
     training, _ = learned
     assert not any(p.requires_grad for p in training.path.parameters())
     fresh = FoldedMobileStyleGAN(tiny.make_generator()).state_dict()

@@ -50,7 +50,7 @@ def test_the_face_counts_more_than_the_margin():
     assert torch.equal(weigh_face(256, 1.0), torch.ones(1, 1, 256, 256))
 
 
-def test_what_is_enlarged_is_compared_where_it_is_rendered(images):
+def test_targets_are_enlarged_to_the_rendered_size(images):
     """Grain whose means over pixels are the photo's is seen at full size alone."""
     _, photos = images
     config = dataclasses.replace(tiny.CONFIG, margin_weight=1.0, full_size_weight=2.0)

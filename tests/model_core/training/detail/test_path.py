@@ -27,14 +27,14 @@ def trained_encoder(generator):
 
 
 @torch.no_grad()
-def test_in_units_an_encoder_does_what_it_does_beside_the_generator(generator, photos):
+def test_an_encoder_in_units_matches_the_published_one(generator, photos):
     spread = torch.linspace(0.2, 3, 16)
     path, published = tiny.make_path(generator, FeatureUnits(spread)), trained_encoder(generator)
     encoder = trained_encoder(generator)
     encoder.load_state_dict(published.state_dict())
     path.units.adapt(encoder)
 
-    ws, features = path.look(photos)
+    ws, features = path.embed(photos)
     detail, corrected = path.correct(encoder, photos, features, ws)
     img = path.render(corrected, ws, true_output=True)
 
@@ -54,13 +54,13 @@ def test_in_units_an_encoder_does_what_it_does_beside_the_generator(generator, p
 @torch.no_grad()
 def test_without_true_output_the_head_renders(generator, photos):
     path = tiny.make_path(generator)
-    ws, features = path.look(photos)
+    ws, features = path.embed(photos)
     head = path.render(features, ws)
     assert head.shape == (2, 3, 256, 256)
     assert not torch.allclose(head, path.render(features, ws, true_output=True), atol=1e-3)
 
 
-def test_a_channel_that_does_not_move_has_a_unit_all_the_same():
+def test_a_constant_channel_has_a_unit():
     units = FeatureUnits(torch.tensor([0.0, 1.0, 1.0, 2.0]))
     features = torch.randn(1, 4, 2, 2)
     assert torch.allclose(units.from_units(units.to_units(features)), features)

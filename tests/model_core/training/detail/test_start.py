@@ -14,7 +14,7 @@ def test_the_sketch_is_the_image_as_far_as_features_say_it_and_units_are_spreads
     photos = tiny.make_faces(tmp_path / "photos").read_first(6)
     begin(encoder, path, photos)
 
-    ws, features = path.look(to_float(photos))
+    ws, features = path.embed(to_float(photos))
     rows = features.permute(1, 0, 2, 3).flatten(1)
     assert torch.allclose(rows.std(dim=1, correction=0), torch.ones(16), atol=1e-3)
 

@@ -40,7 +40,7 @@ def test_rows_count_by_their_weight(generator):
     assert loss(ws, third) > 0
 
 
-def test_row_weights_sum_to_the_rows_and_favour_none_to_nothing(generator):
+def test_row_weights_sum_to_the_number_of_rows_and_are_positive(generator):
     render = make_render(generator, torch.device("cpu"), compiled=False)
     weights = measure_row_weights(generator, render, samples=4, seed=0)
     assert torch.isclose(weights.sum(), torch.tensor(float(generator.num_ws)))

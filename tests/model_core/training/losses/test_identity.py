@@ -20,7 +20,7 @@ def faces(predictor):
     return one, one * 0.8, other
 
 
-def test_a_person_is_nearer_to_himself_than_to_a_stranger(describer, faces):
+def test_a_person_is_more_similar_to_themselves_than_to_a_stranger(describer, faces):
     one, dimmed, other = faces
     same = describer.distance(dimmed, one)
     assert same < 0.2 < 0.3 < describer.distance(other, one)

@@ -32,7 +32,7 @@ def make(generator, **weights):
 
 
 @pytest.mark.parametrize(("weighed", "asked"), [("mse", 0), ("lpips", 2), ("identity", 0)])
-def test_what_weighs_nothing_is_not_computed(generator, weighed, asked):
+def test_terms_with_weight_zero_are_not_computed(generator, weighed, asked):
     names = ("style", "sensitivity", "latent", "mse", "lpips", "identity")
     objective = make(generator, **{f"{name}_weight": 3.0 * (name == weighed) for name in names})
     ws = generator.w_mean.repeat(2, generator.num_ws, 1)
@@ -44,7 +44,7 @@ def test_what_weighs_nothing_is_not_computed(generator, weighed, asked):
     assert objective.total(terms) == pytest.approx(3 * terms[weighed].item())
 
 
-def test_every_term_is_weighed(generator):
+def test_every_term_is_weighted(generator):
     weights = {
         "style": 1.0,
         "sensitivity": 2.0,

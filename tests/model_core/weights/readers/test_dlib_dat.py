@@ -58,12 +58,12 @@ def test_affine_layers_are_folded(tmp_path: Path, original: bytes) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 3, 20, 200, 300, 345, 400, 19_500, -1])
-def test_cut_files_are_refused(tmp_path: Path, original: bytes, keep: int) -> None:
+def test_truncated_files_are_refused(tmp_path: Path, original: bytes, keep: int) -> None:
     with pytest.raises(CheckpointError, match=r"network\.dat must be (at least|within the file)"):
         read(tmp_path, original[:keep])
 
 
-def test_what_follows_the_last_layer_is_refused(tmp_path: Path, original: bytes) -> None:
+def test_data_after_the_last_layer_is_refused(tmp_path: Path, original: bytes) -> None:
     with pytest.raises(CheckpointError, match="bytes behind the last layer"):
         read(tmp_path, original + b"\x00")
 
@@ -106,7 +106,7 @@ def test_endless_nesting_is_refused(tmp_path: Path, original: bytes) -> None:
         read(tmp_path, original[:nested] + 2000 * b"\x01\x02" + original[nested:])
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, original: bytes) -> None:
+def test_non_finite_weights_are_refused(tmp_path: Path, original: bytes) -> None:
     start = first_values(original, b"con_4")
     damaged = original[:start] + np.float32("nan").tobytes() + original[start + 4 :]
     with pytest.raises(CheckpointError, match="must be finite, got NaN or infinity"):

@@ -32,7 +32,9 @@ def test_real_files_are_what_the_cache_holds(cache: Path, trunk: str) -> None:
     assert all(torch.equal(state_dict[key], kept[key]) for key in kept)
 
 
-def test_order_and_roots(tmp_path: Path, original: dict[str, Tensor]) -> None:
+def test_convolutions_keep_their_order_and_weights_get_square_roots(
+    tmp_path: Path, original: dict[str, Tensor]
+) -> None:
     state_dict = read(tmp_path, original)
     assert torch.equal(state_dict["stages.1.2.weight"], original["net.slice2.5.weight"])
     squares = state_dict["scales.2"].square()
@@ -105,7 +107,7 @@ def test_damaged_files_are_refused(tmp_path: Path, data: bytes) -> None:
         read_stlpips(path)
 
 
-def test_cut_files_are_refused(tmp_path: Path, cache: Path) -> None:
+def test_truncated_files_are_refused(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "cut.pth"
     data = original_file(cache, "alex_shift_tolerant.pth").read_bytes()
     path.write_bytes(data[: len(data) // 2])

@@ -119,7 +119,7 @@ def test_damage_is_named(tmp_path: Path, change: Any, message: str) -> None:
         read_faceres(file)
 
 
-def test_a_file_that_is_no_json_or_missing_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_json_file_is_refused(tmp_path: Path) -> None:
     file = write_graph(tmp_path)
     file.with_name("faceres.bin").unlink()
     with pytest.raises(CheckpointError, match=r"faceres\.bin must be a readable file"):

@@ -22,46 +22,89 @@ def saved():
     return JobState(state, curve, 12.5)
 
 
-def test_a_checkpoint_comes_back_whole(saved):
+def test_a_checkpoint_round_trips(saved):
     back = JobState.unpack(saved.pack(), "cpu")
     assert (back.state.step, back.ran_s) == (3, 12.5)
     assert np.array_equal(back.curve, saved.curve)
     for name in TENSORS:
-        assert torch.equal(getattr(back.state, name), getattr(saved.state, name)), name
+        assert torch.equal(getattr(back.state.codes, name), getattr(saved.state.codes, name)), name
 
 
-def test_a_run_goes_on_from_a_checkpoint_bit_equal():
+def packed_and_back(state):
+    data = JobState(state, np.zeros((0, 4), np.float32), 0.0).pack()
+    return JobState.unpack(data, "cpu").state
+
+
+def assert_equal(found, whole):
+    assert found.step == whole.step
+    for name in TENSORS:
+        assert torch.equal(getattr(found, name), getattr(whole, name)), name
+
+
+def test_a_run_resumes_bit_identically():
     refiner = tiny_refiner(head=black_head())
     whole, part = refiner.start(GIVEN.ws), refiner.start(GIVEN.ws)
     refiner.run(whole, GIVEN.target, 6)
     for stop in (2, 4):  # steps of the head first, then of true output
         refiner.run(part, GIVEN.target, 6 - part.step, lambda report, stop=stop: report.step < stop)
-        data = JobState(part, np.zeros((0, 4), np.float32), 0.0).pack()
-        part = JobState.unpack(data, "cpu").state
+        part = packed_and_back(part)
     refiner.run(part, GIVEN.target, 6 - part.step)
-    assert part.step == whole.step
-    for name in TENSORS:
-        assert torch.equal(getattr(part, name), getattr(whole, name)), name
+    assert_equal(part.codes, whole.codes)
 
 
-def test_what_was_reached_can_be_read_off_a_checkpoint(saved):
-    whole = Outcome(saved.state.best_ws[0], saved.curve)
+@pytest.mark.parametrize("head", [None, black_head()])
+def test_a_run_with_detail_goes_on_from_a_checkpoint_bit_equal(head):
+    steps, refiner = 40, tiny_refiner(head=head, detail=True)
+    whole, part = refiner.start(GIVEN.ws), refiner.start(GIVEN.ws)
+    refiner.run(whole, GIVEN.target, steps, detail=True)
+    # On the code; after its last step; at the detail's first one; where the head is compared with
+    # true output, and between.
+    for calls in (7, 14, 1, 10, 6):
+        left = iter(range(calls))
+        refiner.run(
+            part,
+            GIVEN.target,
+            steps - part.step,
+            lambda _, left=left: next(left, None) is not None,
+            detail=True,
+        )
+        part = packed_and_back(part)
+    assert 0 < part.detail.search.step < steps - 20
+    refiner.run(part, GIVEN.target, steps - part.step, detail=True)
+    assert_equal(part.codes, whole.codes)
+    assert_equal(part.detail.search, whole.detail.search)
+    assert torch.equal(
+        refiner.detail_of(part, GIVEN.target), refiner.detail_of(whole, GIVEN.target)
+    )
+
+
+def test_a_preview_of_a_checkpoint_has_the_detail(saved):
+    detail = torch.randn(2, 4, 4).half()
+    data = JobState(saved.state, saved.curve, 0.0, detail, "d" * 64).pack()
+    found = Outcome.unpack(data)
+    assert torch.equal(found.detail, detail)
+    assert found.detail_fingerprint == "d" * 64
+    assert JobState.unpack(data, "cpu").state.detail is None
+
+
+def test_a_checkpoint_contains_the_progress(saved):
+    whole = Outcome(saved.state.codes.best_ws[0], saved.curve)
     for data in (saved.pack(), whole.pack()):
         found = Outcome.unpack(data)
         assert torch.equal(found.ws, whole.ws)
         assert np.array_equal(found.curve, whole.curve)
 
 
-def test_a_detail_comes_back_with_the_weights_that_it_belongs_to(saved):
+def test_a_detail_round_trips_with_its_weights(saved):
     detail = torch.randn(2, 4, 4).half()
-    whole = Outcome(saved.state.best_ws[0], saved.curve, detail, "d" * 64)
+    whole = Outcome(saved.state.codes.best_ws[0], saved.curve, detail, "d" * 64)
     found = Outcome.unpack(whole.pack())
     assert torch.equal(found.detail, detail)
     assert found.detail_fingerprint == "d" * 64
     assert Outcome.unpack(saved.pack()).detail is None
 
 
-def test_an_input_comes_back_whole():
+def test_an_input_round_trips():
     back = JobInput.unpack(GIVEN.pack())
     assert np.array_equal(back.target, GIVEN.target)
     assert torch.equal(back.ws, GIVEN.ws)

@@ -24,9 +24,3 @@ export function show(error, again) {
   const buttons = again && mayPass(error) ? [button("Try again", () => { clear(); again(); })] : [];
   box.replaceChildren(text, ...buttons, button("Close", clear));
 }
-
-export function say(words) {
-  const text = document.createElement("p");
-  text.textContent = words;
-  box.replaceChildren(text, button("Close", clear));
-}

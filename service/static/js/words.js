@@ -25,7 +25,6 @@ const TEXTS = {
   "upload-timeout": "The photo took too long to send. Check your connection, then try again.",
   "not-a-picture": "That is not a picture. Drop a photo, or an .npy or .safetensors file that was saved here.",
   "no-file": "Nothing that can be used was dropped. Save the picture to your device first, then drop the file.",
-  "storage-full": "Your browser has no room left to keep this work for a reload.",
 };
 
 export function textOf(problem) {

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 
 from model_core.errors import InvalidInputError
-from model_core.shapes import DetailTensor, Ws
-
-DETAIL_LIMIT = 1000.0
-"""Largest value that a detail may have; those of photos stay below 30."""
+from model_core.shapes import DETAIL_LIMIT, DetailTensor, Ws
 
 
 @dataclass(frozen=True, slots=True)

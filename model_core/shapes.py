@@ -42,6 +42,3 @@ Pixels = UInt8[np.ndarray, "height width 3"]
 
 SquarePixels = UInt8[np.ndarray, "size size 3"]
 """One square RGB image."""
-
-DETAIL_LIMIT = 1000.0
-"""Largest value that a detail may have; those of photos stay below 30."""

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from model_core.encoders.detail_encoder import DETAIL_LIMIT
 from model_core.inversion.iterator import (
     IteratorConfig,
     IteratorState,
@@ -19,7 +20,7 @@ from model_core.inversion.iterator import (
     StepReport,
 )
 from model_core.perceptual.stlpips import Perceptual
-from model_core.shapes import DETAIL_LIMIT, Codes, Details, Images
+from model_core.shapes import Codes, Details, Images
 
 DETAIL = IteratorConfig(alpha=0.2, lr=0.1, betas=(0.9, 0.99))
 """For details in units of their channels' spread. The perceptual distance falls at once here, and

@@ -1,5 +1,6 @@
 """The iterator with detail: steps on the code where it needs them, the rest on the detail."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from model_core.inversion.iterator import (
     Render,
     StepReport,
 )
-from model_core.inversion.two_stage import EARLY_STEPS, HeadRender
+from model_core.inversion.two_stage import EARLY_STEPS, HeadRender, TwoStageIterator
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Codes, Details, Images
 
@@ -26,6 +27,8 @@ NEAR = 0.03
 """MSE up to which a code with the encoder's detail is near enough for no steps on the code. The
 detail encoder knows codes of the embedding network: steps on these take it away from what it knows.
 """
+
+_log = logging.getLogger(__name__)
 
 EncodeDetail = Callable[[Images, Codes], Details]
 """Faces and their codes to details."""
@@ -84,6 +87,7 @@ class DetailedIterator:
         head: HeadRender | None = None,
     ):
         self._code = LatentIterator(head.render if head else render, lpips, config)
+        self._alone = TwoStageIterator(render, lpips, config, head)
         self._head, self._detail, self._encode = head, detail, encode
 
     def run(
@@ -96,6 +100,7 @@ class DetailedIterator:
         """Do a number of updates in place, then score the last detail too.
 
         After steps on the code, its last evaluation and the detail's first bear the same number.
+        If the detail encoder fails, out of memory say, all steps are on the code.
 
         Args:
             state: State to resume from; for a stopped run, give all the steps that remain.
@@ -107,22 +112,46 @@ class DetailedIterator:
             InvalidInputError: If codes and targets differ in number.
         """
         codes, total = state.codes, state.step + steps
-        if state.detail is None and codes.step == 0:
-            details = self._encode(target, codes.ws)
-            if self._detail.mse(details, codes.ws, target) <= NEAR:
-                state.detail = self._detail.start(details, target)
         if state.detail is None:
-            remaining = max(code_steps(total) - codes.step, 0)
-            if not self._search_code(codes, target, remaining, on_step):
-                return
-            details = self._encode(target, codes.best_ws)
-            state.detail = self._detail.start(details, target)
+            self._begin_detail(state, target, total, on_step)
+        if state.detail is None:
+            return
         offset = codes.step
 
         def on_detail(report: StepReport) -> bool:
             return on_step(replace(report, step=offset + report.step))
 
         self._detail.run(state.detail, codes.best_ws, target, total - state.step, on_detail)
+
+    def _begin_detail(
+        self,
+        state: RefineState,
+        target: Images,
+        total: int,
+        on_step: Callable[[StepReport], bool],
+    ) -> None:
+        """Begin the search of the detail, unless the run ends before."""
+        codes = state.codes
+        if codes.step == 0:
+            details = self._try_to_encode(target, codes.ws)
+            if details is not None and self._detail.mse(details, codes.ws, target) <= NEAR:
+                state.detail = self._detail.start(details, target)
+                return
+        remaining = max(code_steps(total) - codes.step, 0)
+        if not self._search_code(codes, target, remaining, on_step):
+            return
+        details = self._try_to_encode(target, codes.best_ws)
+        if details is None:
+            self._alone.run(codes, target, total - codes.step, on_step)
+        else:
+            state.detail = self._detail.start(details, target)
+
+    def _try_to_encode(self, target: Images, ws: Codes) -> Details | None:
+        try:
+            return self._encode(target, ws)
+        except RuntimeError:  # a device that is lost fails in the next step too
+            _log.exception("no detail: refining the code alone")
+            return None
 
     def _search_code(
         self,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model_core.encoders.detail_encoder import DETAIL_LIMIT
 from model_core.errors import InvalidInputError
-from model_core.shapes import DETAIL_LIMIT, DetailTensor, Ws
+from model_core.shapes import DetailTensor, Ws
 
 
 @dataclass(frozen=True, slots=True)

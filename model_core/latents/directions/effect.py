@@ -12,9 +12,10 @@ from model_core.latents.editing import move
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
 from model_core.shapes import Codes, Ws
 
-STRENGTHS = (1.0, 2.0, 3.0, 4.0)
+STRENGTHS = (1.0, 2.0, 3.0)
 """Standard deviations at which faces are judged, either way, until they no longer hold; then half
-a step back."""
+a step back. At 4 the recogniser still knows many faces, but photographs smear: their detail no
+longer fits."""
 
 ENOUGH = 0.9
 """Share of faces that must hold: the detector finds them, and they are the same person."""

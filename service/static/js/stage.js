@@ -38,6 +38,7 @@ function setSplit(percent) {
 export function preview(blob) {
   picture.classList.remove("whole");
   put(after, blob, "Preview");
+  $("#after-tag").textContent = "Preview";
   setSplit(0);
 }
 

@@ -13,6 +13,7 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
+from model_core.inversion.detail_iterator import DetailRender
 from model_core.inversion.iterator import IteratorConfig
 from model_core.inversion.refiner import Refiner
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
@@ -571,13 +572,14 @@ class NoMemory(DetailEncoding):
 
 
 def test_a_code_is_kept_if_its_detail_cannot_be_computed(client, valkey):
-    refiner = Refiner(
-        grey, RightHalf(), FINGERPRINT, config=IteratorConfig(lr=0.2), detail=NoMemory()
-    )
+    upper = DetailRender(lambda ws: ws, grey, grey)  # never comes to render
+    config, details = IteratorConfig(lr=0.2), (NoMemory(), upper)
+    refiner = Refiner(grey, RightHalf(), FINGERPRINT, config=config, detail=details)
     files = {"image": JPEG, "code": (None, json.dumps(CODE))}
     job_id = client.post("/refine", files=files, data={"steps": "2", "align": "none"}).json()["id"]
     with working(valkey, refiner=refiner):
         assert finished(client, job_id)["state"] == "succeeded"
     answer = client.get(f"/jobs/{job_id}/result").json()
+    assert answer["job"]["progress"]["step"] == 2
     assert answer["detail"] is False
     assert answer["code"]["shape"] == [18, 512]

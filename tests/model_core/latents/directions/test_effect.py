@@ -11,9 +11,9 @@ SMILE = MEASURES.index("smile")
 
 
 def judge(code):
-    """Measure: the smile triples the code; beyond 2.2 another person, beyond 3 upwards no face."""
+    """Measure: the smile triples the code; beyond 2.2 another person, beyond 2 upwards no face."""
     smile, person = code[0, 0].item(), code[0, 1].item()
-    if smile > 3:
+    if smile > 2:
         return NOTHING
     values = np.zeros(len(MEASURES))
     values[SMILE] = 3 * smile
@@ -35,9 +35,9 @@ def test_the_safe_range_ends_before_faces_do(faces):
     step = torch.zeros(18, 512)
     step[:, 0] = 1
     effect = measure_effect(judge, ws, step, before)
-    assert effect.safe == (-2, 3)
-    assert effect.held[-2.5] == effect.held[3.5] == effect.held[4] == 0
-    assert effect.held[-2] == effect.held[3] == effect.held[0] == 1
+    assert effect.safe == (-2, 2)
+    assert effect.held[-2.5] == effect.held[2.5] == effect.held[3] == 0
+    assert effect.held[-2] == effect.held[2] == effect.held[0] == 1
     assert min(effect.held) == -3  # nothing beyond is rendered
     assert effect.change[SMILE] == pytest.approx(3)
     assert effect.change.sum() == pytest.approx(3)

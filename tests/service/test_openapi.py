@@ -57,6 +57,7 @@ def test_operation_ids_name_the_methods_of_generated_clients(document):
         "get_job_status",
         "get_metrics",
         "get_version",
+        "list_directions",
         "list_jobs",
         "merge",
         "morph",

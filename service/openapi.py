@@ -39,7 +39,7 @@ from service.errors import (
     UploadTimeoutError,
 )
 from service.jobs.schemas import JobAnswer
-from service.wire.examples import BODIES, FORM_FIELDS, LATENT_ID
+from service.wire.examples import BODIES, FORM_FIELDS
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,
@@ -257,11 +257,17 @@ def _properties(options: type[BaseModel]) -> dict[str, Any]:
 def _form(sources: tuple[str, ...], options: dict[str, Any], repeats: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in sources:
-        one = {"type": "string", "examples": [LATENT_ID]} if name in TEXT_SOURCES else BINARY
+        one = {"type": "string", "example": ""} if name in TEXT_SOURCES else BINARY
         several = name == "image" and repeats
         fields[name] = {"anyOf": [one, {"type": "array", "items": one}]} if several else dict(one)
         fields[name]["description"] = FORM_FIELDS[name]
-    return {"type": "object", "properties": fields | options}
+    return {"type": "object", "properties": fields | {n: _unset(s) for n, s in options.items()}}
+
+
+def _unset(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave a form's field empty in /docs, which would send an example as a value."""
+    plain = {key: value for key, value in schema.items() if key != "examples"}
+    return plain if plain.get("default") is not None else plain | {"example": ""}
 
 
 def _drop_never_sent(schema: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.acting import choose, slide, tag, wait_for, wait_for_face
+from tests.browser.acting import PHOTO, choose, slide, tag, wait_for, wait_for_face
 from tests.browser.conftest import assert_accessible
 from tests.e2e.running import patience
 
@@ -87,4 +87,10 @@ def test_the_reference_is_shown_from_our_own_files(open_page):
     edit.click()
     expect(edit.get_by_text("latent_id").first).to_be_visible()
     assert edit.locator("tr[data-param-in=query]").count() == 0
+    edit.get_by_role("button", name="Try it out").click()
+    edit.locator("[data-property-name=image] input[type=file]").set_input_files(PHOTO)
+    edit.locator("[data-property-name=direction] input[type=text]").fill("smile")
+    edit.get_by_role("button", name="Execute").click()
+    status = edit.locator(".live-responses-table tbody .response-col_status").first
+    expect(status).to_contain_text("200", timeout=1000 * patience(90))
     assert len(hosts) == 1

@@ -19,6 +19,9 @@ from torch.nn import functional as F
 CELL_PX = 4
 """Side of the square of photo pixels that corresponds to one feature."""
 
+DETAIL_LIMIT = 1000.0
+"""Largest value that a detail may have; those of photos stay below 30."""
+
 
 @dataclass(frozen=True, slots=True)
 class DetailEncoderConfig:

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from model_core.encoders.detail_encoder import DETAIL_LIMIT
 from model_core.inversion.iterator import (
     IteratorConfig,
     IteratorState,
     LatentIterator,
     StepReport,
 )
-from model_core.latents.latent import DETAIL_LIMIT
 from model_core.perceptual.stlpips import Perceptual
 from model_core.shapes import Codes, Details, Images
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model_core.encoders.detail_encoder import DETAIL_LIMIT
 from model_core.errors import InvalidInputError
 from model_core.shapes import DetailTensor, Ws
-
-DETAIL_LIMIT = 1000.0
-"""Largest value that a detail may have; those of photos stay below 30."""
 
 
 @dataclass(frozen=True, slots=True)

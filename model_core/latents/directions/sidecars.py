@@ -26,7 +26,8 @@ def describe(fit: Fit, effect: Effect, effects: Mapping[Wanted, Effect]) -> dict
     wanted = fit.wanted
     per_deviation = _own(wanted, effect.change) if wanted.in_years else 1.0  # units
     safe = [_towards_0(end * per_deviation, wanted.in_years) for end in effect.safe]
-    default = min(DEFAULT_YEARS if wanted.in_years else DEFAULT, safe[1])
+    # Safe either way, as a client may offer it with a minus.
+    default = min(DEFAULT_YEARS if wanted.in_years else DEFAULT, -safe[0], safe[1])
     return {
         "name": wanted.name,
         "title": wanted.title,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from model_core.encoders.detail_encoder import DETAIL_LIMIT
 from model_core.inversion.detail_iterator import (
     COMPARE_EVERY,
     LEAST_UNIT,
@@ -11,7 +12,6 @@ from model_core.inversion.detail_iterator import (
 )
 from model_core.inversion.detailed import DetailedIterator, RefineState, code_steps
 from model_core.inversion.iterator import IteratorConfig
-from model_core.latents.latent import DETAIL_LIMIT
 from tests.model_core.tiny import SHAPE, Edges
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -42,7 +42,7 @@ def judge(predictor, cache):
         if not weight_path(cache, name).is_file():
             pytest.skip(f"{name} is not there: python -m model_core.checkpoints pull {name}")
     measurer = Measurer(cache)
-    return lambda ws: measurer(predictor.synthesize(ws[None])[0].numpy())
+    return lambda ws: measurer(predictor.synthesize(ws[None])[0])
 
 
 @pytest.mark.slow

@@ -57,6 +57,6 @@ def test_at_the_ends_of_the_safe_range_the_face_holds_and_has_changed(predictor,
     for moved in (low, high):
         assert moved.found
         assert similarity(before, moved) >= SAME_PERSON_SIMILARITY - 0.05
-    change = column(high.values - low.values, *KNOWN[name].measures)
+    (change,) = column((high.values - low.values)[None], *KNOWN[name].measures)
     assert change > 0
     assert torch.isfinite(direction.step).all()

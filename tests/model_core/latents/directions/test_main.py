@@ -11,7 +11,7 @@ from model_core.networks.loading import load_generator
 from model_core.weights.cache import weight_path
 from model_core.weights.store import load_network
 
-COUNT = 60
+COUNT = 150  # enough, though made-up estimates of gender often disagree
 
 
 @pytest.fixture

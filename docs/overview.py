@@ -24,7 +24,7 @@ def small(face: Face | np.ndarray) -> np.ndarray:
 
 
 def main(url: str) -> None:
-    """Draw a row for each face: photo, one pass, smile, head turned either way, blend."""
+    """Draw a row for each face: photo, one pass, smile, older, head turned, blend."""
     client = Client(url)
     aligner = FaceAligner(weight_path(cache_folder(None), LANDMARKS))
     photos = [aligner.crop(skimage.data.astronaut(), size=1024).image]
@@ -33,7 +33,7 @@ def main(url: str) -> None:
     rows = []
     for i, (photo, code) in enumerate(zip(photos, codes, strict=True)):
         cells = [photo, client.generate(code), client.edit(code, "smile", 2.0)]
-        cells += [client.edit(code, "pose", -1.5), client.edit(code, "pose", 1.5)]
+        cells += [client.edit(code, "age", 15), client.edit(code, "pose", 1.5)]
         cells.append(client.morph(code, codes[(i + 1) % len(codes)], lam=0.5))
         rows.append(np.concatenate([small(cell) for cell in cells], axis=1))
     out = io.BytesIO()

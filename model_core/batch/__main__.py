@@ -22,7 +22,14 @@ from model_core.predictor import Predictor
 from model_core.program import program_name
 from model_core.runtime.backends import Backend
 from model_core.runtime.precision import DtypeName
-from model_core.weights.cache import DEFAULT_GENERATOR, LANDMARKS, cache_folder, verified_path
+from model_core.weights.cache import (
+    DEFAULT_GENERATOR,
+    LANDMARKS,
+    SECOND_GLANCE,
+    cache_folder,
+    verified_path,
+    weight_path,
+)
 from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK
 
 INTERRUPTED = 130
@@ -35,6 +42,9 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     try:
         predictor = _load(cache, options)
         landmarks = verified_path(cache, LANDMARKS)
+        second = None
+        if weight_path(cache, SECOND_GLANCE).is_file():
+            second = verified_path(cache, SECOND_GLANCE)
         with tqdm(unit="photo", dynamic_ncols=True) as bar:
 
             def progress(done: int, total: int, faces: int) -> None:
@@ -51,6 +61,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
                 wanted,
                 options.workers,
                 progress,
+                second,
             )
     except (WplusError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)

@@ -27,6 +27,8 @@ AHEAD = 4  # photos a worker may be ahead of the device, which bounds memory
 JPEG_QUALITY = 95
 CodeFormat = Literal["npy", "safetensors"]
 Row = dict[str, Any]
+Models = tuple[Path, Path | None]
+"""The landmarks' file, and the second detector's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def embed_folder(
     wanted: Wanted,
     workers: int,
     progress: Callable[[int, int, int], object],
+    second_glance: Path | None = None,
 ) -> int:
     """Embed the photos of a folder and its subfolders into a table, resuming an earlier run.
 
@@ -71,6 +74,7 @@ def embed_folder(
         workers: Number of processes that read photos and find faces.
         progress: Called at the start and after each photo with the photos done, the total, and the
             faces found so far.
+        second_glance: Detector for photos in which dlib's finds no face; None leaves that out.
 
     Returns:
         The number of photos without a face.
@@ -89,13 +93,14 @@ def embed_folder(
     names = [printable(photo.relative_to(source).as_posix()) for photo in photos]
     about = _about(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
-    table = Table(target, schema(shape, about), about | {"faces": wanted.which} | _extras(wanted))
+    asked = {"faces": wanted.which, "second_glance": second_glance is not None} | _extras(wanted)
+    table = Table(target, schema(shape, about), about | asked)
     done = table.finished()
     left = [(photo, name) for photo, name in zip(photos, names, strict=True) if name not in done]
     if len(left) >= COMPILE_FROM:
         predictor.import_compiler()
         predictor.start_compiling()
-    prepared = _prepared(left, landmark_model, wanted.which, workers)
+    prepared = _prepared(left, (landmark_model, second_glance), wanted.which, workers)
     faces = 0
     progress(len(photos) - len(left), len(photos), faces)
     rows: list[Row] = []
@@ -123,11 +128,11 @@ def _extras(wanted: Wanted) -> Row:
 
 
 def _prepared(
-    photos: Sequence[tuple[Path, str]], landmark_model: Path, which: Which, workers: int
+    photos: Sequence[tuple[Path, str]], models: Models, which: Which, workers: int
 ) -> Iterator[PreparedPhoto]:
     """Prepare photos in worker processes, a bounded number ahead; yield them in order."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (landmark_model,)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, models) as pool:
         waiting: deque[Future[PreparedPhoto]] = deque()
         try:
             for photo, name in photos:
@@ -140,10 +145,10 @@ def _prepared(
             pool.shutdown(cancel_futures=True)
 
 
-def _begin(landmark_model: Path) -> None:
+def _begin(landmark_model: Path, second_glance: Path | None) -> None:
     """Set up a worker: load its aligner, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    load_aligner(landmark_model)
+    load_aligner(landmark_model, second_glance)
 
 
 def _rows(photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted) -> list[Row]:

@@ -52,11 +52,11 @@ class PreparedPhoto:
     reason: str = ""
 
 
-def load_aligner(landmark_model: Path) -> None:
+def load_aligner(landmark_model: Path, second_glance: Path | None = None) -> None:
     """Give this process its aligner; call it before `prepare`."""
     global _aligner
     harden(LIMITS)
-    _aligner = FaceAligner(landmark_model)
+    _aligner = FaceAligner(landmark_model, second_glance)
 
 
 def prepare(photo: Path, name: str, which: Which) -> PreparedPhoto:

@@ -91,7 +91,8 @@ class SecondGlance:
                 places[i, [1, 2, 4]] * ratio,
                 float(1 / (1 + np.exp(-min(logits[i, 0], 80.0)))),
             )
-            if width > 1 and not any(_same(glimpse, other) for other in found):
+            lies_inside = bool(np.all((centre >= 0) & (centre < grey.size)))  # not in the padding
+            if width > 1 and lies_inside and not any(_same(glimpse, other) for other in found):
                 found.append(glimpse)
         return found
 

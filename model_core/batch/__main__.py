@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import get_args
 
@@ -65,13 +64,6 @@ def main(arguments: Sequence[str], cache: Path) -> int:
             )
     except (WplusError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
-        return 1
-    except BrokenProcessPool:
-        print(
-            "error: a worker process died; run the same command again, with fewer --workers if "
-            "memory ran out",
-            file=sys.stderr,
-        )
         return 1
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue", file=sys.stderr)

@@ -1,10 +1,12 @@
 """Embed every face in a folder; worker processes prepare photos for the device process."""
 
+import logging
 import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +26,14 @@ from model_core.shapes import Codes, Faces
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
 AHEAD = 4  # photos a worker may be ahead of the device, which bounds memory
+FACES_AT_ONCE = 4
 JPEG_QUALITY = 95
 CodeFormat = Literal["npy", "safetensors"]
 Row = dict[str, Any]
 Models = tuple[Path, Path | None]
 """The landmarks' file, and the second detector's."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +99,26 @@ def embed_folder(
     about = _about(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
     asked = {"faces": wanted.which, "second_glance": second_glance is not None} | _extras(wanted)
-    table = Table(target, schema(shape, about), about | asked)
-    done = table.finished()
-    left = [(photo, name) for photo, name in zip(photos, names, strict=True) if name not in done]
-    if len(left) >= COMPILE_FROM:
-        predictor.import_compiler()
-        predictor.start_compiling()
-    prepared = _prepared(left, (landmark_model, second_glance), wanted.which, workers)
-    faces = 0
-    progress(len(photos) - len(left), len(photos), faces)
-    rows: list[Row] = []
-    for number, photo in enumerate(prepared, start=1):
-        rows += _rows(photo, predictor, target, wanted)
-        faces += len(photo.faces)
-        progress(len(photos) - len(left) + number, len(photos), faces)
-        if number % wanted.shard_photos == 0 or number == len(left):
-            table.write(rows)
-            rows = []
-    return table.list_skipped()
+    with Table(target, schema(shape, about), about | asked) as table:
+        done = table.finished()
+        left = [
+            (photo, name) for photo, name in zip(photos, names, strict=True) if name not in done
+        ]
+        if len(left) >= COMPILE_FROM:
+            predictor.import_compiler()
+            predictor.start_compiling()
+        prepared = _prepared(left, (landmark_model, second_glance), wanted.which, workers)
+        faces = 0
+        progress(len(photos) - len(left), len(photos), faces)
+        rows: list[Row] = []
+        for number, photo in enumerate(prepared, start=1):
+            rows += _rows_or_reason(photo, predictor, target, wanted)
+            faces += len(photo.faces)
+            progress(len(photos) - len(left) + number, len(photos), faces)
+            if number % wanted.shard_photos == 0 or number == len(left):
+                table.write(rows)
+                rows = []
+        return table.list_skipped()
 
 
 def _about(predictor: Predictor) -> Row:
@@ -130,19 +137,43 @@ def _extras(wanted: Wanted) -> Row:
 def _prepared(
     photos: Sequence[tuple[Path, str]], models: Models, which: Which, workers: int
 ) -> Iterator[PreparedPhoto]:
-    """Prepare photos in worker processes, a bounded number ahead; yield them in order."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, models) as pool:
-        waiting: deque[Future[PreparedPhoto]] = deque()
+    """Prepare photos in worker processes, a bounded number ahead; yield them in order.
+
+    A photo that ends its process, for lack of memory say, is found by preparing those under way one
+    by one, and gets that as its reason.
+    """
+    left = deque(photos)
+    waiting: deque[tuple[tuple[Path, str], Future[PreparedPhoto]]] = deque()
+    while left or waiting:
+        with _pool(workers, models) as pool:
+            try:
+                while left or waiting:
+                    while left and len(waiting) <= AHEAD * workers:
+                        waiting.append((left[0], pool.submit(prepare, *left[0], which)))
+                        left.popleft()
+                    yield waiting[0][1].result()
+                    waiting.popleft()
+            except BrokenProcessPool:
+                pass
+            finally:
+                pool.shutdown(cancel_futures=True)
+        for photo, _ in waiting:
+            yield _prepare_alone(photo, models, which)
+        waiting.clear()
+
+
+def _prepare_alone(photo: tuple[Path, str], models: Models, which: Which) -> PreparedPhoto:
+    """Prepare one photo in a process of its own, which may end."""
+    with _pool(1, models) as pool:
         try:
-            for photo, name in photos:
-                waiting.append(pool.submit(prepare, photo, name, which))
-                if len(waiting) > AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+            return pool.submit(prepare, *photo, which).result()
+        except BrokenProcessPool:
+            return PreparedPhoto(photo[1], [], "the process that read it ended: out of memory?")
+
+
+def _pool(workers: int, models: Models) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, _begin, models)
 
 
 def _begin(landmark_model: Path, second_glance: Path | None) -> None:
@@ -151,32 +182,49 @@ def _begin(landmark_model: Path, second_glance: Path | None) -> None:
     load_aligner(landmark_model, second_glance)
 
 
-def _rows(photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted) -> list[Row]:
-    """Embed a photo's faces, write the requested files and return the rows."""
+def _rows_or_reason(
+    photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted
+) -> list[Row]:
+    """Embed a photo's faces, a few at a time; a failure of the networks is the photo's reason."""
     if not photo.faces:
         return [{"file": photo.name, "faces": 0, "reason": photo.reason}]
-    faces: Faces = np.stack([face.image for face in photo.faces])
+    rows: list[Row] = []
+    try:
+        for start in range(0, len(photo.faces), FACES_AT_ONCE):
+            rows += _rows(photo, start, predictor, target, wanted)
+    except RuntimeError as err:  # torch's, also when a GPU's memory is full
+        _log.exception("%s cannot be embedded", photo.name)
+        return [{"file": photo.name, "faces": 0, "reason": f"it cannot be embedded: {err}"}]
+    return rows
+
+
+def _rows(
+    photo: PreparedPhoto, first: int, predictor: Predictor, target: Path, wanted: Wanted
+) -> list[Row]:
+    """Embed some of a photo's faces, write the requested files and return the rows."""
+    part = photo.faces[first : first + FACES_AT_ONCE]
+    faces: Faces = np.stack([face.image for face in part])
     ws = predictor.embed(faces)
     rows: list[Row] = [
         {
             "file": photo.name,
             "face": index,
-            "faces": len(faces),
+            "faces": len(photo.faces),
             "box": face.box,
             "landmarks": face.landmarks.ravel(),
             "score": face.score,
             "code": code.numpy().ravel(),
         }
-        for index, (face, code) in enumerate(zip(photo.faces, ws, strict=True))
+        for index, (face, code) in enumerate(zip(part, ws, strict=True), start=first)
     ]
     if wanted.codes:
-        for index, code in enumerate(ws):
+        for index, code in enumerate(ws, start=first):
             place = _place(target / "codes", photo.name, index, wanted.codes)
             write_latents(place, {"ws": code}, predictor.fingerprint)
     if wanted.figures or wanted.images:
         images = predictor.render(_latents(predictor, faces, ws))
         if wanted.images:
-            for index, image in enumerate(images):
+            for index, image in enumerate(images, start=first):
                 place = _place(target / "images", photo.name, index, "jpg")
                 with partial_file(place) as file:
                     Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)

@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from model_core.alignment.ffhq import NO_FACE, FaceAligner
+from model_core.alignment.folder import LIMITS, MAX_BYTES
 from model_core.errors import WplusError
 from model_core.images import FACE_PX
-from model_core.photos.reader import PhotoLimits, harden, read_photo
+from model_core.photos.reader import harden, read_photo
 from model_core.shapes import SquarePixels
 
-LIMITS = PhotoLimits(min_side_px=64)
-MAX_BYTES = 500_000_000
 Which = Literal["all", "largest"]
 
 _aligner: FaceAligner | None = None
@@ -85,4 +84,6 @@ def prepare(photo: Path, name: str, which: Which) -> PreparedPhoto:
             )
     except (WplusError, OSError) as err:
         return PreparedPhoto(name, [], str(err))
+    except Exception as err:  # one photo must not end a run that others are part of
+        return PreparedPhoto(name, [], f"it cannot be processed: {err!r}")
     return PreparedPhoto(name, faces, "" if faces else NO_FACE)

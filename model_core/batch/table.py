@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from model_core.atomic_file import partial_file, publish, write_file
 from model_core.errors import InvalidInputError
@@ -21,7 +22,9 @@ SETTINGS = "settings.json"
 SKIPPED = "skipped.tsv"
 LANDMARKS = 68
 TABLE = "table"
-_PATTERN = "part-*.parquet"
+LOCK = ".lock"
+PART = "part-"
+_PATTERN = f"{PART}{'[0-9]' * 5}.parquet"
 
 
 def schema(code_shape: tuple[int, int], about: Mapping[str, Any]) -> pa.Schema:
@@ -51,7 +54,7 @@ def schema(code_shape: tuple[int, int], about: Mapping[str, Any]) -> pa.Schema:
 
 
 class Table:
-    """The Parquet files of a folder.
+    """The Parquet files of a folder, which no other process writes until it is left.
 
     Args:
         folder: The parts are in its subfolder `table`; created if missing.
@@ -59,12 +62,18 @@ class Table:
         settings: Everything the rows depend on; a table started with others is refused.
 
     Raises:
-        InvalidInputError: If the folder holds a table that was started with other settings.
+        InvalidInputError: If the folder holds a table that was started with other settings, or
+            another process writes it.
     """
 
     def __init__(self, folder: Path, columns: pa.Schema, settings: Mapping[str, Any]):
         self._folder, self._parts_folder, self._columns = folder, folder / TABLE, columns
         self._parts_folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InvalidInputError(f"{folder} is being written by another process") from None
         stored = folder / SETTINGS
         text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
         if stored.exists() and stored.read_text("utf-8") != text:
@@ -73,7 +82,14 @@ class Table:
                 "choose another folder"
             )
         write_file(stored, text.encode())
-        self._next = len(list(self._parts_folder.glob(_PATTERN)))
+        parts = self._parts_folder.glob(_PATTERN)
+        self._next = 1 + max((int(part.stem.removeprefix(PART)) for part in parts), default=-1)
+
+    def __enter__(self) -> "Table":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
 
     def finished(self) -> set[str]:
         """Return the names of the photos that are in the table."""
@@ -82,7 +98,7 @@ class Table:
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows as one file, which is on disk when this returns."""
         part = pa.Table.from_pylist([dict(row) for row in rows], self._columns)
-        target = self._parts_folder / f"part-{self._next:05d}.parquet"
+        target = self._parts_folder / f"{PART}{self._next:05d}.parquet"
         with partial_file(target) as file:
             # Codes do not compress; the other columns are small.
             pq.write_table(part, file, compression="none")

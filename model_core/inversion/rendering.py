@@ -179,7 +179,7 @@ def defer_detail_images(
         return gradient.cpu()  # waits for the device
 
     def make() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        render: Callable[[Tensor, Tensor, Tensor], Tensor] = torch.compile(images)
+        render: Callable[[Tensor, Tensor, Tensor], Tensor] = compile_lazily(images)
         call(render)
         with torch.no_grad():
             render(images.features(ws), ws.new_zeros(shape), ws)

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from model_core.alignment.ffhq import FaceAligner
+from model_core.batch import embedding
 from model_core.batch.embedding import Wanted, embed_folder
+from model_core.batch.preparation import prepare
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
 from model_core.weights.cache import LANDMARKS, weight_path
@@ -112,6 +114,43 @@ def test_invalid_arguments_are_refused(photos, tmp_path, predictor, landmarks):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInputError, match="must be a folder of photos"):
         embed(tmp_path / "empty", tmp_path / "out", predictor, landmarks)
+
+
+def test_a_photo_that_fails_does_not_end_the_run(
+    photos, tmp_path, predictor, landmarks, monkeypatch
+):
+    embed_faces = predictor.embed
+
+    def fill_memory(faces):
+        if len(faces) > 1:
+            raise RuntimeError("out of memory")
+        return embed_faces(faces)
+
+    monkeypatch.setattr(predictor, "embed", fill_memory)
+    rows, _ = embed(photos, tmp_path / "out", predictor, landmarks, Wanted(figures=False))
+    reasons = {row["file"]: row["reason"] for row in rows}
+    assert reasons["a.jpg"] is reasons["below/b.png"] is None
+    assert "out of memory" in reasons["c.jpg"]
+
+
+def deadly(photo, name, which):
+    """Prepare a photo, unless it ends the process that does."""
+    if name == "c.jpg":
+        os._exit(1)
+    return prepare(photo, name, which)
+
+
+def test_a_photo_that_ends_its_process_is_found(
+    photos, tmp_path, predictor, landmarks, monkeypatch
+):
+    monkeypatch.setattr(embedding, "prepare", deadly)
+    rows, said = embed(photos, tmp_path / "out", predictor, landmarks, Wanted(figures=False))
+    assert [row["file"] for row in rows] == [
+        "a.jpg", "below/b.png", "c.jpg", "grey.jpg", "zero.jpg"
+    ]  # fmt: skip
+    assert "process that read it ended" in rows[2]["reason"]
+    assert rows[0]["code"] is not None
+    assert said[-1] == (5, 5, 2)
 
 
 @pytest.mark.slow

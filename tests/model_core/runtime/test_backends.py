@@ -1,12 +1,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from model_core.runtime import backends
 from model_core.runtime.backends import can_compile
 
+SOURCES = Path(backends.__file__).parents[1]
 JOINED = """
 import torch
 from model_core.runtime.backends import compile_lazily
@@ -30,3 +33,8 @@ def test_code_for_narrower_vectors_in_the_cache_is_not_used(tmp_path):
             "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),
         }
         subprocess.run([sys.executable, "-c", JOINED], env=environment, check=True, timeout=600)
+
+
+def test_everything_is_compiled_for_this_processors_vectors():
+    callers = [path for path in SOURCES.rglob("*.py") if "torch.compile(" in path.read_text()]
+    assert callers == [Path(backends.__file__)]

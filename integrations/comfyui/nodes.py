@@ -8,25 +8,43 @@ import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wplus_client import Client, Face, Job
+from wplus_client import Client, Face, Job, ServiceError
 
 CATEGORY = "wplus"
 FACE = "WPLUS_FACE"
 DEFAULT_URL = "http://127.0.0.1:8000"
 POLL_S = 0.5
+T = TypeVar("T")
 
 Inputs = dict[str, dict[str, Any]]
 
 
 def connect(url: str) -> Client:
-    """Make a client of the service; WPLUS_API_KEY is its key, if it needs one."""
-    return Client(url, key=os.environ.get("WPLUS_API_KEY"))
+    """Make a client of the service.
+
+    WPLUS_API_KEY goes to the service at WPLUS_URL alone: the url of a node comes from a workflow,
+    which may be a stranger's.
+    """
+    own = os.environ.get("WPLUS_URL", DEFAULT_URL)
+    key = os.environ.get("WPLUS_API_KEY") if url == own else None
+    return Client(url, key=key)
+
+
+def with_codes(call: Callable[..., T], *faces: Face) -> T:
+    """Call with faces, and again with their codes if the service has forgotten them."""
+    try:
+        return call(*faces)
+    except ServiceError as err:
+        if err.code != "unknown-latent":
+            raise
+        return call(*(replace(face, latent_id=None) for face in faces))
 
 
 def to_image(face: Face) -> Tensor:
@@ -36,13 +54,13 @@ def to_image(face: Face) -> Tensor:
 
 
 def to_photo(image: Tensor) -> np.ndarray:
-    """Convert the first image of a batch to bytes, (height, width, 3).
+    """Convert an image, a batch of one, to bytes, (height, width, 3).
 
     Raises:
-        ValueError: If it is not one of RGB.
+        ValueError: If it is not one image of RGB.
     """
-    if image.ndim != 4 or image.shape[-1] != 3 or not len(image):
-        raise ValueError(f"image must be (batch, height, width, 3), got {tuple(image.shape)}")
+    if image.ndim != 4 or image.shape[-1] != 3 or len(image) != 1:
+        raise ValueError(f"image must be one, (1, height, width, 3), got {tuple(image.shape)}")
     return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
@@ -86,7 +104,8 @@ class WplusEdit(_Node):
     def run(self, face: Face, directions: str, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
         """Move a face along directions, such as `smile:1.5,pose:-1`."""
         with connect(url) as client:
-            edited = client.edit(face, directions=read_directions(directions), format="png")
+            values = read_directions(directions)
+            edited = with_codes(lambda it: client.edit(it, directions=values, format="png"), face)
         return edited, to_image(edited)
 
 
@@ -112,8 +131,11 @@ class WplusMorph(_Node):
         """Blend with the share `lam` of the first, or from the first to the second in frames."""
         with connect(url) as client:
             if frames == 1:
-                return (to_image(client.morph(first, second, lam=lam, format="png")),)
-            faces = client.morph(first, second, steps=frames, format="png")
+                half = with_codes(lambda a, b: client.morph(a, b, lam, format="png"), first, second)
+                return (to_image(half),)
+            faces = with_codes(
+                lambda a, b: client.morph(a, b, steps=frames, format="png"), first, second
+            )
         return (torch.cat([to_image(face) for face in faces]),)
 
 
@@ -128,7 +150,7 @@ class WplusColorize(_Node):
     def run(self, gray: Face, color: Face, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
         """Keep the first face's structure and take the second's colours."""
         with connect(url) as client:
-            colored = client.colorize(gray, color, format="png")
+            colored = with_codes(lambda a, b: client.colorize(a, b, format="png"), gray, color)
         return colored, to_image(colored)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from model_core.compositing.pasting import Blend, Pasted, choose_blend
 from model_core.compositing.pasting import render as paste_render
 from model_core.compositing.pasting import transfer as paste_transfer
+from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, SquarePixels
 from service.handlers.context import RequestContext, missing
@@ -18,8 +19,8 @@ from service.handlers.faces import FaceCrop, open_whole_photo
 from service.handlers.image_response import render
 from service.handlers.writer import Result, Writer
 from service.serving.concurrency import gather
-from service.wire.image_encoding import with_luminance
-from service.wire.negotiation import CODES
+from service.wire.image_encoding import LONGEST_PX, MEDIA_TYPES, Format, with_luminance
+from service.wire.negotiation import CODES, JSON
 from service.wire.options import PasteOptions, WholePhotoOptions
 from service.wire.provenance import COMPOSITE
 from service.wire.schemas import CodeAnswer, PastedFace
@@ -101,10 +102,15 @@ async def write_whole_photo(
         describe: Makes the members that the model adds, from the first face and its render.
         counted: Whether `describe` needs the first face counted.
     """
+    options = context.options
+    if options.wanted == "code" and "wanted" in options.model_fields_set:
+        raise missing("return", "return must be image or both when output is photo, got code")
+    form = options.form if media == JSON else MEDIA_TYPES[media]
     limit = context.runtime.whole_photos
     with limit.enter():
         async with limit.turn:
             photo = await open_whole_photo(context, source, counted)
+            _check_format(photo.pixels, form)
             done: list[_Done] = []
             # The largest is the nearest: it is pasted last.
             for i in reversed(range(len(photo.faces))):
@@ -115,6 +121,20 @@ async def write_whole_photo(
             if describe is not None:
                 about = await describe(photo.faces[0], done[0].pixels)
             return await _write(context, photo.pixels, done, media, model, about)
+
+
+def _check_format(photo: Pixels, form: Format) -> None:
+    """Refuse a format that cannot hold an image as long as the photo.
+
+    Raises:
+        TooManyPixelsError: If it cannot.
+    """
+    longest, most = max(photo.shape[:2]), LONGEST_PX[form]
+    if longest > most:
+        raise TooManyPixelsError(
+            f"photo must be at most {most} px long to be answered as {form}, got {longest}: "
+            "ask for another format, such as png"
+        )
 
 
 async def _paste(
@@ -134,7 +154,7 @@ async def _paste(
             shown = new
             if own is not None and change.keeps_luminance:
                 shown = with_luminance(new, own)
-            blend = _blend(context.options, shown, own)
+            blend = _blend(context.options, change, shown, own)
             if own is not None and blend == "transfer":
                 return shown, paste_transfer(photo, quad, own, shown)
             return shown, paste_render(photo, quad, shown, own)
@@ -143,10 +163,15 @@ async def _paste(
     return _Done(rank, change.latent, shown, pasted)
 
 
-def _blend(options: PasteOptions, new: SquarePixels, own: SquarePixels | None) -> Blend:
+def _blend(
+    options: PasteOptions, change: Change, new: SquarePixels, own: SquarePixels | None
+) -> Blend:
     if own is None:
         return "render"
-    return choose_blend(own, new) if options.blend == "auto" else options.blend
+    if options.blend != "auto":
+        return options.blend
+    # The photo's own brightness stays where only a difference of colours is added.
+    return "transfer" if change.keeps_luminance else choose_blend(own, new)
 
 
 async def _write(

@@ -27,7 +27,7 @@ from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe
 from service.serving.concurrency import gather
 from service.wire.json_bodies import ColorizeBody, EditBody, GenerateBody
-from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
+from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import (
     PSI,
     ColorizeOptions,
@@ -39,11 +39,9 @@ from service.wire.schemas import CodeAnswer
 from service.wire.sources import PhotoSource, Source
 
 IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
-FRAME_OFFERS = (JSON, *ANIMATIONS)
 ERRORS = PHOTO_ERRORS + CODE_ERRORS + DEVICE_ERRORS
 SOURCES = ("image", "code", "latent_id")
 PHOTO = "photo"  # where the result of a code goes
-Ends = tuple[Latent, Latent]
 router = APIRouter(tags=["edit"])
 
 
@@ -196,6 +194,8 @@ async def _colorize_photo(
     if not isinstance(grey, PhotoSource):
         raise missing("gray", "gray must be a photo with output=photo, got a code")
     options = context.options
+    if options.keep_luminance and options.blend == "render":
+        raise missing("blend", "blend must be auto or transfer with keep_luminance, got render")
     colors = (await resolve_source(context, color)).latent.ws[None]
 
     async def change(face: FaceCrop) -> Change:

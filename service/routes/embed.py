@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
@@ -32,6 +33,7 @@ from service.wire.schemas import EmbedAnswer
 from service.wire.sources import PhotoSource, Source
 
 OFFERS = (JSON, *IMAGES, *CODES)
+PHOTOS_AT_ONCE = 2
 router = APIRouter(tags=["embed"])
 
 
@@ -106,13 +108,18 @@ async def _embed_many(
                 raise missing("image", "image must be a photo, got a code: /generate renders codes")
             result, about = await _answer(own, source)
         except WplusError as err:
-            if rule_of(type(err)).status >= 500:
+            status = rule_of(type(err)).status
+            if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise
             return PhotoResult(problem=describe_refusal(request.scope, err))
         build = partial(Writer(own).answer, result, EmbedAnswer, about)
         return PhotoResult(answer=await own.runtime.in_worker(build))
 
-    results = await gather(*(partial(embed_one, source) for _, source in context.sources))
+    results: list[PhotoResult] = []
+    # Each holds a decoded photo, so few at a time.
+    for start in range(0, count, PHOTOS_AT_ONCE):
+        part = context.sources[start : start + PHOTOS_AT_ONCE]
+        results += await gather(*(partial(embed_one, source) for _, source in part))
     total = {"total": context.timings.as_ms()["total"]}
     return await json_response(context, lambda: EmbedManyAnswer(results=results, timings_ms=total))
 

@@ -77,7 +77,7 @@ async def morph(request: Request, runtime: Shared) -> Response:
     media = negotiate(request, _offers(options, count))
     steps = options.steps
     if steps is None and (count > 2 or (options.lam is None and media not in IMAGE_OFFERS)):
-        steps = ANIMATION_STEPS
+        steps = max(ANIMATION_STEPS, count)
     if steps is not None:
         with runtime.animations.enter():
             people = await _people(context)

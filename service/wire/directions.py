@@ -29,9 +29,10 @@ def _split(value: Any) -> Any:
     return values
 
 
+Name = Annotated[str, Field(max_length=64)]
 Value = Annotated[float, Field(allow_inf_nan=False)]
 Directions = Annotated[
-    dict[str, Value],
+    dict[Name, Value],
     Field(min_length=1, max_length=MAX_DIRECTIONS),
     BeforeValidator(_split, json_schema_input_type=str | dict[str, Value]),
 ]

@@ -14,6 +14,8 @@ from service.wire.provenance import mark_gif, png_info
 
 Format = Literal["jpeg", "png", "webp"]
 MEDIA_TYPES: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
+LONGEST_PX: dict[Format, int] = {"jpeg": 65_500, "png": 2**31 - 1, "webp": 16_383}
+"""Longest side that the formats, as Pillow writes them, can have."""
 PNG_LEVEL = 1  # a third of the default level's time for a tenth more bytes
 WEBP_METHOD = 0  # a fifth of the default method's time
 

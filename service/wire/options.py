@@ -84,6 +84,12 @@ class FaceOptions(Options):
         "or all.",
     )
 
+    @model_validator(mode="after")
+    def _one_face_if_aligned(self) -> Self:
+        if self.align == "none" and self.face not in (0, "all"):
+            raise ValueError("face must be 0 or all when align is none: the photo is one face")
+        return self
+
     @property
     def takes_several(self) -> bool:
         """Whether `face` chooses in a whole photo, where it may be several."""

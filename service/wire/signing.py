@@ -12,7 +12,7 @@ from PIL import Image
 
 from service.errors import SigningError
 from service.settings import Settings
-from service.wire.provenance import SOURCE_TYPES, SYSTEM
+from service.wire.provenance import GENERATED, SOURCE_TYPES, SYSTEM
 
 EXTRA = "pip install 'wplus[c2pa]'"
 SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}  # it would be as large as the image
@@ -74,6 +74,9 @@ class ContentSigner:
             SigningError: If it cannot be signed, for instance because the time-stamp authority
                 does not answer.
         """
+        return self._sign(data, media, source_type, self._timestamp_url)
+
+    def _sign(self, data: bytes, media: str, source_type: str, timestamp_url: str | None) -> bytes:
         c2pa, out = self._c2pa, io.BytesIO()
         manifest = {
             "claim_generator_info": [{"name": SYSTEM, "version": self._version}],
@@ -92,9 +95,7 @@ class ContentSigner:
                 }
             ],
         }
-        info = c2pa.C2paSignerInfo(
-            self._algorithm, self._certificate, self._key, self._timestamp_url
-        )
+        info = c2pa.C2paSignerInfo(self._algorithm, self._certificate, self._key, timestamp_url)
         try:
             with (
                 c2pa.Context.from_dict(SETTINGS) as context,
@@ -107,11 +108,14 @@ class ContentSigner:
         return out.getvalue()
 
     def _try_out(self, certificate: Path) -> None:
-        """Sign a small image, so that a wrong certificate is found at the start."""
+        """Sign a small image, so that a wrong certificate is found at the start.
+
+        Without a time stamp: that its authority does not answer says nothing of the certificate.
+        """
         out = io.BytesIO()
         Image.new("RGB", (8, 8)).save(out, "PNG")
         try:
-            self.sign(out.getvalue(), "image/png", "trainedAlgorithmicMedia")
+            self._sign(out.getvalue(), "image/png", GENERATED, None)
         except SigningError as err:
             raise SigningError(
                 f"{certificate} must be a certificate for signing content, with its chain and "

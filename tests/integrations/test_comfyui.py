@@ -10,6 +10,7 @@ from integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from tests.service.conftest import client, serve  # noqa: F401 - fixtures
 from wplus_client import Client
 
+CONNECT = nodes.connect
 PHOTO = torch.full((1, 320, 320, 3), 0.4)
 DARK = torch.full((1, 320, 320, 3), 0.2)
 
@@ -58,10 +59,27 @@ def test_a_photo_becomes_a_face_for_other_nodes():
     assert colored.code[-1, 0] == pytest.approx(0.2, abs=0.02)
 
 
-@pytest.mark.parametrize("image", [torch.zeros(320, 320, 3), torch.zeros(1, 320, 320, 4)])
-def test_an_array_that_is_not_an_rgb_image_is_refused(image):
-    with pytest.raises(ValueError, match=r"image must be \(batch"):
-        run("WplusEmbed", image=image)
+def test_a_face_that_the_service_has_forgotten_goes_by_its_code(client):  # noqa: F811
+    face, _ = run("WplusEmbed", image=PHOTO)
+    client.runtime.latents._kept.clear()
+    (half,) = run("WplusMorph", first=face, second=face)
+    assert shade(half) == pytest.approx(0.4, abs=0.02)
+
+
+def test_the_key_goes_to_the_own_service_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(nodes, "Client", lambda url, key: asked.append((url, key)))
+    monkeypatch.setenv("WPLUS_API_KEY", "secret")
+    monkeypatch.setenv("WPLUS_URL", "http://ours:8000")
+    for url in ("http://ours:8000", "http://theirs:8000"):
+        CONNECT(url)
+    assert asked == [("http://ours:8000", "secret"), ("http://theirs:8000", None)]
+
+
+@pytest.mark.parametrize("shape", [(320, 320, 3), (1, 320, 320, 4), (2, 320, 320, 3)])
+def test_an_array_that_is_not_an_rgb_image_is_refused(shape):
+    with pytest.raises(ValueError, match="image must be one"):
+        run("WplusEmbed", image=torch.zeros(shape))
 
 
 @pytest.mark.parametrize("text", ["", "smile", "smile=2", "smile:much", ":,:"])

@@ -73,6 +73,8 @@ def read_calibration(path: Path, sidecar: Mapping[str, object]) -> Calibration:
         safe = _number(path, "safe", bounds[0]), _number(path, "safe", bounds[1])
         if not safe[0] <= 0 <= safe[1]:
             raise CheckpointError(f"safe of {path.name} must include 0, got {bounds}")
+    low, high = safe or (-FURTHEST / deviations, FURTHEST / deviations)
+    default = _number(path, "default", sidecar.get("default", DEFAULT / deviations))
     along = sidecar.get("moves_along", {})
     if not isinstance(along, dict):
         raise CheckpointError(f"moves_along of {path.name} must be an object, got {along}")
@@ -81,7 +83,7 @@ def read_calibration(path: Path, sidecar: Mapping[str, object]) -> Calibration:
         unit=str(sidecar.get("unit", DEVIATIONS)),
         deviations=deviations,
         safe=safe,
-        default=_number(path, "default", sidecar.get("default", DEFAULT / deviations)),
+        default=min(max(default, low), high),
         moves_along={str(k): _number(path, "moves_along", v) for k, v in along.items()},
         description=str(sidecar.get("description", "")),
         measured_by=str(sidecar.get("measured_by", "")),

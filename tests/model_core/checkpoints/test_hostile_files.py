@@ -131,7 +131,7 @@ def size_of_a_name():
     [
         (module_of_itself, "parts of a network must differ"),
         (networks_of_themselves, "parts of a network must differ"),
-        (deep_module, "names of at most 500 letters"),
+        (deep_module, "names of at most 500 characters"),
         (one_array_by_many_names, "must hold g_mapping.dense0.bias"),
         (one_tensor_by_many_names, "must not grow beyond its file"),
         (size_of_a_name, "must hold"),

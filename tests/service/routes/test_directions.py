@@ -215,3 +215,9 @@ def test_exactly_one_face_is_edited(client):
 def test_a_code_of_another_generator_is_refused(client):
     body = {"code": {"data": code(0.5).tolist(), "fingerprint": "0" * 64}, "direction": "light"}
     refusal(client.post("/edit", json=body), 409, "model-mismatch")
+
+
+def test_a_name_without_end_is_not_repeated(client):
+    answer = client.post("/edit", json={"latent_id": "x", "directions": {"a" * 5000: 1.0}})
+    assert answer.status_code == 422
+    assert len(answer.text) < 2000

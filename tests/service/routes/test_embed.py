@@ -381,3 +381,9 @@ def test_without_a_budget_nothing_is_polished(client):
 @pytest.mark.parametrize("budget", ["-1", "10001", "soon"])
 def test_a_budget_out_of_range_is_refused(client, budget):
     assert send(client, budget_ms=budget).status_code == 422
+
+
+@pytest.mark.parametrize("face", ["1", "2"])
+def test_an_aligned_photo_has_one_face(client, face):
+    answer = send(client, align="none", face=face)
+    assert "align is none" in refusal(answer, 422, "invalid-request")

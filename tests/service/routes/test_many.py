@@ -140,3 +140,10 @@ def test_several_people_are_an_animation_by_default(client):
 )
 def test_a_morph_with_a_missing_face_is_refused(client, files, data, words):
     assert words in refusal(client.post("/morph", files=files, data=data), 422, "invalid-request")
+
+
+def test_no_person_is_left_out_of_an_animation(serve):
+    with serve(max_images=30) as client:
+        frames = client.post("/morph", files=images(*[DARK, LIGHT] * 15)).json()["frames"]
+    assert len(frames) == 30
+    assert {frame["first"] for frame in frames} == set(range(29))

@@ -246,6 +246,7 @@ def test_budgets_are_spent_on_each_face(client):
         ("/edit", {"face": "all", "output": "face", **LIGHT}, "unless output is photo"),
         ("/embed", {"blend": "transfer"}, "blend must be auto or render here"),
         ("/embed", {"size": "256"}, "size must be omitted when output is photo"),
+        ("/embed", {"return": "code"}, "return must be image or both when output is photo"),
         (
             "/edit",
             {"headers": {"Accept": "application/x-npy"}, **LIGHT},

@@ -305,3 +305,22 @@ def test_few_whole_photos_are_held_at_once(serve, tmp_path):
             assert answer.status_code == 429
             assert "limit of 2 whole photos" in answer.json()["detail"]
         assert ask(client, **LIGHT).status_code == 200
+
+
+def test_a_format_that_cannot_hold_a_panorama_is_refused_before_any_work(client):
+    canvas = np.zeros((480, 17_000, 3), np.uint8)
+    canvas[:, : SIZE[0]] = pixels_of(scene())
+    panorama = photos.encode(Image.fromarray(canvas), "PNG")
+    answer = ask(client, headers={"Accept": "image/webp"}, files={"image": panorama}, **LIGHT)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-many-pixels")
+    assert "at most 16383 px long to be answered as webp, got 17000" in answer.json()["detail"]
+    assert change_in(ask(client, files={"image": panorama}, **LIGHT), 0, panorama) > 0
+
+
+def test_brightness_is_kept_by_transfer_alone(client):
+    files = {"gray": scene(), "color": photos.plain((200, 40, 40), form="PNG")}
+    kept = {"keep_luminance": "true", "face": "0"}
+    refused = ask(client, "/colorize", files=files, blend="render", **kept)
+    assert "blend must be auto or transfer with keep_luminance" in refused.json()["detail"]
+    answer = ask(client, "/colorize", headers={}, files=files, **kept)
+    assert answer.json()["pasted"][0]["blend"] == "transfer"

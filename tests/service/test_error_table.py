@@ -42,6 +42,7 @@ STABLE = {
     "idempotency-mismatch": 422,
     "job-queue-full": 429,
     "jobs-unavailable": 503,
+    "signing-unavailable": 503,
     "unauthorized": 401,
     "rate-limited": 429,
     "overloaded": 429,

@@ -26,7 +26,7 @@ def test_the_preset_smoke_does_all_of_a_run_from_the_command_line(cache, tmp_pat
         [*command, *files], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    assert "photos, 7 to train on, 1 held out" in done.stdout + done.stderr
+    assert "photos, 7 for training, 1 held out" in done.stdout + done.stderr
 
     losses = np.load(run / "cache-0" / "losses.npy")
     assert np.isfinite(losses).any()

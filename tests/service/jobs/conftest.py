@@ -42,6 +42,11 @@ class Valkey:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_for(self._answers)
 
+    def settle(self):
+        """Wait until everything written so far is on the disk, which a loaded one delays."""
+        self.client.set("settled", 1)
+        assert self.client.execute_command("WAITAOF", 1, 0, 20_000)[0] == 1
+
     def kill(self):
         self.process.kill()
         self.process.wait()

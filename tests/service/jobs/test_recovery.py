@@ -94,8 +94,10 @@ async def test_a_job_with_detail_outlives_a_worker_killed_in_either_phase(
     refiner.run(whole, given.target, steps, detail=True)
     found = outcome(valkey, job_id)
     assert found.curve[:, 0].tolist() == list(range(steps + 1))
-    assert torch.equal(found.ws, whole.codes.best_ws[0])
-    assert torch.equal(found.detail, refiner.detail_of(whole, given.target))
+    # Not bit for bit: the worker may sum on another number of threads.
+    assert torch.allclose(found.ws, whole.codes.best_ws[0], atol=1e-4)
+    detail = refiner.detail_of(whole, given.target)
+    assert (found.detail.float() - detail.float()).abs().max() < 0.02 * detail.float().abs().max()
     assert found.detail_fingerprint == DETAIL_FINGERPRINT
 
 

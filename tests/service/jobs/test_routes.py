@@ -489,6 +489,7 @@ def test_without_redis_only_jobs_are_missing(serve):
 
 def test_a_lost_redis_is_logged_and_recovers(client, valkey):
     assert refine(client).status_code == 202
+    valkey.settle()
     valkey.kill()
     refusal(refine(client), 503, "jobs-unavailable")
     refusal(client.get("/jobs"), 503, "jobs-unavailable")

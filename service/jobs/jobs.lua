@@ -25,8 +25,8 @@ local MAX_EVENTS = 1000
 local MAX_LISTED = 1000
 local HANDED_BACK_MS = 1000000000
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
-local SHOWN = {'state', 'step', 'steps', 'loss', 'psnr', 'lpips', 'identity_similarity', 'eta_s',
-  'error_type'}
+local SHOWN = {'state', 'step', 'steps', 'phase', 'loss', 'psnr', 'lpips', 'identity_similarity',
+  'eta_s', 'error_type'}
 
 local function key(id)
   return ROOT .. 'job:' .. id

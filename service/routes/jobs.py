@@ -99,7 +99,10 @@ async def get_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner
     responses=responses(*LOOKUP_ERRORS),
 )
 async def cancel_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
-    """Cancel a job: at once if it is waiting, after its current step if it is running."""
+    """Cancel a job: at once if it is waiting, after its current step if it is running.
+
+    Of a job that has ended, the photo that was kept is deleted.
+    """
     store = runtime.jobs.store
     await store.get(job_id, owner)
     await store.cancel(job_id, owner)

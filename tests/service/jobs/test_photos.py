@@ -59,14 +59,19 @@ def test_a_photo_that_was_not_kept_is_requested(client, valkey):
     assert "pasted" not in body
 
 
-def test_the_oldest_photo_goes_first_and_all_go_with_their_jobs(client, valkey):
+def test_a_photo_is_kept_as_long_as_its_job_unless_the_job_is_deleted(client, valkey):
     ids = [refine(client, keep_photo="true") for _ in range(3)]
     connection = valkey.connect()
-    kept = [connection.exists(f"{job_key(job_id)}:photo") for job_id in ids]
-    assert kept == [0, 1, 1]
-    for job_id in ids:
-        client.delete(f"/jobs/{job_id}")
-    assert connection.ttl(f"{job_key(ids[2])}:photo") == connection.ttl(job_key(ids[2])) > 0
+    with working(valkey):
+        for job_id in ids:
+            finished(client, job_id)
+    assert [connection.exists(f"{job_key(job_id)}:photo") for job_id in ids] == [0, 1, 1]
+    key = job_key(ids[2])
+    assert connection.ttl(f"{key}:photo") == connection.ttl(key) > 0
+    assert client.delete(f"/jobs/{ids[2]}").json()["state"] == "succeeded"
+    answer = client.get(f"/jobs/{ids[2]}/result", params=WHOLE)
+    assert "keep_photo=true" in refusal(answer, 409, "no-result")
+    assert client.get(f"/jobs/{ids[2]}/result").status_code == 200
 
 
 def test_invalid_result_options_are_refused(client, valkey):

@@ -14,7 +14,7 @@ from model_core.compositing.pasting import transfer as paste_transfer
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, SquarePixels
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, open_whole_photo
+from service.handlers.faces import Box, FaceCrop, open_whole_photo
 from service.handlers.image_response import render
 from service.handlers.writer import Result, Writer
 from service.serving.concurrency import gather
@@ -89,6 +89,7 @@ async def write_whole_photo(
     describe: Describe | None = None,
     *,
     counted: bool = False,
+    box: Box | None = None,
 ) -> Response:
     """Answer a photo whose chosen faces have been changed.
 
@@ -100,11 +101,12 @@ async def write_whole_photo(
         model: Model of a JSON answer.
         describe: Makes the members that the model adds, from the first face and its render.
         counted: Whether `describe` needs the first face counted.
+        box: Where the chosen face was found before, as for `open_whole_photo`.
     """
     limit = context.runtime.whole_photos
     with limit.enter():
         async with limit.turn:
-            photo = await open_whole_photo(context, source, counted)
+            photo = await open_whole_photo(context, source, counted, box)
             done: list[_Done] = []
             # The largest is the nearest: it is pasted last.
             for i in reversed(range(len(photo.faces))):

@@ -24,11 +24,6 @@ def job_key(job_id: str) -> str:
     return f"{TAG}:job:{job_id}"
 
 
-def photos_key() -> str:
-    """Name the sorted set of the jobs whose photos are kept, by time of submission."""
-    return f"{TAG}:photos"
-
-
 def owner_key(owner: str) -> str:
     """Name the sorted set of an owner's job ids."""
     return f"{TAG}:owner:{owner}"

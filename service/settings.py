@@ -191,7 +191,8 @@ class Settings(BaseSettings):
     job_photos: int = Field(
         default=20,
         ge=0,
-        description="Most photos kept for results with output=photo; the oldest goes first.",
+        description="Most photos of an API key kept for results with output=photo; the oldest goes "
+        "first.",
     )
     job_lease_s: float = Field(
         default=30.0, gt=0, description="Seconds of silence until another worker takes over a job."

@@ -100,7 +100,8 @@ class DetailedIterator:
         """Do a number of updates in place, then score the last detail too.
 
         After steps on the code, its last evaluation and the detail's first bear the same number.
-        If the detail encoder fails, out of memory say, all steps are on the code.
+        If beginning with the detail fails, out of memory say, steps are on the code: up to where a
+        code that is far off would go on with its detail, and if that fails again, all of them.
 
         Args:
             state: State to resume from; for a stopped run, give all the steps that remain.
@@ -133,24 +134,30 @@ class DetailedIterator:
         """Begin the search of the detail, unless the run ends before."""
         codes = state.codes
         if codes.step == 0:
-            details = self._try_to_encode(target, codes.ws)
-            if details is not None and self._detail.mse(details, codes.ws, target) <= NEAR:
-                state.detail = self._detail.start(details, target)
+            state.detail = self._try(lambda: self._start_if_near(target, codes.ws))
+            if state.detail is not None:
                 return
         remaining = max(code_steps(total) - codes.step, 0)
         if not self._search_code(codes, target, remaining, on_step):
             return
-        details = self._try_to_encode(target, codes.best_ws)
-        if details is None:
+        state.detail = self._try(lambda: self._start(target, codes.best_ws))
+        if state.detail is None:
             self._alone.run(codes, target, total - codes.step, on_step)
-        else:
-            state.detail = self._detail.start(details, target)
 
-    def _try_to_encode(self, target: Images, ws: Codes) -> Details | None:
+    def _start(self, target: Images, ws: Codes) -> DetailState:
+        return self._detail.start(self._encode(target, ws), target)
+
+    def _start_if_near(self, target: Images, ws: Codes) -> DetailState | None:
+        details = self._encode(target, ws)
+        if self._detail.mse(details, ws, target) > NEAR:
+            return None
+        return self._detail.start(details, target)
+
+    def _try(self, begin: Callable[[], DetailState | None]) -> DetailState | None:
         try:
-            return self._encode(target, ws)
+            return begin()
         except RuntimeError:  # a device that is lost fails in the next step too
-            _log.exception("no detail: refining the code alone")
+            _log.exception("no detail: going on with the code")
             return None
 
     def _search_code(

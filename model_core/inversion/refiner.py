@@ -132,7 +132,8 @@ class Refiner:
         details: tuple[DetailEncoding, DetailRender] | None = None
         if detail:
             loaded = load_detail_encoder(detail, generator, fingerprint)
-            # Runs once per job, so none of it is worth compiling.
+            # Runs where a job's detail begins and at each save before, which is too rarely for it
+            # to be worth compiling.
             once: Backend = "openvino" if execution.by_openvino else "eager"
             encoding = DetailEncoding(generator, *loaded, replace(execution, backend=once))
             # Compiled first: most steps of most jobs go through it.

@@ -1,6 +1,6 @@
 """From a source to its code and, for a photo, its aligned face."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +28,8 @@ from service.wire.schemas import FaceObject, FoundFace
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 T = TypeVar("T")
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ class Found:
     index: int
     scale: float
     grey: Image.Image | None
+
+    @property
+    def box(self) -> Box:
+        """Its box in pixels of the file, upright."""
+        left, top, right, bottom = _box(self.aligned.face, self.scale)
+        return left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +167,22 @@ async def crop_face(
 
 
 async def open_whole_photo(
-    context: RequestContext[WholePhotoOptions], source: PhotoSource, counted: bool = False
+    context: RequestContext[WholePhotoOptions],
+    source: PhotoSource,
+    counted: bool = False,
+    box: Box | None = None,
 ) -> WholePhoto:
-    """Decode a photo at its own size and crop the chosen faces; the first may be `counted`."""
-    return await _read(context, _open_whole, source.data, counted)
+    """Decode a photo at its own size and crop the chosen faces.
+
+    Args:
+        context: The request.
+        source: The photo.
+        counted: Whether the first face can be described.
+        box: Where the chosen face, a single one, was found before, in pixels of the file. Its rank
+            does not tell it from another of its size: a photo decoded at another size may rank
+            them the other way round.
+    """
+    return await _read(context, _open_whole, source.data, counted, box)
 
 
 async def _read(
@@ -198,7 +218,7 @@ def _cut_out(
 
 
 def _open_whole(
-    context: RequestContext[WholePhotoOptions], data: bytes, counted: bool
+    context: RequestContext[WholePhotoOptions], data: bytes, counted: bool, box: Box | None
 ) -> WholePhoto:
     timings, options = context.timings, context.options
     with timings.measure("decode"):
@@ -208,7 +228,11 @@ def _open_whole(
         side = len(pixels)
         corners = np.array([(0, 0), (0, side), (side, side), (side, 0)]) - 0.5
         return WholePhoto(pixels, [_as_aligned(pixels, None)], [corners], [0])
-    chosen = _find(context, pixels, options.face)
+    if box is not None:
+        found = _nearest(_find(context, pixels, "all").values(), box)
+        chosen = {options.face if isinstance(options.face, int) else 0: found}
+    else:
+        chosen = _find(context, pixels, options.face)
     faces: list[FaceCrop] = []
     with timings.measure("align"):
         for rank, face in chosen.items():
@@ -231,6 +255,24 @@ def _find(
             return aligner.choose_several(pixels, None if choice == "all" else choice)
     except NoFaceError as err:
         raise NoFaceError(f"{err}; if the photo is already cropped, use align=none") from err
+
+
+def _nearest(faces: Iterable[DetectedFace], box: Box) -> DetectedFace:
+    """Find a face again: the nearest, whose centre must lie in the box."""
+    left, top, right, bottom = box
+    centre = np.array([left + right, top + bottom]) / 2
+
+    def offset(face: DetectedFace) -> np.ndarray:
+        found: np.ndarray = np.reshape(face.box, (2, 2)).mean(0) - centre
+        return found
+
+    nearest = min(faces, key=lambda face: float(np.linalg.norm(offset(face))))
+    if (np.abs(offset(nearest)) > np.array([right - left, bottom - top]) / 2).any():
+        raise NoFaceError(
+            f"the face at {list(box)} was not found again in the whole photo; get the face alone "
+            "with output=face"
+        )
+    return nearest
 
 
 async def describe_face(
@@ -275,7 +317,7 @@ def _describe(found: Found, count: int) -> FaceObject:
     return FaceObject(
         index=found.index,
         count=count,
-        box=_box(aligned.face, scale),
+        box=list(found.box),
         landmarks=(aligned.face.landmarks * scale).round(2).tolist(),
         score=aligned.face.score,
         quad=(aligned.quad * scale).round(2).tolist(),

@@ -15,7 +15,7 @@ from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels, SquarePixels
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, open_whole_photo
+from service.handlers.faces import Box, FaceCrop, open_whole_photo
 from service.handlers.image_response import render
 from service.handlers.writer import Result, Writer
 from service.serving.concurrency import gather
@@ -90,6 +90,7 @@ async def write_whole_photo(
     describe: Describe | None = None,
     *,
     counted: bool = False,
+    box: Box | None = None,
 ) -> Response:
     """Answer a photo whose chosen faces have been changed.
 
@@ -101,6 +102,7 @@ async def write_whole_photo(
         model: Model of a JSON answer.
         describe: Makes the members that the model adds, from the first face and its render.
         counted: Whether `describe` needs the first face counted.
+        box: Where the chosen face was found before, as for `open_whole_photo`.
     """
     options = context.options
     if options.wanted == "code" and "wanted" in options.model_fields_set:
@@ -109,7 +111,7 @@ async def write_whole_photo(
     limit = context.runtime.whole_photos
     with limit.enter():
         async with limit.turn:
-            photo = await open_whole_photo(context, source, counted)
+            photo = await open_whole_photo(context, source, counted, box)
             _check_format(photo.pixels, form)
             done: list[_Done] = []
             # The largest is the nearest: it is pasted last.

@@ -5,8 +5,10 @@
 --   {tag}:job:<id>         hash; its field `fence` counts claims
 --   {tag}:job:<id>:in      its input               {tag}:job:<id>:ckpt  its saved state
 --   {tag}:job:<id>:out     its result              {tag}:job:<id>:ev    stream of events
---   {tag}:job:<id>:photo   its photo, if it is to be kept
+--   {tag}:job:<id>:photo   its photo, if it is to be kept; stored before the job is submitted, with
+--                          a short time to live that ends when the job is queued
 --   {tag}:owner:<owner>    sorted set of an owner's ids, by time of submission
+--   {tag}:photos:<owner>   sorted set of the ids whose photos are kept, by time of submission
 --   {tag}:idem:<owner>:<k> hash: the job of an idempotency key
 -- ARGV     the operation's name, then its arguments.
 --
@@ -25,8 +27,8 @@ local MAX_EVENTS = 1000
 local MAX_LISTED = 1000
 local HANDED_BACK_MS = 1000000000
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
-local SHOWN = {'state', 'step', 'steps', 'loss', 'psnr', 'lpips', 'identity_similarity', 'eta_s',
-  'error_type'}
+local SHOWN = {'state', 'step', 'steps', 'phase', 'loss', 'psnr', 'lpips', 'identity_similarity',
+  'eta_s', 'error_type'}
 
 local function key(id)
   return ROOT .. 'job:' .. id
@@ -59,7 +61,30 @@ local function forget(entry)
   redis.call('XDEL', STREAM, entry)
 end
 
--- End a job: delete its photo, keep its result for a while.
+local function drop_photo(id, owner)
+  redis.call('DEL', key(id) .. ':photo')
+  redis.call('ZREM', ROOT .. 'photos:' .. owner, id)
+end
+
+-- Keep the photo of a new job, if it has one, and drop its owner's oldest ones beyond the limit.
+local function keep_photo(id, owner, created, max_photos)
+  if redis.call('PERSIST', key(id) .. ':photo') == 0 then
+    return
+  end
+  local photos = ROOT .. 'photos:' .. owner
+  for _, old in ipairs(redis.call('ZRANGE', photos, 0, -1)) do
+    if redis.call('EXISTS', key(old) .. ':photo') == 0 then  -- it has expired with its job
+      redis.call('ZREM', photos, old)
+    end
+  end
+  redis.call('ZADD', photos, created, id)
+  for _, old in ipairs(redis.call('ZRANGE', photos, 0, -1 - max_photos)) do
+    drop_photo(old, owner)
+  end
+end
+
+-- End a job: delete its input; keep its result, and the photo that the result goes into, for a
+-- while. Without a result the photo is deleted too.
 local function close(id, state, out)
   local job = key(id)
   redis.call('HSET', job, 'state', state, 'finished', now())
@@ -72,6 +97,8 @@ local function close(id, state, out)
     redis.call('DEL', job .. ':ckpt')
   elseif redis.call('EXISTS', job .. ':ckpt') == 1 then
     redis.call('RENAME', job .. ':ckpt', job .. ':out')
+  else
+    drop_photo(id, redis.call('HGET', job, 'owner'))
   end
   emit(id)
   local kept = redis.call('HMGET', job, 'ttl_s', 'idem')
@@ -109,20 +136,23 @@ end
 
 local operations = {}
 
+-- A photo stored under the id is kept if the job is new, and otherwise deleted.
 -- -> {'new', id} | {'replay', id} | {'mismatch', id} | {'full', number waiting}
-function operations.submit(id, owner, max_queued, ttl_s, idem, fingerprint, input, ...)
+function operations.submit(id, owner, max_queued, max_photos, ttl_s, idem, fingerprint, input, ...)
+  if redis.call('EXISTS', key(id)) == 1 then  -- resent by a client that missed the answer
+    return {'new', id}
+  end
   local idem_key = idem ~= '' and ROOT .. 'idem:' .. owner .. ':' .. idem or ''
   if idem_key ~= '' then
     local known = redis.call('HMGET', idem_key, 'job', 'fingerprint')
     if known[1] then
+      drop_photo(id, owner)
       return {known[2] == fingerprint and 'replay' or 'mismatch', known[1]}
     end
   end
-  if redis.call('EXISTS', key(id)) == 1 then  -- resent by a client that missed the answer
-    return {'new', id}
-  end
   local waiting = redis.call('ZCARD', QUEUED)
   if waiting >= tonumber(max_queued) then
+    drop_photo(id, owner)
     return {'full', waiting}
   end
   open_group()
@@ -138,10 +168,12 @@ function operations.submit(id, owner, max_queued, ttl_s, idem, fingerprint, inpu
     redis.call('HSET', idem_key, 'job', id, 'fingerprint', fingerprint)
     redis.call('EXPIRE', idem_key, ttl_s)
   end
+  keep_photo(id, owner, created, max_photos)
   emit(id)
   return {'new', id}
 end
 
+-- Cancel a job; delete the photo of one that has ended.
 -- -> the state afterwards, or nil if the owner has no such job
 function operations.cancel(id, owner)
   local job = redis.call('HMGET', key(id), 'owner', 'state')
@@ -156,6 +188,9 @@ function operations.cancel(id, owner)
     redis.call('HSET', key(id), 'state', 'cancelling')
     emit(id)
     return 'cancelling'
+  end
+  if TERMINAL[job[2]] then
+    drop_photo(id, owner)
   end
   return job[2]
 end

@@ -1,5 +1,6 @@
 """What Redis stores of a job as bytes: its input, saved states and result; all safetensors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,10 +95,19 @@ def load(data: bytes, *names: str) -> dict[str, np.ndarray]:
         tensors: dict[str, np.ndarray] = safetensors.numpy.load(data)
     except safetensors.SafetensorError as err:
         raise CheckpointError(f"blob must be safetensors, got {err}") from err
+    require(tensors, *names)
+    return tensors
+
+
+def require(tensors: Mapping[str, np.ndarray], *names: str) -> None:
+    """Check that the named tensors are there.
+
+    Raises:
+        CheckpointError: If one is missing.
+    """
     missing = [name for name in names if name not in tensors]
     if missing:
         raise CheckpointError(f"blob must hold {', '.join(names)}, got no {', '.join(missing)}")
-    return tensors
 
 
 def _array(ws: Ws) -> np.ndarray:

@@ -28,10 +28,12 @@ from service.redis_keys import (
     idempotency_name,
     job_key,
     owner_key,
-    photos_key,
 )
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+UNQUEUED_PHOTO_S = 300
+"""Seconds that a photo lasts whose job is not queued in the end."""
+
 Fields = dict[str, str]
 
 
@@ -79,7 +81,7 @@ class JobStore:
         max_queued: Most jobs that may wait.
         ttl_s: Seconds that a job is kept once it has ended.
         errors: Counts failed calls, by operation.
-        max_photos: Most photos that are kept; the oldest goes first.
+        max_photos: Most photos of an owner that are kept; the oldest goes first.
     """
 
     def __init__(
@@ -98,18 +100,25 @@ class JobStore:
     async def submit(self, job: Submission) -> tuple[str, bool]:
         """Queue a job; return its id and whether it is new.
 
+        The photo is stored first, so that no job is queued without the photo it was sent with.
+
         Raises:
             IdempotencyError: If its idempotency key was used for a different request.
             JobQueueFullError: If the queue is full.
         """
         flat = [part for pair in job.fields.items() for part in pair]
+        new_id = secrets.token_urlsafe(16)
+        if job.photo is not None:
+            key = f"{job_key(new_id)}:photo"
+            await self._answer("photo", self._client.set(key, job.photo, ex=UNQUEUED_PHOTO_S))
         call = self._script(
             keys=[STREAM],
             args=[
                 "submit",
-                secrets.token_urlsafe(16),
+                new_id,
                 job.owner,
                 self._max_queued,
+                self._max_photos,
                 self._ttl_s,
                 job.idempotency_key,
                 job.fingerprint,
@@ -122,10 +131,7 @@ class JobStore:
             raise IdempotencyError("Idempotency-Key must be new for a new request, got a used one")
         if verdict == b"full":
             raise JobQueueFullError(f"The job queue is full: {value} jobs are waiting.")
-        job_id, is_new = value.decode(), verdict == b"new"
-        if is_new and job.photo is not None:
-            await self._keep_photo(job_id, job.photo)
-        return job_id, is_new
+        return value.decode(), verdict == b"new"
 
     async def find(self, owner: str, idempotency_key: str, fingerprint: str) -> str | None:
         """Look up the job of an idempotency key; None if there is none.
@@ -177,7 +183,7 @@ class JobStore:
         return [_text(row) | {"id": job_id.decode()} for job_id, row in found if row]
 
     async def cancel(self, job_id: str, owner: str) -> None:
-        """Cancel a waiting job, or tell its worker to stop; do nothing if it has ended.
+        """Cancel a waiting job, or tell its worker to stop; delete the photo of an ended one.
 
         Raises:
             UnknownJobError: If the owner has no such job.
@@ -202,20 +208,6 @@ class JobStore:
         """Read a job's photo; None if it is not kept."""
         found = await self._answer("photo", self._client.get(f"{job_key(job_id)}:photo"))
         return cast("bytes | None", found)
-
-    async def _keep_photo(self, job_id: str, photo: bytes) -> None:
-        """Keep a photo, and drop the oldest ones beyond the limit."""
-        pipeline = self._client.pipeline(transaction=False)
-        # The job's end sets its own time to live; this one is for jobs that never end.
-        pipeline.set(f"{job_key(job_id)}:photo", photo, ex=2 * self._ttl_s)
-        pipeline.zadd(photos_key(), {job_id: time.time()})
-        pipeline.zrange(photos_key(), 0, -1 - self._max_photos)
-        *_, old = await self._answer("photo", pipeline.execute())
-        if old:
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.delete(*(f"{job_key(each.decode())}:photo" for each in old))
-            pipeline.zrem(photos_key(), *old)
-            await self._answer("photo", pipeline.execute())
 
     async def events(self, job_id: str, after: str) -> list[tuple[str, Fields]]:
         """Read the events after the given one, by id; wait up to a second if there is none."""

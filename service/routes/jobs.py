@@ -1,5 +1,6 @@
 """GET and DELETE /jobs: the progress and results of refine jobs."""
 
+import json
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path
@@ -24,7 +25,7 @@ from service.errors import (
 )
 from service.handlers.body import once, validate
 from service.handlers.context import RequestContext, begin
-from service.handlers.faces import FaceCrop
+from service.handlers.faces import Box, FaceCrop
 from service.handlers.image_response import render
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Owner, Runtime, Shared
@@ -99,7 +100,10 @@ async def get_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner
     responses=responses(*LOOKUP_ERRORS),
 )
 async def cancel_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
-    """Cancel a job: at once if it is waiting, after its current step if it is running."""
+    """Cancel a job: at once if it is waiting, after its current step if it is running.
+
+    Of a job that has ended, the photo that was kept is deleted.
+    """
     store = runtime.jobs.store
     await store.get(job_id, owner)
     await store.cancel(job_id, owner)
@@ -210,7 +214,8 @@ async def _whole_result(
     if photo is None:
         raise NoResultError(
             "The job's photo is not kept: submit with keep_photo=true, or send the photo to /edit "
-            "with the result's latent_id, strength=0, output=photo and blend=render."
+            "as photo with the result's latent_id, direction=smile, strength=0, output=photo and "
+            "blend=render."
         )
     asked = context.options.model_dump(by_alias=True)
     where = {"align": fields.get("align"), "face": fields.get("face")}
@@ -226,7 +231,16 @@ async def _whole_result(
         context.runtime, context.loaded, context.timings, options, [], context.owner
     )
     source = PhotoSource(photo)
-    return await write_whole_photo(whole, source, media, change, RefineAnswer, describe)
+    box = _face_box(fields)
+    return await write_whole_photo(whole, source, media, change, RefineAnswer, describe, box=box)
+
+
+def _face_box(fields: Fields) -> Box | None:
+    """Read where a job's face was found; None if its photo was aligned, or an older service's."""
+    if "face_box" not in fields:
+        return None
+    left, top, right, bottom = json.loads(fields["face_box"])
+    return left, top, right, bottom
 
 
 def _latent(context: RequestContext[OutputOptions], outcome: Outcome) -> Latent:

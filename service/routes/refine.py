@@ -15,7 +15,7 @@ from service.errors import (
 )
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import crop_face, resolve_code
+from service.handlers.faces import FaceCrop, crop_face, resolve_code
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Shared
 from service.jobs.payloads import JobInput
@@ -69,10 +69,11 @@ async def refine(request: Request, runtime: Shared) -> Response:
     fingerprint = await runtime.in_worker(_fingerprint, context, start)
     job_id = await store.find(owner, key, fingerprint)
     if job_id is None:
+        face = await crop_face(context, photo)
         job = Submission(
             owner,
-            await _input(context, photo, known),
-            _fields(context, start),
+            await _input(context, face, known),
+            _fields(context, start, face),
             key,
             fingerprint,
             photo.data if context.options.keep_photo else None,
@@ -106,12 +107,11 @@ def _sources(
 
 async def _input(
     context: RequestContext[RefineOptions],
-    photo: PhotoSource,
+    face: FaceCrop,
     known: CodeSource | LatentSource | None,
 ) -> JobInput:
-    """Cut out the face and find the code to start from."""
+    """Find the code to start from."""
     engine, timings = context.runtime.engine, context.timings
-    face = await crop_face(context, photo)
     if known is not None:
         return JobInput(face.input, (await resolve_code(context, known)).ws)
     if context.options.start == "mean":
@@ -121,7 +121,9 @@ async def _input(
     return JobInput(face.input, timings.take("encode", embedded))
 
 
-def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str | int | float]:
+def _fields(
+    context: RequestContext[RefineOptions], start: str, face: FaceCrop
+) -> dict[str, str | int | float]:
     """Collect the options that the worker and the job's owner need."""
     options = context.options
     rows: dict[str, str | int | float | None] = {
@@ -134,6 +136,8 @@ def _fields(context: RequestContext[RefineOptions], start: str) -> dict[str, str
         "align": options.align,
         "face": options.rank,
     }
+    if options.keep_photo and face.found is not None:  # to find the face again in the photo
+        rows["face_box"] = json.dumps(face.found.box)
     return {name: value for name, value in rows.items() if value is not None}
 
 

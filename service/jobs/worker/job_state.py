@@ -11,9 +11,11 @@ from model_core.inversion.detail_iterator import DetailState
 from model_core.inversion.detailed import RefineState
 from model_core.inversion.iterator import IteratorState
 from model_core.shapes import DetailTensor
-from service.jobs.payloads import Curve, load
+from service.jobs.payloads import Curve, load, require
+from service.wire.code_files import read_metadata
 
 TENSORS = tuple(field.name for field in fields(IteratorState) if field.name != "step")
+STATE = (*TENSORS, "step")
 SEARCH = "detail_search_"
 """Prefix of the tensors of the search of a detail."""
 
@@ -49,26 +51,36 @@ class JobState:
             }
             tensors |= {SEARCH + name: tensor for name, tensor in found.items()}
         metadata = {}
-        if self.detail is not None and self.detail_fingerprint is not None:
-            tensors["detail"] = self.detail.contiguous()
+        if self.detail_fingerprint is not None:
             metadata["detail_fingerprint"] = self.detail_fingerprint
+            if self.detail is not None:
+                tensors["detail"] = self.detail.contiguous()
         return safetensors.torch.save(tensors, metadata)
 
     @classmethod
-    def unpack(cls, data: bytes, device: str) -> "JobState":
+    def unpack(cls, data: bytes, device: str, detail_fingerprint: str | None) -> "JobState":
         """Deserialise it onto a device, without the detail for previews.
+
+        The search of a detail is left out if it belongs to other weights, whose details mean
+        something else: the run then begins it anew.
+
+        Args:
+            data: What `pack` returned.
+            device: Device of the tensors.
+            detail_fingerprint: SHA-256 of the weights of the run's details; None if it has none.
 
         Raises:
             CheckpointError: If the bytes are something else.
         """
-        arrays = load(data, *TENSORS, "curve", "step", "ran_s")
+        arrays = load(data, *STATE, "curve", "ran_s")
         state = RefineState(_state(arrays, device))
         found = {
             name.removeprefix(SEARCH): array
             for name, array in arrays.items()
             if name.startswith(SEARCH)
         }
-        if found:
+        if found and read_metadata(data).get("detail_fingerprint") == detail_fingerprint:
+            require(found, *STATE, "unit", "error")
             unit, error = (
                 torch.from_numpy(np.array(found[name])).to(device) for name in ("unit", "error")
             )

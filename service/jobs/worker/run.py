@@ -151,11 +151,13 @@ class Run:
         if data is None:
             return None
         try:
-            saved = JobState.unpack(data, self._refiner.device)
+            fingerprint = self._refiner.detail_fingerprint
+            saved = JobState.unpack(data, self._refiner.device, fingerprint)
         except CheckpointError:
             logger.exception("the saved state cannot be read; starting over")
             return None
-        self._rows = [tuple(row) for row in saved.curve.tolist()]
+        # The curve is longer than the run if a search of a detail was left out.
+        self._rows = [tuple(row) for row in saved.curve.tolist()][: saved.state.step + 1]
         self._ran_before_s = saved.ran_s
         logger.info("resuming at step %d", saved.state.step)
         return saved.state

@@ -123,3 +123,35 @@ def test_a_code_that_the_encoder_completes_gets_no_steps(near):
     assert state.codes.step == (0 if near else 5)
     assert state.step == 10
     assert torch.equal(state.codes.best_ws, START) == near
+
+
+@pytest.mark.parametrize(
+    ("where", "failures", "expected"),
+    [("encoding", 1, "detail"), ("encoding", 2, "code"), ("rendering", 1, "detail")],
+)
+def test_a_detail_that_cannot_begin_leaves_the_steps_to_the_code(where, failures, expected):
+    left, seen = iter(range(failures)), []
+
+    def fail_at(place):
+        if place == where and next(left, None) is not None:
+            raise torch.OutOfMemoryError("out of memory")
+
+    def encode(_faces, _ws):
+        fail_at("encoding")
+        return torch.zeros(1, 2, 8, 8).half()
+
+    def true(features, details, ws):
+        fail_at("rendering")
+        return true_images(features, details, ws)
+
+    iterator = DetailedIterator(
+        lambda ws: ws[:, :3, 0].reshape(-1, 3, 1, 1).expand(-1, 3, 8, 8),
+        Edges(),
+        DetailIterator(DetailRender(features_of, true, head_images), Edges()),
+        encode,
+    )
+    state = RefineState.start(START)
+    iterator.run(state, TARGET, 10, lambda report: seen.append(report.phase) or True)
+    assert state.step == 10
+    assert seen[0] == "code"
+    assert seen[-1] == expected

@@ -80,12 +80,12 @@ def valkey(tmp_path):
     server.close()
 
 
-def submission(steps=20, *, owner="me", key="", fingerprint="", value=0.0, **fields):
+def submission(steps=20, *, owner="me", key="", fingerprint="", value=0.0, photo=None, **fields):
     """A job towards a face of noise."""
     target = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     ws = torch.full(SHAPE, value)
     options = {"steps": steps, "start": "mean", "fingerprint": FINGERPRINT} | fields
-    return Submission(owner, JobInput(target, ws), options, key, fingerprint)
+    return Submission(owner, JobInput(target, ws), options, key, fingerprint, photo)
 
 
 def poisoned():
@@ -98,10 +98,10 @@ async def make_store(valkey):
     """Open the service's side of the jobs."""
     clients = []
 
-    def make(max_queued=10, ttl_s=60):
+    def make(max_queued=10, ttl_s=60, max_photos=2):
         errors = Counter("errors", "", ("op",), registry=CollectorRegistry())
         clients.append(connect_async(valkey.url))
-        return JobStore(clients[-1], max_queued, ttl_s, errors)
+        return JobStore(clients[-1], max_queued, ttl_s, errors, max_photos)
 
     yield make
     for client in clients:

@@ -134,6 +134,25 @@ def test_a_job_refines_the_detail_after_the_code(client, valkey):
     assert not client.get(f"/jobs/{job_id}/result?detail=false").json()["detail"]
 
 
+def test_a_job_begins_its_detail_anew_where_the_encoder_is_another(client, valkey, caplog):
+    caplog.set_level("INFO", "service.jobs.worker")
+    job_id = refine(client, steps="40").json()["id"]
+
+    def progress():
+        return client.get(f"/jobs/{job_id}").json()["progress"]
+
+    with working(valkey, refiner=tiny_refiner(0.05, detail=True, size_px=256)):
+        wait_for(lambda: progress()["step"] > 22)
+    assert progress()["step"] < 40
+    other = tiny_refiner(detail=True, size_px=256, detail_fingerprint="e" * 64)
+    with working(valkey, refiner=other):
+        job = finished(client, job_id)
+    assert "resuming at step 20" in caplog.messages
+    assert (job["progress"]["step"], job["progress"]["phase"]) == (40, "detail")
+    curve = client.get(f"/jobs/{job_id}/result").json()["curve"]
+    assert [point["step"] for point in curve] == list(range(41))
+
+
 def test_without_detail_a_job_refines_the_code_alone(client, valkey):
     plain = refine(client, steps="9").json()["id"]
     with working(valkey, refiner=tiny_refiner(size_px=256)):
@@ -151,7 +170,7 @@ def test_without_detail_a_job_refines_the_code_alone(client, valkey):
 def test_events_report_every_change_and_can_be_resumed(client, valkey):
     job_id = refine(client, steps="5").json()["id"]
     with working(valkey):
-        finished(client, job_id)
+        job = finished(client, job_id)
     answer = client.get(f"/jobs/{job_id}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     rows = [dict(line.split(": ", 1) for line in block.splitlines())
@@ -159,7 +178,9 @@ def test_events_report_every_change_and_can_be_resumed(client, valkey):
     states = [json.loads(row["data"])["state"] for row in rows]
     assert (states[0], states[1], states[-1]) == ("queued", "running", "succeeded")
     assert [row["event"] for row in rows] == ["progress"] * (len(rows) - 1) + ["end"]
-    assert json.loads(rows[-1]["data"])["progress"]["step"] == 5
+    last = json.loads(rows[-1]["data"])["progress"]
+    assert last == job["progress"]
+    assert (last["step"], last["phase"]) == (5, "code")
     rest = client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": rows[1]["id"]})
     assert [line[4:] for line in rest.text.splitlines() if line.startswith("id: ")] == [
         row["id"] for row in rows[2:]

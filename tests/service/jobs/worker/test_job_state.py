@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from model_core.errors import CheckpointError
 from service.jobs.payloads import JobInput, Outcome
-from service.jobs.worker.job_state import TENSORS, JobState
-from tests.model_core.tiny import black_head, tiny_refiner
+from service.jobs.worker.job_state import SEARCH, TENSORS, JobState
+from tests.model_core.tiny import DETAIL_FINGERPRINT, black_head, tiny_refiner
 from tests.service.jobs.conftest import submission
 
 GIVEN = submission().input
@@ -23,7 +24,7 @@ def saved():
 
 
 def test_a_checkpoint_round_trips(saved):
-    back = JobState.unpack(saved.pack(), "cpu")
+    back = JobState.unpack(saved.pack(), "cpu", None)
     assert (back.state.step, back.ran_s) == (3, 12.5)
     assert np.array_equal(back.curve, saved.curve)
     for name in TENSORS:
@@ -31,8 +32,10 @@ def test_a_checkpoint_round_trips(saved):
 
 
 def packed_and_back(state):
-    data = JobState(state, np.zeros((0, 4), np.float32), 0.0).pack()
-    return JobState.unpack(data, "cpu").state
+    data = JobState(
+        state, np.zeros((0, 4), np.float32), 0.0, detail_fingerprint=DETAIL_FINGERPRINT
+    ).pack()
+    return JobState.unpack(data, "cpu", DETAIL_FINGERPRINT).state
 
 
 def assert_equal(found, whole):
@@ -84,7 +87,37 @@ def test_a_preview_of_a_checkpoint_has_the_detail(saved):
     found = Outcome.unpack(data)
     assert torch.equal(found.detail, detail)
     assert found.detail_fingerprint == "d" * 64
-    assert JobState.unpack(data, "cpu").state.detail is None
+    assert JobState.unpack(data, "cpu", "d" * 64).state.detail is None
+
+
+@pytest.fixture(scope="module")
+def searching():
+    """A run's state in the search of a detail, as its worker saves it."""
+    refiner = tiny_refiner(detail=True)
+    state = refiner.start(GIVEN.ws)
+    refiner.run(state, GIVEN.target, 10, detail=True)
+    assert (state.codes.step, state.step) == (5, 10)
+    detail = refiner.detail_of(state, GIVEN.target)
+    curve = np.zeros((11, 4), np.float32)
+    return JobState(state, curve, 1.0, detail, refiner.detail_fingerprint)
+
+
+@pytest.mark.parametrize("known", ["e" * 64, None])
+def test_the_search_of_a_detail_of_other_weights_is_left_out(searching, known):
+    found = JobState.unpack(searching.pack(), "cpu", known).state
+    assert (found.detail, found.step) == (None, 5)
+    assert_equal(found.codes, searching.state.codes)
+    assert JobState.unpack(searching.pack(), "cpu", DETAIL_FINGERPRINT).state.step == 10
+
+
+@pytest.mark.parametrize("missing", ["unit", "error", "best_ws", "step"])
+def test_a_search_that_is_incomplete_is_refused(searching, missing):
+    data = searching.pack()
+    tensors = safetensors.torch.load(data)
+    del tensors[SEARCH + missing]
+    cut = safetensors.torch.save(tensors, {"detail_fingerprint": DETAIL_FINGERPRINT})
+    with pytest.raises(CheckpointError, match=f"got no {missing}"):
+        JobState.unpack(cut, "cpu", DETAIL_FINGERPRINT)
 
 
 def test_a_checkpoint_contains_the_progress(saved):
@@ -112,7 +145,7 @@ def test_an_input_round_trips():
 
 @pytest.mark.parametrize("kind", [JobInput, Outcome, lambda: None])
 def test_other_bytes_are_refused(kind, saved):
-    unpack = getattr(kind, "unpack", lambda data: JobState.unpack(data, "cpu"))
+    unpack = getattr(kind, "unpack", lambda data: JobState.unpack(data, "cpu", None))
     with pytest.raises(CheckpointError, match="safetensors"):
         unpack(b"nonsense")
     with pytest.raises(CheckpointError, match="must hold"):

@@ -20,6 +20,7 @@ from tests.browser.acting import (
     without_face,
 )
 from tests.browser.conftest import KEPT, assert_accessible
+from tests.e2e.running import patience
 
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
 BROKEN = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"\xff\xd8\xff\xe0 cut off"}
@@ -92,4 +93,42 @@ def test_work_survives_a_reload_and_ids_that_have_expired(page):
     with page.expect_response(lambda response: response.status == 404):
         slide(page, "smile", 5)
     wait_for(tag(page), "Smile +1.5")
+    expect(notice(page)).to_be_empty()
+
+
+def refuse_once(page, path, status, code):
+    """Let the service refuse the next request of a path."""
+    page.route(
+        path, lambda route: route.fulfill(status=status, json={"code": code, "detail": ""}), times=1
+    )
+
+
+def test_a_refinement_outlives_other_faces_and_refusals(page):
+    choose(page)
+    slide(page, "smile", 5)
+    wait_for(tag(page), "Smile +0.5")
+    page.locator("#tab-refine").click()
+    with page.expect_response("**/refine") as started:
+        page.locator("#refine-go").click()
+    job = started.value.json()["id"]
+    words = page.locator("#refine-words")
+    expect(words).to_contain_text("Step ", timeout=1000 * patience(120))
+    expect(words).not_to_contain_text("Step 0 of", timeout=1000 * patience(120))
+    page.locator("#use").click()  # a face of its own, which is not being refined
+    expect(page.locator("#refining")).to_be_hidden()
+    assert give(page, "drop", "main", PHOTO)
+    expect(page.locator("#history [aria-current]")).to_have_attribute(
+        "title", "your photo", timeout=1000 * patience(90)
+    )
+    refuse_once(page, f"**/jobs/{job}", 429, "rate-limited")
+    refuse_once(page, f"**/jobs/{job}/result*", 503, "jobs-unavailable")
+    assert page.request.delete(f"/jobs/{job}").ok
+    refined = page.locator("#history button[title^=Refined]")
+    expect(refined).to_have_count(1, timeout=1000 * patience(90))
+    expect(page.locator("#history [aria-current]")).to_have_attribute("title", "your photo")
+    page.wait_for_timeout(3000)  # for a second one
+    expect(refined).to_have_count(1)
+    refined.click()
+    wait_for(tag(page), "Refined")
+    expect(page.locator("#refine-go")).to_be_visible()
     expect(notice(page)).to_be_empty()

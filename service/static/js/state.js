@@ -33,6 +33,18 @@ export function amend(change) {
   changed();
 }
 
+// Put a snapshot after those of a face, for work that ended while another face was shown. Nothing is
+// forgotten, and what is shown stays, unless it is that face.
+export function insert(a, change) {
+  const isShown = now().a === a;
+  const place = isShown ? at : steps.findLastIndex((step) => step.a === a);
+  if (place < 0) return;
+  const made = Object.freeze({ ...steps[place], ...change });
+  steps = [...steps.slice(0, place + 1), made, ...steps.slice(place + 1)]; // the next commit shortens it
+  if (isShown || place < at) at += 1;
+  changed();
+}
+
 export function goTo(index) {
   if (index < 0 || index >= steps.length || index === at) return;
   at = index;

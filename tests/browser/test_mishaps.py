@@ -1,11 +1,12 @@
 """What goes wrong for visitors: the page says it in its own words, and loses nothing."""
 
 import io
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from tests.browser.acting import (
     PHOTO,
@@ -101,6 +102,35 @@ def refuse_once(page, path, status, code):
     page.route(
         path, lambda route: route.fulfill(status=status, json={"code": code, "detail": ""}), times=1
     )
+
+
+@contextmanager
+def held(page, path, times=1):
+    """Hold the next requests of a path back for the while."""
+    routes = []
+    page.route(path, routes.append, times=times)
+    yield
+    for route in routes:
+        with suppress(Error):  # the page has given it up
+            route.continue_()
+    assert routes
+    page.wait_for_timeout(1000 * patience(2))
+
+
+def test_an_undo_stops_the_picture_on_its_way(page):
+    choose(page)
+    for value in ("+0.5", "+1.0"):
+        slide(page, "smile", 5)
+        wait_for(tag(page), f"Smile {value}")
+    with held(page, "**/edit", times=2):  # the preview and the picture
+        slide(page, "smile", 5)
+        wait_for(page.locator("#busy"), "Drawing it")
+        page.keyboard.press("Control+z")
+        wait_for(tag(page), "Smile +0.5")
+    assert tag(page).inner_text() == "Smile +0.5"
+    assert page.locator("#slide-smile").input_value() == "0.5"
+    page.locator("#redo").click()
+    wait_for(tag(page), "Smile +1.0")
 
 
 def test_a_refinement_outlives_other_faces_and_refusals(page):

@@ -15,6 +15,7 @@ const PREVIEW_PX = 256;
 const FILM_PX = 512;
 const FRAMES = 24;
 let shown = {};
+let filming = new AbortController();
 
 const pairOf = ({ a, b }) => [["latent_id", a.latentId], ["latent_id", b.latentId]];
 const morph = (snapshot, options, how) =>
@@ -48,9 +49,11 @@ const control = live({ preview, full, failed: notice.show });
 async function animate() {
   const snapshot = state.now();
   const options = { steps: FRAMES, size: FILM_PX };
+  filming.abort();
+  const { signal } = filming = new AbortController();
   try {
-    const film = await stage.busy(`Drawing ${FRAMES} pictures`, () => morph(snapshot, options, { accept: "image/webp" }));
-    if (!isCurrent(snapshot)) return;
+    const film = await stage.busy(`Drawing ${FRAMES} pictures`, () => morph(snapshot, options, { accept: "image/webp", signal }));
+    if (signal.aborted || !isCurrent(snapshot)) return;
     const base = snapshot.result?.tool === "blend" ? snapshot.result : null;
     const result = {
       tool: "blend", a: snapshot.a, b: snapshot.b, title: "Animation", image: base?.image ?? snapshot.a.image, latentId: base?.latentId ?? null,
@@ -82,6 +85,7 @@ function show({ a, b, blend }) {
 export function setUp() {
   input.oninput = () => { showShare(); control.changed(); };
   panel.querySelector("#animate").onclick = animate;
+  state.onMove(() => { filming.abort(); shown = {}; });
   state.onChange(show);
   runWithBoth("blend", control.rest);
   showShare();

@@ -80,6 +80,7 @@ function makeSlider({ name, title, unit, safe, description }) {
 }
 
 let shown = {};
+const forgetShown = () => { shown = {}; }; // so that the sliders follow, wherever they were
 
 // Set the sliders when another step is shown, and only then: somebody may be moving one.
 function show({ a, values }) {
@@ -102,6 +103,7 @@ export async function setUp() {
     for (const { input, show: showValue } of sliders.values()) { input.value = 0; showValue(); }
     control.rest();
   };
+  state.onMove(forgetShown);
   state.onChange(show);
   show(state.now());
 }

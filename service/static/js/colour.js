@@ -82,6 +82,7 @@ export function setUp() {
       return { image: await colorize(snapshot, settings, photo, { accept: "image/jpeg", signal }) };
     },
   });
+  state.onMove(() => { shown = {}; });
   state.onChange(show);
   runWithBoth("colour", control.rest);
   showValues();

@@ -1,5 +1,7 @@
 // A picture that follows its settings: quick previews while they change, the full picture when they rest.
 
+import * as state from "./state.js";
+
 const REST_MS = 280;
 
 // `preview` and `full` take a signal, which aborts when their picture is no longer wanted.
@@ -42,6 +44,7 @@ export function live({ preview, full, failed }) {
     }
   }
 
+  state.onMove(halt);
   return {
     changed() {
       clearTimeout(timer);

@@ -9,12 +9,16 @@ import * as state from "./state.js";
 // face is meant in the other, so a face that is not the largest is sent as its crop.
 const pictureOf = (face) => (face.photo && !face.isResult ? (face.index ? face.before : face.photo) : face.image);
 
+let stop = new AbortController();
+
 async function merge() {
   const { a, b } = state.now();
+  stop.abort();
+  const { signal } = stop = new AbortController();
   try {
     const fields = { identity: pictureOf(a), attribute: pictureOf(b), return: "image" };
-    const answer = await stage.busy("Merging the two", () => post("merge", fields));
-    if (state.now().a !== a || state.now().b !== b) return;
+    const answer = await stage.busy("Merging the two", () => post("merge", fields, { signal }));
+    if (signal.aborted || state.now().a !== a || state.now().b !== b) return;
     notice.clear();
     const result = {
       tool: "merge", title: "Merged", image: blobOf(answer.image), latentId: answer.latent_id,
@@ -28,6 +32,7 @@ async function merge() {
 
 export function setUp() {
   document.querySelector("#merge-go").onclick = merge;
+  state.onMove(() => stop.abort());
   stage.offerWhole("merge", {
     possible: ({ b }) => Boolean(b?.before && !b.isResult),
     make: async (_, { a, b }, signal) => {

@@ -12,6 +12,7 @@ export const START = Object.freeze({
 let steps = [START];
 let at = 0;
 const listeners = new Set();
+const movers = new Set();
 
 export const now = () => steps[at];
 export const history = () => ({ steps, at });
@@ -19,6 +20,14 @@ export const canUndo = () => at > 0 && steps[at - 1].a !== null;
 export const canRedo = () => at < steps.length - 1;
 export const onChange = (listener) => listeners.add(listener);
 export const changed = () => listeners.forEach((listener) => listener(now()));
+
+// Called when the visitor goes to another step: what was on its way for the one that is left must not come.
+export const onMove = (listener) => movers.add(listener);
+
+function moved() {
+  movers.forEach((listener) => listener());
+  changed();
+}
 
 // Go on to a new snapshot, and forget those that were undone.
 export function commit(change) {
@@ -48,7 +57,7 @@ export function insert(a, change) {
 export function goTo(index) {
   if (index < 0 || index >= steps.length || index === at) return;
   at = index;
-  changed();
+  moved();
 }
 
 export const undo = () => canUndo() && goTo(at - 1);
@@ -57,5 +66,5 @@ export const redo = () => canRedo() && goTo(at + 1);
 // Begin with these snapshots instead: after a reload, or with none.
 export function replace(kept = { steps: [START], at: 0 }) {
   ({ steps, at } = kept);
-  changed();
+  moved();
 }

@@ -133,6 +133,24 @@ def test_an_undo_stops_the_picture_on_its_way(page):
     wait_for(tag(page), "Smile +1.0")
 
 
+def test_an_older_face_does_not_come_over_a_newer_wish(page):
+    page.locator("#welcome .wide button").click()
+    chips = page.locator("#faces button")
+    expect(chips).to_have_count(2, timeout=1000 * patience(90))
+    shown = page.locator("#history [aria-current]")
+    with held(page, "**/embed"):
+        chips.nth(1).click()
+        wait_for(page.locator("#busy"), "Reading that face")
+        assert give(page, "drop", "main", PHOTO)
+        expect(shown).to_have_attribute("title", "your photo", timeout=1000 * patience(90))
+    expect(shown).to_have_attribute("title", "your photo")
+    with held(page, "**/embed"):
+        assert give(page, "drop", "main", PHOTO)
+        wait_for(page.locator("#busy"), "Finding the face")
+        page.locator("#restart").click()
+    expect(page.locator("#welcome")).to_be_visible()
+
+
 def test_a_refinement_outlives_other_faces_and_refusals(page):
     choose(page)
     slide(page, "smile", 5)

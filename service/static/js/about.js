@@ -55,11 +55,11 @@ async function choose(a, index) {
   const changed = stage.wholeShown();
   try {
     const face = await stage.busy("Reading that face", () => readPhoto(changed ?? a.photo, { index, name: a.name }));
-    if (turn !== choosing) return;
+    if (turn !== choosing || state.now().a !== a) return;
     state.commit({ a: { ...face, whole: changed ?? a.whole }, result: null, values: {}, title: `face ${index + 1}` });
     finish(state.now().a);
   } catch (error) {
-    notice.show(error, () => choose(a, index));
+    if (turn === choosing && state.now().a === a) notice.show(error, () => choose(a, index));
   }
 }
 
@@ -145,4 +145,5 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   (event.shiftKey ? state.redo : state.undo)();
 });
+state.onMove(() => { choosing += 1; });
 state.onChange(show);

@@ -40,6 +40,7 @@ function goOn() {
 
 function startOver() {
   keep.forget().catch(() => {});
+  intake.stop();
   notice.clear();
   state.replace();
   $("#welcome input").focus();

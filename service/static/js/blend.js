@@ -1,6 +1,7 @@
 // Blend: a face between the two, as a picture or as an animation there and back.
 
 import { blobOf, post } from "./api.js";
+import { once } from "./busy.js";
 import { withFaces } from "./faces.js";
 import { live } from "./live.js";
 import * as notice from "./notice.js";
@@ -61,9 +62,11 @@ async function animate() {
     };
     state.commit({ result, title: "animation" });
   } catch (error) {
-    notice.show(error, animate);
+    notice.show(error, animateOnce);
   }
 }
+
+const animateOnce = () => once(panel.querySelector("#animate"), animate);
 
 function showShare() {
   const share = Number(input.value);
@@ -84,7 +87,7 @@ function show({ a, b, blend }) {
 
 export function setUp() {
   input.oninput = () => { showShare(); control.changed(); };
-  panel.querySelector("#animate").onclick = animate;
+  panel.querySelector("#animate").onclick = animateOnce;
   state.onMove(() => { filming.abort(); shown = {}; });
   state.onChange(show);
   runWithBoth("blend", control.rest);

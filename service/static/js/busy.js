@@ -27,3 +27,16 @@ export async function during(box, words, work) {
     }
   }
 }
+
+// Run `work` with its button out of use, so that a second click does not begin it again.
+export async function once(button, work) {
+  if (button.disabled) return;
+  const wasIn = document.activeElement === button;
+  button.disabled = true;
+  try {
+    await work();
+  } finally {
+    button.disabled = false;
+    if (wasIn && [button, document.body].includes(document.activeElement)) button.focus();
+  }
+}

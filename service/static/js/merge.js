@@ -1,6 +1,7 @@
 // Merge: the person of the first photo with the pose, hair and light of the second.
 
 import { blobOf, post } from "./api.js";
+import { once } from "./busy.js";
 import * as notice from "./notice.js";
 import * as stage from "./stage.js";
 import * as state from "./state.js";
@@ -26,12 +27,14 @@ async function merge() {
     };
     state.commit({ result, title: result.title });
   } catch (error) {
-    notice.show(error, merge);
+    notice.show(error, mergeOnce);
   }
 }
 
+const mergeOnce = () => once(document.querySelector("#merge-go"), merge);
+
 export function setUp() {
-  document.querySelector("#merge-go").onclick = merge;
+  document.querySelector("#merge-go").onclick = mergeOnce;
   state.onMove(() => stop.abort());
   stage.offerWhole("merge", {
     possible: ({ b }) => Boolean(b?.before && !b.isResult),

@@ -1,6 +1,7 @@
 // Refine: a job that brings the drawn face closer to the photo, with progress, preview and an end at will.
 
-import { Problem, blobOf, get, post, remove } from "./api.js";
+import { Problem, blobOf, get, newName, post, remove } from "./api.js";
+import { once } from "./busy.js";
 import * as notice from "./notice.js";
 import * as stage from "./stage.js";
 import * as state from "./state.js";
@@ -105,16 +106,19 @@ async function follow(a) {
 
 async function start() {
   const { a } = state.now();
-  const steps = $("[name=effort]:checked").value;
+  await send(a, { image: a.photo, face: a.index, steps: $("[name=effort]:checked").value }, newName());
+}
+
+async function send(a, fields, key) {
+  notice.clear();
   try {
-    const fields = { image: a.photo, face: a.index, steps };
-    const job = await stage.busy("Sending the photo", () => post("refine", fields));
+    const job = await stage.busy("Sending the photo", () => post("refine", fields, { key }));
     a.job = job.id;
-    showProgress(job);
+    if (state.now().a === a) showProgress(job);
     state.changed();
-    $("#refine-stop").focus();
+    if (state.now().a === a) $("#refine-stop").focus();
   } catch (error) {
-    notice.show(error, start);
+    notice.show(error, () => once($("#refine-go"), () => send(a, fields, key)));
   }
 }
 
@@ -126,7 +130,7 @@ async function cancel() {
 }
 
 export function setUp() {
-  $("#refine-go").onclick = start;
+  $("#refine-go").onclick = () => once($("#refine-go"), start);
   $("#refine-stop").onclick = cancel;
   state.onChange(showControls);
 }

@@ -59,6 +59,7 @@ def test_without_a_connection_the_page_shows_it_and_retries(page):
     page.context.set_offline(True)
     slide(page, "smile", 10)
     wait_for(notice(page), "cannot be reached")
+    wait_for(tag(page), "Drawn again (change not applied)")
     wait_for(page.locator("#state"), "Cannot be reached")
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()

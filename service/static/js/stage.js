@@ -45,6 +45,12 @@ export function preview(blob) {
   setSplit(0);
 }
 
+// Go back to the picture of the step shown, when the one that was to follow did not come.
+export function goBack() {
+  show(state.now());
+  $("#after-tag").textContent += " (change not applied)";
+}
+
 export const pictureOf = ({ a, result }) => result?.film ?? result?.image ?? a.image;
 
 function canShowWhole(snapshot) {

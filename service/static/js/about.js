@@ -56,7 +56,7 @@ async function choose(a, index) {
   try {
     const face = await stage.busy("Reading that face", () => readPhoto(changed ?? a.photo, { index, name: a.name }));
     if (turn !== choosing || state.now().a !== a) return;
-    state.commit({ a: { ...face, whole: changed ?? a.whole }, result: null, values: {}, title: `face ${index + 1}` });
+    state.commit({ a: { ...face, whole: changed ?? a.whole, derived: a.derived || Boolean(changed) }, result: null, values: {}, title: `face ${index + 1}` });
     finish(state.now().a);
   } catch (error) {
     if (turn === choosing && state.now().a === a) notice.show(error, () => choose(a, index));

@@ -21,6 +21,7 @@ let filming = new AbortController();
 const pairOf = ({ a, b }) => [["latent_id", a.latentId], ["latent_id", b.latentId]];
 const morph = (snapshot, options, how) =>
   withFaces([snapshot.a, snapshot.b], () => post("morph", [...pairOf(snapshot), ...Object.entries(options)], how));
+const sent = ({ a, b }, fields, accept) => ({ path: "morph", faces: [["latent_id", a], ["latent_id", b]], fields, accept });
 const percent = (share) => `${Math.round(share * 100)} %`;
 const isCurrent = ({ a, b }) => state.now().a === a && state.now().b === b;
 
@@ -40,7 +41,7 @@ async function full(signal) {
   notice.clear();
   const result = {
     tool: "blend", a: snapshot.a, b: snapshot.b, title: `Blend, ${percent(share)} of the first`, image: blobOf(answer.image),
-    latentId: answer.latent_id, timings: answer.timings_ms, settings: { share },
+    latentId: answer.latent_id, timings: answer.timings_ms, sent: sent(snapshot, { lam: share }),
   };
   state.commit({ blend: { share }, result, title: result.title });
 }
@@ -58,7 +59,7 @@ async function animate() {
     const base = snapshot.result?.tool === "blend" ? snapshot.result : null;
     const result = {
       tool: "blend", a: snapshot.a, b: snapshot.b, title: "Animation", image: base?.image ?? snapshot.a.image, latentId: base?.latentId ?? null,
-      timings: null, settings: snapshot.blend, film,
+      timings: null, sent: sent(snapshot, options, "image/webp"), film,
     };
     state.commit({ result, title: "animation" });
   } catch (error) {

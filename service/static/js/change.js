@@ -42,7 +42,7 @@ async function full(signal) {
   notice.clear();
   const result = {
     tool: "change", title: titleOf(values), image: blobOf(answer.image), latentId: answer.latent_id,
-    timings: answer.timings_ms, settings: { directions: written(values) },
+    timings: answer.timings_ms, sent: { path: "edit", faces: [["latent_id", a]], fields: { directions: written(values) } },
   };
   state.commit({ values, result, title: result.title });
 }

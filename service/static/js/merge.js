@@ -23,7 +23,7 @@ async function merge() {
     notice.clear();
     const result = {
       tool: "merge", title: "Merged", image: blobOf(answer.image), latentId: answer.latent_id,
-      timings: answer.timings_ms, settings: {},
+      timings: answer.timings_ms, sent: { path: "merge", faces: [["identity", a], ["attribute", b]], fields: {} },
     };
     state.commit({ result, title: result.title });
   } catch (error) {

@@ -57,7 +57,8 @@ async function finish(a, id, job) {
   const { step, steps } = job.progress;
   const result = {
     tool: "refine", title: job.state === "cancelled" ? `Refined, ${step} of ${steps} steps` : "Refined",
-    image: blobOf(answer.image), latentId: answer.latent_id, timings: answer.timings_ms, settings: { steps, job: id },
+    image: blobOf(answer.image), latentId: answer.latent_id, timings: answer.timings_ms,
+    sent: { path: "refine", faces: [["image", a]], fields: { steps: job.state === "cancelled" ? step : steps } },
   };
   a.job = null;
   state.insert(a, { result, title: result.title });

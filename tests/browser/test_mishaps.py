@@ -85,7 +85,6 @@ def test_work_survives_a_reload_and_ids_that_have_expired(page):
     wait_for_face(page)
     slide(page, "smile", 10)
     wait_for(tag(page), "Smile +1.0")
-    page.wait_for_timeout(1000)  # what was done last is saved a moment later
     page.reload()
     wait_for(tag(page), "Smile +1.0")
     assert page.locator("#slide-smile").input_value() == "1"

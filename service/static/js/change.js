@@ -103,6 +103,7 @@ export async function setUp() {
     for (const { input, show: showValue } of sliders.values()) { input.value = 0; showValue(); }
     control.rest();
   };
+  forgetShown();
   state.onMove(forgetShown);
   state.onChange(show);
   show(state.now());

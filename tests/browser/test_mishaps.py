@@ -14,6 +14,7 @@ from tests.browser.acting import (
     give,
     jpeg_of,
     notice,
+    second,
     slide,
     tag,
     wait_for,
@@ -133,6 +134,21 @@ def test_an_undo_stops_the_picture_on_its_way(page):
     wait_for(tag(page), "Smile +1.0")
 
 
+def test_after_an_undo_a_second_face_is_blended_at_once_and_an_undo_of_that_stays(page):
+    choose(page)
+    slide(page, "smile", 5)
+    wait_for(tag(page), "Smile +0.5")
+    page.keyboard.press("Control+z")
+    page.locator("#tab-blend").click()
+    second(page)
+    wait_for(tag(page), "Blend, 50 %")
+    page.keyboard.press("Control+z")
+    wait_for(tag(page), "Drawn again")
+    page.wait_for_timeout(1000 * patience(2))
+    assert tag(page).inner_text() == "Drawn again"
+    expect(page.locator("#redo")).to_be_enabled()
+
+
 def test_an_older_face_does_not_come_over_a_newer_wish(page):
     page.locator("#welcome .wide button").click()
     chips = page.locator("#faces button")
@@ -156,8 +172,11 @@ def test_a_refinement_outlives_other_faces_and_refusals(page):
     slide(page, "smile", 5)
     wait_for(tag(page), "Smile +0.5")
     page.locator("#tab-refine").click()
+    sent = []
+    page.on("request", lambda request: sent.append(request) if "/refine" in request.url else None)
     with page.expect_response("**/refine") as started:
-        page.locator("#refine-go").click()
+        page.locator("#refine-go").dblclick()
+    assert len(sent) == 1
     job = started.value.json()["id"]
     words = page.locator("#refine-words")
     expect(words).to_contain_text("Step ", timeout=1000 * patience(120))

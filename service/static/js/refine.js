@@ -11,7 +11,7 @@ const $ = (selector) => document.querySelector(selector);
 const POLL_MS = 1200;
 const PREVIEW_MS = 4000;
 const AGAIN_MS = 3600;
-const LOST = ["unknown-job", "no-result"]; // what says that no result will come
+const LOST = ["unknown-job", "no-result", "model-mismatch"]; // what says that no result will come
 const OVER = ["succeeded", "failed", "cancelled"];
 const followed = new Set(); // ids of jobs
 
@@ -98,7 +98,9 @@ async function follow(a) {
         notice.show(error);
         told = true;
       }
-      if (!isLost) await pause(AGAIN_MS);
+      if (isLost) break;
+      if (state.now().a === a) $("#refine-words").textContent = "Waiting for the service to answer";
+      await pause(AGAIN_MS);
     }
   }
   followed.delete(id);

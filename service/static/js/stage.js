@@ -14,6 +14,7 @@ const wholes = new Map();
 let view = "crop";
 let faceShown = null;
 let resultShown = null;
+let missed = null; // what a failed change left as it was
 let stop = new AbortController();
 
 // How a tool puts its result back into a whole photo in a way of its own: `make(result, snapshot, signal)`
@@ -41,14 +42,15 @@ export function preview(blob) {
   picture.classList.remove("whole");
   put(after, blob, "Preview");
   $("#after-tag").textContent = "Preview";
+  missed = null;
   holdSave();
   setSplit(0);
 }
 
 // Go back to the picture of the step shown, when the one that was to follow did not come.
 export function goBack() {
+  missed = { at: state.history().at, picture: pictureOf(state.now()) };
   show(state.now());
-  $("#after-tag").textContent += " (change not applied)";
 }
 
 export const pictureOf = ({ a, result }) => result?.film ?? result?.image ?? a.image;
@@ -88,7 +90,8 @@ async function showWhole(snapshot) {
 function showPair(shown, earlier, { title, kind = "", alt, earlierAlt = "", earlierTag = "Photo" }) {
   picture.classList.toggle("whole", kind === WHOLE);
   put(after, shown, alt);
-  $("#after-tag").textContent = title;
+  if (missed?.at !== state.history().at || missed.picture !== pictureOf(state.now())) missed = null;
+  $("#after-tag").textContent = missed ? `${title} (change not applied)` : title;
   if (earlier) {
     put(before, earlier, earlierAlt);
     $("#before-tag").textContent = earlierTag;
@@ -148,4 +151,5 @@ after.onload = () => picture.style.setProperty("--ratio", String(after.naturalWi
 split.oninput = () => setSplit(Number(split.value));
 $("#view-crop").onclick = () => { setView("crop"); show(state.now()); };
 $("#view-whole").onclick = () => { setView("whole"); setSplit(0); show(state.now()); };
+state.onMove(() => { missed = null; });
 state.onChange(show);

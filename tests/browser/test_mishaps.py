@@ -109,7 +109,7 @@ def refuse_once(page, path, status, code):
 def held(page, path, times=1):
     """Hold the next requests of a path back for the while."""
     routes = []
-    page.route(path, routes.append, times=times)
+    page.route(path, lambda route: routes.append(route), times=times)
     yield
     for route in routes:
         with suppress(Error):  # the page has given it up

@@ -28,6 +28,8 @@ def test_a_photo_can_be_edited_undone_saved_and_edited_further(page):
     assert name == "wplus-smile-1-0.jpg"
     assert Image.open(io.BytesIO(data)).size == (1024, 1024)
 
+    assert "-F image=@photo.jpg -F directions=smile:1 " in page.locator("#command").text_content()
+
     page.keyboard.press("Control+z")
     wait_for(tag(page), "Drawn again")
     assert page.locator("#slide-smile").input_value() == "0"
@@ -41,7 +43,7 @@ def test_a_photo_can_be_edited_undone_saved_and_edited_further(page):
     slide(page, "pose", 5)
     wait_for(tag(page), "+0.5")
     page.locator("#more summary").click()
-    assert "/edit" in page.locator("#command").inner_text()
+    wait_for(page.locator("#command"), "No single command")  # a change of a change
     name, code = download(page, page.locator("[data-suffix=npy]"))
     assert np.load(io.BytesIO(code)).shape == (18, 512)
     assert_accessible(page)
@@ -82,6 +84,8 @@ def test_two_faces_are_blended_played_coloured_merged_and_swapped(page):
     second(page)
     wait_for(tag(page), "Blend, 50 %")
     assert_accessible(page)
+    command = page.locator("#command")
+    assert "-F image=@photo.jpg -F image=@second.jpg -F lam=0.5 " in command.text_content()
     page.locator("#animate").click()
     wait_for(tag(page), "Animation")
     name, film = download(page, page.locator("#save"))
@@ -90,6 +94,7 @@ def test_two_faces_are_blended_played_coloured_merged_and_swapped(page):
 
     page.locator("#tab-colour").click()
     wait_for(tag(page), "Coloured")
+    assert "-F first_row=8 -F keep_luminance=true " in command.text_content()
     page.locator("[name=keep]").uncheck()
     expect(page.locator("#history li")).to_have_count(5, timeout=1000 * patience(60))
     page.locator("#tab-merge").click()

@@ -10,6 +10,8 @@ import { likeness } from "./words.js";
 
 const $ = (selector) => document.querySelector(selector);
 
+const TEXT_FIELDS = "input:not([type=range], [type=radio], [type=checkbox], [type=file]), textarea";
+
 function picture(blob, alt) {
   const image = document.createElement("img");
   image.src = urlOf(blob);
@@ -55,11 +57,11 @@ async function choose(a, index) {
   const changed = stage.wholeShown();
   try {
     const face = await stage.busy("Reading that face", () => readPhoto(changed ?? a.photo, { index, name: a.name }));
-    if (turn !== choosing) return;
-    state.commit({ a: { ...face, whole: changed ?? a.whole }, result: null, values: {}, title: `face ${index + 1}` });
+    if (turn !== choosing || state.now().a !== a) return;
+    state.commit({ a: { ...face, whole: changed ?? a.whole, derived: a.derived || Boolean(changed) }, result: null, values: {}, title: `face ${index + 1}` });
     finish(state.now().a);
   } catch (error) {
-    notice.show(error, () => choose(a, index));
+    if (turn === choosing && state.now().a === a) notice.show(error, () => choose(a, index));
   }
 }
 
@@ -67,6 +69,17 @@ async function choose(a, index) {
 export function finish(face) {
   measure(face).then(state.changed, () => {}); // its figures are an extra: the picture is there
 }
+
+// Bring the step shown into view. Only the strip moves: scrollIntoView would move the page too.
+function reveal(box) {
+  const item = box.querySelector("[aria-current]");
+  if (box.hidden || !item) return;
+  const [outer, inner] = [box, item].map((each) => each.getBoundingClientRect());
+  if (inner.left < outer.left) box.scrollLeft -= outer.left - inner.left;
+  else if (inner.right > outer.right) box.scrollLeft += inner.right - outer.right;
+}
+
+let revealed = null;
 
 function showHistory() {
   const { steps, at } = state.history();
@@ -84,9 +97,12 @@ function showHistory() {
     return item;
   });
   fill(box, items);
-  if (!box.hidden) box.scrollLeft = box.scrollWidth;
   $("#undo").disabled = !state.canUndo();
   $("#redo").disabled = !state.canRedo();
+  const { a, result } = steps[at];
+  if (revealed === (result ?? a)) return;
+  revealed = result ?? a;
+  reveal(box);
 }
 
 function showFigures({ a, result }) {
@@ -142,7 +158,9 @@ $("#undo").onclick = state.undo;
 $("#redo").onclick = state.redo;
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || !state.now().a) return;
+  if (event.target.matches(TEXT_FIELDS)) return; // it has an undo of its own
   event.preventDefault();
   (event.shiftKey ? state.redo : state.undo)();
 });
+state.onMove(() => { choosing += 1; });
 state.onChange(show);

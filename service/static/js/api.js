@@ -66,15 +66,19 @@ export async function remove(path) {
 }
 
 // Post a form. `fields` is an object, or pairs where a name is repeated; null and undefined are left out.
-export async function post(path, fields, { accept = "application/json", signal } = {}) {
+// What is sent again with the same `key` is done once.
+export async function post(path, fields, { accept = "application/json", signal, key } = {}) {
   const form = new FormData();
   const pairs = Array.isArray(fields) ? fields : Object.entries(fields);
   for (const [name, value] of pairs) {
     if (value !== undefined && value !== null) form.append(name, value);
   }
-  const headers = { Accept: accept, ...authorization() };
+  const headers = { Accept: accept, ...authorization(), ...(key && { "Idempotency-Key": key }) };
   return read(await send(path, { method: "POST", headers, body: form, signal }));
 }
+
+// A name that nothing else has; crypto.randomUUID is missing where the page is not served by HTTPS.
+export const newName = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 
 // The image of a JSON answer, which is base64, as a blob.
 export function blobOf(image) {

@@ -1,6 +1,7 @@
 // Blend: a face between the two, as a picture or as an animation there and back.
 
 import { blobOf, post } from "./api.js";
+import { once } from "./busy.js";
 import { withFaces } from "./faces.js";
 import { live } from "./live.js";
 import * as notice from "./notice.js";
@@ -15,10 +16,12 @@ const PREVIEW_PX = 256;
 const FILM_PX = 512;
 const FRAMES = 24;
 let shown = {};
+let filming = new AbortController();
 
 const pairOf = ({ a, b }) => [["latent_id", a.latentId], ["latent_id", b.latentId]];
 const morph = (snapshot, options, how) =>
   withFaces([snapshot.a, snapshot.b], () => post("morph", [...pairOf(snapshot), ...Object.entries(options)], how));
+const sent = ({ a, b }, fields, accept) => ({ path: "morph", faces: [["latent_id", a], ["latent_id", b]], fields, accept });
 const percent = (share) => `${Math.round(share * 100)} %`;
 const isCurrent = ({ a, b }) => state.now().a === a && state.now().b === b;
 
@@ -38,7 +41,7 @@ async function full(signal) {
   notice.clear();
   const result = {
     tool: "blend", a: snapshot.a, b: snapshot.b, title: `Blend, ${percent(share)} of the first`, image: blobOf(answer.image),
-    latentId: answer.latent_id, timings: answer.timings_ms, settings: { share },
+    latentId: answer.latent_id, timings: answer.timings_ms, sent: sent(snapshot, { lam: share }),
   };
   state.commit({ blend: { share }, result, title: result.title });
 }
@@ -48,19 +51,23 @@ const control = live({ preview, full, failed: notice.show });
 async function animate() {
   const snapshot = state.now();
   const options = { steps: FRAMES, size: FILM_PX };
+  filming.abort();
+  const { signal } = filming = new AbortController();
   try {
-    const film = await stage.busy(`Drawing ${FRAMES} pictures`, () => morph(snapshot, options, { accept: "image/webp" }));
-    if (!isCurrent(snapshot)) return;
+    const film = await stage.busy(`Drawing ${FRAMES} pictures`, () => morph(snapshot, options, { accept: "image/webp", signal }));
+    if (signal.aborted || !isCurrent(snapshot)) return;
     const base = snapshot.result?.tool === "blend" ? snapshot.result : null;
     const result = {
       tool: "blend", a: snapshot.a, b: snapshot.b, title: "Animation", image: base?.image ?? snapshot.a.image, latentId: base?.latentId ?? null,
-      timings: null, settings: snapshot.blend, film,
+      timings: null, sent: sent(snapshot, options, "image/webp"), film,
     };
     state.commit({ result, title: "animation" });
   } catch (error) {
-    notice.show(error, animate);
+    notice.show(error, animateOnce);
   }
 }
+
+const animateOnce = () => once(panel.querySelector("#animate"), animate);
 
 function showShare() {
   const share = Number(input.value);
@@ -81,7 +88,8 @@ function show({ a, b, blend }) {
 
 export function setUp() {
   input.oninput = () => { showShare(); control.changed(); };
-  panel.querySelector("#animate").onclick = animate;
+  panel.querySelector("#animate").onclick = animateOnce;
+  state.onMove(() => { filming.abort(); shown = {}; });
   state.onChange(show);
   runWithBoth("blend", control.rest);
   showShare();

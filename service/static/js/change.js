@@ -42,7 +42,7 @@ async function full(signal) {
   notice.clear();
   const result = {
     tool: "change", title: titleOf(values), image: blobOf(answer.image), latentId: answer.latent_id,
-    timings: answer.timings_ms, settings: { directions: written(values) },
+    timings: answer.timings_ms, sent: { path: "edit", faces: [["latent_id", a]], fields: { directions: written(values) } },
   };
   state.commit({ values, result, title: result.title });
 }
@@ -80,6 +80,7 @@ function makeSlider({ name, title, unit, safe, description }) {
 }
 
 let shown = {};
+const forgetShown = () => { shown = {}; }; // so that the sliders follow, wherever they were
 
 // Set the sliders when another step is shown, and only then: somebody may be moving one.
 function show({ a, values }) {
@@ -102,6 +103,8 @@ export async function setUp() {
     for (const { input, show: showValue } of sliders.values()) { input.value = 0; showValue(); }
     control.rest();
   };
+  forgetShown();
+  state.onMove(forgetShown);
   state.onChange(show);
   show(state.now());
 }

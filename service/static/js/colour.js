@@ -41,9 +41,10 @@ async function full(signal) {
   const answer = await stage.busy("Colouring", () => colorize(snapshot, settings, { return: "image" }, { signal }));
   if (signal.aborted || !isCurrent(snapshot)) return;
   notice.clear();
+  const { gray: _, face: __, color: ___, ...others } = fields(snapshot, settings);
   const result = {
     tool: "colour", a: snapshot.a, b: snapshot.b, title: "Coloured", image: blobOf(answer.image), latentId: answer.latent_id,
-    timings: answer.timings_ms, settings,
+    timings: answer.timings_ms, settings, sent: { path: "colorize", faces: [["gray", snapshot.a], ["color", snapshot.b]], fields: others },
   };
   state.commit({ colour: settings, result, title: result.title });
 }
@@ -82,6 +83,7 @@ export function setUp() {
       return { image: await colorize(snapshot, settings, photo, { accept: "image/jpeg", signal }) };
     },
   });
+  state.onMove(() => { shown = {}; });
   state.onChange(show);
   runWithBoth("colour", control.rest);
   showValues();

@@ -98,7 +98,7 @@ export async function putBack(a, result, signal) {
 // A result as the face to go on from; the photo that it came from stays with it.
 export const asFace = (a, result) => ({
   ...a, name: result.title, latentId: result.latentId, image: result.image, isResult: true, seed: undefined,
-  origin: result.image, quality: null, timings: result.timings,
+  job: undefined, origin: result.image, quality: null, timings: result.timings,
 });
 
 export const sample = async (address) => (await fetch(address)).blob();

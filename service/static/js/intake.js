@@ -28,14 +28,17 @@ async function take(slot, words, make) {
   notice.clear();
   try {
     const face = await during(boxOf(slot), words, () => make(stop.signal));
-    if (stops[slot] !== stop) return;
+    if (stop.signal.aborted) return;
     if (slot === "b") state.amend({ b: face });
     else state.commit({ ...state.START, b: state.now().b, tool: state.now().tool, a: face, title: face.name });
     finish(face);
   } catch (error) {
-    if (!isAbort(error) && stops[slot] === stop) notice.show(error, () => take(slot, words, make));
+    if (!isAbort(error) && !stop.signal.aborted) notice.show(error, () => take(slot, words, make));
   }
 }
+
+// Give up what is on its way.
+export const stop = () => Object.values(stops).forEach((each) => each.abort());
 
 export function takeFile(slot, file, name) {
   if (isCode(file)) return take(slot, "Drawing the saved face", (signal) => readCode(file, { signal }));
@@ -75,6 +78,7 @@ function drag(event) {
 }
 
 export function setUp() {
+  state.onMove(() => stops.a?.abort());
   document.querySelectorAll("[data-samples]").forEach(setUpSamples);
   for (const input of document.querySelectorAll("[data-pick]")) {
     input.onchange = () => {

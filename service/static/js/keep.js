@@ -13,10 +13,13 @@ const asPromise = (request) =>
     request.onerror = () => reject(request.error);
   });
 
+let database = null; // stays open, because a page that is left cannot wait for it
+
 async function open() {
   const request = indexedDB.open("wplus", 1);
   request.onupgradeneeded = () => request.result.createObjectStore(STORE);
-  return asPromise(request);
+  database = await asPromise(request);
+  database.onclose = () => { database = null; };
 }
 
 function tab() {
@@ -27,24 +30,24 @@ function tab() {
 }
 
 async function inStore(mode, work) {
-  const database = await open();
-  try {
-    return await work(database.transaction(STORE, mode).objectStore(STORE));
-  } finally {
-    database.close();
-  }
+  if (!database) await open();
+  return work(database.transaction(STORE, mode).objectStore(STORE));
 }
 
 export function save({ steps, at }) {
   const first = Math.max(0, Math.min(at, steps.length - STEPS));
   const record = { time: Date.now(), steps: steps.slice(first, first + STEPS), at: at - first };
-  return inStore("readwrite", (store) => asPromise(store.put(record, tab())));
+  return inStore("readwrite", (store) => {
+    const put = asPromise(store.put(record, tab()));
+    store.transaction.commit(); // at once: the page may be about to go
+    return put;
+  });
 }
 
 export async function load() {
   await inStore("readwrite", async (store) => {
     const [keys, records] = await Promise.all([asPromise(store.getAllKeys()), asPromise(store.getAll())]);
-    const old = keys.filter((_, index) => records[index].time < Date.now() - HOUR_MS);
+    const old = keys.filter((key, index) => key !== tab() && records[index].time < Date.now() - HOUR_MS);
     await Promise.all(old.map((key) => asPromise(store.delete(key))));
   });
   return inStore("readonly", (store) => asPromise(store.get(tab())));

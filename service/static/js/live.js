@@ -1,5 +1,9 @@
 // A picture that follows its settings: quick previews while they change, the full picture when they rest.
 
+import { isAbort } from "./api.js";
+import * as stage from "./stage.js";
+import * as state from "./state.js";
+
 const REST_MS = 280;
 
 // `preview` and `full` take a signal, which aborts when their picture is no longer wanted.
@@ -35,13 +39,18 @@ export function live({ preview, full, failed }) {
 
   async function rest() {
     halt();
+    const { signal } = fullStop;
     try {
-      await full(fullStop.signal);
+      await full(signal);
     } catch (error) {
+      if (signal.aborted || isAbort(error)) return;
+      halt();
+      stage.goBack();
       failed(error, rest);
     }
   }
 
+  state.onMove(halt);
   return {
     changed() {
       clearTimeout(timer);

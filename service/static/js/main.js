@@ -27,9 +27,13 @@ function showRoom({ a }) {
 
 function saveSoon() {
   clearTimeout(saving);
-  saving = setTimeout(() => {
-    if (state.now().a) keep.save(state.history()).catch(() => {}); // private windows may not allow it
-  }, SAVE_MS);
+  saving = setTimeout(saveNow, SAVE_MS);
+}
+
+function saveNow() {
+  clearTimeout(saving);
+  saving = undefined;
+  if (state.now().a) keep.save(state.history()).catch(() => {}); // private windows may not allow it
 }
 
 function goOn() {
@@ -40,6 +44,7 @@ function goOn() {
 
 function startOver() {
   keep.forget().catch(() => {});
+  intake.stop();
   notice.clear();
   state.replace();
   $("#welcome input").focus();
@@ -52,6 +57,7 @@ async function start() {
   second.setUp();
   state.onChange(showRoom);
   state.onChange(saveSoon);
+  window.addEventListener("pagehide", () => { if (saving !== undefined) saveNow(); });
   $("#use").onclick = goOn;
   $("#restart").onclick = startOver;
   const kept = await keep.load().catch(() => null);

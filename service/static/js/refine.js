@@ -1,16 +1,19 @@
 // Refine: a job that brings the drawn face closer to the photo, with progress, preview and an end at will.
 
-import { Problem, blobOf, get, post, remove } from "./api.js";
+import { Problem, blobOf, get, newName, post, remove } from "./api.js";
+import { once } from "./busy.js";
 import * as notice from "./notice.js";
 import * as stage from "./stage.js";
 import * as state from "./state.js";
-import { duration } from "./words.js";
+import { duration, mayPass } from "./words.js";
 
 const $ = (selector) => document.querySelector(selector);
 const POLL_MS = 1200;
 const PREVIEW_MS = 4000;
+const AGAIN_MS = 3600;
+const LOST = ["unknown-job", "no-result", "model-mismatch"]; // what says that no result will come
 const OVER = ["succeeded", "failed", "cancelled"];
-let watched = null; // the face whose job is followed
+const followed = new Set(); // ids of jobs
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -37,7 +40,9 @@ function showControls({ a }) {
   $("#effort").disabled = running;
   $("#refine-go").hidden = running || !a?.photo;
   $("#refine-none").hidden = Boolean(a?.photo);
-  if (running && watched !== a) follow(a);
+  for (const face of new Set(state.history().steps.map((step) => step.a))) {
+    if (face?.job && !followed.has(face.job)) follow(face);
+  }
 }
 
 async function showPreview(a, id) {
@@ -49,59 +54,74 @@ async function showPreview(a, id) {
 async function finish(a, id, job) {
   if (job.state === "failed" && !job.progress.step) throw new Problem("no-result");
   const answer = await stage.busy("Drawing the refined face", () => get(`jobs/${id}/result?return=image`));
-  if (state.now().a !== a) return;
   const { step, steps } = job.progress;
   const result = {
     tool: "refine", title: job.state === "cancelled" ? `Refined, ${step} of ${steps} steps` : "Refined",
-    image: blobOf(answer.image), latentId: answer.latent_id, timings: answer.timings_ms, settings: { steps, job: id },
+    image: blobOf(answer.image), latentId: answer.latent_id, timings: answer.timings_ms,
+    sent: { path: "refine", faces: [["image", a]], fields: { steps: job.state === "cancelled" ? step : steps } },
   };
-  state.commit({ result, title: result.title });
+  a.job = null;
+  state.insert(a, { result, title: result.title });
 }
 
-// Follow a face's job until it is over; the face keeps its id, so that this goes on after a reload.
-async function follow(a) {
-  watched = a;
-  const id = a.job;
+const isKept = (a) => state.history().steps.some((step) => step.a === a);
+
+// Watch a job until it is over and its result is there, or its face is forgotten.
+async function watch(a, id) {
   let seen = 0;
   let drawn = 0;
-  try {
-    for (;;) {
-      const job = await get(`jobs/${id}`);
-      if (state.now().a === a) showProgress(job);
-      if (OVER.includes(job.state)) {
-        await finish(a, id, job);
-        break;
-      }
-      if (job.progress.step > drawn && performance.now() - seen > PREVIEW_MS) {
-        [seen, drawn] = [performance.now(), job.progress.step];
-        showPreview(a, id);
-      }
-      await pause(POLL_MS);
+  while (isKept(a)) {
+    const job = await get(`jobs/${id}`);
+    if (state.now().a === a) showProgress(job);
+    if (OVER.includes(job.state)) return finish(a, id, job);
+    if (job.progress.step > drawn && performance.now() - seen > PREVIEW_MS) {
+      [seen, drawn] = [performance.now(), job.progress.step];
+      showPreview(a, id);
     }
-  } catch (error) {
-    if (error.code === "offline") {
-      await pause(3 * POLL_MS);
-      return follow(a);
-    }
-    notice.show(error);
+    await pause(POLL_MS);
   }
-  a.job = null;
-  if (watched === a) watched = null;
+}
+
+// Follow a face's job, whichever face is shown. The face keeps the job's id until its result is there or
+// cannot come any more: so this goes on after a reload, and when the service refuses a request for now.
+async function follow(a) {
+  const id = a.job;
+  let told = false;
+  followed.add(id);
+  while (a.job === id && isKept(a)) {
+    try {
+      await watch(a, id);
+    } catch (error) {
+      const isLost = error.code === undefined || LOST.includes(error.code);
+      if (isLost) a.job = null;
+      if (isLost || !(told || mayPass(error) || error.code === "jobs-unavailable")) {
+        notice.show(error);
+        told = true;
+      }
+      if (isLost) break;
+      if (state.now().a === a) $("#refine-words").textContent = "Waiting for the service to answer";
+      await pause(AGAIN_MS);
+    }
+  }
+  followed.delete(id);
   state.changed();
 }
 
 async function start() {
   const { a } = state.now();
-  const steps = $("[name=effort]:checked").value;
+  await send(a, { image: a.photo, face: a.index, steps: $("[name=effort]:checked").value }, newName());
+}
+
+async function send(a, fields, key) {
+  notice.clear();
   try {
-    const fields = { image: a.photo, face: a.index, steps };
-    const job = await stage.busy("Sending the photo", () => post("refine", fields));
+    const job = await stage.busy("Sending the photo", () => post("refine", fields, { key }));
     a.job = job.id;
-    showProgress(job);
+    if (state.now().a === a) showProgress(job);
     state.changed();
-    $("#refine-stop").focus();
+    if (state.now().a === a) $("#refine-stop").focus();
   } catch (error) {
-    notice.show(error, start);
+    notice.show(error, () => once($("#refine-go"), () => send(a, fields, key)));
   }
 }
 
@@ -113,7 +133,7 @@ async function cancel() {
 }
 
 export function setUp() {
-  $("#refine-go").onclick = start;
+  $("#refine-go").onclick = () => once($("#refine-go"), start);
   $("#refine-stop").onclick = cancel;
   state.onChange(showControls);
 }

@@ -27,18 +27,20 @@ export function setUp() {
   state.onChange(show);
 }
 
-// Run a tool by itself once it is open and has both faces: when it is opened, and when a face changes.
+// Run a tool by itself once it is open and has both faces: when it is opened, and when the visitor
+// changes a face. Going to another step only shows what was drawn there.
 export function runWithBoth(tool, run) {
-  let asked = {};
+  let asked = state.canRedo() ? state.now() : {}; // after a reload, at a step that was gone back to
   const ask = () => {
     const { a, b } = state.now();
     if (!a || !b) return;
     asked = { a, b };
     run();
   };
+  state.onMove(() => { asked = state.now(); });
   state.onChange(({ a, b, tool: open, result }) => {
     const isDone = result?.tool === tool && result.a === a && result.b === b;
-    if (open === tool && !isDone && !state.canRedo() && (asked.a !== a || asked.b !== b)) ask();
+    if (open === tool && !isDone && (asked.a !== a || asked.b !== b)) ask();
   });
   onOpen(tool, () => { if (state.now().result?.tool !== tool) ask(); });
 }

@@ -34,4 +34,11 @@ export function setUp() {
     else show(trouble);
   });
   watch();
+  hideMetrics().catch(() => {}); // offline: the state says so
+}
+
+// Metrics may have a port of their own, which pages cannot know of.
+async function hideMetrics() {
+  const link = document.querySelector("nav [href=metrics]");
+  link.hidden = (await fetch(link.href, { method: "HEAD" })).status === 404;
 }

@@ -9,10 +9,12 @@ import * as state from "./state.js";
 
 const $ = (selector) => document.querySelector(selector);
 const [picture, after, before, split] = ["#picture", "#after", "#before", "#split"].map($);
+const WHOLE = "whole-photo";
 const wholes = new Map();
 let view = "crop";
 let faceShown = null;
 let resultShown = null;
+let missed = null; // what a failed change left as it was
 let stop = new AbortController();
 
 // How a tool puts its result back into a whole photo in a way of its own: `make(result, snapshot, signal)`
@@ -36,10 +38,19 @@ function setSplit(percent) {
 
 // Show a small, quick picture until the full one comes.
 export function preview(blob) {
+  if (picture.classList.contains("whole")) hideBefore(); // it would be the whole photo over a face
   picture.classList.remove("whole");
   put(after, blob, "Preview");
   $("#after-tag").textContent = "Preview";
+  missed = null;
+  holdSave();
   setSplit(0);
+}
+
+// Go back to the picture of the step shown, when the one that was to follow did not come.
+export function goBack() {
+  missed = { at: state.history().at, picture: pictureOf(state.now()) };
+  show(state.now());
 }
 
 export const pictureOf = ({ a, result }) => result?.film ?? result?.image ?? a.image;
@@ -59,8 +70,9 @@ function setView(next) {
 
 async function showWhole(snapshot) {
   const { a, result } = snapshot;
-  if (!result) return showPair(a.whole, null, "The whole photo, unchanged", "");
+  if (!result) return showPair(a.whole, null, { title: "Unchanged", kind: WHOLE, alt: "The whole photo, unchanged" });
   if (!result.whole) {
+    holdSave();
     stop.abort();
     stop = new AbortController();
     const own = wholes.get(result.tool);
@@ -68,21 +80,41 @@ async function showWhole(snapshot) {
     result.whole = await busy("Putting the face back into the photo", () => make(result, snapshot, stop.signal));
   }
   if (state.now() === snapshot && view === "whole") {
-    showPair(result.whole.image, result.whole.before ?? a.whole, `The whole photo: ${result.title}`, "The whole photo as it was");
-    $("#save").href = urlOf(result.whole.image);
-    $("#save").download = fileName(result.title, "whole-photo", result.whole.image.type);
+    showPair(result.whole.image, result.whole.before ?? a.whole, {
+      title: result.title, kind: WHOLE, alt: `The whole photo: ${result.title}`, earlierAlt: "The whole photo as it was",
+    });
   }
 }
 
-function showPair(shown, earlier, alt, earlierAlt) {
+// Show a picture, with the one before it under the slider if there is one, and offer to save it.
+function showPair(shown, earlier, { title, kind = "", alt, earlierAlt = "", earlierTag = "Photo" }) {
+  picture.classList.toggle("whole", kind === WHOLE);
   put(after, shown, alt);
-  put(before, earlier, earlierAlt);
-  split.hidden = !earlier;
-  $("#before-tag").hidden = !earlier;
+  if (missed?.at !== state.history().at || missed.picture !== pictureOf(state.now())) missed = null;
+  $("#after-tag").textContent = missed ? `${title} (change not applied)` : title;
+  if (earlier) {
+    put(before, earlier, earlierAlt);
+    $("#before-tag").textContent = earlierTag;
+    split.hidden = $("#before-tag").hidden = false;
+  } else hideBefore();
+  $("#save").href = urlOf(shown);
+  $("#save").download = fileName(title, kind, shown.type);
+  $("#save").removeAttribute("aria-disabled");
+}
+
+function hideBefore() {
+  put(before, null);
+  split.hidden = $("#before-tag").hidden = true;
+}
+
+// Nothing can be saved while what is shown is not what will be.
+function holdSave() {
+  $("#save").removeAttribute("href");
+  $("#save").setAttribute("aria-disabled", "true");
 }
 
 const fileName = (title, kind, type) =>
-  `${["wplus", title, kind].filter(Boolean).join(" ").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, "")}.${type.split("/")[1].replace("jpeg", "jpg")}`;
+  `${["wplus", title, kind].filter(Boolean).join(" ").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, "")}.${(type.split("/")[1] ?? "jpg").replace("jpeg", "jpg")}`;
 
 function show(snapshot) {
   const { a, result } = snapshot;
@@ -95,12 +127,6 @@ function show(snapshot) {
   [faceShown, resultShown] = [a, result];
   const drawn = a.photo && !a.isResult ? "Drawn again" : a.name;
   const title = result?.title ?? drawn;
-  picture.classList.toggle("whole", view === "whole");
-  $("#before-tag").textContent = a.before ? "Photo" : "Before";
-  $("#after-tag").textContent = title;
-  const shown = pictureOf(snapshot);
-  $("#save").href = urlOf(shown);
-  $("#save").download = fileName(title, "", shown.type);
   $("#use").disabled = !result?.latentId;
   if (view === "whole") {
     showWhole(snapshot).catch((error) => {
@@ -112,7 +138,9 @@ function show(snapshot) {
   } else {
     const earlier = a.before ?? (result ? a.image : null);
     const alt = result ? `The face after: ${result.title}` : a.photo ? "The face as the service drew it again" : `A portrait: ${a.name}`;
-    showPair(shown, earlier, alt, a.before ? "The face in the photo" : "The face before");
+    showPair(pictureOf(snapshot), earlier, {
+      title, alt, earlierAlt: a.before ? "The face in the photo" : "The face before", earlierTag: a.before ? "Photo" : "Before",
+    });
   }
 }
 
@@ -123,4 +151,5 @@ after.onload = () => picture.style.setProperty("--ratio", String(after.naturalWi
 split.oninput = () => setSplit(Number(split.value));
 $("#view-crop").onclick = () => { setView("crop"); show(state.now()); };
 $("#view-whole").onclick = () => { setView("whole"); setSplit(0); show(state.now()); };
+state.onMove(() => { missed = null; });
 state.onChange(show);

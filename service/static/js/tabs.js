@@ -33,11 +33,11 @@ function show({ tool, b }) {
 export function setUp() {
   tabs.forEach((tab, index) => {
     tab.onclick = () => open(tab);
-    tab.onkeydown = ({ key }) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (step) open(tabs[(index + step + tabs.length) % tabs.length]);
-      if (key === "Home") open(tabs[0]);
-      if (key === "End") open(tabs.at(-1));
+    tab.onkeydown = (event) => {
+      const to = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: -1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault(); // the page would scroll too
+      open(tabs.at(to % tabs.length));
     };
   });
   state.onChange(show);

@@ -36,18 +36,18 @@ def main() -> None:
     with Service() as service, Client(service.url, timeout_s=120) as client:
         closed_loop(service.url, until(embed, WARM_UP_S), 1)
         for clients in options.clients:
-            alone, beside, steps = Tally(), Tally(), 0
+            alone, during, steps = Tally(), Tally(), 0
             for _ in range(options.rounds):
                 alone += closed_loop(service.url, until(embed, options.seconds), clients)
                 job = begin(client, photo)
                 before = step_of(job)
-                beside += closed_loop(service.url, until(embed, options.seconds), clients)
+                during += closed_loop(service.url, until(embed, options.seconds), clients)
                 steps += step_of(job) - before
                 end(job)
             rows.append({"clients": clients, "job": "none", "job steps per s": None, **alone.row()})
-            pace = steps / beside.took_s
+            pace = steps / during.took_s
             rows.append(
-                {"clients": clients, "job": "running", "job steps per s": pace, **beside.row()}
+                {"clients": clients, "job": "running", "job steps per s": pace, **during.row()}
             )
     show("embed during a job", rows)
 

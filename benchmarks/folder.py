@@ -37,7 +37,7 @@ def main() -> None:
     cache = cache_folder(os.environ.get("WPLUS_CACHE"))
     landmarks = verified_path(cache, LANDMARKS)
     predictor = Predictor.load(cache, EMBEDDING_NETWORK, detail=DETAIL_ENCODER)
-    with tempfile.TemporaryDirectory(prefix="wplus-bench-") as scratch, Service(jobs=0) as service:
+    with tempfile.TemporaryDirectory(prefix="wplus-bench-") as scratch, Service() as service:
         folder = collect(options.photos, Path(scratch) / "photos", options.count)
 
         def by_folder(figures: bool) -> None:

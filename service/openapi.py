@@ -119,7 +119,7 @@ DESCRIPTION = """Turn a photo of a face into its latent code, and the code into 
 
 Send a multipart form, JSON, or (where one photo or code is enough) the file itself. Options are
 fields of the form or members of the JSON; where the body is the file itself they are query
-parameters of the same names, and the query is read beside forms and JSON too. `Accept` selects the
+parameters of the same names, and the query is read with forms and JSON too. `Accept` selects the
 format of the answer: an image, a code as a file, or JSON. Errors are `application/problem+json`
 with a stable `code`.
 """

@@ -27,7 +27,7 @@ ESTIMATORS = ("faceres", "faceres-heads", "age-v1", "gender-v1")
 
 AGE_PX, GENDER_PX, PADDING = 64, 32, 0.2  # of the package's chips
 MEAN = np.array([122.781998, 117.000999, 104.297997], np.float32)
-AGES = np.array([0.25, *range(1, 81)], np.float32)  # what its 81 classes stand for
+AGES = np.array([0.25, *range(1, 81)], np.float32)  # of its 81 classes
 
 Face = UInt8[np.ndarray, "height width 3"]
 Landmarks = Float64[np.ndarray, "68 2"]

@@ -7,29 +7,25 @@ request, codes and images. The same command resumes a stopped run.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
 from tqdm import tqdm
 
 from model_core.batch.embedding import CodeFormat, Wanted, embed_folder
+from model_core.batch.networks import Networks, face_models
 from model_core.batch.preparation import Which
+from model_core.batch.storage import Folder
 from model_core.batch.table import SKIPPED
-from model_core.errors import NoEmbedderError, WplusError
-from model_core.predictor import Predictor
+from model_core.errors import WplusError
 from model_core.program import program_name
 from model_core.runtime.backends import Backend
 from model_core.runtime.precision import DtypeName
-from model_core.weights.cache import (
-    DEFAULT_GENERATOR,
-    LANDMARKS,
-    SECOND_GLANCE,
-    cache_folder,
-    verified_path,
-    weight_path,
-)
-from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK
+from model_core.weights.cache import DEFAULT_GENERATOR, cache_folder
+
+Progress = Callable[[int, int, int], object]
+"""Photos done, their total, and the faces found so far."""
 
 INTERRUPTED = 130
 
@@ -39,11 +35,6 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     options = _parse(arguments)
     wanted = Wanted(options.faces, options.figures, options.images, options.codes, options.shard)
     try:
-        predictor = _load(cache, options)
-        landmarks = verified_path(cache, LANDMARKS)
-        second = None
-        if weight_path(cache, SECOND_GLANCE).is_file():
-            second = verified_path(cache, SECOND_GLANCE)
         with tqdm(unit="photo", dynamic_ncols=True) as bar:
 
             def progress(done: int, total: int, faces: int) -> None:
@@ -52,16 +43,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
                 bar.set_postfix(faces=faces, refresh=False)
                 bar.update(done - bar.n)
 
-            skipped = embed_folder(
-                options.source,
-                options.target,
-                predictor,
-                landmarks,
-                wanted,
-                options.workers,
-                progress,
-                second,
-            )
+            run = _embed_on_cluster if options.ray else _embed_here
+            skipped = run(options, cache, wanted, progress)
     except (WplusError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
@@ -72,22 +55,44 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     return 0
 
 
-def _load(cache: Path, options: argparse.Namespace) -> Predictor:
-    default = options.generator == DEFAULT_GENERATOR
-    network = options.network or (EMBEDDING_NETWORK if default else None)
-    if network is None:
-        raise NoEmbedderError(
-            f"--network must name an embedding network for {options.generator}, got none"
-        )
-    return Predictor.load(
-        cache,
-        network,
-        options.device,
-        options.backend,
-        options.generator,
-        dtype=options.dtype,
-        detail=DETAIL_ENCODER if default and options.detail else None,
-        defer_compile=True,
+def _embed_here(
+    options: argparse.Namespace, cache: Path, wanted: Wanted, progress: Progress
+) -> int:
+    """Embed the folder in this process and its workers; return the number of skipped photos."""
+    predictor = _networks(options, options.device or "cpu").load(cache)
+    landmarks, second = face_models(cache)
+    return embed_folder(
+        Path(options.source),
+        Path(options.target),
+        predictor,
+        landmarks,
+        wanted,
+        options.workers,
+        progress,
+        second,
+    )
+
+
+def _embed_on_cluster(
+    options: argparse.Namespace, _cache: Path, wanted: Wanted, progress: Progress
+) -> int:
+    """Embed the folder on a Ray cluster; return the number of skipped photos."""
+    from model_core.batch import cluster
+
+    source, target = Folder.open(options.source), Folder.open(options.target)
+    with cluster.connected(options.ray):
+        device = options.device or ("cuda" if cluster.has_gpus() else "cpu")
+        gpus = options.actor_gpus
+        if gpus is None:
+            gpus = float(device.startswith("cuda"))
+        workers = cluster.Workers(options.actor_cpus, gpus, options.actors)
+        networks = _networks(options, device)
+        return cluster.embed_on_cluster(source, target, networks, wanted, workers, progress)
+
+
+def _networks(options: argparse.Namespace, device: str) -> Networks:
+    return Networks(
+        options.network, options.generator, options.detail, device, options.backend, options.dtype
     )
 
 
@@ -98,8 +103,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     flag = argparse.BooleanOptionalAction
-    parser.add_argument("source", metavar="DIR", type=Path, help="folder of photos")
-    parser.add_argument("-o", "--out", dest="target", metavar="OUT", type=Path, required=True)
+    parser.add_argument(
+        "source", metavar="DIR", help="folder of photos; with --ray also a URI: s3://bucket/folder"
+    )
+    parser.add_argument("-o", "--out", dest="target", metavar="OUT", required=True)
     parser.add_argument("--faces", choices=get_args(Which), default="all", help="default: all")
     parser.add_argument(
         "--figures", action=flag, default=True, help="render and measure each face (default: yes)"
@@ -115,11 +122,20 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--shard", type=int, default=256, help="photos per Parquet file (256)")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", help="default: cpu; with --ray cuda, if the cluster has GPUs")
     parser.add_argument("--backend", choices=get_args(Backend), default="auto")
     parser.add_argument("--dtype", choices=get_args(DtypeName), default="auto")
     parser.add_argument("--generator", default=DEFAULT_GENERATOR)
     parser.add_argument("--network", type=Path, help="embedding network; default: the shipped one")
+    cluster = parser.add_argument_group("on a cluster", "needs the extra scale; see docs/scale.md")
+    cluster.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="embed on a Ray cluster: HOST:PORT, auto (this machine's), local (start one)",
+    )
+    cluster.add_argument("--actors", type=int, help="default: as many as there is room for")
+    cluster.add_argument("--actor-cpus", type=int, default=1, help="cores of each actor (1)")
+    cluster.add_argument("--actor-gpus", type=float, help="default: 1 if the device is cuda")
     return parser.parse_args(arguments)
 
 

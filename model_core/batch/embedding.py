@@ -1,12 +1,7 @@
 """Embed every face in a folder; worker processes prepare photos for the device process."""
 
 import logging
-import multiprocessing
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +11,8 @@ from PIL import Image
 
 from model_core.alignment.folder import find_photos
 from model_core.atomic_file import partial_file, publish
-from model_core.batch.preparation import PreparedPhoto, Which, load_aligner, prepare
+from model_core.batch.pool import PhotoPool
+from model_core.batch.preparation import PreparedPhoto, Which, prepare
 from model_core.batch.table import Table, printable, schema
 from model_core.checkpoints.latent_files import write_latents
 from model_core.errors import InvalidInputError
@@ -25,13 +21,10 @@ from model_core.predictor import Predictor
 from model_core.shapes import Codes, Faces
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
-AHEAD = 4  # photos a worker may be ahead of the device, which bounds memory
 FACES_AT_ONCE = 4
 JPEG_QUALITY = 95
 CodeFormat = Literal["npy", "safetensors"]
 Row = dict[str, Any]
-Models = tuple[Path, Path | None]
-"""The landmarks' file, and the second detector's."""
 
 _log = logging.getLogger(__name__)
 
@@ -96,10 +89,10 @@ def embed_folder(
     if not photos:
         raise InvalidInputError(f"source must be a folder of photos, got {source}")
     names = [printable(photo.relative_to(source).as_posix()) for photo in photos]
-    about = _about(predictor)
+    about = provenance(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
-    asked = {"faces": wanted.which, "second_glance": second_glance is not None} | _extras(wanted)
-    with Table(target, schema(shape, about), about | asked) as table:
+    settings = settings_of(about, wanted, second_glance is not None)
+    with Table(target, schema(shape, about), settings) as table:
         done = table.finished()
         left = [
             (photo, name) for photo, name in zip(photos, names, strict=True) if name not in done
@@ -107,21 +100,21 @@ def embed_folder(
         if len(left) >= COMPILE_FROM:
             predictor.import_compiler()
             predictor.start_compiling()
-        prepared = _prepared(left, (landmark_model, second_glance), wanted.which, workers)
         faces = 0
         progress(len(photos) - len(left), len(photos), faces)
         rows: list[Row] = []
-        for number, photo in enumerate(prepared, start=1):
-            rows += _rows_or_reason(photo, predictor, target, wanted)
-            faces += len(photo.faces)
-            progress(len(photos) - len(left) + number, len(photos), faces)
-            if number % wanted.shard_photos == 0 or number == len(left):
-                table.write(rows)
-                rows = []
+        with PhotoPool((landmark_model, second_glance), wanted.which, workers, prepare) as pool:
+            for number, photo in enumerate(pool.prepared(left), start=1):
+                rows += rows_or_reason(photo, predictor, target, wanted)
+                faces += len(photo.faces)
+                progress(len(photos) - len(left) + number, len(photos), faces)
+                if number % wanted.shard_photos == 0 or number == len(left):
+                    table.write(rows)
+                    rows = []
         return table.list_skipped()
 
 
-def _about(predictor: Predictor) -> Row:
+def provenance(predictor: Predictor) -> Row:
     """Return everything that codes and figures depend on."""
     return {
         "generator": predictor.generator_name,
@@ -130,59 +123,24 @@ def _about(predictor: Predictor) -> Row:
     }
 
 
-def _extras(wanted: Wanted) -> Row:
-    return {"figures": wanted.figures, "images": wanted.images, "codes": wanted.codes}
+def settings_of(about: Row, wanted: Wanted, second_glance: bool) -> Row:
+    """Return everything that a table's rows depend on.
 
-
-def _prepared(
-    photos: Sequence[tuple[Path, str]], models: Models, which: Which, workers: int
-) -> Iterator[PreparedPhoto]:
-    """Prepare photos in worker processes, a bounded number ahead; yield them in order.
-
-    A photo that ends its process, for lack of memory say, is found by preparing those under way one
-    by one, and gets that as its reason.
+    Args:
+        about: From `provenance`.
+        wanted: What is written.
+        second_glance: Whether there is a second detector.
     """
-    left = deque(photos)
-    waiting: deque[tuple[tuple[Path, str], Future[PreparedPhoto]]] = deque()
-    while left or waiting:
-        with _pool(workers, models) as pool:
-            try:
-                while left or waiting:
-                    while left and len(waiting) <= AHEAD * workers:
-                        waiting.append((left[0], pool.submit(prepare, *left[0], which)))
-                        left.popleft()
-                    yield waiting[0][1].result()
-                    waiting.popleft()
-            except BrokenProcessPool:
-                pass
-            finally:
-                pool.shutdown(cancel_futures=True)
-        for photo, _ in waiting:
-            yield _prepare_alone(photo, models, which)
-        waiting.clear()
+    return about | {
+        "faces": wanted.which,
+        "second_glance": second_glance,
+        "figures": wanted.figures,
+        "images": wanted.images,
+        "codes": wanted.codes,
+    }
 
 
-def _prepare_alone(photo: tuple[Path, str], models: Models, which: Which) -> PreparedPhoto:
-    """Prepare one photo in a process of its own, which may end."""
-    with _pool(1, models) as pool:
-        try:
-            return pool.submit(prepare, *photo, which).result()
-        except BrokenProcessPool:
-            return PreparedPhoto(photo[1], [], "the process that read it ended: out of memory?")
-
-
-def _pool(workers: int, models: Models) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, _begin, models)
-
-
-def _begin(landmark_model: Path, second_glance: Path | None) -> None:
-    """Set up a worker: load its aligner, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    load_aligner(landmark_model, second_glance)
-
-
-def _rows_or_reason(
+def rows_or_reason(
     photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted
 ) -> list[Row]:
     """Embed a photo's faces, a few at a time; a failure of the networks is the photo's reason."""

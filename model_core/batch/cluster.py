@@ -1,0 +1,263 @@
+"""Embed every face in a folder on the machines of a Ray cluster.
+
+Each shard of photos is one task of Ray Data; actors that keep the networks loaded embed it as
+`wplus embed` does on one machine, and write its file of the table. If an actor is lost, Ray starts
+another and gives it the shard again. The result does not depend on who computed what.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from model_core.batch.cluster_worker import ShardEmbedder, Task, describe
+from model_core.batch.embedding import COMPILE_FROM, Row, Wanted, settings_of
+from model_core.batch.networks import Networks
+from model_core.batch.shared_table import SharedTable
+from model_core.batch.storage import Folder
+from model_core.batch.table import printable
+from model_core.errors import InvalidInputError, WplusError
+
+CONNECT_S = 5
+RETRIES = 3  # of a shard whose actor was lost; a shard that ends every actor must end the run
+LOCAL_STORE_BYTES = 100_000_000  # only names and counts go through it
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+SETTINGS_FRAME = b"\x04"  # the first frame of a server that speaks HTTP/2, as gRPC does
+
+
+class ClusterError(WplusError):
+    """The cluster cannot be reached, or cannot run this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The actors that embed.
+
+    Attributes:
+        cpus: Processor cores of each: threads of its networks; all but one also read photos.
+        gpus: GPUs of each; a fraction shares one.
+        most: Their number; None takes as many as the cluster has room for.
+    """
+
+    cpus: int = 1
+    gpus: float = 0
+    most: int | None = None
+
+
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Join a cluster, or start one on this machine; leave it, or end it, at the end.
+
+    Args:
+        address: local, auto (the cluster that this machine is part of, or RAY_ADDRESS), or
+            HOST:PORT.
+
+    Raises:
+        ClusterError: If there is no cluster, or it is of another version.
+        InvalidInputError: If the address is none of these.
+    """
+    _probe(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports to its makers otherwise
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    own: dict[str, Any] = {}
+    if address == "local":
+        # Ray's only way to listen on the loopback interface alone; read when it is imported.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        own = {"include_dashboard": False, "object_store_memory": LOCAL_STORE_BYTES}
+    import ray
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, RuntimeError, ValueError, SystemExit) as err:  # it exits when it gives up
+        raise ClusterError(f"the Ray cluster {address} cannot be used: {_first_line(err)}") from err
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def embed_on_cluster(
+    source: Folder,
+    target: Folder,
+    networks: Networks,
+    wanted: Wanted,
+    workers: Workers,
+    progress: Callable[[int, int, int], object],
+) -> int:
+    """Embed the photos of a folder into a table, resuming an earlier run; needs `connected`.
+
+    Args:
+        source: Folder of photos, which all machines see.
+        target: Folder of the table, which all machines see.
+        networks: What each actor loads.
+        wanted: What to write.
+        workers: How many actors, and how large.
+        progress: Called at the start and after each shard with the photos done, the total, and the
+            faces found so far.
+
+    Returns:
+        The number of photos without a face.
+
+    Raises:
+        InvalidInputError: If the folder has no photos, a number is out of range, or the target
+            was started with other settings.
+        ClusterError: If the cluster has no room, or a shard failed; what is finished stays.
+    """
+    if wanted.shard_photos < 1:
+        raise InvalidInputError(f"shard must be 1 or more, got {wanted.shard_photos}")
+    photos = [(place, printable(name)) for place, name in source.photos(target)]
+    if not photos:
+        raise InvalidInputError(f"source must be a folder of photos, got {source.address}")
+    room = _room(workers)
+    expected = describe(networks)
+    settings = settings_of(expected.about, wanted, expected.second_glance)
+    with SharedTable(target, settings) as table:
+        done = table.finished()
+        left = [photo for photo in photos if photo[1] not in done]
+        finished, faces = len(photos) - len(left), 0
+        progress(finished, len(photos), faces)
+        if left:
+            shards = _shards(left, wanted.shard_photos, table)
+            size = min(room, len(shards))
+            task = Task(
+                source.address,
+                target.address,
+                table.run,
+                networks,
+                wanted,
+                threads=workers.cpus,
+                readers=max(1, workers.cpus - 1),
+                compiles=len(left) >= COMPILE_FROM * size,
+                expected=expected,
+            )
+            for result in _results(shards, task, workers, size):
+                finished, faces = finished + result["photos"], faces + result["faces"]
+                progress(finished, len(photos), faces)
+        return table.list_skipped()
+
+
+def _probe(address: str) -> None:
+    """Refuse an address where nobody listens, for which Ray would wait a minute."""
+    if address in ("local", "auto"):
+        return
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme or not parts.hostname or port is None:
+        hint = _hint(parts.scheme)
+        raise InvalidInputError(f"ray must be local, auto or HOST:PORT, got {address}{hint}")
+    try:
+        with socket.create_connection((parts.hostname, port), CONNECT_S) as connection:
+            connection.settimeout(CONNECT_S)
+            connection.sendall(HELLO)
+            speaks = connection.recv(4)[3:] == SETTINGS_FRAME
+    except OSError as err:
+        raise ClusterError(f"no Ray cluster answers at {address}: {err}") from err
+    if not speaks:
+        raise ClusterError(f"no Ray cluster answers at {address}, but something else does")
+
+
+def _hint(scheme: str) -> str:
+    """Say what to use instead of Ray Client, through which datasets cannot be run."""
+    if scheme != "ray":
+        return ""
+    return "; submit the command to the cluster instead: ray job submit ... --ray auto"
+
+
+def _room(workers: Workers) -> int:
+    """Return how many actors the cluster has room for, at most as many as wanted.
+
+    Raises:
+        InvalidInputError: If a number is out of range.
+        ClusterError: If there is room for none.
+    """
+    import ray
+
+    if workers.cpus < 1 or workers.gpus < 0 or (workers.most is not None and workers.most < 1):
+        raise InvalidInputError(
+            f"actors and actor-cpus must be 1 or more, and actor-gpus 0 or more, got {workers}"
+        )
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    room = int(has.get("CPU", 0) // workers.cpus)
+    if workers.gpus:
+        room = min(room, int(has.get("GPU", 0) // workers.gpus))
+    if not room:
+        raise ClusterError(
+            f"the cluster must have {workers.cpus} CPUs and {workers.gpus:g} GPUs for an actor, "
+            f"got {has.get('CPU', 0):g} and {has.get('GPU', 0):g}"
+        )
+    return min(room, workers.most or room)
+
+
+def has_gpus() -> bool:
+    """Whether the cluster has GPUs; needs `connected`."""
+    import ray
+
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return has.get("GPU", 0) >= 1
+
+
+def _shards(photos: list[tuple[str, str]], size: int, table: SharedTable) -> list[Row]:
+    """Cut photos into shards, and number them as an uninterrupted run would."""
+    cuts = [photos[start : start + size] for start in range(0, len(photos), size)]
+    return [
+        {
+            "number": number,
+            "places": [place for place, _ in cut],
+            "names": [name for _, name in cut],
+        }
+        for number, cut in zip(table.free_numbers(len(cuts)), cuts, strict=True)
+    ]
+
+
+def _results(shards: list[Row], task: Task, workers: Workers, size: int) -> Iterator[Row]:
+    """Embed shards by Ray Data; yield what the actors return, in the order they finish.
+
+    Raises:
+        ClusterError: If a shard failed, or ended every actor that tried it.
+    """
+    import ray
+    from ray import data
+
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # A machine that leaves while an actor of it starts must not end the run.
+    context.max_consecutive_actor_init_deaths = RETRIES
+    # One shard at a time for each actor, so that the last ones are not queued behind each other.
+    pool = data.ActorPoolStrategy(
+        min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=1
+    )
+    dataset = data.from_items(shards, override_num_blocks=len(shards)).map(
+        ShardEmbedder,  # type: ignore[arg-type]  # an actor's class, called with each row
+        fn_constructor_args=(task,),
+        compute=pool,
+        num_cpus=workers.cpus,
+        num_gpus=workers.gpus or None,
+        ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
+    )
+    try:
+        yield from dataset.iter_rows()
+    except ray.exceptions.RayError as err:
+        raise ClusterError(f"a shard failed: {_reason(err)}") from err
+
+
+def _reason(err: BaseException) -> str:
+    """Return the last line of what Ray says: the error of the process it happened in."""
+    cause = getattr(err, "cause", None)
+    if isinstance(cause, BaseException):
+        return _reason(cause)
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return lines[-1] if lines else type(err).__name__
+
+
+def _first_line(err: BaseException) -> str:
+    return str(err).strip().partition("\n")[0] or type(err).__name__

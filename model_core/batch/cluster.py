@@ -8,6 +8,7 @@ another and gives it the shard again. The result does not depend on who computed
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -236,14 +237,17 @@ def _results(shards: list[Row], task: Task, workers: Workers, size: int) -> Iter
     pool = data.ActorPoolStrategy(
         min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=1
     )
-    dataset = data.from_items(shards, override_num_blocks=len(shards)).map(
-        ShardEmbedder,  # type: ignore[arg-type]  # an actor's class, called with each row
-        fn_constructor_args=(task,),
-        compute=pool,
-        num_cpus=workers.cpus,
-        num_gpus=workers.gpus or None,
-        ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
-    )
+    with warnings.catch_warnings():
+        # Ray 2.64 will have another way to say it, which 2.60 does not have yet.
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        dataset = data.from_items(shards, override_num_blocks=len(shards)).map(
+            ShardEmbedder,  # type: ignore[arg-type]  # an actor's class, called with each row
+            fn_constructor_args=(task,),
+            compute=pool,
+            num_cpus=workers.cpus,
+            num_gpus=workers.gpus or None,
+            max_task_retries=RETRIES,
+        )
     try:
         yield from dataset.iter_rows()
     except ray.exceptions.RayError as err:

@@ -10,9 +10,8 @@ from jaxtyping import Float64
 from model_core.alignment.ffhq import NO_FACE, FaceAligner
 from model_core.alignment.folder import LIMITS, MAX_BYTES
 from model_core.errors import WplusError
-from model_core.images import FACE_PX
 from model_core.photos.reader import harden, read_photo
-from model_core.shapes import SquarePixels
+from model_core.pixels import FACE_PX, SquarePixels
 
 Which = Literal["all", "largest"]
 

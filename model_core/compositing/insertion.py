@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from model_core.compositing.luminance import with_luminance
 from model_core.compositing.pasting import Blend, Pasted, choose_blend, render, transfer
-from model_core.shapes import Pixels, SquarePixels
+from model_core.pixels import Pixels, SquarePixels
 
 BlendChoice = Literal["auto", Blend]
 """`transfer` or `render`; auto takes transfer unless the change moves the face."""

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from model_core.shapes import Pixels
+from model_core.pixels import Pixels
 
 
 def with_luminance(image: Pixels, luminance: Pixels) -> Pixels:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from model_core.output.provenance import mark_gif, png_info
-from model_core.shapes import Pixels, SquarePixels
+from model_core.pixels import Pixels, SquarePixels
 
 Format = Literal["jpeg", "png", "webp"]
 MEDIA_TYPES: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}

@@ -1,7 +1,6 @@
 """Embed every face in a folder; worker processes prepare photos for the device process."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,25 +8,22 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model_core.alignment.folder import find_photos
 from model_core.atomic_file import partial_file, publish
+from model_core.batch.codes import FACES_AT_ONCE, about_results, latents_of
+from model_core.batch.listing import Progress, list_photos
 from model_core.batch.output_folder import printable
 from model_core.batch.preparation import Look, PreparedPhoto, Which
 from model_core.batch.table import Table, schema
 from model_core.batch.workers import Models, PhotoWorkers
 from model_core.checkpoints.latent_files import write_latents
 from model_core.errors import InvalidInputError
-from model_core.latents.latent import Detail, Latent
 from model_core.predictor import Predictor
-from model_core.shapes import Codes, Faces
+from model_core.shapes import Faces
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
-FACES_AT_ONCE = 4
 JPEG_QUALITY = 95
 CodeFormat = Literal["npy", "safetensors"]
 Row = dict[str, Any]
-Progress = Callable[[int, int, int], object]
-"""Called with the photos done, the total, and the faces found."""
 
 _log = logging.getLogger(__name__)
 
@@ -139,31 +135,6 @@ def embed_photos(
         return table.list_skipped()
 
 
-def list_photos(source: Path, target: Path) -> list[tuple[Path, str]]:
-    """Return the photos of a folder and its subfolders in order, with their paths below it.
-
-    Args:
-        source: The folder.
-        target: Folder inside it to leave out.
-
-    Raises:
-        InvalidInputError: If there are none.
-    """
-    photos = find_photos(source, target)
-    if not photos:
-        raise InvalidInputError(f"source must be a folder of photos, got {source}")
-    return [(photo, photo.relative_to(source).as_posix()) for photo in photos]
-
-
-def about_results(predictor: Predictor) -> Row:
-    """Return everything that codes, images and figures depend on."""
-    return {
-        "generator": predictor.generator_name,
-        "fingerprint": predictor.fingerprint,
-        "weights": dict(sorted(predictor.weight_digests.items())),
-    }
-
-
 def _extras(wanted: Wanted) -> Row:
     return {"figures": wanted.figures, "images": wanted.images, "codes": wanted.codes}
 
@@ -225,14 +196,6 @@ def _rows(
                     "same_person": quality.same_person,
                 }
     return rows
-
-
-def latents_of(predictor: Predictor, faces: Faces, ws: Codes) -> list[Latent]:
-    """Add details to the codes of faces, if there is a detail encoder."""
-    if predictor.detail_shape is None:
-        return [Latent(code) for code in ws]
-    details = predictor.encode_detail(faces, ws)
-    return [Latent(code, Detail(detail, code)) for code, detail in zip(ws, details, strict=True)]
 
 
 def _place(folder: Path, name: str, index: int, suffix: str) -> Path:

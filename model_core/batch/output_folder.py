@@ -1,5 +1,6 @@
 """The folder that a run writes: one process, one set of settings, a list of skipped photos."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -92,6 +93,12 @@ def save(place: Path, data: bytes) -> None:
     with partial_file(place) as file:
         file.write(data)
         publish(file, place)
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 of a file, for the settings of runs that depend on it."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def printable(text: str) -> str:

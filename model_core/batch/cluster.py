@@ -5,11 +5,12 @@ Each shard of photos is one task of Ray Data; actors that keep the networks load
 another and gives it the shard again. The result does not depend on who computed what.
 """
 
+import argparse
 import logging
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,10 @@ from urllib.parse import urlsplit
 
 from model_core.batch.cluster_worker import ShardEmbedder, Task, describe
 from model_core.batch.embedding import COMPILE_FROM, Row, Wanted, settings_of
-from model_core.batch.networks import Networks
+from model_core.batch.listing import Progress
+from model_core.batch.output_folder import printable
 from model_core.batch.shared_table import SharedTable
 from model_core.batch.storage import Folder
-from model_core.batch.table import printable
 from model_core.errors import InvalidInputError, WplusError
 
 CONNECT_S = 5
@@ -28,6 +29,8 @@ RETRIES = 3  # of a shard whose actor was lost; a shard that ends every actor mu
 LOCAL_STORE_BYTES = 100_000_000  # only names and counts go through it
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 SETTINGS_FRAME = b"\x04"  # the first frame of a server that speaks HTTP/2, as gRPC does
+
+_log = logging.getLogger(__name__)
 
 
 class ClusterError(WplusError):
@@ -41,7 +44,7 @@ class Workers:
     Attributes:
         cpus: Processor cores of each: threads of its networks; all but one also read photos.
         gpus: GPUs of each; a fraction shares one.
-        most: Their number; None takes as many as the cluster has room for.
+        most: Their largest number; None takes as many as the cluster has room for now.
     """
 
     cpus: int = 1
@@ -84,17 +87,17 @@ def connected(address: str) -> Iterator[None]:
 def embed_on_cluster(
     source: Folder,
     target: Folder,
-    networks: Networks,
+    networks: argparse.Namespace,
     wanted: Wanted,
     workers: Workers,
-    progress: Callable[[int, int, int], object],
+    progress: Progress,
 ) -> int:
     """Embed the photos of a folder into a table, resuming an earlier run; needs `connected`.
 
     Args:
         source: Folder of photos, which all machines see.
         target: Folder of the table, which all machines see.
-        networks: What each actor loads.
+        networks: What each actor loads: the options of `command.add_network_options`.
         wanted: What to write.
         workers: How many actors, and how large.
         progress: Called at the start and after each shard with the photos done, the total, and the
@@ -108,8 +111,13 @@ def embed_on_cluster(
             was started with other settings.
         ClusterError: If the cluster has no room, or a shard failed; what is finished stays.
     """
-    if wanted.shard_photos < 1:
-        raise InvalidInputError(f"shard must be 1 or more, got {wanted.shard_photos}")
+    if min(wanted.shard_photos, workers.cpus, 1 if workers.most is None else workers.most) < 1:
+        raise InvalidInputError(
+            "shard, actors and actor-cpus must be 1 or more, got "
+            f"{wanted.shard_photos}, {workers.most} and {workers.cpus}"
+        )
+    if workers.gpus < 0:
+        raise InvalidInputError(f"actor-gpus must be 0 or more, got {workers.gpus:g}")
     photos = [(place, printable(name)) for place, name in source.photos(target)]
     if not photos:
         raise InvalidInputError(f"source must be a folder of photos, got {source.address}")
@@ -123,7 +131,7 @@ def embed_on_cluster(
         progress(finished, len(photos), faces)
         if left:
             shards = _shards(left, wanted.shard_photos, table)
-            size = min(room, len(shards))
+            size = min(workers.most or room, len(shards))
             task = Task(
                 source.address,
                 target.address,
@@ -135,7 +143,7 @@ def embed_on_cluster(
                 compiles=len(left) >= COMPILE_FROM * size,
                 expected=expected,
             )
-            for result in _results(shards, task, workers, size):
+            for result in _results(shards, task, workers, min(room, size), size):
                 finished, faces = finished + result["photos"], faces + result["faces"]
                 progress(finished, len(photos), faces)
         return table.list_skipped()
@@ -172,36 +180,36 @@ def _hint(scheme: str) -> str:
 
 
 def _room(workers: Workers) -> int:
-    """Return how many actors the cluster has room for, at most as many as wanted.
+    """Return for how many actors the cluster has room now.
 
     Raises:
-        InvalidInputError: If a number is out of range.
-        ClusterError: If there is room for none.
+        ClusterError: If there is room for none, and none are announced by their number.
     """
-    import ray
-
-    if workers.cpus < 1 or workers.gpus < 0 or (workers.most is not None and workers.most < 1):
-        raise InvalidInputError(
-            f"actors and actor-cpus must be 1 or more, and actor-gpus 0 or more, got {workers}"
-        )
-    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    has = _resources()
     room = int(has.get("CPU", 0) // workers.cpus)
     if workers.gpus:
         room = min(room, int(has.get("GPU", 0) // workers.gpus))
     if not room:
-        raise ClusterError(
+        lacks = (
             f"the cluster must have {workers.cpus} CPUs and {workers.gpus:g} GPUs for an actor, "
             f"got {has.get('CPU', 0):g} and {has.get('GPU', 0):g}"
         )
-    return min(room, workers.most or room)
+        if workers.most is None:
+            raise ClusterError(f"{lacks}; if machines join on demand, say --actors")
+        _log.warning("%s; waiting for machines to join", lacks)
+    return room
+
+
+def _resources() -> dict[str, float]:
+    import ray
+
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return has
 
 
 def has_gpus() -> bool:
     """Whether the cluster has GPUs; needs `connected`."""
-    import ray
-
-    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return has.get("GPU", 0) >= 1
+    return _resources().get("GPU", 0) >= 1
 
 
 def _shards(photos: list[tuple[str, str]], size: int, table: SharedTable) -> list[Row]:
@@ -217,8 +225,17 @@ def _shards(photos: list[tuple[str, str]], size: int, table: SharedTable) -> lis
     ]
 
 
-def _results(shards: list[Row], task: Task, workers: Workers, size: int) -> Iterator[Row]:
+def _results(
+    shards: list[Row], task: Task, workers: Workers, first: int, most: int
+) -> Iterator[Row]:
     """Embed shards by Ray Data; yield what the actors return, in the order they finish.
+
+    Args:
+        shards: The actors' arguments.
+        task: What they do.
+        workers: How large they are.
+        first: How many to start with, all at once.
+        most: How many there may be.
 
     Raises:
         ClusterError: If a shard failed, or ended every actor that tried it.
@@ -235,7 +252,7 @@ def _results(shards: list[Row], task: Task, workers: Workers, size: int) -> Iter
     context.max_consecutive_actor_init_deaths = RETRIES
     # One shard at a time for each actor, so that the last ones are not queued behind each other.
     pool = data.ActorPoolStrategy(
-        min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=1
+        min_size=1, max_size=most, initial_size=max(1, first), max_tasks_in_flight_per_actor=1
     )
     with warnings.catch_warnings():
         # Ray 2.64 will have another way to say it, which 2.60 does not have yet.

@@ -3,31 +3,26 @@
 These processes have no `__main__` of ours, so the cache's folder is read from the environment here.
 """
 
+import argparse
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from model_core.batch.embedding import Row, Wanted, provenance, rows_or_reason
-from model_core.batch.networks import Networks, face_models
-from model_core.batch.pool import PhotoPool
-from model_core.batch.preparation import (
-    PreparedPhoto,
-    UnreadableError,
-    Which,
-    check_size,
-    prepare,
-    prepare_from,
-)
+from model_core.batch.codes import about_results
+from model_core.batch.command import find_models, load_predictor
+from model_core.batch.embedding import Row, Wanted, rows_or_reason
+from model_core.batch.preparation import Look
 from model_core.batch.shared_table import RUN, write_part
-from model_core.batch.storage import Folder
+from model_core.batch.storage import Folder, prepare_object
 from model_core.batch.table import schema
+from model_core.batch.workers import Models, PhotoWorkers
 from model_core.errors import InvalidInputError, ModelMismatchError
 from model_core.predictor import Predictor
 from model_core.weights.cache import cache_folder
@@ -56,7 +51,7 @@ class Task:
         source: Address of the folder of photos.
         target: Address of the table's folder.
         run: Id of the run.
-        networks: What to load.
+        networks: What to load: the options of `command.add_network_options`.
         wanted: What to write.
         threads: Threads of the networks.
         readers: Processes that read photos.
@@ -67,7 +62,7 @@ class Task:
     source: str
     target: str
     run: str
-    networks: Networks
+    networks: argparse.Namespace
     wanted: Wanted
     threads: int
     readers: int
@@ -75,19 +70,20 @@ class Task:
     expected: Description
 
 
-def describe(networks: Networks) -> Description:
+def describe(networks: argparse.Namespace) -> Description:
     """Return what this machine would write; loads the networks, on the CPU, to find out.
 
     Raises:
         CheckpointError: If its cache lacks a file.
     """
-    plain = replace(networks, device="cpu", backend="eager", dtype="float32")
-    _, second = face_models(_cache())
-    return _description(plain.load(_cache()), second)
+    plain = {"device": "cpu", "backend": "eager", "dtype": "float32"}
+    predictor = load_predictor(_cache(), argparse.Namespace(**(vars(networks) | plain)))
+    return _description(predictor, find_models(_cache()))
 
 
-def _description(predictor: Predictor, second_glance: Path | None) -> Description:
-    return Description(version("wplus"), provenance(predictor), second_glance is not None)
+def _description(predictor: Predictor, models: Models) -> Description:
+    second_glance = models.second_glance is not None
+    return Description(version("wplus"), about_results(predictor), second_glance)
 
 
 def _cache() -> Path:
@@ -108,9 +104,12 @@ class ShardEmbedder:
         self._task = task
         self._source, self._target = Folder.open(task.source), Folder.open(task.target)
         self._check_folders()
-        models = face_models(_cache())
-        self._predictor = task.networks.load(_cache())
-        found = _description(self._predictor, models[1])
+        models = find_models(_cache())
+        reads = None if self._source.local else partial(prepare_object, task.source)
+        self._workers = PhotoWorkers(task.readers, models, reads)
+        self._workers.start()
+        self._predictor = load_predictor(_cache(), task.networks)
+        found = _description(self._predictor, models)
         if found != task.expected:
             raise ModelMismatchError(
                 f"machines must have the same wplus and weights, got {found} on "
@@ -120,8 +119,6 @@ class ShardEmbedder:
         if task.compiles:
             self._predictor.import_compiler()
             self._predictor.start_compiling()
-        reads = prepare if self._source.local else partial(prepare_object, task.source)
-        self._pool = PhotoPool(models, task.wanted.which, task.readers, reads)
 
     def __call__(self, shard: Row) -> Row:
         """Embed a shard's photos and write its file.
@@ -133,18 +130,20 @@ class ShardEmbedder:
             Its number, and how many photos and faces it has.
         """
         local = self._source.local is not None
-        places = [Path(place) if local else place for place in shard["places"]]
-        names = [str(name) for name in shard["names"]]
+        photos = [
+            (Path(place) if local else str(place), str(name))
+            for place, name in zip(shard["places"], shard["names"], strict=True)
+        ]
         rows: list[Row] = []
         faces = 0
         with self._files() as folder:
-            for photo in self._pool.prepared(zip(places, names, strict=True)):
+            for photo in self._workers.prepare(photos, Look(self._task.wanted.which)):
                 rows += rows_or_reason(photo, self._predictor, folder, self._task.wanted)
                 faces += len(photo.faces)
             self._publish(folder)
         number = int(shard["number"])
         write_part(self._target, self._task.run, number, rows, self._columns)
-        return {"number": number, "photos": len(names), "faces": faces}
+        return {"number": number, "photos": len(photos), "faces": faces}
 
     def _check_folders(self) -> None:
         for folder, seen in (
@@ -170,24 +169,3 @@ class ShardEmbedder:
         if self._target.local is None:
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 self._target.write(file.relative_to(folder).as_posix(), file.read_bytes())
-
-
-def prepare_object(source: str, place: str, name: str, which: Which) -> PreparedPhoto:
-    """Read a photo of an object store and crop its faces; a fault becomes its `reason`."""
-    files = _open(source).files
-
-    def read() -> bytes:
-        size_bytes = files.get_file_info(place).size
-        if size_bytes is None:
-            raise UnreadableError("it is not there any more")
-        check_size(size_bytes)
-        with files.open_input_file(place) as file:
-            return bytes(file.read())
-
-    return prepare_from(read, name, which)
-
-
-@lru_cache(maxsize=1)
-def _open(source: str) -> Folder:
-    """Open the source once in each process: finding a bucket's region takes a request."""
-    return Folder.open(source)

@@ -5,7 +5,6 @@ other began. Workers write whole files under numbers that the driver has given o
 """
 
 import io
-import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,20 @@ from itertools import count, islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
+from model_core.batch.output_folder import (
+    SETTINGS,
+    SKIPPED,
+    OutputFolder,
+    other_settings,
+    settings_text,
+    skipped_lines,
+)
 from model_core.batch.storage import Folder
-from model_core.batch.table import LOCK, PART, SETTINGS, SKIPPED, TABLE, printable
-from model_core.errors import InvalidInputError, WplusError
+from model_core.batch.table import PART, TABLE
+from model_core.errors import WplusError
 
 RUN = ".run"
 READERS = 16  # an object store answers a request in tens of milliseconds, many at once
@@ -48,38 +55,20 @@ class SharedTable:
 
     def __init__(self, folder: Folder, settings: Mapping[str, Any]):
         self._folder = folder
-        self._lock: FileLock | None = None
+        self._output: OutputFolder | None = None
         if folder.local is not None:
-            folder.local.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder.local / LOCK)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
-                raise InvalidInputError(
-                    f"{folder.address} is being written by another process"
-                ) from None
-        try:
-            text = (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode()
-            stored = folder.read(SETTINGS)
-            if stored is not None and stored != text:
-                raise InvalidInputError(
-                    f"{folder.address} was started with other settings, listed in {SETTINGS}: use "
-                    "those, or choose another folder"
-                )
-            if stored is None:
-                folder.write(SETTINGS, text)
-            self.run = uuid.uuid4().hex
-            folder.write(RUN, self.run.encode())
-        except BaseException:
-            self.__exit__()
-            raise
+            self._output = OutputFolder(folder.local, settings)
+        else:
+            self._check(settings)
+        self.run = uuid.uuid4().hex
+        folder.write(RUN, self.run.encode())
 
     def __enter__(self) -> "SharedTable":
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        if self._output is not None:
+            self._output.leave()
 
     def finished(self) -> set[str]:
         """Return the names of the photos that are in the table."""
@@ -96,14 +85,20 @@ class SharedTable:
 
     def list_skipped(self) -> int:
         """Write the photos without faces, with the reasons, to skipped.tsv; return their number."""
-        lines = [
-            f"{printable(row['file'])}\t{printable(row['reason'])}\n"
+        reasons = {
+            row["file"]: row["reason"]
             for part in self._read(["file", "reason"])
-            for row in part.to_pylist()
-            if row["reason"] is not None
-        ]
-        self._folder.write(SKIPPED, "".join(lines).encode())
-        return len(lines)
+            for row in part.filter(pc.is_valid(part["reason"])).to_pylist()
+        }
+        self._folder.write(SKIPPED, skipped_lines(reasons).encode())
+        return len(reasons)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        stored = self._folder.read(SETTINGS)
+        text = settings_text(settings)
+        if stored is not None and stored.decode() != text:
+            raise other_settings(self._folder.address)
+        self._folder.write(SETTINGS, text.encode())
 
     def _names(self) -> list[str]:
         names = self._folder.names(TABLE)

@@ -7,6 +7,7 @@ file:///folder. Credentials come from the environment.
 import os
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pyarrow import ArrowException
@@ -14,6 +15,13 @@ from pyarrow import fs as arrow_fs
 
 from model_core.alignment.folder import SUFFIXES, find_photos
 from model_core.atomic_file import PARTIAL, write_file
+from model_core.batch.preparation import (
+    Look,
+    PreparedPhoto,
+    UnreadableError,
+    check_size,
+    prepare_from,
+)
 from model_core.errors import InvalidInputError
 
 
@@ -110,3 +118,31 @@ class Folder:
     def _put(self, place: str, data: bytes) -> None:
         with self.files.open_output_stream(place) as file:
             file.write(data)
+
+
+def prepare_object(source: str, place: str, name: str, look: Look) -> PreparedPhoto:
+    """Read a photo from an object store and crop its faces; a fault becomes its `reason`.
+
+    Args:
+        source: Address of the folder of photos.
+        place: Where it is, from `Folder.photos`.
+        name: Its name.
+        look: What to prepare.
+    """
+
+    def read() -> bytes:
+        files = _opened(source).files
+        size_bytes = files.get_file_info(place).size
+        if size_bytes is None:
+            raise UnreadableError("it is not there any more")
+        check_size(size_bytes)
+        with files.open_input_file(place) as file:
+            return bytes(file.read())
+
+    return prepare_from(read, name, look)
+
+
+@lru_cache(maxsize=1)
+def _opened(source: str) -> Folder:
+    """Open a folder once in each process: finding a bucket's region takes a request."""
+    return Folder.open(source)

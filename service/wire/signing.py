@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from model_core.output.provenance import GENERATED, SOURCE_TYPES, SYSTEM
 from service.errors import SigningError
 from service.settings import Settings
-from service.wire.provenance import GENERATED, SOURCE_TYPES, SYSTEM
 
 EXTRA = "pip install 'wplus[c2pa]'"
 SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}  # it would be as large as the image

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.batch import embedding
+from model_core.batch import workers
 from model_core.batch.embedding import Wanted, embed_folder
 from model_core.batch.preparation import prepare
 from model_core.batch.table import SKIPPED, TABLE
@@ -133,17 +133,17 @@ def test_a_photo_that_fails_does_not_end_the_run(
     assert "out of memory" in reasons["c.jpg"]
 
 
-def deadly(photo, name, which):
+def deadly(photo, name, look):
     """Prepare a photo, unless it ends the process that does."""
     if name == "c.jpg":
         os._exit(1)
-    return prepare(photo, name, which)
+    return prepare(photo, name, look)
 
 
 def test_a_photo_that_ends_its_process_is_found(
     photos, tmp_path, predictor, landmarks, monkeypatch
 ):
-    monkeypatch.setattr(embedding, "prepare", deadly)
+    monkeypatch.setattr(workers, "prepare", deadly)
     rows, said = embed(photos, tmp_path / "out", predictor, landmarks, Wanted(figures=False))
     assert [row["file"] for row in rows] == [
         "a.jpg", "below/b.png", "c.jpg", "grey.jpg", "zero.jpg"

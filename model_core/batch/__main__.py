@@ -28,7 +28,7 @@ from model_core.weights.cache import cache_folder
 
 def main(arguments: Sequence[str], cache: Path) -> int:
     """Embed a folder from the command line and return the exit code."""
-    options = _parse(arguments)
+    options = parse(arguments)
     wanted = Wanted(options.faces, options.figures, options.images, options.codes, options.shard)
 
     def embed() -> str:
@@ -66,7 +66,8 @@ def _summary(photos: int, skipped: int) -> str:
     return f"{photos - skipped} of {photos} photos embedded; {SKIPPED} lists the others"
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = parser_of("model_core.batch", __doc__)
     flag = argparse.BooleanOptionalAction
     parser.add_argument(

@@ -48,7 +48,7 @@ class Workers:
     """
 
     cpus: int = 1
-    gpus: float = 0
+    gpus: float = 0.0
     most: int | None = None
 
 
@@ -72,8 +72,12 @@ def connected(address: str) -> Iterator[None]:
         # Ray's only way to listen on the loopback interface alone; read when it is imported.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         own = {"include_dashboard": False, "object_store_memory": LOCAL_STORE_BYTES}
-    import ray
-
+    try:
+        import ray
+    except ModuleNotFoundError as err:
+        if err.name != "ray":
+            raise
+        raise ClusterError("--ray needs the package ray: pip install 'wplus[scale]'") from err
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError, SystemExit) as err:  # it exits when it gives up

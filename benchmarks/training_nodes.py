@@ -50,7 +50,7 @@ def main() -> None:
             (photos / f"{index}.jpg").write_bytes(astronaut(256, 256))
         flags = ["--preset=smoke", f"--batch={BATCH}", f"--steps={options.steps}", "--device=cpu"]
         flags += [f"--photos={photos}", "--dtype=float32", "--shards=2"]
-        training = ["-m", "model_core.training", *flags]
+        training = ["-m", "--", "model_core.training", *flags]
         alone = seconds_per_step(launch(1, [*training, f"--run={scratch}/one"]))
         together = seconds_per_step(launch(2, [*training, f"--run={scratch}/two"]))
     lines = [line.decode() for line in launch(2, [__file__, "--averaging"])[0].stdout.readlines()]

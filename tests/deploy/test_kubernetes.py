@@ -2,12 +2,15 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
 from jsonschema import Draft202012Validator
+from torch.distributed.run import parse_args
 
 from model_core.batch.__main__ import parse
+from model_core.training.__main__ import main as train
 from service.observability.metrics import Telemetry
 from tests.deploy.manifests import OVERLAYS, ROOT, container, of_kind, pods, rendered
 
@@ -153,6 +156,17 @@ def test_training_has_one_process_per_pod():
     (service,) = of_kind("train", "Service")
     assert f"--master-addr=train-0.{service['metadata']['name']}" in command
     assert job["spec"]["template"]["spec"]["subdomain"] == service["metadata"]["name"]
+
+
+def test_torchrun_and_the_training_accept_the_command():
+    """Each has options of its own, and torchrun looks at all of them."""
+    command, arguments = (container("train", "train")[key] for key in ("command", "args"))
+    torchrun, *words = [word.replace("$(JOB_COMPLETION_INDEX)", "0") for word in command]
+    assert torchrun == "torchrun"
+    found = parse_args([*words, *arguments])
+    assert (found.module, found.training_script) == (True, "model_core.training")
+    assert found.training_script_args == arguments
+    assert train([*found.training_script_args, "--dry-run"], Path("nowhere")) == 0
 
 
 TEXT, WHOLE, YES = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}

@@ -147,7 +147,7 @@ def embed_on_cluster(
                 compiles=len(left) >= COMPILE_FROM * size,
                 expected=expected,
             )
-            for result in _results(shards, task, workers, min(room, size), size):
+            for result in run_shards(ShardEmbedder, task, shards, workers, min(room, size), size):
                 finished, faces = finished + result["photos"], faces + result["faces"]
                 progress(finished, len(photos), faces)
         return table.list_skipped()
@@ -229,14 +229,20 @@ def _shards(photos: list[tuple[str, str]], size: int, table: SharedTable) -> lis
     ]
 
 
-def _results(
-    shards: list[Row], task: Task, workers: Workers, first: int, most: int
+def run_shards(
+    actor: type,
+    task: object,
+    shards: list[Row],
+    workers: Workers,
+    first: int,
+    most: int,
 ) -> Iterator[Row]:
-    """Embed shards by Ray Data; yield what the actors return, in the order they finish.
+    """Give shards to actors by Ray Data; yield what they return, in the order they finish.
 
     Args:
-        shards: The actors' arguments.
-        task: What they do.
+        actor: Class of the actors, called with a shard.
+        task: Its argument.
+        shards: The actors' work.
         workers: How large they are.
         first: How many to start with, all at once.
         most: How many there may be.
@@ -262,7 +268,7 @@ def _results(
         # Ray 2.64 will have another way to say it, which 2.60 does not have yet.
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
         dataset = data.from_items(shards, override_num_blocks=len(shards)).map(
-            ShardEmbedder,  # type: ignore[arg-type]  # an actor's class, called with each row
+            actor,
             fn_constructor_args=(task,),
             compute=pool,
             num_cpus=workers.cpus,

@@ -73,6 +73,8 @@ def main() -> None:
     cache = cache_folder(os.environ.get("WPLUS_CACHE"))
     networks = parse(["-", "-o", "-", "--backend", "openvino"])
     networks.device = "cpu"
+    # Ray lets its workers yield to other processes; here both sides must have the same share.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     wanted = Wanted(figures=False, shard_photos=options.shard)
     with tempfile.TemporaryDirectory(prefix="wplus-bench-") as scratch, cluster.connected("local"):
         photos = Path(scratch) / "photos"

@@ -136,7 +136,7 @@ class DetailIterator:
                 Its steps are those of this search.
         """
         features, search = self._render.features(ws), state.search
-        cheap = self._render.head or self._render.true
+        cheap = self._render.true if self._render.head is None else self._render.head
 
         def render(rows: Float[Tensor, "batch channels places"]) -> Images:
             return cheap(features, state.as_details(rows), ws) + state.error

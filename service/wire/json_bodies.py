@@ -72,30 +72,25 @@ class EmbedBody(EmbedOptions):
         return [("images", PhotoSource(_from_base64(text, f"images/{i}"))) for i, text in photos]
 
 
-class QualityBody(QualityOptions):
+class _PhotoAndCode(Options):
+    """A photo, and a code or a latent id to compare it with or to start from."""
+
+    image: Base64
+    code: GivenCode = None
+    latent_id: LatentId = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Return the photo and, if given, the code, with their names."""
+        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
+        return rows + _known_sources(self.code, self.latent_id)
+
+
+class QualityBody(QualityOptions, _PhotoAndCode):
     """JSON body of /quality."""
 
-    image: Base64
-    code: GivenCode = None
-    latent_id: LatentId = None
 
-    def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo and the code, with their names."""
-        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
-        return rows + _known_sources(self.code, self.latent_id)
-
-
-class RefineBody(RefineOptions):
+class RefineBody(RefineOptions, _PhotoAndCode):
     """JSON body of /refine."""
-
-    image: Base64
-    code: GivenCode = None
-    latent_id: LatentId = None
-
-    def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo and, if given, what to start from, with their names."""
-        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
-        return rows + _known_sources(self.code, self.latent_id)
 
 
 class MorphBody(MorphOptions):

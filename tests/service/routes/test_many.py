@@ -51,6 +51,16 @@ def test_json_takes_a_list_even_of_one(client):
         assert "data" in results[0]["answer"]["image"]
 
 
+def test_budgets_of_several_photos_end_before_the_deadline(serve):
+    with serve(deadline_s=1.5) as client:
+        asked = {"budget_ms": "1500"}
+        answer = client.post("/embed", files=images(DARK, LIGHT, GREY, DARK), data=asked)
+    assert answer.status_code == 200, answer.text
+    for result in answer.json()["results"]:
+        assert result["answer"]["polish_steps"] > 0
+        assert result["answer"]["timings_ms"]["polish"] < 400
+
+
 def test_a_service_failure_fails_the_request(serve):
     class Broken(FakePredictor):
         broken = False

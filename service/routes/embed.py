@@ -32,7 +32,7 @@ from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
 from service.wire.problems import describe_refusal
 from service.wire.schemas import EmbedAnswer
-from service.wire.sources import PhotoSource, Source
+from service.wire.sources import PhotoSource, RefusedSource, Source
 
 OFFERS = (JSON, *IMAGES, *CODES)
 PHOTOS_AT_ONCE = 2
@@ -59,7 +59,9 @@ async def embed(request: Request, runtime: Shared) -> Response:
     each photo: its answer, or its problem.
     """
     media = negotiate(request, OFFERS)
-    context = await read_request(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
+    context = await read_request(
+        request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image", several=True
+    )
     options = context.options
     if len(context.sources) > 1 or "images" in dict(context.sources):
         return await _embed_many(request, context, media)
@@ -108,6 +110,8 @@ async def _embed_many(
         timings = StageTimings(context.timings.op, context.runtime.telemetry, context.deadline_s)
         own = replace(context, timings=timings)
         try:
+            if isinstance(source, RefusedSource):
+                raise source.error
             if not isinstance(source, PhotoSource):
                 raise missing("image", "image must be a photo, got a code: /generate renders codes")
             result, about = await _answer(own, source, budget_s)

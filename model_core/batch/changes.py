@@ -6,7 +6,7 @@ from pathlib import Path
 from model_core.batch.output_folder import digest
 from model_core.batch.pictures import FaceChange
 from model_core.latents.directions.available import read_directions
-from model_core.latents.directions.combining import combined_step, value_of
+from model_core.latents.directions.combining import DirectionRangeError, combined_step, value_of
 from model_core.latents.editing import colorize, move
 from model_core.latents.latent import Latent
 from model_core.predictor import Predictor
@@ -29,7 +29,13 @@ def along_directions(
         DirectionRangeError: If a value is out of range.
     """
     known = read_directions(None, predictor)
-    step = combined_step(known, asked, unsafe, "--direction")
+    try:
+        step = combined_step(known, asked, unsafe, "--direction")
+    except DirectionRangeError as err:
+        if err.allowed_if_unsafe:
+            message = f"{err}; faces may break beyond, which --unsafe allows"
+            raise DirectionRangeError(message, True) from err
+        raise
     values = {name: value_of(known, name, given, unsafe) for name, given in asked.items()}
 
     def moved(own: Latent) -> Latent:

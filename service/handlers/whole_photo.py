@@ -90,6 +90,7 @@ async def write_whole_photo(
     *,
     counted: bool = False,
     box: Box | None = None,
+    on_found: Callable[[int], object] = lambda _count: None,
 ) -> Response:
     """Answer a photo whose chosen faces have been changed.
 
@@ -102,6 +103,7 @@ async def write_whole_photo(
         describe: Makes the members that the model adds, from the first face and its render.
         counted: Whether `describe` needs the first face counted.
         box: Where the chosen face was found before, as for `open_whole_photo`.
+        on_found: Called with the number of chosen faces before the first one is changed.
     """
     options = context.options
     if options.wanted == "code" and "wanted" in options.model_fields_set:
@@ -112,6 +114,7 @@ async def write_whole_photo(
         async with limit.turn:
             photo = await open_whole_photo(context, source, counted, box)
             _check_format(photo.pixels, form)
+            on_found(len(photo.faces))
             done: list[_Done] = []
             # The largest is the nearest: it is pasted last.
             for i in reversed(range(len(photo.faces))):

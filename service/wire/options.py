@@ -161,8 +161,9 @@ class EmbedOptions(WholePhotoOptions):
         default=0,
         ge=0,
         le=MAX_BUDGET_MS,
-        description="Time for the iterator to improve the code, including waiting for the device; "
-        "0 for one pass of the network.",
+        description="Time for the iterator to improve each code, including waiting for the device; "
+        "0 for one pass of the network. All faces and photos of a request together take at most "
+        "half of the time until its deadline.",
     )
     quality: bool = Field(
         default=True,

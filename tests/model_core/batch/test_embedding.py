@@ -18,26 +18,6 @@ from model_core.batch.embedding import Wanted, embed_folder
 from model_core.batch.preparation import prepare
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
-from model_core.weights.cache import LANDMARKS, weight_path
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory, predictor):
-    """Two faces, both on one photo, a photo of none, and a file that is damaged."""
-    folder = tmp_path_factory.mktemp("photos")
-    one, other = (predictor.synthesize(predictor.sample(seed, 0.7))[0] for seed in (1, 2))
-    Image.fromarray(one).save(folder / "a.jpg", quality=95)
-    (folder / "below").mkdir()
-    Image.fromarray(other).save(folder / "below" / "b.png")
-    Image.fromarray(np.hstack([one, other])).save(folder / "c.jpg", quality=95)
-    Image.new("RGB", (300, 300), (90, 120, 150)).save(folder / "grey.jpg")
-    (folder / "zero.jpg").write_bytes(b"\xff\xd8\xff no photo")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def landmarks(cache):
-    return weight_path(cache, LANDMARKS)
 
 
 def rows_of(folder):

@@ -49,3 +49,8 @@ def test_they_end_with_a_parent_that_is_killed(tmp_path, cache):
     while is_running(child):
         assert time.monotonic() < end_s
         time.sleep(0.1)
+
+
+def test_they_start_without_torch():
+    code = "import sys, model_core.batch.workers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -67,6 +67,8 @@ def connected(address: str) -> Iterator[None]:
     _probe(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports to its makers otherwise
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # Those of its own statistics; ours come with what the actors return.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     own: dict[str, Any] = {}
     if address == "local":
         # Ray's only way to listen on the loopback interface alone; read when it is imported.

@@ -1,16 +1,20 @@
 """Compare `wplus embed` with and without Ray: python benchmarks/scale.py [--photos N].
 
 Both embed the same photos without figures, interleaved, on a local Ray of two cores: one process of
-two threads, an actor of two cores, an actor of one, two of one. Loading is not in the rates: a run
-counts from its first shards. Then a thousand empty shards show what Ray itself takes for each.
+two threads, an actor of two cores, an actor of one, two of one. Loading is not counted: a run
+begins with its first shards. On a machine with other work look at the processor time, which that
+hardly changes; it includes Ray's own processes. Then a thousand empty shards show what Ray itself takes for each.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import active_children
 from pathlib import Path
 
 import torch
@@ -41,25 +45,78 @@ class Empty:
         return {"number": shard["number"]}
 
 
-class Clock:
-    """Collects when how many photos were done."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far a run is.
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, int]] = [(time.perf_counter(), 0)]
+    Attributes:
+        at_s: Time.
+        processor_s: Processor time of its processes so far.
+        photos: Photos done.
+    """
+
+    at_s: float
+    processor_s: float
+    photos: int
+
+
+class Clock:
+    """Takes a reading whenever a run makes progress.
+
+    Args:
+        processes: Returns the ids of the run's processes.
+    """
+
+    def __init__(self, processes: Callable[[], set[int]]) -> None:
+        self._processes = processes
+        self.readings: list[Reading] = []
+        self(0, 0, 0)
 
     def __call__(self, done: int, _total: int, _faces: int) -> None:
         """Take a call of `Progress`."""
-        self.seen.append((time.perf_counter(), done))
+        used_s = sum(map(processor_seconds, self._processes()))
+        self.readings.append(Reading(time.perf_counter(), used_s, done))
 
-    def rate(self, warm: int) -> float:
-        """Return photos a second, from the moment that so many were done."""
-        start_s, before = next(each for each in self.seen if each[1] >= warm)
-        end_s, done = self.seen[-1]
-        return (done - before) / (end_s - start_s)
+    def after(self, warm: int) -> Reading:
+        """Return what it took from the moment that so many photos were done to the end."""
+        first, last = self.first(warm), self.readings[-1]
+        return Reading(
+            last.at_s - first.at_s,
+            last.processor_s - first.processor_s,
+            last.photos - first.photos,
+        )
 
-    def start_s(self, warm: int) -> float:
-        """Return the seconds until so many were done."""
-        return next(at for at, done in self.seen if done >= warm) - self.seen[0][0]
+    def first(self, warm: int) -> Reading:
+        """Return the first reading with so many photos."""
+        return next(each for each in self.readings if each.photos >= warm)
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process and of its children that have ended."""
+    try:
+        fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def own_processes() -> set[int]:
+    """Return this process and those that multiprocessing has started."""
+    return {os.getpid()} | {child.pid for child in active_children() if child.pid}
+
+
+def all_processes() -> set[int]:
+    """Return this process and all below it, Ray's included."""
+    below: dict[int, list[int]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            below.setdefault(int(parent), []).append(int(process.name))
+    found, new = {os.getpid()}, [os.getpid()]
+    while new:
+        new = [child for each in new for child in below.get(each, ())]
+        found |= set(new)
+    return found
 
 
 def main() -> None:
@@ -84,7 +141,7 @@ def main() -> None:
         outs = iter(range(MILLION))
 
         def alone() -> Clock:
-            clock = Clock()
+            clock = Clock(own_processes)
             with PhotoWorkers(1, find_models(cache)) as workers:
                 workers.start()
                 predictor = load_predictor(cache, networks)
@@ -93,38 +150,36 @@ def main() -> None:
             return clock
 
         def by_ray(workers: Workers) -> Clock:
-            clock = Clock()
+            clock = Clock(all_processes)
             source = Folder.open(str(photos))
             target = Folder.open(f"{scratch}/out-{next(outs)}")
             cluster.embed_on_cluster(source, target, networks, wanted, workers, clock)
             return clock
 
         cores = torch.get_num_threads()
-        runs: dict[str, tuple[int, Callable[[], Clock]]] = {
-            f"one process, {cores} threads": (cores, alone),
-            f"Ray, 1 actor of {cores} cores": (cores, lambda: by_ray(Workers(cores, most=1))),
-            "Ray, 1 actor of 1 core": (1, lambda: by_ray(Workers(1, most=1))),
-            "Ray, 2 actors of 1 core": (2, lambda: by_ray(Workers(1, most=2))),
+        runs: dict[str, Callable[[], Clock]] = {
+            f"one process, {cores} threads": alone,
+            f"Ray, 1 actor of {cores} cores": lambda: by_ray(Workers(cores, most=1)),
+            "Ray, 1 actor of 1 core": lambda: by_ray(Workers(1, most=1)),
+            "Ray, 2 actors of 1 core": lambda: by_ray(Workers(1, most=2)),
         }
         clocks: dict[str, list[Clock]] = {name: [] for name in runs}
         for _ in range(options.rounds):
-            for name, (_, run) in runs.items():
+            for name, run in runs.items():
                 clocks[name].append(run())
         empty_s = time_empty(options.empty)
-    first_rates = [clock.rate(options.shard) for clock in next(iter(clocks.values()))]
     rows: list[dict[str, object]] = []
-    for name, (used, _) in runs.items():
-        rates = [
-            clock.rate(options.shard * (2 if "2 actors" in name else 1)) for clock in clocks[name]
-        ]
-        starts = [clock.start_s(options.shard) for clock in clocks[name]]
-        rate = statistics.median(rates)
+    for name, each in clocks.items():
+        warm = options.shard * (2 if "2 actors" in name else 1)
+        runs_s = [clock.after(warm) for clock in each]
+        cost_s = statistics.median(run.processor_s / run.photos for run in runs_s)
+        starts = [clock.first(options.shard).at_s - clock.readings[0].at_s for clock in each]
         rows.append(
             {
                 "variant": name,
-                "photos a second": rate,
-                "relative to the first": rate / statistics.median(first_rates),
-                "core hours for a million": used * MILLION / rate / 3600,
+                "photos a second": statistics.median(run.photos / run.at_s for run in runs_s),
+                "processor seconds for a photo": cost_s,
+                "core hours for a million": cost_s * MILLION / 3600,
                 "seconds to the first shard": statistics.median(starts),
             }
         )

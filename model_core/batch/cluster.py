@@ -8,6 +8,7 @@ another and gives it the shard again. The result does not depend on who computed
 import argparse
 import logging
 import os
+import re
 import socket
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ CONNECT_S = 5
 RETRIES = 3  # of a shard whose actor was lost; a shard that ends every actor must end the run
 LOCAL_STORE_BYTES = 100_000_000  # only names and counts go through it
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+RAISED = re.compile(r"^((?:\w+\.)*\w*(?:Error|Exception)): (.+)$", re.MULTILINE)
 SETTINGS_FRAME = b"\x04"  # the first frame of a server that speaks HTTP/2, as gRPC does
 
 _log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ def connected(address: str) -> Iterator[None]:
         raise ClusterError("--ray needs the package ray: pip install 'wplus[scale]'") from err
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (OSError, RuntimeError, ValueError, SystemExit) as err:  # it exits when it gives up
+    except (OSError, RuntimeError, ValueError) as err:
         raise ClusterError(f"the Ray cluster {address} cannot be used: {_first_line(err)}") from err
     try:
         yield
@@ -280,16 +282,15 @@ def run_shards(
     try:
         yield from dataset.iter_rows()
     except ray.exceptions.RayError as err:
-        raise ClusterError(f"a shard failed: {_reason(err)}") from err
+        raise ClusterError(f"a shard failed: {reason_of(err)}") from err
 
 
-def _reason(err: BaseException) -> str:
-    """Return the last line of what Ray says: the error of the process it happened in."""
-    cause = getattr(err, "cause", None)
-    if isinstance(cause, BaseException):
-        return _reason(cause)
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return lines[-1] if lines else type(err).__name__
+def reason_of(err: Exception) -> str:
+    """Return the error of the process in which it happened, out of Ray's traceback of it."""
+    for kind, message in RAISED.findall(str(err)):  # the first cause comes first
+        if not kind.startswith("ray."):
+            return message if kind.startswith("model_core.") else f"{kind}: {message}"
+    return _first_line(err)
 
 
 def _first_line(err: BaseException) -> str:

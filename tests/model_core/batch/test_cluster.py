@@ -212,3 +212,20 @@ def test_a_folder_without_photos_is_refused(tmp_path):
     empty = Folder.open(str(tmp_path))
     with pytest.raises(InvalidInputError, match="must be a folder of photos"):
         cluster.embed_on_cluster(empty, empty, NONE, Wanted(), cluster.Workers(), lambda *_: None)
+
+
+def test_an_error_of_an_actor_is_told_without_rays_words():
+    """The text is what Ray 2.60 gives for an actor that raised."""
+    told = """\x1b[36mray::MapWorker(Map(ShardEmbedder)).submit()\x1b[39m (pid=17757, ip=127.0.0.1)
+  File "cluster_worker.py", line 10, in __call__
+model_core.batch.shared_table.SupersededError: another run has begun to write /out
+
+The above exception was the direct cause of the following exception:
+
+ray.exceptions.UserCodeException: UDF failed to process a data block.
+To change retry attempts, backoff, or which errors are retried, configure them."""
+    assert cluster.reason_of(RuntimeError(told)) == "another run has begun to write /out"
+    full = told.replace("model_core.batch.shared_table.SupersededError", "OSError")
+    assert cluster.reason_of(RuntimeError(full)).startswith("OSError: another run")
+    died = "The actor died unexpectedly.\nIts worker was killed."
+    assert cluster.reason_of(RuntimeError(died)) == "The actor died unexpectedly."

@@ -3,7 +3,8 @@
 Both embed the same photos without figures, interleaved, on a local Ray of two cores: one process of
 two threads, an actor of two cores, an actor of one, two of one. Loading is not counted: a run
 begins with its first shards. On a machine with other work look at the processor time, which that
-hardly changes; it includes Ray's own processes. Then a thousand empty shards show what Ray itself takes for each.
+hardly changes; it includes Ray's own processes. Then empty shards show what Ray itself takes for
+each.
 """
 
 import argparse

@@ -32,6 +32,7 @@ from model_core.weights.shipped import EMBEDDING_NETWORK
 ROOT = Path(__file__).parents[1]
 PHOTOS, BATCH = 16, 4
 REPEATS = 10
+FROZEN = re.compile(r"\.running_|\.num_batches_tracked$|^w_")
 STEP = re.compile(r"\b(\d+)/(\d+) \[")
 
 
@@ -39,6 +40,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=6, help="the first is not counted")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--averaging", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.averaging:
@@ -54,11 +56,15 @@ def main() -> None:
         flags = ["--preset=smoke", f"--batch={BATCH}", f"--steps={options.steps}", "--device=cpu"]
         flags += [f"--photos={photos}", "--dtype=float32", "--shards=2"]
         training = ["-m", "--", "model_core.training", *flags]
-        alone = seconds_per_step(launch(1, [*training, f"--run={scratch}/one"]))
-        together = seconds_per_step(launch(2, [*training, f"--run={scratch}/two"]))
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for round_ in range(options.rounds):
+            for nodes, steps in seconds.items():
+                run = f"--run={scratch}/{nodes}-{round_}"
+                steps.append(seconds_per_step(launch(nodes, [*training, run])))
+        alone, together = (statistics.median(steps) for steps in seconds.values())
     lines = [line.decode() for line in launch(2, [__file__, "--averaging"])[0].stdout.readlines()]
     (averaging_s,) = (float(line.split()[1]) for line in lines if line.startswith("averaging "))
-    gradients = gradient_bytes()
+    gradients = sum(tensor.nbytes for tensor in trained_tensors())
     show(
         "training nodes",
         [
@@ -118,19 +124,17 @@ def seconds_per_step(nodes: list["subprocess.Popen[bytes]"]) -> float:
     return statistics.median((seen[b] - seen[a]) / (b - a) for a, b in pairwise(known) if a > 0)
 
 
-def gradient_bytes() -> int:
-    """Return the size of the embedding network's trained weights in float32."""
+def trained_tensors() -> list[torch.Tensor]:
+    """Return a tensor of zeros for each trained tensor of the embedding network."""
     with safe_open(EMBEDDING_NETWORK, "pt") as file:
-        keys = list(file.keys())
-        return sum(4 * torch.Size(file.get_slice(key).get_shape()).numel() for key in keys)
+        names = [name for name in file.keys() if not FROZEN.search(name)]  # noqa: SIM118 - no dict
+        return [torch.zeros(file.get_slice(name).get_shape()) for name in names]
 
 
 def time_averaging() -> None:
     """Average tensors of the size of the gradients over the processes, and print the seconds."""
     ranks = Ranks.join(torch.device("cpu"))
-    with safe_open(EMBEDDING_NETWORK, "pt") as file:
-        keys = list(file.keys())
-        tensors = [torch.zeros(file.get_slice(key).get_shape()) for key in keys]
+    tensors = trained_tensors()
     seconds = []
     for _ in range(REPEATS):
         distributed.barrier()

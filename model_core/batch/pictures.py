@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from model_core.batch.codes import FACES_AT_ONCE, latents_of
+from model_core.batch.codes import faces_at_once, latents_of
 from model_core.batch.preparation import Look, PreparedPhoto, Which
 from model_core.compositing.insertion import BlendChoice, insert
 from model_core.compositing.luminance import with_luminance
@@ -92,13 +92,15 @@ def render_changed(
     """
     new: list[SquarePixels] = []
     own: list[SquarePixels] = []
-    for start in range(0, len(photo.faces), FACES_AT_ONCE):
-        part = photo.faces[start : start + FACES_AT_ONCE]
+    count = faces_at_once(predictor)
+    for start in range(0, len(photo.faces), count):
+        part = photo.faces[start : start + count]
         faces: Faces = np.stack([face.image for face in part])
         latents = latents_of(predictor, faces, predictor.embed(faces))
-        new += list(predictor.render([change.make(latent) for latent in latents]))
+        # The own faces first: what was computed for their detail is still there.
         if wanted.output == "photo":
             own += list(predictor.render(latents))
+        new += list(predictor.render([change.make(latent) for latent in latents]))
     return Rendered(new, own)
 
 

@@ -70,12 +70,16 @@ class Clock:
 
     def __init__(self, processes: Callable[[], set[int]]) -> None:
         self._processes = processes
+        self._used_s: dict[int, float] = {}  # of those that have ended too
         self.readings: list[Reading] = []
         self(0, 0, 0)
 
     def __call__(self, done: int, _total: int, _faces: int) -> None:
         """Take a call of `Progress`."""
-        used_s = sum(map(processor_seconds, self._processes()))
+        for pid in self._processes():
+            used_s = processor_seconds(pid)
+            self._used_s[pid] = max(used_s, self._used_s.get(pid, 0.0))
+        used_s = sum(self._used_s.values())
         self.readings.append(Reading(time.perf_counter(), used_s, done))
 
     def after(self, warm: int) -> Reading:
@@ -93,12 +97,12 @@ class Clock:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time of a process and of its children that have ended."""
+    """Return the processor time of a process; 0 if it has ended."""
     try:
         fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def own_processes() -> set[int]:

@@ -17,7 +17,7 @@ import torch
 
 from model_core.batch.codes import about_results
 from model_core.batch.command import find_models, load_predictor
-from model_core.batch.embedding import Row, Wanted, rows_or_reason
+from model_core.batch.embedding import Row, Wanted, rows_of
 from model_core.batch.preparation import Look
 from model_core.batch.shared_table import RUN, write_part
 from model_core.batch.storage import Folder, prepare_object
@@ -137,8 +137,10 @@ class ShardEmbedder:
         rows: list[Row] = []
         faces = 0
         with self._files() as folder:
-            for photo in self._workers.prepare(photos, Look(self._task.wanted.which)):
-                rows += rows_or_reason(photo, self._predictor, folder, self._task.wanted)
+            prepared = self._workers.prepare(photos, Look(self._task.wanted.which))
+            embedded = rows_of(prepared, self._predictor, folder, self._task.wanted)
+            for photo, its_rows in embedded:
+                rows += its_rows
                 faces += len(photo.faces)
             self._publish(folder)
         number = int(shard["number"])

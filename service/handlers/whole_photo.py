@@ -124,7 +124,7 @@ async def write_whole_photo(
             about: dict[str, Any] = {}
             if describe is not None:
                 about = await describe(photo.faces[0], done[0].pixels)
-            return await _write(context, photo.pixels, done, media, model, about)
+            return await _write(context, (source.data, photo.pixels), done, media, model, about)
 
 
 def _check_format(photo: Pixels, form: Format) -> None:
@@ -163,12 +163,14 @@ async def _paste(
 
 async def _write(
     context: RequestContext[WholePhotoOptions],
-    pixels: Pixels,
+    photo: tuple[bytes, Pixels],
     done: list[_Done],
     media: str,
     model: type[CodeAnswer],
     about: dict[str, Any],
 ) -> Response:
+    """Answer a changed photo: its file as it came, and its pixels as they are now."""
+    data, pixels = photo
     if context.options.wanted == "code":  # the photo is what output=photo is for
         options = context.options.model_copy(update={"wanted": "both"})
         context = replace(context, options=options)
@@ -184,5 +186,5 @@ async def _write(
         )
         for each, latent_id in zip(done, ids, strict=True)
     ]
-    first = Result(done[0].latent, ids[0], pixels, COMPOSITE, is_photo=True)
+    first = Result(done[0].latent, ids[0], pixels, COMPOSITE, is_photo=True, photo=data)
     return await writer.write(first, media, model, pasted=rows, **about)

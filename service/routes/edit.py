@@ -70,7 +70,8 @@ async def colorize(request: Request, runtime: Shared) -> Response:
     codes = (grey.latent.ws[None], color.latent.ws[None])
     ws = colorize_ws(*codes, options.first_row, options.strength)[0]
     luminance = grey if options.keep_luminance else None
-    return await write_image(context, grey.latent.moved_to(ws), media, luminance)
+    photo = grey_source.data if isinstance(grey_source, PhotoSource) else None
+    return await write_image(context, grey.latent.moved_to(ws), media, luminance, photo)
 
 
 @router.post(

@@ -1,4 +1,7 @@
-"""The configuration of a training run: one frozen object, read from a TOML preset and flags."""
+"""The configuration of a training run: one frozen object, read from a TOML preset and flags.
+
+Long, because it lists every setting with its meaning, its default and the rules between settings.
+"""
 
 import dataclasses
 import json
@@ -192,6 +195,12 @@ class TrainConfig:
     compile: bool = True
 
     def __post_init__(self) -> None:
+        self._check_each()
+        self._check_supervision()
+        self._check_losses()
+
+    def _check_each(self) -> None:
+        """Check the settings that have a rule of their own."""
         least = dict.fromkeys(FROM_ONE, 1) | dict.fromkeys(FROM_ZERO, 0)
         for name, bound in least.items():
             if not getattr(self, name) >= bound:
@@ -219,6 +228,9 @@ class TrainConfig:
             raise InvalidInputError(
                 f"generated_share must be between 0 and 1, got {self.generated_share}"
             )
+
+    def _check_supervision(self) -> None:
+        """Check what depends on how photographs are supervised, and on what is trained with E."""
         if self.pair_images and not (self.pairs_per_shard and self._compares_images):
             raise InvalidInputError(
                 "pair_images must be false without pairs and a weight of their images "
@@ -244,6 +256,9 @@ class TrainConfig:
                 "(head false, supervision photo, generated_share below 1, one of "
                 f"{', '.join(OF_IMAGES)} above 0), got true"
             )
+
+    def _check_losses(self) -> None:
+        """Check that every kind of example has a loss."""
         if self.pairs_per_shard and not (self._compares_codes or self.pair_images):
             raise InvalidInputError(
                 f"one of {', '.join(OF_CODES)} must be above 0, or pair_images true, when "

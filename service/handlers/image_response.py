@@ -5,7 +5,7 @@ from starlette.responses import Response
 from model_core.latents.latent import Latent
 from model_core.shapes import Pixels
 from service.handlers.context import RequestContext
-from service.handlers.faces import ResolvedSource
+from service.handlers.latents import ResolvedSource
 from service.handlers.writer import Result, Writer
 from service.wire.image_encoding import with_luminance
 from service.wire.options import Options, OutputOptions

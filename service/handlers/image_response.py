@@ -2,14 +2,14 @@
 
 from starlette.responses import Response
 
+from model_core.compositing.luminance import with_luminance
 from model_core.latents.latent import Latent
+from model_core.output.provenance import COMPOSITE, GENERATED
 from model_core.shapes import Pixels
 from service.handlers.context import RequestContext
 from service.handlers.latents import ResolvedSource
 from service.handlers.writer import Result, Writer
-from service.wire.image_encoding import with_luminance
 from service.wire.options import Options, OutputOptions
-from service.wire.provenance import COMPOSITE, GENERATED
 
 
 async def render(context: RequestContext[Options], latent: Latent) -> Pixels:

@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 from starlette.responses import Response
 
-from model_core.compositing.pasting import Blend, Pasted, choose_blend
-from model_core.compositing.pasting import render as paste_render
-from model_core.compositing.pasting import transfer as paste_transfer
+from model_core.compositing.insertion import insert
+from model_core.compositing.pasting import Pasted
 from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
+from model_core.output.encoding import LONGEST_PX, MEDIA_TYPES, Format
+from model_core.output.provenance import COMPOSITE
 from model_core.shapes import Pixels, SquarePixels
 from service.handlers.context import RequestContext, missing
 from service.handlers.faces import Box, FaceCrop, open_whole_photo
 from service.handlers.image_response import render
 from service.handlers.writer import Result, Writer
 from service.serving.concurrency import gather
-from service.wire.image_encoding import LONGEST_PX, MEDIA_TYPES, Format, with_luminance
 from service.wire.negotiation import CODES, JSON
 from service.wire.options import PasteOptions, WholePhotoOptions
-from service.wire.provenance import COMPOSITE
 from service.wire.schemas import CodeAnswer, PastedFace
 from service.wire.sources import PhotoSource
 
@@ -156,27 +155,10 @@ async def _paste(
 
     def paste() -> tuple[SquarePixels, Pasted]:
         with context.timings.measure("paste"):
-            shown = new
-            if own is not None and change.keeps_luminance:
-                shown = with_luminance(new, own)
-            blend = _blend(context.options, change, shown, own)
-            if own is not None and blend == "transfer":
-                return shown, paste_transfer(photo, quad, own, shown)
-            return shown, paste_render(photo, quad, shown, own)
+            return insert(photo, quad, new, own, context.options.blend, change.keeps_luminance)
 
     shown, pasted = await context.runtime.in_worker(paste)
     return _Done(rank, change.latent, shown, pasted)
-
-
-def _blend(
-    options: PasteOptions, change: Change, new: SquarePixels, own: SquarePixels | None
-) -> Blend:
-    if own is None:
-        return "render"
-    if options.blend != "auto":
-        return options.blend
-    # The photo's own brightness stays where only a difference of colours is added.
-    return "transfer" if change.keeps_luminance else choose_blend(own, new)
 
 
 async def _write(

@@ -11,10 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from model_core.latents.latent import Latent
-from model_core.shapes import Pixels, Ws
-from service.handlers.context import RequestContext
-from service.wire.codes import write_code, write_npy, write_safetensors
-from service.wire.image_encoding import (
+from model_core.output.encoding import (
     MEDIA_TYPES,
     Format,
     encode_gif,
@@ -22,10 +19,13 @@ from service.wire.image_encoding import (
     encode_webp_animation,
     shrink,
 )
+from model_core.output.provenance import GENERATED, xmp_packet
+from model_core.shapes import Pixels, Ws
+from service.handlers.context import RequestContext
+from service.wire.codes import write_code, write_npy, write_safetensors
 from service.wire.input_marks import InputMarks, read_marks
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.options import Options, OutputOptions
-from service.wire.provenance import GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
 Answered = TypeVar("Answered", bound=CodeAnswer)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from html import unescape
 
-from service.wire.provenance import COMPOSITE, GENERATED
+from model_core.output.provenance import COMPOSITE, GENERATED
 
 AI_SOURCE_TYPES = (
     GENERATED,

@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_core.latents.editing import COLOUR_ROW
+from model_core.output.encoding import Format
 from service.wire.codes import Encoding
 from service.wire.directions import Directions
 from service.wire.face_choice import FaceChoice
-from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
 ANIMATION_STEPS = 24

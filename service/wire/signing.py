@@ -17,10 +17,10 @@ from typing import Any
 from PIL import Image
 
 from model_core.errors import UnsupportedImageError
+from model_core.output.provenance import GENERATED, SOURCE_TYPES, SYSTEM
 from model_core.photos.formats import find_format
 from service.errors import SigningError
 from service.settings import Settings
-from service.wire.provenance import GENERATED, SOURCE_TYPES, SYSTEM
 
 EXTRA = "pip install 'wplus[c2pa]'"
 SETTINGS = {

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from model_core.errors import InvalidInputError, NoFaceError
-from service.wire.provenance import COMPOSITE
+from model_core.output.provenance import COMPOSITE
+from tests.model_core.output.test_encoding import SOURCE, mark_of
 from tests.service import photos
 from tests.service.fakes import FakeAligner, FakeFace, FakePredictor
-from tests.service.wire.test_image_encoding import SOURCE, mark_of
 
 PNG = {"Accept": "image/png"}
 SIZE = (640, 480)

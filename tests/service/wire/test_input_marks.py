@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.wire.image_encoding import encode_image
+from model_core.output.encoding import encode_image
+from model_core.output.provenance import COMPOSITE, GENERATED, SOURCE_TYPES, xmp_packet
 from service.wire.input_marks import InputMarks, read_marks
-from service.wire.provenance import COMPOSITE, GENERATED, SOURCE_TYPES, xmp_packet
-from tests.service.wire.test_image_encoding import mark_of
+from tests.model_core.output.test_encoding import mark_of
 
 PIXELS = np.full((96, 96, 3), 102, np.uint8)
 ATTRIBUTES = f"""<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"

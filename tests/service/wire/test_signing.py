@@ -11,8 +11,8 @@ import c2pa
 import pytest
 from PIL import Image
 
+from model_core.output.provenance import COMPOSITE, GENERATED, SOURCE_TYPES
 from service.errors import SigningError
-from service.wire.provenance import COMPOSITE, GENERATED, SOURCE_TYPES
 from service.wire.signing import TIMESTAMPS_AT_ONCE, ContentSigner
 from tests.service import photos
 from tests.service.certificates import write_certificate

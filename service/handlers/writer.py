@@ -19,11 +19,11 @@ from model_core.output.encoding import (
     encode_webp_animation,
     shrink,
 )
+from model_core.output.input_marks import InputMarks, read_marks
 from model_core.output.provenance import GENERATED, xmp_packet
 from model_core.shapes import Pixels, Ws
 from service.handlers.context import RequestContext
 from service.wire.codes import write_code, write_npy, write_safetensors
-from service.wire.input_marks import InputMarks, read_marks
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.options import Options, OutputOptions
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject

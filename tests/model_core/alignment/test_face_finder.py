@@ -186,7 +186,7 @@ def test_a_face_is_followed_to_where_it_has_moved(finder):
     (face,) = finder.find(pixels(photo))
     moved = brightness(pixels(ImageChops.offset(photo, 12, 8)))
     followed = finder.follow(moved, face)
-    assert eyes(followed) == pytest.approx(eyes(face) + (12, 8), abs=2)
+    assert eyes(followed) == pytest.approx(eyes(face) + np.array([12, 8]), abs=2)
     tilted = brightness(pixels(photo.rotate(15, Image.Resampling.BICUBIC)))
     assert finder.follow(tilted, face).score > 0
 

@@ -106,8 +106,8 @@ async def open_whole_photo(
         source: The photo.
         counted: Whether the first face can be described.
         box: Where the chosen face, a single one, was found before, in pixels of the file. Its rank
-            does not tell it from another of its size: a photo decoded at another size may rank
-            them the other way round.
+            does not identify it, because faces of similar size may swap ranks when the photo is
+            decoded at another size.
     """
     return await _read(context, _open_whole, source.data, counted, box)
 

@@ -18,10 +18,10 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
+from model_core.latents.directions.available import read_directions
 from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, verified_path, weight_path
 from service import openapi
 from service.api_keys import KeyRing, read_keys
-from service.directions import read_directions
 from service.handlers.runtime import Runtime
 from service.jobs.embedded import Embedded
 from service.jobs.system import JobSystem
@@ -54,9 +54,10 @@ from service.routes import (
     refine,
 )
 from service.serving.concurrency import gather, within
-from service.serving.engine import Engine, PredictorLoader, load_predictor
+from service.serving.engine import Engine
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.predictor_loader import PredictorLoader, load_predictor
 from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems

@@ -1,4 +1,4 @@
-"""AI marks of photos that arrive, and what becomes of them on images that show the photo."""
+"""AI marks of photos, read back in every spelling."""
 
 import io
 

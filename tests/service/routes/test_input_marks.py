@@ -1,4 +1,4 @@
-"""AI marks of photos that arrive are kept on answers that show the photo."""
+"""The AI mark of a photo, on images that show it and on those that do not."""
 
 import pytest
 

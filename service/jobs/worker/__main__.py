@@ -49,9 +49,9 @@ def load_refiner(settings: Settings) -> "Refiner":
 
 def work(settings: Settings, url: str, refiner: "Refiner") -> None:
     """Work through the queue until SIGINT or SIGTERM; a second signal ends the process at once."""
+    from service.jobs.worker.held import Intervals
     from service.jobs.worker.loop import Worker
     from service.jobs.worker.metrics import WorkerTelemetry
-    from service.jobs.worker.run import Intervals
 
     is_stopping = stop_on_signals()
     telemetry = WorkerTelemetry()

@@ -8,8 +8,9 @@ import redis
 
 from model_core.inversion.refiner import Refiner
 from service.jobs.lease import Claim, Leases
+from service.jobs.worker.held import MAX_RETRY_S, Intervals
 from service.jobs.worker.metrics import WorkerTelemetry
-from service.jobs.worker.run import MAX_RETRY_S, Intervals, Run
+from service.jobs.worker.run import Run
 from service.observability import logs
 
 logger = logging.getLogger("service.jobs.worker")

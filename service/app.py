@@ -44,6 +44,7 @@ from service.routes import (
     directions,
     edit,
     embed,
+    films,
     health,
     jobs,
     merge,
@@ -65,7 +66,8 @@ from service.wire.signing import load_signer
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, morph, edit, merge, directions, refine, jobs, health, pages)
+FILMS = "/films"
+ROUTES = (embed, quality, morph, edit, merge, directions, refine, films, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
 
@@ -226,7 +228,12 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
         Middleware(AuthMiddleware, keys=keys, telemetry=runtime.telemetry),
         Middleware(RateLimitMiddleware, limits=limits),
         Middleware(AdmissionMiddleware, gate=runtime.gate),
-        Middleware(LifetimeMiddleware, deadline_s=settings.deadline_s, upload_s=settings.upload_s),
+        Middleware(
+            LifetimeMiddleware,
+            deadline_s=settings.deadline_s,
+            upload_s=settings.upload_s,
+            slow_uploads_s={FILMS: settings.film_upload_s},
+        ),
         Middleware(
             BodyLimitMiddleware,
             max_upload_bytes=settings.max_upload_bytes,
@@ -235,6 +242,7 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
                 [route for module in ROUTES for route in module.router.routes],
                 settings.max_images,
             ),
+            files={FILMS: settings.max_film_bytes},
         ),
         Middleware(HeadMiddleware),
     ]

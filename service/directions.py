@@ -10,7 +10,7 @@ from model_core.errors import ModelMismatchError
 from model_core.latents.directions.library import Direction, Space, Step, load_directions
 from model_core.weights.shipped import DIRECTIONS
 from service.errors import InvalidRequestError
-from service.wire.options import EditOptions
+from service.wire.options import DirectionOptions
 from service.wire.problems import pointer_of
 
 logger = logging.getLogger("service.directions")
@@ -36,8 +36,21 @@ def read_directions(folder: Path | None, space: Space) -> dict[str, Direction]:
         return own
 
 
-def combined_step(directions: Mapping[str, Direction], options: EditOptions) -> Step:
+def combined_step(directions: Mapping[str, Direction], options: DirectionOptions) -> Step:
     """Return what the directions that the options name add to a code, all together.
+
+    Raises:
+        InvalidRequestError: If there is no such direction, or a value is out of its range.
+    """
+    strengths = strengths_of(directions, options)
+    steps = [value * directions[name].step for name, value in strengths.items()]
+    return torch.stack(steps).sum(dim=0)
+
+
+def strengths_of(
+    directions: Mapping[str, Direction], options: DirectionOptions
+) -> dict[str, float]:
+    """Return how far to move along each direction that the options name, in its unit.
 
     Raises:
         InvalidRequestError: If there is no such direction, or a value is out of its range.
@@ -47,7 +60,7 @@ def combined_step(directions: Mapping[str, Direction], options: EditOptions) -> 
     if options.direction is not None:
         names, values = "direction", "strength"
         asked = {options.direction: options.strength}
-    steps = []
+    strengths = {}
     for name, given in asked.items():
         if name not in directions:
             known = ", ".join(sorted(directions)) or "none (there are no directions)"
@@ -60,8 +73,8 @@ def combined_step(directions: Mapping[str, Direction], options: EditOptions) -> 
             hint = "; faces may break beyond, which unsafe=true allows" if more else ""
             rule = f"{name} must be from {low:.4g} to {high:.4g} {calibration.unit}"
             raise _refusal(values, f"{rule}, got {value:g}{hint}")
-        steps.append(value * directions[name].step)
-    return torch.stack(steps).sum(dim=0)
+        strengths[name] = value
+    return strengths
 
 
 def _refusal(name: str, detail: str) -> InvalidRequestError:

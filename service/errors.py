@@ -99,6 +99,22 @@ class JobsUnavailableError(WplusError):
     """There is no Redis for jobs, or it does not answer."""
 
 
+class FilmsOffError(WplusError):
+    """This service takes no films."""
+
+
+class NoFilmExtraError(WplusError):
+    """The packages that read and write films are not installed."""
+
+
+class FilmRejectedError(WplusError):
+    """A file is not a film that can be read."""
+
+
+class FilmsFullError(WplusError):
+    """There is no room on disk for a film."""
+
+
 class LatentsUnavailableError(WplusError):
     """The Redis for latent ids does not answer."""
 
@@ -183,6 +199,33 @@ TABLE: tuple[Rule, ...] = (
         "Jobs are unavailable",
         "rejected",
         f"The job store does not answer, or this service has none. {AGAIN}",
+    ),
+    Rule(FilmRejectedError, 422, "film-rejected", "The film cannot be read"),
+    Rule(
+        FilmsOffError,
+        501,
+        "films-off",
+        "This service takes no films",
+        "rejected",
+        "This service takes no films: WPLUS_FILMS must be a folder that the service and its "
+        "workers can write to.",
+    ),
+    Rule(
+        NoFilmExtraError,
+        501,
+        "no-film-extra",
+        "The packages for films are not installed",
+        "rejected",
+        "This service takes no films: pip install 'wplus[film]' adds the packages for them.",
+    ),
+    Rule(
+        FilmsFullError,
+        507,
+        "films-full",
+        "There is no room for the film",
+        "rejected",
+        "There is no room for another film. Delete films that you have saved (DELETE "
+        "/jobs/{job_id}), or try again later.",
     ),
     Rule(
         LatentsUnavailableError,

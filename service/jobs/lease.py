@@ -111,7 +111,7 @@ class Leases:
 
     def refine_jobs_wait(self) -> bool:
         """Whether refine jobs wait, which a film makes way for."""
-        return cast(int, self._client.zcard(QUEUED)) > 0
+        return self._client.zcard(QUEUED) > 0
 
     def leave(self) -> None:
         """Remove this worker's name from the group, unless it still holds jobs."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from model_core.latents.editing import COLOUR_ROW
 from service.wire.codes import Encoding
 from service.wire.directions import Directions
-from service.wire.face_choice import FaceChoice
+from service.wire.face_choice import LARGEST_INDEX, FaceChoice
 from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
@@ -236,8 +236,8 @@ class ColorizeOptions(WholePhotoOptions):
     )
 
 
-class EditOptions(WholePhotoOptions):
-    """Options of /edit."""
+class DirectionOptions(Options):
+    """What is changed in a face, and how far."""
 
     direction: str | None = Field(
         default=None,
@@ -271,6 +271,25 @@ class EditOptions(WholePhotoOptions):
         if self.directions is not None and self.strength is not None:
             raise ValueError("strength must be omitted when directions is given, got both")
         return self
+
+
+class EditOptions(WholePhotoOptions, DirectionOptions):
+    """Options of /edit."""
+
+
+class FilmOptions(DirectionOptions):
+    """Options of /films."""
+
+    face: int = Field(
+        default=0,
+        ge=0,
+        le=LARGEST_INDEX,
+        description="Which face is edited, the largest first, in the first frame that shows one.",
+    )
+    blend: Literal["auto", "transfer", "render"] = Field(
+        default="auto",
+        description="How the face is put into the frames, as in /edit with output=photo.",
+    )
 
 
 class GenerateOptions(OutputOptions):

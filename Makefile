@@ -20,7 +20,7 @@ if free_gb < 5.5 and not glob.glob("$(VENV)/lib/python3*/site-packages/torch"):
 endef
 export CHECK_ROOM
 
-.PHONY: help setup serve test coverage check format train eval bench weights wheels clean
+.PHONY: help setup serve test coverage check format client train eval bench weights wheels clean
 
 help:
 	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
@@ -28,6 +28,7 @@ help:
 	@echo "make coverage  run them and show which lines and branches none reaches"
 	@echo "make check   format, lint, types, import rules, Dockerfiles and compose files"
 	@echo "make format  put the code into shape"
+	@echo "make client  write the blocking client from the asyncio one"
 	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
@@ -82,6 +83,9 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format
 	@$(RUN) -m ruff check --fix
+
+client: $(VENV)/.installed-dev
+	@$(RUN) scripts/sync_client.py
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	@$(PIP) --quiet --editable '.[bench]'

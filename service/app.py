@@ -55,9 +55,10 @@ from service.routes import (
     refine,
 )
 from service.serving.concurrency import gather, within
-from service.serving.engine import Engine, PredictorLoader, load_predictor
+from service.serving.engine import Engine
 from service.serving.gate import Gate
 from service.serving.loaded import Loaded
+from service.serving.predictor_loader import PredictorLoader, load_predictor
 from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems

@@ -1,32 +1,32 @@
-"""The client for asyncio: the methods of `Client`, to be awaited.
+"""The client for asyncio.
 
-async with AsyncClient("http://127.0.0.1:8000") as client:
-    ann, bob = await asyncio.gather(client.embed("ann.jpg"), client.embed("bob.jpg"))
-    (await client.morph(ann, bob)).save("both.jpg")
+async with AsyncClient("http://127.0.0.1:8000", key=None) as client:
+    ann, bob = await client.embed("ann.jpg"), await client.embed("bob.jpg")
+    (await client.morph(ann, bob, lam=0.3)).save("both.jpg")
+    job = await client.refine("ann.jpg", steps=300, start=ann)
+    better = await job.wait(progress=True)
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar, overload
-
-import httpx2 as httpx
+from typing import Any, overload
 
 from wplus_client import calls
-from wplus_client.calls import Call
+from wplus_client.connections import AsyncConnection
 from wplus_client.face import Face
 from wplus_client.progress import Status, progress_bar, timed_out
-from wplus_client.retries import Retries
 from wplus_client.sources import Source
 
-T = TypeVar("T")
-P = ParamSpec("P")
 
+class AsyncClient(AsyncConnection):
+    """Calls the service.
 
-class AsyncClient:
-    """Calls the service from asyncio; arguments, results and errors are those of `Client`.
+    A source is a photo (path, bytes, open file, Pillow image, array of uint8), a code (array of
+    floats) or a `Face`. Further options are those of the HTTP interface, such as `format="png"` or
+    `no_store=True`.
 
     Args:
         url: Where the service is.
@@ -38,33 +38,6 @@ class AsyncClient:
     Raises:
         ValueError: If the URL is not http or https, or tries is less than 1.
     """
-
-    def __init__(
-        self,
-        url: str = "http://127.0.0.1:8000",
-        key: str | None = None,
-        *,
-        timeout_s: float = 60.0,
-        tries: int = 4,
-        **http: Any,
-    ) -> None:
-        self._retries = Retries(url, tries)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.url = url
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, **http)
-
-    async def __aenter__(self) -> "AsyncClient":
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        return f"AsyncClient({self.url!r})"
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     async def embed(self, photo: Source, **options: Any) -> Face:
         """Find the code of the face in a photo."""
@@ -87,7 +60,10 @@ class AsyncClient:
     async def morph(
         self, first: Source, second: Source, lam: float | None = None, **options: Any
     ) -> Face | list[Face]:
-        """Blend two faces: `lam` is the share of the first; with `steps` it returns frames."""
+        """Blend two faces: `lam` is the share of the first, 0.5 if unset.
+
+        With `steps` it returns that many frames instead, from the first face to the second.
+        """
         if options.get("steps") is None:
             return await self.run(calls.morph, first, second, lam, options)
         return await self.run(calls.morph_frames, first, second, options | {"lam": lam})
@@ -112,10 +88,21 @@ class AsyncClient:
         photo: Source | None = None,
         **options: Any,
     ) -> Face:
-        """Change one attribute of a face or several; see `Client.edit`."""
+        """Change attributes of a face; `directions()` lists them.
+
+        Args:
+            source: A photo, a code or an earlier face.
+            direction: One attribute, such as `smile`.
+            strength: How far to move along it, in its unit; its own default if None.
+            directions: Several attributes at once, such as `{"smile": 1.5, "age": -10}`.
+            unsafe: Whether values outside the safe ranges are allowed.
+            photo: The photo that a code or an earlier face goes back into; the image is then the
+                whole photo.
+            options: Others of POST /edit. For a photo, `output="photo"` answers the whole of it,
+                and `face="all"` or `face=[0, 2]` edits several faces in it.
+        """
         options |= {"unsafe": unsafe or None}
-        values = (direction, strength, directions)
-        return await self.run(calls.edit, source, *values, photo, options)
+        return await self.run(calls.edit, source, direction, strength, directions, photo, options)
 
     async def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
@@ -126,7 +113,14 @@ class AsyncClient:
     async def refine(
         self, photo: Source, steps: int = 100, start: Source | None = None, **options: Any
     ) -> "AsyncJob":
-        """Start a job that optimises a code for a photo; see `Client.refine`."""
+        """Start a job that optimises a code for a photo.
+
+        Args:
+            photo: The photo that the code should match.
+            steps: Number of optimisation steps.
+            start: A code or face to start from; the photo's embedding if there is none.
+            options: `time_budget_s`, `target_lpips`, or others of POST /refine.
+        """
         return AsyncJob(self, await self.run(calls.refine, photo, steps, start, options))
 
     async def jobs(self, limit: int = 20) -> list["AsyncJob"]:
@@ -140,38 +134,6 @@ class AsyncClient:
     async def version(self) -> dict[str, Any]:
         """Get the versions, the generator, the directions and the digests of the weights."""
         return await self.run(calls.version)
-
-    async def run(
-        self, make: Callable[P, Call[T]], /, *arguments: P.args, **options: P.kwargs
-    ) -> T:
-        """Build a call, send it and read its answer.
-
-        It is built in a thread, because that may read a file or compress an image.
-        """
-        call = await asyncio.to_thread(make, *arguments, **options)
-        return call.read(await self.send(call.method, call.path, **call.request))
-
-    async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request; wait and retry while the service is busy or unreachable.
-
-        Raises:
-            ServiceError: If the service refuses it.
-            UnreachableError: If nothing answers at its address.
-            httpx2.TransportError: If the connection fails otherwise.
-        """
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                answer = await self._http.request(method, path, **request)
-            except httpx.TransportError as err:
-                wait_s = self._retries.after_failure(err, attempt)
-            else:
-                pause_s = self._retries.after_answer(answer, attempt)
-                if pause_s is None:
-                    return answer
-                wait_s = pause_s
-            await asyncio.sleep(wait_s)
 
 
 @dataclass(frozen=True)
@@ -195,13 +157,27 @@ class AsyncJob:
         await self.client.run(calls.cancel_job, self.id)
 
     async def result(self, **options: Any) -> Face:
-        """Get its result: the best code, once it has ended; see `Job.result`."""
+        """Get its result: the best code, once it has ended.
+
+        Args:
+            options: Those of GET /jobs/{job_id}/result, such as `output="photo"`.
+        """
         return await self.client.run(calls.job_result, self.id, options)
 
     async def wait(
         self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0
     ) -> Face:
-        """Wait until it ends, and return its result; see `Job.wait`."""
+        """Wait until it ends, and return its result.
+
+        Args:
+            progress: Draw a progress bar.
+            timeout_s: Longest wait.
+            poll_s: Seconds between checks of its status.
+
+        Raises:
+            ServiceError: If it failed, or was cancelled before its first step.
+            TimeoutError: If it has not ended in time; the job itself goes on.
+        """
         end_s = time.monotonic() + timeout_s
         with progress_bar(progress) as bar:
             while not bar.show(status := await self.status()):

@@ -1,30 +1,27 @@
+# Made from async_client.py by scripts/sync_client.py: edit that, then `make client`.
 """The client for scripts and notebooks.
 
-client = Client("http://127.0.0.1:8000", key=None)
-ann, bob = client.embed("ann.jpg"), client.embed("bob.jpg")
-client.morph(ann, bob, lam=0.3).save("both.jpg")
-better = client.refine("ann.jpg", steps=300, start=ann).wait(progress=True)
+with Client("http://127.0.0.1:8000", key=None) as client:
+    ann, bob = client.embed("ann.jpg"), client.embed("bob.jpg")
+    client.morph(ann, bob, lam=0.3).save("both.jpg")
+    job = client.refine("ann.jpg", steps=300, start=ann)
+    better = job.wait(progress=True)
 """
 
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
-
-import httpx2 as httpx
+from typing import Any, overload
 
 from wplus_client import calls
-from wplus_client.calls import Call
+from wplus_client.connections import Connection
 from wplus_client.face import Face
 from wplus_client.progress import Status, progress_bar, timed_out
-from wplus_client.retries import Retries
 from wplus_client.sources import Source
 
-T = TypeVar("T")
 
-
-class Client:
+class Client(Connection):
     """Calls the service.
 
     A source is a photo (path, bytes, open file, Pillow image, array of uint8), a code (array of
@@ -42,40 +39,13 @@ class Client:
         ValueError: If the URL is not http or https, or tries is less than 1.
     """
 
-    def __init__(
-        self,
-        url: str = "http://127.0.0.1:8000",
-        key: str | None = None,
-        *,
-        timeout_s: float = 60.0,
-        tries: int = 4,
-        **http: Any,
-    ) -> None:
-        self._retries = Retries(url, tries)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.url = url
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, **http)
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Client({self.url!r})"
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
     def embed(self, photo: Source, **options: Any) -> Face:
         """Find the code of the face in a photo."""
-        return self.run(calls.embed(photo, options))
+        return self.run(calls.embed, photo, options)
 
     def quality(self, photo: Source, face: Source, **options: Any) -> dict[str, Any]:
         """Measure how close a face comes to a photo, after `embed(photo, quality=False)`."""
-        return self.run(calls.quality(photo, face, options))
+        return self.run(calls.quality, photo, face, options)
 
     @overload
     def morph(self, first: Source, second: Source, *, steps: int, **options: Any) -> list[Face]: ...
@@ -93,16 +63,16 @@ class Client:
         With `steps` it returns that many frames instead, from the first face to the second.
         """
         if options.get("steps") is None:
-            return self.run(calls.morph(first, second, lam, options))
-        return self.run(calls.morph_frames(first, second, options | {"lam": lam}))
+            return self.run(calls.morph, first, second, lam, options)
+        return self.run(calls.morph_frames, first, second, options | {"lam": lam})
 
     def colorize(self, gray: Source, color: Source, **options: Any) -> Face:
         """Give the grey face the colours of the other."""
-        return self.run(calls.colorize(gray, color, options))
+        return self.run(calls.colorize, gray, color, options)
 
     def merge(self, identity: Source, attribute: Source, **options: Any) -> Face:
         """Combine the identity of one photo with the pose, hair and light of another."""
-        return self.run(calls.merge(identity, attribute, options))
+        return self.run(calls.merge, identity, attribute, options)
 
     def edit(
         self,
@@ -130,13 +100,13 @@ class Client:
                 and `face="all"` or `face=[0, 2]` edits several faces in it.
         """
         options |= {"unsafe": unsafe or None}
-        return self.run(calls.edit(source, direction, strength, directions, photo, options))
+        return self.run(calls.edit, source, direction, strength, directions, photo, options)
 
     def generate(
         self, code: Source | None = None, *, seed: int | None = None, **options: Any
     ) -> Face:
         """Render a code or an earlier face, or a random face from a seed."""
-        return self.run(calls.generate(code, seed, options))
+        return self.run(calls.generate, code, seed, options)
 
     def refine(
         self, photo: Source, steps: int = 100, start: Source | None = None, **options: Any
@@ -149,45 +119,19 @@ class Client:
             start: A code or face to start from; the photo's embedding if there is none.
             options: `time_budget_s`, `target_lpips`, or others of POST /refine.
         """
-        return Job(self, self.run(calls.refine(photo, steps, start, options)))
+        return Job(self, self.run(calls.refine, photo, steps, start, options))
 
     def jobs(self, limit: int = 20) -> list["Job"]:
         """List your refine jobs, the newest first."""
-        return [Job(self, job_id) for job_id in self.run(calls.jobs(limit))]
+        return [Job(self, job_id) for job_id in self.run(calls.jobs, limit)]
 
     def directions(self) -> list[dict[str, Any]]:
         """List what `edit` can change: name, title, unit, safe range and more of each."""
-        return self.run(calls.directions())
+        return self.run(calls.directions)
 
     def version(self) -> dict[str, Any]:
         """Get the versions, the generator, the directions and the digests of the weights."""
-        return self.run(calls.version())
-
-    def run(self, call: Call[T]) -> T:
-        """Send a call and read its answer."""
-        return call.read(self.send(call.method, call.path, **call.request))
-
-    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request; wait and retry while the service is busy or unreachable.
-
-        Raises:
-            ServiceError: If the service refuses it.
-            UnreachableError: If nothing answers at its address.
-            httpx2.TransportError: If the connection fails otherwise.
-        """
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                answer = self._http.request(method, path, **request)
-            except httpx.TransportError as err:
-                wait_s = self._retries.after_failure(err, attempt)
-            else:
-                pause_s = self._retries.after_answer(answer, attempt)
-                if pause_s is None:
-                    return answer
-                wait_s = pause_s
-            time.sleep(wait_s)
+        return self.run(calls.version)
 
 
 @dataclass(frozen=True)
@@ -204,11 +148,11 @@ class Job:
 
     def status(self) -> Status:
         """Get its status: `state`, and `progress` with step, loss, psnr, lpips, eta_s."""
-        return self.client.run(calls.job_status(self.id))
+        return self.client.run(calls.job_status, self.id)
 
     def cancel(self) -> None:
         """Stop it after the current step; the best code so far remains its result."""
-        self.client.run(calls.cancel_job(self.id))
+        self.client.run(calls.cancel_job, self.id)
 
     def result(self, **options: Any) -> Face:
         """Get its result: the best code, once it has ended.
@@ -216,7 +160,7 @@ class Job:
         Args:
             options: Those of GET /jobs/{job_id}/result, such as `output="photo"`.
         """
-        return self.client.run(calls.job_result(self.id, options))
+        return self.client.run(calls.job_result, self.id, options)
 
     def wait(
         self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0

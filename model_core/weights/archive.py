@@ -13,7 +13,7 @@ from typing import IO
 from model_core.atomic_file import partial_file, publish
 from model_core.errors import CheckpointError
 from model_core.weights.files import CHUNK_BYTES
-from model_core.weights.registry import Member
+from model_core.weights.pack_types import Member
 
 _DAMAGE = (
     zipfile.BadZipFile,

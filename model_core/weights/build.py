@@ -7,7 +7,7 @@ from typing import Any
 from model_core.atomic_file import PARTIAL, write_file
 from model_core.weights.archive import extract_member
 from model_core.weights.files import encode_sidecar, sidecar_path
-from model_core.weights.registry import Output, Pack
+from model_core.weights.pack_types import Output, Pack
 
 
 def make_output(cache: Path, pack: Pack, output: Output, archive: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from model_core.errors import CheckpointError
 from model_core.weights.files import file_digest, read_sidecar
-from model_core.weights.registry import PACKS, Member, Output, Pack
+from model_core.weights.pack_types import Member, Output, Pack
+from model_core.weights.registry import PACKS
 
 DEFAULT_CACHE = "~/.cache/wplus"
 DEFAULT_GENERATOR = "mobilestylegan-ffhq-1024"

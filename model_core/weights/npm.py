@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from model_core.weights.files import CHUNK_BYTES
+from model_core.weights.pack_types import Pack
 from model_core.weights.progress import Progress
-from model_core.weights.registry import Pack
 
 DEFAULT_REGISTRY = "https://registry.npmjs.org/"
 VARIABLE = "npm_config_registry"

@@ -22,8 +22,9 @@ from model_core.weights.cache import (
 )
 from model_core.weights.download import fetch_archive
 from model_core.weights.files import exclusive, file_digest, sidecar_path
+from model_core.weights.pack_types import Output, Pack
 from model_core.weights.progress import Progress, megabytes
-from model_core.weights.registry import PACKS, Output, Pack
+from model_core.weights.registry import PACKS
 
 PULL = "`python -m model_core.checkpoints pull`"
 

@@ -1,16 +1,20 @@
 """The client for asyncio, against the application on stand-ins and against a job's answers."""
 
 import asyncio
+import inspect
 import json
 import threading
 import time
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx2 as httpx
 import numpy as np
 import pytest
 
+import wplus_client
+from scripts.sync_client import sync_source
 from tests.service import photos
 from wplus_client import AsyncClient, Client, ServiceError, UnreachableError
 
@@ -18,7 +22,7 @@ PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")
 OPERATIONS = (
     *("embed", "morph", "colorize", "merge", "edit", "directions"),
-    *("generate", "refine", "jobs"),
+    *("generate", "refine", "jobs", "quality", "version"),
 )
 
 
@@ -34,10 +38,21 @@ class InThreads(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.read())
 
 
-def test_it_has_the_methods_of_the_other_client():
-    methods = {name for name in vars(Client) if not name.startswith("_")}
-    assert methods == {name for name in vars(AsyncClient) if not name.startswith("_")}
-    assert methods.issuperset(OPERATIONS)
+def test_the_other_client_is_made_from_this_one():
+    package = Path(wplus_client.__file__).parent
+    made = sync_source((package / "async_client.py").read_text())
+    assert (package / "client.py").read_text() == made, "run `make client`"
+    assert "async" not in made.partition("class Client")[2]
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, "close", "run", "send"])
+def test_both_clients_have_the_same_signatures_and_docstrings(name):
+    blocking, awaited = getattr(Client, name), getattr(AsyncClient, name)
+    assert inspect.iscoroutinefunction(awaited)
+    assert not inspect.iscoroutinefunction(blocking)
+    signature = str(inspect.signature(awaited)).replace("Async", "")
+    assert str(inspect.signature(blocking)) == signature
+    assert inspect.getdoc(blocking).splitlines()[0] == inspect.getdoc(awaited).splitlines()[0]
 
 
 def test_calls_run_at_the_same_time(client):

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from model_core.weights import cache, packs
+from model_core.weights.pack_types import Member, Output, Pack
 from model_core.weights.readers import by_name
-from model_core.weights.registry import Member, Output, Pack
 from model_core.weights.store import save_network
 
 WEIGHTS = torch.arange(12, dtype=torch.float32)

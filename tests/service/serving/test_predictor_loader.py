@@ -8,7 +8,7 @@ import torch
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from model_core.weights.cache import DEFAULT_JUDGE, converted_path
 from model_core.weights.store import save_network
-from service.serving.engine import load_predictor
+from service.serving.predictor_loader import load_predictor
 from service.settings import Settings
 from tests.model_core.judges import need_judge
 

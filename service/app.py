@@ -18,7 +18,6 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
-from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, verified_path, weight_path
 from service import openapi
 from service.api_keys import KeyRing, read_keys
 from service.directions import read_directions
@@ -54,6 +53,7 @@ from service.routes import (
     quality,
     refine,
 )
+from service.serving.aligner_loader import load_aligner
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine
 from service.serving.gate import Gate
@@ -71,25 +71,6 @@ FILMS = "/films"
 ROUTES = (embed, quality, morph, edit, merge, directions, refine, films, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
-
-
-def load_aligner(settings: Settings) -> FaceAligner:
-    """Load the face aligner, without its second detector where the weights are missing.
-
-    Raises:
-        CheckpointError: If the landmark file is missing or a digest is not the pinned one.
-    """
-    second = None
-    if weight_path(settings.cache, SECOND_GLANCE).is_file():
-        second = verified_path(settings.cache, SECOND_GLANCE)
-    else:
-        logger.warning(
-            "no second face detector in %s: some dark, turned or covered faces are not found; "
-            "`python -m model_core.checkpoints pull %s` fetches it",
-            settings.cache,
-            SECOND_GLANCE,
-        )
-    return FaceAligner(verified_path(settings.cache, LANDMARKS), second)
 
 
 def create_app(

@@ -1,27 +1,23 @@
 """Everything about films that lives as long as the application: their folder, places, the sweep."""
 
 import asyncio
-import contextlib
-import importlib.util
 import logging
-import os
-from pathlib import Path
 
 from anyio.to_thread import run_sync
 
 from service.errors import FilmsOffError, JobsUnavailableError, NoFilmExtraError
 from service.jobs.film_folder import FilmFolder
+from service.jobs.film_root import find_root
 from service.jobs.film_sweep import IdleFolders
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore
 from service.observability.metrics import Telemetry
 from service.serving.concurrency import is_cancelled
-from service.settings import PREFIX, Settings
+from service.settings import Settings
 
 SWEEP_S = 60.0
 MAX_UPLOADS = 4
 MAX_DOWNLOADS = 16
-EXTRA = "pip install 'wplus[film]'"
 
 logger = logging.getLogger("service.jobs.films")
 
@@ -91,22 +87,3 @@ class Films:
         self._telemetry.films_bytes.set(await run_sync(films.used_bytes))
         if count:
             logger.info("removed the files of %d films", count)
-
-
-def find_root(settings: Settings) -> Path:
-    """Find the folder of films that the settings name, or make it.
-
-    Raises:
-        FilmsOffError: If they name none, or it cannot be written to.
-        NoFilmExtraError: If the packages for films are not installed.
-    """
-    root = settings.films_folder
-    if root is None:
-        raise FilmsOffError(f"{PREFIX}FILMS must be a folder, got off")
-    with contextlib.suppress(OSError):
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
-        raise FilmsOffError(f"{PREFIX}FILMS must be a folder that can be written, got {root}")
-    if importlib.util.find_spec("av") is None:
-        raise NoFilmExtraError(f"films need the package av, got none: {EXTRA}")
-    return root

@@ -1,0 +1,43 @@
+"""Marks an edited film as made with AI: XMP in its file, and a signature if there is a certificate.
+
+XMP goes into a box of its own at the end of an MP4 or MOV file (XMP specification, part 3, section
+1.2.7.1); the comment that every container can hold is written where the film is joined.
+"""
+
+import struct
+from pathlib import Path
+
+from model_core.atomic_file import partial_file, publish
+from service.wire.provenance import COMPOSITE, xmp_packet
+from service.wire.signing import ContentSigner
+
+XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+MEDIA = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska"}
+MARKED = (".mp4", ".mov")
+
+
+class FilmMarker:
+    """Marks films.
+
+    Args:
+        system_version: Version of the service and name of the generator.
+        signer: Signs films; None without a certificate.
+    """
+
+    def __init__(self, system_version: str, signer: ContentSigner | None) -> None:
+        self._xmp, self._signer = xmp_packet(COMPOSITE, system_version), signer
+
+    def mark(self, film: Path) -> None:
+        """Mark a film, in place.
+
+        Raises:
+            SigningError: If it cannot be signed.
+        """
+        if film.suffix in MARKED:
+            size = 8 + len(XMP_BOX) + len(self._xmp)
+            with film.open("ab") as file:
+                file.write(struct.pack(">I4s", size, b"uuid") + XMP_BOX + self._xmp)
+        if self._signer is not None:
+            with film.open("rb") as unsigned, partial_file(film) as signed:
+                self._signer.sign_file(unsigned, MEDIA[film.suffix], COMPOSITE, signed)
+                publish(signed, film)

@@ -33,6 +33,30 @@ class TooSmallError(ImageRejectedError):
     """The image has too few pixels on a side."""
 
 
+class FilmRejectedError(WplusError):
+    """A film cannot be processed."""
+
+
+class UnsupportedFilmError(FilmRejectedError):
+    """The file is not a film, or in an unsupported format."""
+
+
+class BrokenFilmError(FilmRejectedError):
+    """The film is truncated or damaged."""
+
+
+class FilmTooLargeError(FilmRejectedError):
+    """The film is too long, or its frames have too many pixels."""
+
+
+class Stopped(WplusError):  # noqa: N818 - what was asked for, not a fault
+    """The caller asked to stop; finished work is kept."""
+
+
+class MissingExtraError(WplusError):
+    """A package of an extra is not installed."""
+
+
 class NoEmbedderError(WplusError):
     """A photo must be embedded, but there is no network for the generator in use."""
 

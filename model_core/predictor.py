@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.encoders.detail_encoder import DetailEncoder
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.encoders.faceres import FaceRes
 from model_core.encoders.style_encoder import StyleEncoder
-from model_core.errors import InvalidInputError, NoEmbedderError
+from model_core.errors import CheckpointError, InvalidInputError, NoEmbedderError
 from model_core.generators.contract import Generator
 from model_core.generators.image_head import ImageHead
 from model_core.inversion.polisher import Polished, Polisher, Polishing
@@ -91,8 +91,8 @@ class Predictor(LatentRenderer):
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         lpips = lpips.to(device)
         self.identity_judge = DEFAULT_JUDGE if judge else None
-        compares = IdentityJudge(judge, execution) if judge else None
-        self._compare = Comparison(lpips, compares, generator.img_resolution, execution)
+        self._judge = IdentityJudge(judge, execution) if judge else None
+        self._compare = Comparison(lpips, self._judge, generator.img_resolution, execution)
         self._polisher: Polisher | None = None
         if head:
             dtype = execution.precision.dtype
@@ -279,6 +279,19 @@ class Predictor(LatentRenderer):
     ) -> list[Quality]:
         """Compare faces with their reconstructions, area-averaged to 256 px."""
         return self._compare(self._to_float(faces), self._to_float(images))
+
+    def describe(self, faces: Faces) -> Float[Tensor, "batch features"]:
+        """Describe who aligned faces show, on the CPU: dot products are identity similarities.
+
+        Raises:
+            CheckpointError: If there is no recogniser.
+        """
+        if self._judge is None:
+            raise CheckpointError(
+                f"telling people apart needs the weights {DEFAULT_JUDGE}, got none: "
+                "`python -m model_core.checkpoints pull` fetches them"
+            )
+        return self._judge.describe(self._to_float(faces)).cpu()
 
     def _embedder(self) -> Embedder | StyleEncoder:
         if self._network is None:

@@ -9,6 +9,8 @@ from typing import Literal
 from model_core.errors import (
     BrokenImageError,
     CheckpointError,
+    FilmRejectedError,
+    FilmTooLargeError,
     ImageRejectedError,
     InvalidInputError,
     ModelMismatchError,
@@ -107,10 +109,6 @@ class NoFilmExtraError(WplusError):
     """The packages that read and write films are not installed."""
 
 
-class FilmRejectedError(WplusError):
-    """A file is not a film that can be read."""
-
-
 class FilmsFullError(WplusError):
     """There is no room on disk for a film."""
 
@@ -200,7 +198,8 @@ TABLE: tuple[Rule, ...] = (
         "rejected",
         f"The job store does not answer, or this service has none. {AGAIN}",
     ),
-    Rule(FilmRejectedError, 422, "film-rejected", "The film cannot be read"),
+    Rule(FilmTooLargeError, 413, "film-too-large", "The film is too long, or its frames too large"),
+    Rule(FilmRejectedError, 422, "film-rejected", "The film cannot be processed"),
     Rule(
         FilmsOffError,
         501,

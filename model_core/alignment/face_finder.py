@@ -15,13 +15,14 @@ next to larger ones, or of less than 80 px next to a large one; sideways or upsi
 next to upright ones.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from model_core.alignment.landmarks import LandmarkReader
+from model_core.alignment.landmarks import LandmarkReader, tilt_deg
 from model_core.alignment.second_glance import SecondGlance
 from model_core.alignment.sightings import (
     CLEAR_SCORE,
@@ -35,11 +36,12 @@ from model_core.alignment.sightings import (
     trusted,
     united,
 )
-from model_core.alignment.views import padded, scaled, turned
+from model_core.alignment.views import CLOSE_UP_FACE_PX, View, close_up, padded, scaled, turned
 from model_core.errors import InvalidInputError
 
 MAX_FACES = 16  # landmarks cost some ms a face: a crowd must not hold up a worker
 WINDOW_PX = 80  # of the detector: it misses smaller faces
+FOLLOWED_PX = 100  # width at which the detector sees a face again
 GLANCE_PX = 400
 OVERVIEW_PX = 640
 CLOSER_PX = 1280
@@ -104,6 +106,28 @@ class FaceFinder:
                     return face
         return next(iter(self.find_in(grey)), None)
 
+    def glance(self, grey: Image.Image) -> list[DetectedFace]:
+        """Return the large and clear faces, the largest first, after a quick look at a small copy.
+
+        Args:
+            grey: The photo's `brightness`.
+        """
+        seen = self._detector.detect(scaled(grey, GLANCE_PX))
+        return self._faces(grey, [s for s in seen if s.score > CLEAR_SCORE])
+
+    def follow(self, grey: Image.Image, face: DetectedFace) -> DetectedFace | None:
+        """Find a face of a film's last frame in the next one; None if it is not near its old place.
+
+        Args:
+            grey: The next frame's `brightness`.
+            face: The face in the last frame.
+        """
+        around = around_face(grey, face)
+        near = [s for s in self._detector.detect(around) if s.shows(face)]
+        found = [self._landmarks.read(grey, s) for s in near]
+        faces = [each for each in found if each is not None]
+        return max(faces, key=lambda each: each.score, default=None)
+
     def _faces(self, photo: Image.Image, sightings: list[Sighting]) -> list[DetectedFace]:
         """Return the faces of sightings, the largest first, without false detections."""
         faces = [self._landmarks.read(photo, s) for s in by_size(sightings)[:MAX_FACES]]
@@ -139,6 +163,17 @@ class FaceFinder:
             closest = self._detector.detect(scaled(photo, CLOSEST_PX))
             best = max(best, [s for s in closest if s.score > SURE_SCORE], key=best_score)
         return trusted(best)
+
+
+def around_face(grey: Image.Image, face: DetectedFace) -> View:
+    """Crop twice a face's width, upright, the face slightly wider than the detector's window."""
+    left, top, right, bottom = face.box
+    centre = np.array([left + right, top + bottom]) / 2 + 0.5  # from pixel centres to the plane
+    view = close_up(grey, centre, face.width, math.radians(tilt_deg(face.landmarks)))
+    small = view.image.reduce(CLOSE_UP_FACE_PX // FOLLOWED_PX)
+    matrix = view.matrix.copy()
+    matrix[:, :2] *= CLOSE_UP_FACE_PX // FOLLOWED_PX
+    return View(small, matrix)
 
 
 def brightness(photo: UInt8[np.ndarray, "h w 3"]) -> Image.Image:

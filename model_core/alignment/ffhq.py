@@ -22,7 +22,15 @@ from model_core.alignment.face_finder import FaceFinder, brightness, require_pho
 from model_core.alignment.sightings import DetectedFace
 from model_core.errors import InvalidInputError, NoFaceError
 
-__all__ = ["NO_FACE", "AlignedFace", "DetectedFace", "FaceAligner", "brightness", "ffhq_quad"]
+__all__ = [
+    "NO_FACE",
+    "AlignedFace",
+    "DetectedFace",
+    "FaceAligner",
+    "brightness",
+    "crop_quad",
+    "ffhq_quad",
+]
 
 MAX_SIZE_PX = 1024
 OVERSAMPLING = 2  # transform at up to this many times the size, up to WORK_PX
@@ -84,6 +92,14 @@ class FaceAligner:
         """Return what `find` returns, given only a photo's `brightness`."""
         return self._finder.find_in(grey)
 
+    def glance(self, grey: Image.Image) -> list[DetectedFace]:
+        """Return the large and clear faces, the largest first, given a photo's `brightness`."""
+        return self._finder.glance(grey)
+
+    def follow(self, grey: Image.Image, face: DetectedFace) -> DetectedFace | None:
+        """Find a face of a film's last frame in the next one, given its `brightness`."""
+        return self._finder.follow(grey, face)
+
     def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> DetectedFace:
         """Return the face with the given rank; for 0, the largest, a quick look is enough.
 
@@ -120,11 +136,8 @@ class FaceAligner:
             InvalidInputError: If the photo is invalid, the size is out of range, or the face lies
                 outside the photo.
         """
-        require_photo(photo)
-        if not 1 <= size <= MAX_SIZE_PX:
-            raise InvalidInputError(f"size must be 1 to {MAX_SIZE_PX}, got {size}")
         quad = ffhq_quad(face.landmarks)
-        return AlignedFace(_cut(photo, quad, size), face, quad)
+        return AlignedFace(crop_quad(photo, quad, size), face, quad)
 
     def crop(
         self, photo: UInt8[np.ndarray, "h w 3"], index: int = 0, size: int = 256
@@ -165,10 +178,18 @@ def ffhq_quad(landmarks: Float64[np.ndarray, "68 2"]) -> Float64[np.ndarray, "4 
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
 
 
-def _cut(
-    photo: UInt8[np.ndarray, "h w 3"], quad: Float64[np.ndarray, "4 2"], size: int
+def crop_quad(
+    photo: UInt8[np.ndarray, "h w 3"], quad: Float64[np.ndarray, "4 2"], size: int = 256
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Sample the square at the given size."""
+    """Crop FFHQ's square at a size of 1 to 1024 px, given its corners.
+
+    Raises:
+        InvalidInputError: If the photo is invalid, the size is out of range, or the square lies
+            outside the photo.
+    """
+    require_photo(photo)
+    if not 1 <= size <= MAX_SIZE_PX:
+        raise InvalidInputError(f"size must be 1 to {MAX_SIZE_PX}, got {size}")
     corners = quad + 0.5  # from pixel centres to pixel corners, as Pillow counts
     side = float(np.linalg.norm(quad[3] - quad[0]))
     border = max(round(side * 0.1), 3)

@@ -61,7 +61,7 @@ class LandmarkShape:
     @property
     def is_level(self) -> bool:
         """Whether the line between the eyes is level in the close-up."""
-        return abs(_turn_deg(_roll_deg(self.points) - self.roll_deg)) <= LEVEL_DEG
+        return abs(_turn_deg(tilt_deg(self.points) - self.roll_deg)) <= LEVEL_DEG
 
     @property
     def is_reliable(self) -> bool:
@@ -100,7 +100,7 @@ class LandmarkReader:
         Landmarks are first predicted in the sighting's view, then in upright and sharper ones.
         """
         given_deg = sighting.view.roll_deg
-        shape = self._level(photo, sighting, _roll_deg(self._predict(sighting.view, sighting.box)))
+        shape = self._level(photo, sighting, tilt_deg(self._predict(sighting.view, sighting.box)))
         is_tilted = abs(_turn_deg(shape.roll_deg - given_deg)) > SURE_TILT_DEG
         if is_tilted or not shape.is_level or shape.spread > SURE_SPREAD:
             rolls_deg = [shape.roll_deg, *(given_deg + turn for turn in RETRY_DEG)]
@@ -146,7 +146,7 @@ class LandmarkReader:
         """Predict landmarks in close-ups, rotating them until the eyes are level."""
         for _ in range(LEVEL_TRIES):
             shape = self._shape(photo, sighting, roll_deg)
-            roll_deg = _roll_deg(shape.points)
+            roll_deg = tilt_deg(shape.points)
             if shape.is_level:
                 break
         return shape
@@ -187,8 +187,8 @@ class LandmarkReader:
         return view.to_photo(np.array([(part.x + 0.5, part.y + 0.5) for part in parts]))
 
 
-def _roll_deg(landmarks: Float64[np.ndarray, "68 2"]) -> float:
-    """Return how far the line between the eyes is rotated clockwise."""
+def tilt_deg(landmarks: Float64[np.ndarray, "68 2"]) -> float:
+    """Return how far the line between the eyes of 68 landmarks is rotated clockwise."""
     x, y = landmarks[LEFT_EYE].mean(0) - landmarks[RIGHT_EYE].mean(0)
     return math.degrees(math.atan2(y, x))
 

@@ -53,6 +53,18 @@ class IdentityJudge:
         described_a, described_b = self._describe(faces).chunk(2)
         return F.cosine_similarity(described_a, described_b)
 
+    @torch.inference_mode()
+    def describe(self, faces: Images) -> Float[Tensor, "batch features"]:
+        """Compute the descriptors that are compared, normalised: dot products are cosines.
+
+        Args:
+            faces: Aligned faces in [-1, 1], of any size.
+        """
+        faces = self._to_face_px(faces)
+        # They are described in pairs; a single one is paired with itself.
+        described = self._describe(torch.cat([faces, faces[-1:]]) if len(faces) % 2 else faces)
+        return F.normalize(described[: len(faces)])
+
     def _to_face_px(self, img: Images) -> FaceImages:
         img = img.to(self._device).float()
         if img.shape[-1] < FACE_PX:

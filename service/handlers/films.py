@@ -13,11 +13,10 @@ from anyio.to_thread import run_sync
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
-from service.errors import (
-    EmptyBodyError,
-    FilmRejectedError,
-    UnsupportedMediaTypeError,
-)
+from model_core.errors import BrokenFilmError, FilmTooLargeError, UnsupportedFilmError
+from model_core.films.limits import FilmLimits
+from model_core.films.reading import CODECS, CONTAINERS, FORMATS
+from service.errors import EmptyBodyError, UnsupportedMediaTypeError
 from service.handlers.body import check_coding, once, validate
 from service.handlers.context import missing
 from service.jobs import film_probe
@@ -81,16 +80,21 @@ async def read_film(request: Request, upload: Upload) -> FilmOptions:
 
 
 async def check_film(path: Path) -> None:
-    """Decode a film's first frame, in a process of its own.
+    """Decode a film's first frame, in a process of its own, which a hostile film may break.
+
+    What is found further in is found by the worker.
 
     Raises:
-        FilmRejectedError: If that fails.
+        UnsupportedFilmError: If it is no film in a known format.
+        BrokenFilmError: If its first frame cannot be decoded.
+        FilmTooLargeError: If it is too long, or its frames are too large.
     """
+    limits = FilmLimits()
+    command = (film_probe.__file__, path, ",".join(CONTAINERS), ",".join(CODECS), limits.max_px)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
-        film_probe.__file__,
-        str(path),
+        *map(str, command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -100,16 +104,29 @@ async def check_film(path: Path) -> None:
             out, _ = await process.communicate()
         found = json.loads(out)
     except (TimeoutError, ValueError):  # it hung, or was ended by what it read
-        raise FilmRejectedError(
-            "film must be one that can be decoded, got one that breaks the decoder"
-        ) from None
+        raise BrokenFilmError("the film breaks the decoder") from None
     finally:
         if process.returncode is None:
             process.kill()
             with anyio.CancelScope(shield=True):
                 await process.wait()
-    if "error" in found:
-        raise FilmRejectedError(found["error"])
+    match found["problem"]:
+        case "unsupported":
+            raise UnsupportedFilmError(
+                f"film must be {FORMATS} with moving pictures in a usual codec, got another file"
+            )
+        case "broken":
+            raise BrokenFilmError("the film is damaged: its first frame cannot be decoded")
+    width, height = found["size_px"]
+    if width * height > limits.max_px:
+        raise FilmTooLargeError(
+            f"the film's frames must have at most {limits.max_px} pixels, got {width}x{height}"
+        )
+    if found["seconds"] > limits.max_seconds or found["frames"] > limits.max_frames:
+        raise FilmTooLargeError(
+            f"the film must have at most {limits.max_seconds:g} s and {limits.max_frames} frames, "
+            f"got {found['seconds']:.0f} s and {found['frames']}"
+        )
 
 
 async def _read_raw(request: Request, upload: Upload) -> None:

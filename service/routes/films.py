@@ -7,16 +7,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from model_core.errors import FilmRejectedError, FilmTooLargeError
 from service.directions import strengths_of
 from service.errors import (
     EmptyBodyError,
-    FilmRejectedError,
     FilmsFullError,
     FilmsOffError,
     IdempotencyError,
     JobQueueFullError,
     JobsUnavailableError,
     NoFilmExtraError,
+    TooLargeError,
 )
 from service.handlers.films import check_film, read_film, receive
 from service.handlers.idempotency import idempotency_key
@@ -44,6 +45,8 @@ router = APIRouter(tags=["jobs"])
             *DEVICE_ERRORS,
             EmptyBodyError,
             FilmRejectedError,
+            FilmTooLargeError,
+            TooLargeError,
             FilmsFullError,
             FilmsOffError,
             NoFilmExtraError,

@@ -284,7 +284,7 @@ class FilmOptions(DirectionOptions):
         default=0,
         ge=0,
         le=LARGEST_INDEX,
-        description="Which face is edited, the largest first, in the first frame that shows one.",
+        description="Which person is edited: 0 is the one whose face fills most of the film.",
     )
     blend: Literal["auto", "transfer", "render"] = Field(
         default="auto",

@@ -7,6 +7,7 @@ Source: C2PA specification 2.2; IPTC's digital source types.
 import io
 import json
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
@@ -76,8 +77,34 @@ class ContentSigner:
         """
         return self._sign(data, media, source_type, self._timestamp_url)
 
+    def sign_file(self, data: IO[bytes], media: str, source_type: str, out: IO[bytes]) -> None:
+        """Write a file with a manifest, such as a film, which is not held in memory.
+
+        Args:
+            data: The file, open for reading.
+            media: Its media type.
+            source_type: IPTC's digital source type, from `provenance`.
+            out: The signed file, open for reading and writing.
+
+        Raises:
+            SigningError: If it cannot be signed.
+        """
+        self._sign_stream(data, media, source_type, self._timestamp_url, out)
+
     def _sign(self, data: bytes, media: str, source_type: str, timestamp_url: str | None) -> bytes:
-        c2pa, out = self._c2pa, io.BytesIO()
+        out = io.BytesIO()
+        self._sign_stream(io.BytesIO(data), media, source_type, timestamp_url, out)
+        return out.getvalue()
+
+    def _sign_stream(
+        self,
+        data: IO[bytes],
+        media: str,
+        source_type: str,
+        timestamp_url: str | None,
+        out: IO[bytes],
+    ) -> None:
+        c2pa = self._c2pa
         manifest = {
             "claim_generator_info": [{"name": SYSTEM, "version": self._version}],
             "format": media,
@@ -102,10 +129,9 @@ class ContentSigner:
                 c2pa.Signer.from_info(info) as signer,
                 c2pa.Builder(json.dumps(manifest), context) as builder,
             ):
-                builder.sign(signer, media, io.BytesIO(data), out)
+                builder.sign(signer, media, data, out)
         except c2pa.C2paError as err:
             raise SigningError(f"the image cannot be signed: {err}") from err
-        return out.getvalue()
 
     def _try_out(self, certificate: Path) -> None:
         """Sign a small image, so that a wrong certificate is found at the start.

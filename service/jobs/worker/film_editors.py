@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from model_core.films.editing import FilmEditor
 
+from model_core.films.editing import FilmEditor
 from service.directions import read_directions
 from service.jobs.worker.film_marks import FilmMarker
 from service.jobs.worker.held import BadJobError

@@ -7,13 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_core.errors import InvalidInputError
 from model_core.films.editor import FilmEditor
 from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
 from model_core.films.work import LOCK, SETTINGS
-
-from model_core.errors import InvalidInputError
 from service.jobs.film_folder import SOURCE
 from service.jobs.film_sweep import in_use
 from service.jobs.worker.held import BadJobError

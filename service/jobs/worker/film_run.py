@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 import redis
-from model_core.films.editing import FilmProgress, FilmReport, edit_film
 
 from model_core.errors import Stopped, WplusError
+from model_core.films.editing import FilmProgress, FilmReport, edit_film
 from service.jobs.film_sweep import keep_result
 from service.jobs.lease import Claim, Leases, Progress
 from service.jobs.worker.film_editors import FilmEditors

@@ -1,0 +1,1 @@
+"""Films: one face edited in every frame, resumable, in bounded memory."""

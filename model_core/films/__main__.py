@@ -1,0 +1,184 @@
+"""Edit a face in a film: python -m model_core.films FILM -o OUT --direction NAME=STRENGTH.
+
+The person whose face fills most of the film is edited; the sound is copied. The same command
+resumes a stopped run: finished parts are in OUT.work until the film is complete.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from tqdm import tqdm
+
+from model_core.alignment.ffhq import FaceAligner
+from model_core.errors import NoEmbedderError, WplusError
+from model_core.films.editing import FilmEditor, FilmProgress, FilmReport, edit_film
+from model_core.films.limits import FilmLimits
+from model_core.predictor import Predictor
+from model_core.program import program_name
+from model_core.runtime.backends import Backend
+from model_core.runtime.precision import DtypeName
+from model_core.weights.cache import (
+    DEFAULT_GENERATOR,
+    LANDMARKS,
+    SECOND_GLANCE,
+    cache_folder,
+    verified_path,
+    weight_path,
+)
+from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK
+
+INTERRUPTED = 130
+PHASES = {"read": "finding faces", "edit": "editing", "join": "joining"}
+
+
+def main(arguments: Sequence[str], cache: Path) -> int:
+    """Edit a film from the command line and return the exit code."""
+    options = _parse(arguments)
+    work = options.work or options.target.with_name(f"{options.target.name}.work")
+    try:
+        editor = _load(cache, options)
+        with _Bar() as bar:
+            report = edit_film(
+                options.source,
+                options.target,
+                editor,
+                work=work,
+                progress=bar.show,
+                should_stop=lambda: False,
+            )
+    except (WplusError, OSError) as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to continue", file=sys.stderr)
+        return INTERRUPTED
+    shutil.rmtree(work, ignore_errors=True)
+    print(_told(report, options.target))
+    return 0
+
+
+class _Bar:
+    """A progress bar for each phase."""
+
+    def __init__(self) -> None:
+        self._phase, self._bar = "", tqdm(disable=True)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.close()
+
+    def show(self, progress: FilmProgress) -> None:
+        """Show progress."""
+        if progress.phase != self._phase:
+            self._bar.close()
+            self._phase = progress.phase
+            # What an earlier run has done does not count into the rate.
+            self._bar = tqdm(
+                desc=PHASES[progress.phase],
+                total=progress.total,
+                initial=progress.done - 1,
+                unit="frame",
+                dynamic_ncols=True,
+            )
+        self._bar.update(progress.done - self._bar.n)
+
+
+def _told(report: FilmReport, target: Path) -> str:
+    flicker = "" if report.flicker is None else f"; flicker {report.flicker:.2f} times the source's"
+    return (
+        f"{target}: {report.frames_with_face} of {report.frames} frames edited, "
+        f"{report.width_px}x{report.height_px}, {report.seconds:.1f} s, "
+        f"{'sound copied' if report.sound else 'no sound'}{flicker}"
+    )
+
+
+def _load(cache: Path, options: argparse.Namespace) -> FilmEditor:
+    default = options.generator == DEFAULT_GENERATOR
+    network = options.network or (EMBEDDING_NETWORK if default else None)
+    if network is None:
+        raise NoEmbedderError(
+            f"--network must name an embedding network for {options.generator}, got none"
+        )
+    predictor = Predictor.load(
+        cache,
+        network,
+        options.device,
+        options.backend,
+        options.generator,
+        dtype=options.dtype,
+        detail=DETAIL_ENCODER if default and options.detail else None,
+        defer_compile=True,
+    )
+    second = None
+    if weight_path(cache, SECOND_GLANCE).is_file():
+        second = verified_path(cache, SECOND_GLANCE)
+    return FilmEditor(
+        predictor,
+        FaceAligner(verified_path(cache, LANDMARKS), second),
+        dict(options.directions),
+        options.blend,
+        options.face,
+        options.unsafe,
+        options.smooth,
+        FilmLimits(options.max_pixels, options.max_frames, options.max_seconds),
+    )
+
+
+def _direction(text: str) -> tuple[str, float]:
+    name, equals, strength = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"must be NAME=STRENGTH, got {text!r}")
+    try:
+        return name, float(strength)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"STRENGTH must be a number, got {strength!r}") from None
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=program_name("model_core.films"),
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    limits, flag = FilmLimits(), argparse.BooleanOptionalAction
+    parser.add_argument("source", metavar="FILM", type=Path)
+    parser.add_argument("-o", "--out", dest="target", metavar="OUT", type=Path, required=True)
+    parser.add_argument(
+        "--direction",
+        dest="directions",
+        metavar="NAME=STRENGTH",
+        type=_direction,
+        action="append",
+        required=True,
+        help="may be repeated: directions add up",
+    )
+    parser.add_argument("--unsafe", action="store_true", help="allow strengths beyond safe ranges")
+    parser.add_argument("--blend", choices=("auto", "transfer", "render"), default="auto")
+    parser.add_argument(
+        "--face", type=int, default=0, help="person to edit: 0 fills most of the film (default)"
+    )
+    parser.add_argument(
+        "--smooth", action=flag, default=True, help="smooth over time (default: yes)"
+    )
+    parser.add_argument("--detail", action=flag, default=True, help="with detail (default: yes)")
+    parser.add_argument("--work", metavar="DIR", type=Path, help="default: OUT.work")
+    parser.add_argument("--max-pixels", type=int, default=limits.max_px, help="of a frame")
+    parser.add_argument("--max-frames", type=int, default=limits.max_frames)
+    parser.add_argument("--max-seconds", type=float, default=limits.max_seconds)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", choices=get_args(Backend), default="auto")
+    parser.add_argument("--dtype", choices=get_args(DtypeName), default="auto")
+    parser.add_argument("--generator", default=DEFAULT_GENERATOR)
+    parser.add_argument("--network", type=Path, help="embedding network; default: the shipped one")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))

@@ -1,0 +1,133 @@
+"""Join segments and the film's sound, packet by packet, without encoding anything again."""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from model_core.atomic_file import partial_file, publish
+from model_core.errors import BrokenFilmError, InvalidInputError
+from model_core.films.encoding import FORMAT
+from model_core.films.extra import load_av
+from model_core.films.limits import FilmLimits
+from model_core.films.reading import Film, open_film
+
+OUTPUTS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""FFmpeg's format for each suffix that an edited film may have."""
+
+_MP4_SOUNDS = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "mp2"}
+_PCM = "pcm_"
+MARK = (
+    "Edited with AI: http://cv.iptc.org/newscodes/digitalsourcetype/"
+    "compositeWithTrainedAlgorithmicMedia"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The edited film.
+
+    Attributes:
+        sound: Whether there is any.
+        width_px: Width.
+        height_px: Height.
+        seconds: When the last frame ends.
+    """
+
+    sound: bool
+    width_px: int
+    height_px: int
+    seconds: float
+
+
+Timed = tuple[Fraction, int, Any]
+"""Seconds, number of the stream, packet."""
+
+
+def check_target(film: Film, target: Path) -> None:
+    """Refuse a target that cannot hold the film's sound, before anything is computed.
+
+    Raises:
+        InvalidInputError: If it cannot, or its suffix is unknown.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in OUTPUTS:
+        raise InvalidInputError(f"OUT must end in one of {', '.join(OUTPUTS)}, got {target.name}")
+    for sound in film.sounds:
+        name = sound.codec_context.name if sound.codec_context else "unknown"
+        fits = suffix == ".mkv" or name.removesuffix("float") in _MP4_SOUNDS
+        if not (fits or (suffix == ".mov" and name.startswith(_PCM))):
+            raise InvalidInputError(
+                f"OUT must end in .mkv for a film whose sound is {name}, which {suffix} files "
+                f"cannot hold, got {target.name}"
+            )
+
+
+def join(
+    segments: Sequence[Path],
+    source: Path,
+    target: Path,
+    limits: FilmLimits,
+    on_frame: Callable[[int], object],
+) -> Joined:
+    """Write the edited film, which appears under its name when it is complete.
+
+    Args:
+        segments: The picture, in order.
+        source: The film whose sound is copied.
+        target: The edited film.
+        limits: Those of the film.
+        on_frame: Called after each frame with the number of frames.
+    """
+    av = load_av()
+    form = OUTPUTS[target.suffix.lower()]
+    options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
+    with partial_file(target) as file:
+        with (
+            open_film(source, limits) as film,
+            av.open(str(segments[0]), format=FORMAT) as first,
+            av.open(file.name, "w", format=form, options=options) as out,
+        ):
+            header = first.streams.video[0]
+            picture = out.add_stream_from_template(header)
+            picture.time_base = film.time_base
+            sounds = {each.index: out.add_stream_from_template(each) for each in film.sounds}
+            out.metadata["comment"] = MARK
+            done, end_s = 0, 0.0
+            pictures = _pictures(segments, bytes(header.codec_context.extradata))
+            for _, number, packet in heapq.merge(
+                pictures, _sounds(film), key=lambda each: each[:2]
+            ):
+                is_picture = number < 0
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                packet.stream = picture if is_picture else sounds[number]
+                out.mux(packet)
+                if is_picture:
+                    done, end_s = done + 1, float(end)
+                    on_frame(done)
+            size = header.codec_context.width, header.codec_context.height
+        publish(file, target)
+    return Joined(bool(sounds), *size, end_s)
+
+
+def _pictures(segments: Sequence[Path], extradata: bytes) -> Iterator[Timed]:
+    """Read the segments' packets."""
+    av = load_av()
+    for segment in segments:
+        with av.open(str(segment), format=FORMAT) as container:
+            stream = container.streams.video[0]
+            if bytes(stream.codec_context.extradata) != extradata:
+                raise BrokenFilmError(f"segment {segment.name} was encoded with other settings")
+            for packet in container.demux(stream):
+                if packet.dts is not None:
+                    yield packet.dts * packet.time_base, -1, packet
+
+
+def _sounds(film: Film) -> Iterator[Timed]:
+    """Read the packets of all sounds."""
+    if film.sounds:
+        for packet in film.container.demux(film.sounds):
+            if packet.dts is not None:
+                yield packet.dts * packet.time_base, packet.stream.index, packet

@@ -1,0 +1,228 @@
+"""Open a film that may be hostile, and decode its frames upright.
+
+Only local files in known containers are opened: no playlists, which name other files, no network
+protocols, no devices. Nothing of the file chooses options of the decoder.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from model_core.errors import BrokenFilmError, FilmTooLargeError, UnsupportedFilmError
+from model_core.films.colour import Colour, read_colour
+from model_core.films.extra import load_av
+from model_core.films.geometry import Geometry, read_geometry
+from model_core.films.limits import FilmLimits
+from model_core.shapes import Pixels
+
+CONTAINERS = ("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpegts")
+"""FFmpeg's names of the formats that may be read."""
+
+CODECS = (
+    "h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg", "prores",
+    "ffv1", "dnxhd",
+)  # fmt: skip
+"""FFmpeg's names of the decoders that may be used; AV1 has two."""
+
+FORMATS = "MP4, MOV, MKV, WebM, AVI or MPEG-TS"
+MISSING_S = 1.0
+"""A film whose packets end this much before its header says is truncated."""
+
+_OPTIONS = {
+    "format_whitelist": ",".join(CONTAINERS),
+    "protocol_whitelist": "file",
+    "codec_whitelist": ",".join(CODECS),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilmFrame:
+    """A decoded frame.
+
+    Attributes:
+        index: Its number, from 0.
+        pts: When it is shown, in the film's time base; always above the frame's before.
+        duration: How long, likewise; 0 if the film does not say.
+        image: As decoded.
+        geometry: How it is shown.
+        colour: The film's colours.
+    """
+
+    index: int
+    pts: int
+    duration: int
+    image: Any
+    geometry: Geometry
+    colour: Colour
+
+    def pixels(self) -> Pixels:
+        """Return it upright, in RGB."""
+        return self.geometry.upright(self.colour.to_rgb(self.image, self.geometry.square))
+
+
+class Film:
+    """An open film; `open_film` makes it.
+
+    Attributes:
+        time_base: Seconds per tick.
+        frames_expected: Number of frames by the header; None if it does not say.
+        seconds_expected: Duration by the header; likewise.
+        rate: Mean frames per second by the header; likewise.
+        container: PyAV's.
+        stream: The picture's.
+        sounds: The sounds'.
+    """
+
+    def __init__(self, path: Path, container: Any, stream: Any, limits: FilmLimits):
+        self._path, self._limits = path, limits
+        self.container, self.stream = container, stream
+        self.sounds = list(container.streams.audio)
+        self.time_base: Fraction = stream.time_base
+        self.frames_expected: int | None = stream.frames or None
+        duration = container.duration  # microseconds
+        self.seconds_expected = None if duration is None else duration / 1e6
+        self.rate: Fraction | None = stream.average_rate or stream.guessed_rate
+
+    def frames(self) -> Iterator[FilmFrame]:
+        """Decode all frames in the order in which they are shown.
+
+        Raises:
+            BrokenFilmError: If the film is damaged or ends early.
+            FilmTooLargeError: If it turns out to be longer than its header says.
+            UnsupportedFilmError: If its frames change their size, or cannot be shown.
+        """
+        geometry: Geometry | None = None
+        colour: Colour | None = None
+        index, last = 0, None
+        for image in self._images():
+            if geometry is None or colour is None:
+                aspect = self.stream.sample_aspect_ratio
+                geometry, colour = read_geometry(image, aspect), read_colour(image)
+                self._check_size(*geometry.shown)
+            if (image.width, image.height) != geometry.stored:
+                raise UnsupportedFilmError(
+                    f"the film's frames change their size after {index} frames, from "
+                    f"{geometry.stored[0]}x{geometry.stored[1]} to {image.width}x{image.height}"
+                )
+            if index >= self._limits.max_frames:
+                raise _too_long(f"{self._limits.max_frames} frames")
+            stamp = image.pts if image.pts is not None else image.dts
+            if stamp is None:
+                raise UnsupportedFilmError("the film's frames have no timestamps")
+            pts = stamp if last is None else max(stamp, last + 1)
+            if last is not None and (pts - last) * self.time_base > self._limits.max_seconds:
+                raise _too_long(f"{self._limits.max_seconds:g} seconds")
+            yield FilmFrame(index, pts, image.duration or 0, image, geometry, colour)
+            index, last = index + 1, pts
+        if index == 0:
+            raise BrokenFilmError("the film is damaged: no frame can be read")
+
+    def _images(self) -> Iterator[Any]:
+        """Decode, and say how far that went when it fails."""
+        av = load_av()
+        packets, done, end_s = 0, 0, 0.0
+        try:
+            for packet in self.container.demux():
+                if packet.dts is not None:
+                    stop = (packet.pts or packet.dts) + (packet.duration or 0)
+                    end_s = max(end_s, float(stop * packet.time_base))
+                if packet.stream is not self.stream:
+                    continue
+                packets += packet.dts is not None
+                if packet.is_corrupt:
+                    raise self._broken(done, "a part is damaged")
+                for image in packet.decode():
+                    if image.is_corrupt:
+                        raise self._broken(done, "a frame is damaged")
+                    yield image
+                    done += 1
+        except av.error.FFmpegError as err:
+            raise self._broken(done, f"{err.strerror}") from err
+        start_s = (self.container.start_time or 0) / 1e6
+        short_s = (self.seconds_expected or 0) - (end_s - start_s)
+        if packets < (self.frames_expected or 0) or short_s > MISSING_S:
+            raise self._broken(done, "it ends early")
+
+    def _broken(self, frames: int, reason: str) -> BrokenFilmError:
+        seconds = ""
+        if frames and self.rate:
+            seconds = f" (about {float(frames / self.rate):.1f} s)"
+        return BrokenFilmError(
+            f"the film is damaged: {reason} after {frames} frames{seconds} that can be read"
+        )
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self._limits.max_px:
+            raise FilmTooLargeError(
+                f"the film's frames must have at most {self._limits.max_px} pixels, got "
+                f"{width}x{height}"
+            )
+
+
+@contextmanager
+def open_film(path: Path, limits: FilmLimits) -> Iterator[Film]:
+    """Open a film without decoding it.
+
+    Raises:
+        UnsupportedFilmError: If it is no film in a known format.
+        FilmTooLargeError: If its header exceeds a limit.
+        MissingExtraError: If PyAV is not installed.
+        OSError: If the file cannot be read.
+    """
+    av = load_av()
+    if not path.is_file():
+        raise UnsupportedFilmError(f"film must be a file, got {path}")
+    with path.open("rb"):
+        pass  # an unreadable file is no damaged film
+    try:
+        # An absolute path cannot be taken for the name of a protocol, such as concat:a|b.
+        container = av.open(str(path.absolute()), options=_OPTIONS)
+    except av.error.FFmpegError as err:
+        raise UnsupportedFilmError(
+            f"{path.name} is not a film that can be read ({FORMATS}), or its beginning or index "
+            "is missing"
+        ) from err
+    with container:
+        yield Film(path, container, _picture(container, limits), limits)
+
+
+def _picture(container: Any, limits: FilmLimits) -> Any:
+    """Check the header, and set up and return the stream of the picture."""
+    if len(container.streams) > limits.max_streams:
+        raise FilmTooLargeError(
+            f"the film must have at most {limits.max_streams} streams, got {len(container.streams)}"
+        )
+    if len(container.streams.audio) > limits.max_sounds:
+        raise FilmTooLargeError(
+            f"the film must have at most {limits.max_sounds} sounds, "
+            f"got {len(container.streams.audio)}"
+        )
+    covers = load_av().stream.Disposition.attached_pic
+    streams = [each for each in container.streams.video if not each.disposition & covers]
+    if not streams:
+        raise UnsupportedFilmError("the film has sound only: no picture was found in it")
+    stream = streams[0]
+    context = stream.codec_context
+    if context is None or context.name not in CODECS:
+        name = "unknown" if context is None else context.name
+        raise UnsupportedFilmError(f"the film's codec must be one of {CODECS}, got {name}")
+    if context.width * context.height > limits.max_px:
+        raise FilmTooLargeError(
+            f"the film's frames must have at most {limits.max_px} pixels, got "
+            f"{context.width}x{context.height}"
+        )
+    if container.duration is not None and container.duration > limits.max_seconds * 1e6:
+        raise _too_long(f"{limits.max_seconds:g} seconds, got {container.duration / 1e6:.0f}")
+    if stream.frames > limits.max_frames:
+        raise _too_long(f"{limits.max_frames} frames, got {stream.frames}")
+    # A frame larger than the header says is refused before memory is taken for it.
+    context.options = {"max_pixels": str(limits.max_px)}
+    context.thread_type = "AUTO"
+    return stream
+
+
+def _too_long(rule: str) -> FilmTooLargeError:
+    return FilmTooLargeError(f"the film must have at most {rule}")

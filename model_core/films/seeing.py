@@ -1,0 +1,90 @@
+"""The first pass: read a film and keep, part by part, who is where in each frame."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from model_core.atomic_file import write_file
+from model_core.errors import InvalidInputError, NoFaceError
+from model_core.films.cuts import find_jumps
+from model_core.films.editor import FilmEditor
+from model_core.films.observations import read_seen, write_seen
+from model_core.films.observing import CUT_BYTES, Observer, SeenFrame
+from model_core.films.planning import Plan, make_plan
+from model_core.films.progress import Caller
+from model_core.films.reading import open_film
+from model_core.films.smoothing import LANDMARKS, NONE
+from model_core.films.tracking import link, persons
+from model_core.films.work import WorkFolder
+
+PART_FRAMES = 120
+
+
+def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller) -> int:
+    """See all frames that have not been seen before; return the number of frames.
+
+    Raises:
+        FilmRejectedError: As `Film.frames` raises.
+        Stopped: If the caller wants no more.
+    """
+    if work.seen.exists():
+        return int(json.loads(work.seen.read_text())["frames"])
+    known = next(n for n in itertools.count() if not work.observations(n).exists())
+    last = read_seen(work.observations(known - 1))[-1] if known else None
+    observer = Observer(editor.predictor, editor.aligner)
+    part: list[SeenFrame] = []
+    count = 0
+    with open_film(source, editor.limits) as film:
+        for frame in film.frames():
+            if frame.index >= known * PART_FRAMES:
+                last = observer.see(frame.index, frame.pts, frame.pixels(), last)
+                part.append(last)
+            count = frame.index + 1
+            if part and count % PART_FRAMES == 0:
+                write_seen(work.observations(count // PART_FRAMES - 1), part)
+                part = []
+            caller.report("read", count, film.frames_expected)
+        if part:
+            write_seen(work.observations(count // PART_FRAMES), part)
+        about = {"frames": count, "time_base": str(film.time_base)}
+    write_file(work.seen, json.dumps(about).encode())
+    return count
+
+
+def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float) -> Plan:
+    """Choose the person to be edited and plan all frames.
+
+    Raises:
+        NoFaceError: If no frame shows a face.
+        InvalidInputError: If fewer persons are seen than `face` asks for.
+    """
+    times, changes = [], []
+    for frame in _frames(work):
+        times.append(frame.pts * time_base)
+        changes.append(frame.change)
+    cuts = find_jumps(np.array(changes), CUT_BYTES)
+    known = persons(link((i, frame, bool(cuts[i])) for i, frame in enumerate(_frames(work))))
+    if not known:
+        raise NoFaceError(
+            f"no face was found in the film's {len(times)} frames: it must look at the camera, be "
+            "well lit, and be larger than about 80 pixels"
+        )
+    if not 0 <= editor.face < len(known):
+        rule = f"0 to {len(known) - 1}, as {len(known)} persons were found"
+        one = "0, as 1 person was found"
+        raise InvalidInputError(
+            f"face must be {rule if len(known) > 1 else one}, got {editor.face}"
+        )
+    smoother = LANDMARKS if editor.smoothed else NONE
+    return make_plan(known[editor.face], np.array(times), cuts, smoother)
+
+
+def _frames(work: WorkFolder) -> Iterator[SeenFrame]:
+    for number in itertools.count():
+        part = work.observations(number)
+        if not part.exists():
+            return
+        yield from read_seen(part)

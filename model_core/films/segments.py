@@ -1,0 +1,191 @@
+"""The second pass: read the film again, and edit and encode it segment by segment.
+
+Codes are smoothed over neighbouring frames, so a few frames wait until those after them have been
+read. Memory does not grow with the film.
+"""
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from model_core.alignment.ffhq import crop_quad
+from model_core.atomic_file import write_file
+from model_core.compositing.pasting import Blend
+from model_core.films.editor import FilmEditor
+from model_core.films.encoding import Picture, write_segment
+from model_core.films.flicker import Flicker, FlickerMeter
+from model_core.films.planning import NO_RUN, Plan
+from model_core.films.progress import Caller
+from model_core.films.reading import Film, FilmFrame
+from model_core.films.retouching import FaceInFrame, Retoucher
+from model_core.films.smoothing import CODES, MOST_FRAMES, NONE
+from model_core.films.work import WorkFolder
+from model_core.shapes import Face, Pixels, Ws
+
+SEGMENT_FRAMES = 120
+BATCH = 8
+"""Frames that are rendered together where that is faster."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A frame that waits for those after it."""
+
+    frame: FilmFrame
+    pixels: Pixels | None = None
+    crop: Face | None = None
+
+
+class SegmentEditor:
+    """Edits the segments of a film that are missing.
+
+    Args:
+        editor: What to edit, and with what.
+        plan: What becomes of each frame.
+        blend: How faces are pasted.
+        work: Where segments are written.
+    """
+
+    def __init__(self, editor: FilmEditor, plan: Plan, blend: Blend, work: WorkFolder):
+        self._editor, self._plan, self._blend, self._work = editor, plan, blend, work
+        self._retoucher = Retoucher(editor.predictor, editor.step())
+        self._smoother = CODES if editor.smoothed else NONE
+        self._codes: dict[int, Ws] = {}
+        segments = -(-len(plan.run) // SEGMENT_FRAMES)
+        self._missing = np.array([not work.segment(n).exists() for n in range(segments)])
+        self._batch = BATCH if editor.predictor.batches("synthesize") else 1
+
+    def edit(self, film: Film, caller: Caller) -> None:
+        """Edit and write what is missing.
+
+        Raises:
+            Stopped: If the caller wants no more; finished segments are kept.
+        """
+        total = len(self._plan.run)
+        images = self._images(film)
+        for number, group in itertools.groupby(
+            images, lambda each: each[0].index // SEGMENT_FRAMES
+        ):
+            first = next(group)
+            picture = _picture(film, first[0])
+            meter = FlickerMeter()
+            with write_segment(self._work.segment(number), picture) as writer:
+                for frame, image, face in itertools.chain([first], group):
+                    writer.write(image, frame.pts, frame.duration)
+                    if face is not None and face.strength >= 1:
+                        meter.add(frame.index, face.quad, face.crop, face.pixels)
+                    caller.report("edit", frame.index + 1, total)
+                about = {"result": meter.total.result, "source": meter.total.source}
+                write_file(self._work.notes(number), json.dumps(about).encode())
+
+    def _images(self, film: Film) -> Iterator[tuple[FilmFrame, Any, FaceInFrame | None]]:
+        """Yield the frames of missing segments with what to encode, and the edited face."""
+        waiting: deque[_Waiting] = deque()
+        last = len(self._plan.run) - 1
+        for frame in film.frames():
+            waited = self._read(frame)
+            if self._missing[frame.index // SEGMENT_FRAMES]:
+                waiting.append(waited)
+            at_end = frame.index == last
+            while waiting:
+                ready = self._ready(waiting, frame.index)
+                if not ready or (ready < self._batch and not at_end and ready < len(waiting)):
+                    break
+                yield from self._finish([waiting.popleft() for _ in range(min(ready, self._batch))])
+            for index in [
+                each for each in self._codes if each < frame.index - 4 * MOST_FRAMES - BATCH
+            ]:
+                del self._codes[index]
+
+    def _read(self, frame: FilmFrame) -> _Waiting:
+        """Crop and embed the face of a frame that will be edited, or smooths one that will."""
+        index = frame.index
+        low, high = max(0, index - MOST_FRAMES), min(len(self._plan.run) - 1, index + MOST_FRAMES)
+        near = self._missing[low // SEGMENT_FRAMES] or self._missing[high // SEGMENT_FRAMES]
+        if self._plan.run[index] == NO_RUN or not near:
+            return _Waiting(frame)
+        pixels = frame.pixels()
+        crop = crop_quad(pixels, self._plan.quads[index].astype(np.float64))
+        self._codes[index] = self._editor.predictor.embed(crop[None])[0]
+        return _Waiting(frame, pixels, crop)
+
+    def _ready(self, waiting: deque[_Waiting], read: int) -> int:
+        """Return how many frames no longer wait."""
+        ready = 0
+        for each in waiting:
+            index = each.frame.index
+            if self._plan.run[index] != NO_RUN and self._plan.around(index).stop - 1 > read:
+                break
+            ready += 1
+        return ready
+
+    def _finish(self, ready: list[_Waiting]) -> Iterator[tuple[FilmFrame, Any, FaceInFrame | None]]:
+        """Edit frames."""
+        faces = {
+            each.frame.index: self._face(each.frame.index, each.pixels, each.crop)
+            for each in ready
+            if each.pixels is not None and each.crop is not None
+        }
+        if faces:
+            self._retoucher.retouch(list(faces.values()), self._blend)
+        for each in ready:
+            face = faces.get(each.frame.index)
+            yield each.frame, _image(each.frame, face), face
+
+    def _face(self, index: int, pixels: Pixels, crop: Face) -> FaceInFrame:
+        plan = self._plan
+        around = plan.around(index)
+        weights = self._smoother.weights(plan.times_s[around], float(plan.times_s[index]))
+        codes = torch.stack([self._codes[i] for i in range(around.start, around.stop)])
+        ws = torch.einsum("f,frd->rd", torch.from_numpy(weights).float(), codes)
+        quad = plan.quads[index].astype(np.float64)
+        return FaceInFrame(pixels, quad, crop, ws, float(plan.strength[index]))
+
+
+def choose_blend(film: Film, editor: FilmEditor, plan: Plan) -> Blend:
+    """Choose how to paste from a few frames, evenly spread."""
+    edited = plan.edited
+    picks = set(edited[np.linspace(0, len(edited) - 1, 7).astype(int)[1:-1:2]].tolist())
+    faces = []
+    for frame in film.frames():
+        if frame.index in picks:
+            pixels, quad = frame.pixels(), plan.quads[frame.index].astype(np.float64)
+            crop = crop_quad(pixels, quad)
+            ws = editor.predictor.embed(crop[None])[0]
+            faces.append(FaceInFrame(pixels, quad, crop, ws, 1.0))
+        if len(faces) == len(picks):
+            break
+    return Retoucher(editor.predictor, editor.step()).choose_blend(faces)
+
+
+def read_flicker(work: WorkFolder, frames: int) -> Flicker:
+    """Add up what was measured in all segments."""
+    total = Flicker()
+    for number in range(-(-frames // SEGMENT_FRAMES)):
+        about = json.loads(work.notes(number).read_text())
+        total += Flicker(about["result"], about["source"])
+    return total
+
+
+def _picture(film: Film, frame: FilmFrame) -> Picture:
+    width, height = frame.geometry.shown
+    return Picture(
+        (width + width % 2, height + height % 2), film.time_base, film.rate, frame.colour
+    )
+
+
+def _image(frame: FilmFrame, face: FaceInFrame | None) -> Any:
+    """Return what to encode: the frame as decoded where it is not edited, if it can be."""
+    width, height = frame.geometry.shown
+    if face is None and frame.geometry.is_plain and width % 2 == 0 and height % 2 == 0:
+        return frame.colour.as_yuv(frame.image)
+    pixels = frame.pixels() if face is None else face.pixels
+    # 4:2:0 needs even sides: the last row and column are repeated.
+    pixels = np.pad(pixels, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+    return frame.colour.to_yuv(pixels)

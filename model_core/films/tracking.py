@@ -1,0 +1,134 @@
+"""Whose face is which: faces are linked to tracks over frames, tracks to persons.
+
+A track ends where the face is lost, jumps, or turns out to be somebody else. It never crosses a
+cut.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from model_core.films.cuts import find_jumps
+from model_core.films.observing import SeenFace, SeenFrame, overlap
+from model_core.metrics.identity import SAME_PERSON_SIMILARITY
+
+BRIDGED_FRAMES = 6
+"""A face may be unseen for this many frames and still be the same track: a blink, a hand."""
+
+LEAST_OVERLAP = 0.3
+"""Of the boxes in two frames of one track."""
+
+JUMP_WIDTHS = 0.06
+"""Mean distance, in face widths, that landmarks must jump by to end a track: in a cut within one
+shot, all else stays where it is."""
+
+Descriptor = Float32[np.ndarray, "features"]
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One face over consecutive frames.
+
+    Attributes:
+        indices: Frames in which it is seen.
+        landmarks: Its landmarks there.
+        area: Sum of its boxes' areas.
+        box: The last one.
+        descriptor: Sum of its descriptors; None before the first.
+    """
+
+    box: tuple[float, float, float, float]
+    indices: list[int] = field(default_factory=list)
+    landmarks: list[Float64[np.ndarray, "68 2"]] = field(default_factory=list)
+    area: float = 0.0
+    descriptor: Descriptor | None = None
+
+    def add(self, index: int, face: SeenFace) -> None:
+        """Add the face of a frame."""
+        self.indices.append(index)
+        self.landmarks.append(face.landmarks)
+        self.area += face.width * (face.box[3] - face.box[1])
+        self.box = face.box
+        if face.descriptor is not None:
+            known = 0 if self.descriptor is None else self.descriptor
+            self.descriptor = np.asarray(known + face.descriptor, np.float32)
+
+    def may_be(self, face: SeenFace) -> float:
+        """Return how well a face of a later frame fits; 0 if it is not this one."""
+        shared = overlap(self.box, face.box)
+        if shared < LEAST_OVERLAP:
+            return 0.0
+        if self.descriptor is None or face.descriptor is None:
+            return shared
+        is_other = similarity(self.descriptor, face.descriptor) < SAME_PERSON_SIMILARITY
+        return 0.0 if is_other else shared
+
+    def parts(self) -> list["Track"]:
+        """Split the track where its landmarks jump."""
+        points = np.stack(self.landmarks)
+        width = float(np.median(np.ptp(points[:, :, 0], axis=1)))
+        steps = np.linalg.norm(np.diff(points, axis=0), axis=2).mean(1) / width
+        steps /= np.diff(self.indices)  # per frame
+        ends = [
+            *np.nonzero(find_jumps(np.append(0.0, steps), JUMP_WIDTHS))[0].tolist(),
+            len(points),
+        ]
+        parts, first = [], 0
+        for end in ends:
+            share = (end - first) / len(points)
+            rows = slice(first, end)
+            part = Track(self.box, self.indices[rows], self.landmarks[rows], self.area * share)
+            part.descriptor = self.descriptor
+            parts.append(part)
+            first = end
+        return parts
+
+
+def similarity(a: Descriptor, b: Descriptor) -> float:
+    """Return the cosine of two descriptors."""
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-9))
+
+
+def link(frames: Iterable[tuple[int, SeenFrame, bool]]) -> list[Track]:
+    """Link the faces of all frames to tracks.
+
+    Args:
+        frames: Number of each frame, what is seen, and whether the picture was cut before it.
+    """
+    done: list[Track] = []
+    alive: list[Track] = []
+    for index, frame, is_cut in frames:
+        ended = [t for t in alive if is_cut or index - t.indices[-1] > BRIDGED_FRAMES + 1]
+        done += ended
+        alive = [track for track in alive if track not in ended]
+        free = list(alive)
+        for face in frame.faces:
+            fits = [track.may_be(face) for track in free]
+            if fits and max(fits) > 0:
+                track = free.pop(int(np.argmax(fits)))
+            else:
+                track = Track(face.box)
+                alive.append(track)
+            track.add(index, face)
+    return done + alive
+
+
+def persons(tracks: Iterable[Track]) -> list[list[Track]]:
+    """Group tracks by person; the person whose face fills most of the film comes first."""
+    groups: list[list[Track]] = []
+    for track in sorted(tracks, key=lambda each: each.area, reverse=True):
+        best = max(groups, key=lambda group: _likeness(group, track), default=None)
+        if best is not None and _likeness(best, track) >= SAME_PERSON_SIMILARITY:
+            best.append(track)
+        else:
+            groups.append([track])
+    return sorted(groups, key=lambda group: sum(each.area for each in group), reverse=True)
+
+
+def _likeness(group: list[Track], track: Track) -> float:
+    known = [each.descriptor for each in group if each.descriptor is not None]
+    if track.descriptor is None or not known:
+        return -1.0
+    return similarity(np.asarray(np.sum(known, axis=0), np.float32), track.descriptor)

@@ -128,6 +128,7 @@ class _PartParser(MultiPartParser):
             part.content_disposition = disposition + b'; filename="file"'
         super().on_headers_finished()
         if part.file is not None and self.open_part is not None:
+            part.file.file.close()  # the temporary one
             part.file.file = self.open_part(part.field_name)
         if named and not options[b"filename"]:  # what browsers send where no file was chosen
             self._current_files -= 1

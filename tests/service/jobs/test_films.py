@@ -1,0 +1,301 @@
+"""POST /films, on a real Valkey and a real worker with stand-ins for the networks."""
+
+import hashlib
+import json
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from service.jobs.lease import Leases
+from service.jobs.worker.held import Intervals
+from service.jobs.worker.loop import Worker
+from service.jobs.worker.metrics import WorkerTelemetry
+from service.redis_keys import connect
+from tests.model_core.tiny import tiny_refiner
+from tests.service import films
+from tests.service.jobs.conftest import wait_for
+from tests.service.jobs.test_routes import finished, refine, refusal
+
+MP4 = films.film()
+SMILE = {"directions": "smile:5"}
+
+
+@pytest.fixture
+def directions(tmp_path):
+    folder = tmp_path / "directions"
+    folder.mkdir()
+    np.save(folder / "smile.npy", np.full(512, 0.1, np.float32))
+    return folder
+
+
+@pytest.fixture
+def serve_films(serve, valkey, tmp_path, directions):
+    """Start an application with a folder of films: `with serve_films(film_queue_size=1)`."""
+
+    @contextmanager
+    def start(**settings):
+        given = {"films": tmp_path / "films", "directions": directions, "redis_url": valkey.url}
+        with serve(**given | settings) as client:
+            yield client
+
+    return start
+
+
+@pytest.fixture
+def client(serve_films):
+    with serve_films() as ready:
+        yield ready
+
+
+def working(client, *, aligner=films.FilmAligner, delay_s=0.0):
+    """Let a worker of films work while the block runs; its metrics are given."""
+    settings = client.runtime.settings
+    editors = films.FakeFilmEditors(
+        settings, settings.films_folder, delay_s=delay_s, aligner=aligner
+    )
+    return without_films(client, editors)
+
+
+@contextmanager
+def without_films(client, editors=None):
+    """Let a worker work while the block runs, which has no folder of films unless given one."""
+    stop, telemetry = threading.Event(), WorkerTelemetry()
+    connection = connect(client.runtime.settings.redis_url.get_secret_value())
+    worker = Worker(
+        Leases(connection, 30),
+        tiny_refiner(),
+        Intervals(0.05, 0.1, 0.2),
+        telemetry,
+        stop.is_set,
+        editors,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield telemetry
+    finally:
+        stop.set()
+        thread.join()
+        connection.close()
+
+
+def send(client, data=MP4, headers=None, **fields):
+    return client.post(
+        "/films", files={"film": ("secret-name.mp4", data)}, data=SMILE | fields, headers=headers
+    )
+
+
+def files(client):
+    return sorted(
+        path for path in client.runtime.settings.films_folder.rglob("*") if path.is_file()
+    )
+
+
+def test_a_film_is_edited_and_answered_in_ranges(client):
+    answer = send(client)
+    job = answer.json()
+    assert answer.status_code == 202, answer.text
+    assert (job["kind"], job["state"], job["position"]) == ("film", "queued", 0)
+    assert job["directions"] == {"smile": 5.0}
+    assert job["progress"] == {"phase": None, "done": 0, "total": None, "eta_s": None}
+    refusal(client.get(job["urls"]["result"]), 409, "no-result")
+    with working(client) as telemetry:
+        job = finished(client, job["id"])
+    assert job["state"] == "succeeded", job
+    assert job["progress"]["phase"] == "join"
+    url = job["urls"]["result"]
+    whole = client.get(url)
+    assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")
+    assert whole.headers["content-disposition"] == f'inline; filename="wplus-{job["id"]}.mp4"'
+    assert whole.headers["x-content-provenance"] == "ai-generated"
+    assert job["film"]["size_bytes"] == len(whole.content)
+    frames, has_sound = films.decoded(whole.content)
+    source, _ = films.decoded(MP4)
+    assert frames.shape == source.shape
+    assert has_sound
+    assert (job["film"]["frames"], job["film"]["frames_with_face"]) == (12, 12)
+    change = np.abs(frames.astype(int) - source)
+    assert change[:, 40:56, 56:72].mean() > 10 > change[:, :8].mean()
+    assert [path.name for path in files(client)] == ["film-1.mp4"]
+    part = client.get(url, headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, whole.content[100:200])
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
+    tagged = {"Range": "bytes=0-9", "If-Range": whole.headers["etag"]}
+    assert client.get(url, headers=tagged).status_code == 206
+    assert client.get(url, headers=tagged | {"If-Range": '"other"'}).status_code == 200
+    beyond = client.get(url, headers={"Range": "bytes=99999999-"})
+    refusal(beyond, 416, "range-not-satisfiable")
+    assert beyond.headers["content-range"] == f"bytes */{len(whole.content)}"
+    head = client.head(url)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+    value = telemetry.registry.get_sample_value
+    assert value("wplus_film_frames_total", {"phase": "edit"}) == 12
+    assert b"xmpmeta" in whole.content
+    assert b"compositeWithTrainedAlgorithmicMedia" in whole.content
+
+
+def test_a_raw_body_makes_the_same_job_as_a_form(client):
+    key = {"Idempotency-Key": "once"}
+    form = send(client, headers=key).json()
+    raw = client.post(
+        "/films",
+        content=MP4,
+        params=SMILE,
+        headers=key | {"Content-Type": "video/mp4"},
+    )
+    assert (raw.status_code, raw.json()["id"]) == (202, form["id"])
+    other = send(client, headers=key, directions="smile:4")
+    refusal(other, 422, "idempotency-mismatch")
+    assert len(files(client)) == 1  # that of the one job
+
+
+@pytest.mark.parametrize(
+    ("data", "fields", "status", "code"),
+    [
+        (b"", {}, 400, "empty-body"),
+        (b"not a film" * 100, {}, 422, "film-rejected"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",)
+        + ({}, 422, "film-rejected"),
+        (MP4[: len(MP4) // 2], {}, 422, "film-rejected"),
+        (films.film(2) + b"\0" * 60_000, {}, 413, "too-large"),
+        (MP4, {"directions": "frown:1"}, 422, "invalid-request"),
+        (MP4, {"directions": "smile:500"}, 422, "invalid-request"),
+        (MP4, {"face": "all"}, 422, "invalid-request"),
+        (MP4, {"framerate": "25"}, 422, "invalid-request"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_refused_leaves_nothing(serve_films, data, fields, status, code):
+    with serve_films(max_film_bytes=50_000) as client:
+        assert len(MP4) < 50_000
+        refusal(send(client, data, **fields), status, code)
+        assert files(client) == []
+        assert client.get("/jobs").json()["jobs"] == []
+
+
+def test_a_broken_upload_leaves_nothing(client):
+    def parts():
+        yield MP4[:2000]
+        wait_for(lambda: files(client))  # it arrives on the disk, not in memory
+        raise ConnectionError("the client has left")
+
+    headers = {"Content-Type": "video/mp4"}
+    with pytest.raises(ConnectionError, match="left"):
+        client.post("/films", params=SMILE, content=parts(), headers=headers)
+    assert files(client) == []
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="film"; filename="a"\r\n\r\n' + MP4
+    )  # without its closing boundary
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    refusal(client.post("/films", params=SMILE, content=body, headers=headers), 400, "bad-request")
+    assert files(client) == []
+
+
+def test_there_is_room_for_so_many_films(serve_films):
+    with serve_films(film_queue_size=2) as client:
+        assert [send(client).status_code for _ in range(2)] == [202, 202]
+        assert "2 films" in refusal(send(client), 429, "job-queue-full")
+        assert len(files(client)) == 2
+    with serve_films(max_films_bytes=7 * len(MP4), max_film_bytes=2 * len(MP4)) as client:
+        full = send(client)
+        assert "Delete films" in refusal(full, 507, "films-full")
+        assert len(files(client)) == 2
+
+
+def test_a_disk_without_room_is_told(client, monkeypatch):
+    monkeypatch.setattr("service.jobs.film_folder.KEEP_FREE_BYTES", 10**18)
+    refusal(send(client), 507, "films-full")
+    assert files(client) == []
+
+
+def test_films_can_be_off(serve_films, tmp_path, monkeypatch):
+    with serve_films(films="off") as client:
+        assert "WPLUS_FILMS" in refusal(send(client), 501, "films-off")
+    (tmp_path / "file").touch()
+    with serve_films(films=tmp_path / "file") as client:
+        assert "WPLUS_FILMS" in refusal(send(client), 501, "films-off")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with serve_films() as client:
+        assert "pip install 'wplus[film]'" in refusal(send(client), 501, "no-film-extra")
+
+
+def test_a_film_is_its_owners(serve_films, tmp_path):
+    keys = tmp_path / "keys"
+    lines = [f"{name} {hashlib.sha256(name.encode()).hexdigest()}" for name in ("ann", "bob")]
+    keys.write_text("\n".join(lines))
+    with serve_films(api_keys=keys) as client:
+        ann, bob = ({"X-API-Key": name} for name in ("ann", "bob"))
+        job_id = send(client, headers=ann).json()["id"]
+        with working(client):
+            wait_for(
+                lambda: client.get(f"/jobs/{job_id}", headers=ann).json()["state"] == "succeeded"
+            )
+        for path in ("", "/result", "/events", "/preview"):
+            refusal(client.get(f"/jobs/{job_id}{path}", headers=bob), 404, "unknown-job")
+        refusal(client.delete(f"/jobs/{job_id}", headers=bob), 404, "unknown-job")
+        assert client.get(f"/jobs/{job_id}/result", headers=ann).status_code == 200
+
+
+def test_a_film_without_a_face_fails_in_plain_words(client):
+    job_id = send(client).json()["id"]
+    with working(client, aligner=films.Blind):
+        job = finished(client, job_id)
+    assert (job["state"], job["error"]["type"]) == ("failed", "bad-job")
+    assert "no face was found in the film's 12 frames" in job["error"]["detail"]
+    assert files(client) == []
+    refusal(client.get(job["urls"]["result"]), 409, "no-result")
+
+
+def test_cancelled_and_deleted_films_leave_nothing(client):
+    waiting, running, done = (send(client, films.film(40, seed=n)).json()["id"] for n in range(3))
+    assert client.delete(f"/jobs/{waiting}").json()["state"] == "cancelled"
+    with working(client, delay_s=0.1):
+        wait_for(lambda: client.get(f"/jobs/{running}").json()["progress"]["phase"] == "edit")
+        assert client.delete(f"/jobs/{running}").json()["state"] == "cancelling"
+        assert finished(client, running)["state"] == "cancelled"
+    with working(client):
+        assert finished(client, done)["state"] == "succeeded"
+    assert len(files(client)) == 1
+    client.delete(f"/jobs/{done}")
+    assert files(client) == []
+    assert "deleted" in refusal(client.get(f"/jobs/{done}/result"), 409, "no-result")
+
+
+def test_progress_is_streamed(client):
+    job_id = send(client, films.film(60)).json()["id"]
+    with working(client, delay_s=0.02):
+        text = client.get(f"/jobs/{job_id}/events").text
+    rows = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+    phases = [row["progress"]["phase"] for row in rows]
+    assert set(phases) >= {"edit", "join"}
+    assert all(row["progress"]["total"] == 60 for row in rows if row["progress"]["phase"])
+    assert any(row["progress"]["eta_s"] is not None for row in rows)
+    assert rows[-1]["state"] == "succeeded"
+
+
+def test_a_film_makes_way_for_a_refine_job_and_goes_on(client):
+    film = send(client, films.film(400)).json()["id"]
+    with working(client, delay_s=0.01) as telemetry:
+        wait_for(lambda: client.get(f"/jobs/{film}").json()["progress"]["phase"])
+        refined = refine(client, steps="3").json()["id"]
+        job = finished(client, refined)
+        assert client.get(f"/jobs/{film}").json()["state"] in ("queued", "running")
+        ended = finished(client, film)
+    assert (job["state"], ended["state"]) == ("succeeded", "succeeded")
+    assert ended["attempts"] == 2
+    assert ended["film"]["frames_with_face"] == 400
+    value = telemetry.registry.get_sample_value
+    assert value("wplus_jobs_finished_total", {"state": "succeeded"}) == 2
+
+
+def test_a_worker_without_films_leaves_them_to_others(client):
+    film = send(client).json()["id"]
+    refined = refine(client, steps="2").json()["id"]
+    with without_films(client):
+        finished(client, refined)
+        assert client.get(f"/jobs/{film}").json()["state"] == "queued"
+    with working(client):
+        assert finished(client, film)["state"] == "succeeded"

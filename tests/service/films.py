@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from model_core.alignment.ffhq import DetectedFace, FaceAligner
+from model_core.films import editing, seeing, segments
 from model_core.predictor import Predictor
 from service.jobs.worker.film_editors import FilmEditors
 from tests.service.fakes import FakeAligner, FakePredictor
@@ -80,6 +81,11 @@ class FakeFilmEditors(FilmEditors):
         super().__init__(settings, root, signer)
         self.__dict__["predictor"] = FilmPredictor(delay_s)
         self.__dict__["_aligner"] = aligner()
+
+
+def shorten_parts(frames=10):
+    """Make parts of films short, so that few frames make several."""
+    segments.SEGMENT_FRAMES = editing.SEGMENT_FRAMES = seeing.PART_FRAMES = frames
 
 
 def film(frames=12, *, sound=True, form="mp4", seed=0):

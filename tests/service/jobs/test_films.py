@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+import signal
+import socket
 import threading
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import uvicorn
 
+from model_core.films import editing, seeing, segments
+from service.jobs import film_sweep
+from service.jobs import films as films_module
 from service.jobs.lease import Leases
 from service.jobs.worker.held import Intervals
 from service.jobs.worker.loop import Worker
@@ -19,7 +25,15 @@ from tests.service.jobs.conftest import wait_for
 from tests.service.jobs.test_routes import finished, refine, refusal
 
 MP4 = films.film()
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
 SMILE = {"directions": "smile:5"}
+
+
+@pytest.fixture(autouse=True)
+def short_parts(monkeypatch):
+    """Make parts of films short, so that few frames make several."""
+    for module, name in ((segments, "SEGMENT"), (editing, "SEGMENT"), (seeing, "PART")):
+        monkeypatch.setattr(module, f"{name}_FRAMES", 10)
 
 
 @pytest.fixture
@@ -49,22 +63,22 @@ def client(serve_films):
         yield ready
 
 
-def working(client, *, aligner=films.FilmAligner, delay_s=0.0):
+def working(client, *, aligner=films.FilmAligner, delay_s=0.0, lease_s=30):
     """Let a worker of films work while the block runs; its metrics are given."""
     settings = client.runtime.settings
     editors = films.FakeFilmEditors(
         settings, settings.films_folder, delay_s=delay_s, aligner=aligner
     )
-    return without_films(client, editors)
+    return without_films(client, editors, lease_s)
 
 
 @contextmanager
-def without_films(client, editors=None):
+def without_films(client, editors=None, lease_s=30):
     """Let a worker work while the block runs, which has no folder of films unless given one."""
     stop, telemetry = threading.Event(), WorkerTelemetry()
     connection = connect(client.runtime.settings.redis_url.get_secret_value())
     worker = Worker(
-        Leases(connection, 30),
+        Leases(connection, lease_s),
         tiny_refiner(),
         Intervals(0.05, 0.1, 0.2),
         telemetry,
@@ -157,8 +171,7 @@ def test_a_raw_body_makes_the_same_job_as_a_form(client):
     [
         (b"", {}, 400, "empty-body"),
         (b"not a film" * 100, {}, 422, "film-rejected"),
-        (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",)
-        + ({}, 422, "film-rejected"),
+        (PLAYLIST, {}, 422, "film-rejected"),
         (MP4[: len(MP4) // 2], {}, 422, "film-rejected"),
         (films.film(2) + b"\0" * 60_000, {}, 413, "too-large"),
         (MP4, {"directions": "frown:1"}, 422, "invalid-request"),
@@ -177,15 +190,23 @@ def test_what_is_refused_leaves_nothing(serve_films, data, fields, status, code)
 
 
 def test_a_broken_upload_leaves_nothing(client):
-    def parts():
-        yield MP4[:2000]
-        wait_for(lambda: files(client))  # it arrives on the disk, not in memory
-        raise ConnectionError("the client has left")
+    server = uvicorn.Server(uvicorn.Config(client.app, port=0, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(lambda: server.started)
+    address = server.servers[0].sockets[0].getsockname()
+    with socket.create_connection(address) as connection:
+        connection.sendall(
+            b"POST /films?directions=smile:5 HTTP/1.1\r\nHost: a\r\nContent-Type: video/mp4\r\n"
+            b"Content-Length: 9000000\r\n\r\n" + bytes(2_000_000)
+        )
+        wait_for(lambda: files(client) and files(client)[0].stat().st_size > 900_000)
+    wait_for(lambda: not files(client))
+    server.should_exit = True
+    thread.join()
 
-    headers = {"Content-Type": "video/mp4"}
-    with pytest.raises(ConnectionError, match="left"):
-        client.post("/films", params=SMILE, content=parts(), headers=headers)
-    assert files(client) == []
+
+def test_a_truncated_form_leaves_nothing(client):
     body = (
         b'--x\r\nContent-Disposition: form-data; name="film"; filename="a"\r\n\r\n' + MP4
     )  # without its closing boundary
@@ -250,7 +271,7 @@ def test_a_film_without_a_face_fails_in_plain_words(client):
 
 
 def test_cancelled_and_deleted_films_leave_nothing(client):
-    waiting, running, done = (send(client, films.film(40, seed=n)).json()["id"] for n in range(3))
+    waiting, running, done = (send(client, films.film(24, seed=n)).json()["id"] for n in range(3))
     assert client.delete(f"/jobs/{waiting}").json()["state"] == "cancelled"
     with working(client, delay_s=0.1):
         wait_for(lambda: client.get(f"/jobs/{running}").json()["progress"]["phase"] == "edit")
@@ -265,19 +286,19 @@ def test_cancelled_and_deleted_films_leave_nothing(client):
 
 
 def test_progress_is_streamed(client):
-    job_id = send(client, films.film(60)).json()["id"]
+    job_id = send(client, films.film(24)).json()["id"]
     with working(client, delay_s=0.02):
         text = client.get(f"/jobs/{job_id}/events").text
     rows = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
     phases = [row["progress"]["phase"] for row in rows]
     assert set(phases) >= {"edit", "join"}
-    assert all(row["progress"]["total"] == 60 for row in rows if row["progress"]["phase"])
+    assert all(row["progress"]["total"] == 24 for row in rows if row["progress"]["phase"])
     assert any(row["progress"]["eta_s"] is not None for row in rows)
     assert rows[-1]["state"] == "succeeded"
 
 
 def test_a_film_makes_way_for_a_refine_job_and_goes_on(client):
-    film = send(client, films.film(400)).json()["id"]
+    film = send(client, films.film(60)).json()["id"]
     with working(client, delay_s=0.01) as telemetry:
         wait_for(lambda: client.get(f"/jobs/{film}").json()["progress"]["phase"])
         refined = refine(client, steps="3").json()["id"]
@@ -286,7 +307,7 @@ def test_a_film_makes_way_for_a_refine_job_and_goes_on(client):
         ended = finished(client, film)
     assert (job["state"], ended["state"]) == ("succeeded", "succeeded")
     assert ended["attempts"] == 2
-    assert ended["film"]["frames_with_face"] == 400
+    assert ended["film"]["frames_with_face"] == 60
     value = telemetry.registry.get_sample_value
     assert value("wplus_jobs_finished_total", {"state": "succeeded"}) == 2
 
@@ -299,3 +320,75 @@ def test_a_worker_without_films_leaves_them_to_others(client):
         assert client.get(f"/jobs/{film}").json()["state"] == "queued"
     with working(client):
         assert finished(client, film)["state"] == "succeeded"
+
+
+def test_a_stopping_worker_hands_a_film_back_and_another_goes_on(client):
+    job_id = send(client, films.film(36)).json()["id"]
+    with working(client, delay_s=0.02):
+        wait_for(lambda: segments_of(client))
+    assert client.get(f"/jobs/{job_id}").json()["state"] == "queued"
+    kept = {path.name: path.stat().st_mtime_ns for path in segments_of(client)}
+    with working(client, delay_s=0.05):
+        wait_for(lambda: len(segments_of(client)) > len(kept))
+        assert {p.name: p.stat().st_mtime_ns for p in segments_of(client)}.items() >= kept.items()
+        job = finished(client, job_id)
+    assert (job["state"], job["attempts"], job["film"]["frames"]) == ("succeeded", 2, 36)
+
+
+def segments_of(client):
+    return [path for path in files(client) if path.suffix == ".nut" and path.name[0] != "."]
+
+
+def test_ended_films_are_swept_with_their_jobs(serve_films, monkeypatch):
+    monkeypatch.setattr(film_sweep, "NEW_S", 0.0)
+    monkeypatch.setattr(films_module, "SWEEP_S", 0.1)
+    with serve_films(job_ttl_s=2) as client:
+        job_id = send(client).json()["id"]
+        queue = client.runtime.settings.films_folder.glob("queue-*").__next__()
+        (queue / ("o" * 22)).mkdir()
+        (queue / ("o" * 22) / "source").touch()  # of an upload whose service was killed
+        (queue / "mine").mkdir()
+        wait_for(lambda: not (queue / ("o" * 22)).exists())
+        assert len(files(client)) == 1  # a waiting film's
+        with working(client):
+            finished(client, job_id)
+        assert [path.name for path in files(client)] == ["film-1.mp4"]
+        wait_for(lambda: files(client) == [])
+        refusal(client.get(f"/jobs/{job_id}/result"), 404, "unknown-job")
+        assert (queue / "mine").exists()  # not ours
+        text = client.get("/metrics").text
+        assert "wplus_films_bytes 0.0" in text
+        assert "wplus_films_submitted_total 1.0" in text
+
+
+@pytest.mark.slow
+def test_films_outlive_workers_that_hang_or_are_killed(client, start_worker, monkeypatch):
+    """The first film's worker is stopped and goes on too late; the second film's is killed."""
+    monkeypatch.setenv("TINY_FILMS", "0.05")
+    monkeypatch.setenv("WPLUS_DIRECTIONS", str(client.runtime.settings.directions))
+    data = films.film(44)
+    first = send(client, data).json()["id"]
+    worker = start_worker(films=client.runtime.settings.films_folder)
+    wait_for(lambda: len(segments_of(client)) == 2)
+    worker.process.send_signal(signal.SIGSTOP)
+    with working(client, lease_s=1):
+        hung = finished(client, first)
+    result = client.get(f"/jobs/{first}/result").content
+    worker.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: "dropped the film" in worker.log)
+    second = send(client, data).json()["id"]
+    wait_for(lambda: len(segments_of(client)) == 2)
+    worker.end(signal.SIGKILL)
+    with working(client, lease_s=1):
+        killed = finished(client, second)
+    assert (hung["state"], hung["attempts"]) == ("succeeded", 2)
+    assert (killed["state"], killed["attempts"]) == ("succeeded", 2)
+    assert client.get(f"/jobs/{first}/result").content == result
+    whole = send(client, data).json()["id"]
+    with working(client):
+        finished(client, whole)
+    for job_id in (first, second):
+        assert client.get(f"/jobs/{job_id}/result").content == (
+            client.get(f"/jobs/{whole}/result").content
+        )
+    assert sorted(path.suffix for path in files(client)) == [".mp4"] * 3

@@ -17,7 +17,9 @@ from tqdm import tqdm
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import NoEmbedderError, WplusError
 from model_core.films.editing import FilmEditor, FilmProgress, FilmReport, edit_film
+from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
+from model_core.films.reading import open_film
 from model_core.predictor import Predictor
 from model_core.program import program_name
 from model_core.runtime.backends import Backend
@@ -40,8 +42,11 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     """Edit a film from the command line and return the exit code."""
     options = _parse(arguments)
     work = options.work or options.target.with_name(f"{options.target.name}.work")
+    limits = FilmLimits(options.max_pixels, options.max_frames, options.max_seconds)
     try:
-        editor = _load(cache, options)
+        with open_film(options.source, limits) as film:  # before networks are loaded
+            check_target(film, options.target)
+        editor = _load(cache, options, limits)
         with _Bar() as bar:
             report = edit_film(
                 options.source,
@@ -99,7 +104,7 @@ def _told(report: FilmReport, target: Path) -> str:
     )
 
 
-def _load(cache: Path, options: argparse.Namespace) -> FilmEditor:
+def _load(cache: Path, options: argparse.Namespace, limits: FilmLimits) -> FilmEditor:
     default = options.generator == DEFAULT_GENERATOR
     network = options.network or (EMBEDDING_NETWORK if default else None)
     if network is None:
@@ -127,7 +132,7 @@ def _load(cache: Path, options: argparse.Namespace) -> FilmEditor:
         options.face,
         options.unsafe,
         options.smooth,
-        FilmLimits(options.max_pixels, options.max_frames, options.max_seconds),
+        limits,
     )
 
 

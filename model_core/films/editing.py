@@ -103,7 +103,7 @@ def edit_film(
             stale.unlink()
         frames = see_film(source, editor, folder, caller)
         plan = plan_film(editor, folder, time_base)
-        blend = _blend(source, editor, plan, folder)
+        blend = _blend(source, editor, plan, folder, caller)
         with open_film(source, editor.limits) as film:
             SegmentEditor(editor, plan, blend, folder).edit(film, caller)
         segments = [folder.segment(n) for n in range(-(-frames // SEGMENT_FRAMES))]
@@ -125,13 +125,13 @@ def edit_film(
         )
 
 
-def _blend(source: Path, editor: FilmEditor, plan: Plan, work: WorkFolder) -> Blend:
+def _blend(source: Path, editor: FilmEditor, plan: Plan, work: WorkFolder, caller: Caller) -> Blend:
     """Return how to paste: what was asked for, or what was chosen once for the film."""
     if editor.blend != "auto":
         return editor.blend
     if not work.blend.exists():
         with open_film(source, editor.limits) as film:
-            chosen = choose_blend(film, editor, plan)
+            chosen = choose_blend(film, editor, plan, caller)
         write_file(work.blend, json.dumps(chosen).encode())
     blend: Blend = json.loads(work.blend.read_text())
     return blend

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from model_core.errors import UnsupportedFilmError
 from model_core.shapes import Pixels
@@ -51,7 +52,7 @@ class Geometry:
         width, height = self.square
         return (height, width) if self.turns % 2 else (width, height)
 
-    def upright(self, pixels: Pixels) -> Pixels:
+    def upright(self, pixels: Pixels) -> UInt8[np.ndarray, "shown_height shown_width 3"]:
         """Turn and mirror a frame whose pixels are square."""
         if self.turns == 0 and not self.mirrored:
             return pixels

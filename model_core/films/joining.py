@@ -97,10 +97,14 @@ def join(
             out.metadata["comment"] = MARK
             done, end_s = 0, 0.0
             pictures = _pictures(segments, bytes(header.codec_context.extradata))
+            # Films that begin later than at 0, as broadcasts do, are moved there as a whole.
+            begin_s = Fraction(film.container.start_time or 0, 1_000_000)
             for _, number, packet in heapq.merge(
                 pictures, _sounds(film), key=lambda each: each[:2]
             ):
                 is_picture = number < 0
+                shift = round(begin_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 packet.stream = picture if is_picture else sounds[number]
                 out.mux(packet)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from model_core.alignment.ffhq import ffhq_quad
 from model_core.films.smoothing import MOST_FRAMES, Smoother
 from model_core.films.tracking import Track
 
@@ -30,7 +29,7 @@ class Plan:
 
     times_s: Float64[np.ndarray, " frames"]
     run: Int64[np.ndarray, " frames"]
-    quads: Float32[np.ndarray, "frames 4 2"]
+    quads: Float64[np.ndarray, "frames 4 2"]
     strength: Float32[np.ndarray, " frames"]
 
     @property
@@ -57,12 +56,12 @@ def make_plan(
         tracks: Those of the person to be edited.
         times_s: When each frame is shown, rising.
         cuts: Before which frames the picture was cut.
-        smoother: Of landmarks.
+        smoother: Of the crops' corners.
     """
     count = len(times_s)
     parts = [part for track in tracks for part in track.parts()]
     run = np.full(count, NO_RUN, np.int64)
-    quads = np.zeros((count, 4, 2), np.float32)
+    quads = np.zeros((count, 4, 2))
     strength = np.zeros(count, np.float32)
     number = 0
     # The larger track first: where two show the person, as in a mirror, that is edited.
@@ -72,9 +71,10 @@ def make_plan(
             continue
         frames = np.arange(first, last + 1)
         seen = np.array(track.indices)
-        points = smoother.smooth(times_s[seen], np.stack(track.landmarks), times_s[frames])
+        # A weighted mean of squares, corner by corner, is a square again.
+        smooth = smoother.smooth(times_s[seen], np.stack(track.quads), times_s[frames])
         run[frames] = number
-        quads[frames] = [ffhq_quad(each) for each in points]
+        quads[frames] = smooth
         number += 1
     for each in range(number):
         frames = np.nonzero(run == each)[0]

@@ -30,7 +30,7 @@ class Caller:
 
     Attributes:
         progress: Called after each frame.
-        should_stop: Asked before each frame.
+        should_stop: Asked at each frame.
     """
 
     progress: Callable[[FilmProgress], object]
@@ -43,5 +43,13 @@ class Caller:
             Stopped: If the caller wants no more.
         """
         self.progress(FilmProgress(phase, done, total))
+        self.check()
+
+    def check(self) -> None:
+        """Do nothing, unless the caller wants no more.
+
+        Raises:
+            Stopped: If so.
+        """
         if self.should_stop():
             raise Stopped("stopped; finished parts are kept")

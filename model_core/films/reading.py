@@ -27,14 +27,26 @@ CODECS = (
 )  # fmt: skip
 """FFmpeg's names of the decoders that may be used; AV1 has two."""
 
+SOUND_CODECS = (
+    "aac", "ac3", "alac", "eac3", "flac", "mp2", "mp2float", "mp3", "mp3float", "opus", "libopus",
+    "vorbis", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_u8", "pcm_f32le",
+)  # fmt: skip
+"""Likewise for sound, of which only the beginning is decoded, to learn its rate."""
+
 FORMATS = "MP4, MOV, MKV, WebM, AVI or MPEG-TS"
+INDEXED = "mp4"
+"""Part of FFmpeg's name of the family that has an index of all frames: MP4, MOV."""
+
+FASTEST = 480
+"""Frames per second."""
+
 MISSING_S = 1.0
 """A film whose packets end this much before its header says is truncated."""
 
 _OPTIONS = {
     "format_whitelist": ",".join(CONTAINERS),
     "protocol_whitelist": "file",
-    "codec_whitelist": ",".join(CODECS),
+    "codec_whitelist": ",".join(CODECS + SOUND_CODECS),
 }
 
 
@@ -68,9 +80,8 @@ class Film:
 
     Attributes:
         time_base: Seconds per tick.
-        frames_expected: Number of frames by the header; None if it does not say.
-        seconds_expected: Duration by the header; likewise.
-        rate: Mean frames per second by the header; likewise.
+        seconds_expected: Duration by the header; None if it does not say.
+        rate: Mean frames per second by the header; None if it does not say, or nonsense.
         container: PyAV's.
         stream: The picture's.
         sounds: The sounds'.
@@ -81,10 +92,18 @@ class Film:
         self.container, self.stream = container, stream
         self.sounds = list(container.streams.audio)
         self.time_base: Fraction = stream.time_base
-        self.frames_expected: int | None = stream.frames or None
         duration = container.duration  # microseconds
         self.seconds_expected = None if duration is None else duration / 1e6
-        self.rate: Fraction | None = stream.average_rate or stream.guessed_rate
+        rate = stream.average_rate or stream.guessed_rate
+        self.rate: Fraction | None = rate if rate and 1 <= rate <= FASTEST else None
+
+    @property
+    def frames_expected(self) -> int | None:
+        """Number of frames by the index; None if there is none."""
+        if INDEXED in self.container.format.name:
+            # Not the header's count, which includes frames that an edit list leaves out.
+            return len(self.stream.index_entries) or None
+        return self.stream.frames or None
 
     def frames(self) -> Iterator[FilmFrame]:
         """Decode all frames in the order in which they are shown.
@@ -132,8 +151,6 @@ class Film:
                 if packet.stream is not self.stream:
                     continue
                 packets += packet.dts is not None
-                if packet.is_corrupt:
-                    raise self._broken(done, "a part is damaged")
                 for image in packet.decode():
                     if image.is_corrupt:
                         raise self._broken(done, "a frame is damaged")

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64
 
 from model_core.compositing.pasting import Blend, choose_blend, render, transfer
+from model_core.compositing.placement import Box
 from model_core.latents.directions.library import Step
 from model_core.predictor import Predictor
 from model_core.shapes import Face, Pixels, SquarePixels, Ws
@@ -43,18 +44,21 @@ class Retoucher:
     def __init__(self, predictor: Predictor, step: Step):
         self._predictor, self._step = predictor, step
 
-    def retouch(self, faces: Sequence[FaceInFrame], blend: Blend) -> None:
-        """Edit faces in their frames."""
+    def retouch(self, faces: Sequence[FaceInFrame], blend: Blend) -> list[Box | None]:
+        """Edit faces in their frames; return what may have changed in each."""
+        boxes = []
         for face, (own, new) in zip(faces, self._renders(faces), strict=True):
             whole = face.strength >= 1 or blend == "transfer"
             before = None if whole else face.pixels.copy()
             if blend == "transfer":
-                transfer(face.pixels, face.quad, own, new)
+                pasted = transfer(face.pixels, face.quad, own, new)
             else:
-                render(face.pixels, face.quad, new, own)
+                pasted = render(face.pixels, face.quad, new, own)
+            boxes.append(pasted.box)
             if before is not None:
                 mixed = before + face.strength * (face.pixels.astype(np.float32) - before)
                 face.pixels[:] = np.rint(mixed).astype(np.uint8)
+        return boxes
 
     def choose_blend(self, faces: Sequence[FaceInFrame]) -> Blend:
         """Choose how to paste: by what most of some faces need, as it must not change in a film."""

@@ -16,7 +16,7 @@ from model_core.films.observing import CUT_BYTES, Observer, SeenFrame
 from model_core.films.planning import Plan, make_plan
 from model_core.films.progress import Caller
 from model_core.films.reading import open_film
-from model_core.films.smoothing import LANDMARKS, NONE
+from model_core.films.smoothing import CROPS, NONE
 from model_core.films.tracking import link, persons
 from model_core.films.work import WorkFolder
 
@@ -78,7 +78,7 @@ def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float) -> Plan:
         raise InvalidInputError(
             f"face must be {rule if len(known) > 1 else one}, got {editor.face}"
         )
-    smoother = LANDMARKS if editor.smoothed else NONE
+    smoother = CROPS if editor.smoothed else NONE
     return make_plan(known[editor.face], np.array(times), cuts, smoother)
 
 

@@ -17,6 +17,8 @@ import torch
 from model_core.alignment.ffhq import crop_quad
 from model_core.atomic_file import write_file
 from model_core.compositing.pasting import Blend
+from model_core.compositing.placement import Box
+from model_core.films.delivering import deliver, even_size
 from model_core.films.editor import FilmEditor
 from model_core.films.encoding import Picture, write_segment
 from model_core.films.flicker import Flicker, FlickerMeter
@@ -68,7 +70,7 @@ class SegmentEditor:
             Stopped: If the caller wants no more; finished segments are kept.
         """
         total = len(self._plan.run)
-        images = self._images(film)
+        images = self._images(film, caller)
         for number, group in itertools.groupby(
             images, lambda each: each[0].index // SEGMENT_FRAMES
         ):
@@ -84,11 +86,14 @@ class SegmentEditor:
                 about = {"result": meter.total.result, "source": meter.total.source}
                 write_file(self._work.notes(number), json.dumps(about).encode())
 
-    def _images(self, film: Film) -> Iterator[tuple[FilmFrame, Any, FaceInFrame | None]]:
+    def _images(
+        self, film: Film, caller: Caller
+    ) -> Iterator[tuple[FilmFrame, Any, FaceInFrame | None]]:
         """Yield the frames of missing segments with what to encode, and the edited face."""
         waiting: deque[_Waiting] = deque()
         last = len(self._plan.run) - 1
         for frame in film.frames():
+            caller.check()
             waited = self._read(frame)
             if self._missing[frame.index // SEGMENT_FRAMES]:
                 waiting.append(waited)
@@ -111,7 +116,7 @@ class SegmentEditor:
         if self._plan.run[index] == NO_RUN or not near:
             return _Waiting(frame)
         pixels = frame.pixels()
-        crop = crop_quad(pixels, self._plan.quads[index].astype(np.float64))
+        crop = crop_quad(pixels, self._plan.quads[index])
         self._codes[index] = self._editor.predictor.embed(crop[None])[0]
         return _Waiting(frame, pixels, crop)
 
@@ -132,11 +137,14 @@ class SegmentEditor:
             for each in ready
             if each.pixels is not None and each.crop is not None
         }
+        boxes: dict[int, Box | None] = {}
         if faces:
-            self._retoucher.retouch(list(faces.values()), self._blend)
+            found = self._retoucher.retouch(list(faces.values()), self._blend)
+            boxes = dict(zip(faces, found, strict=True))
         for each in ready:
             face = faces.get(each.frame.index)
-            yield each.frame, _image(each.frame, face), face
+            edited = None if face is None else face.pixels
+            yield each.frame, deliver(each.frame, edited, boxes.get(each.frame.index)), face
 
     def _face(self, index: int, pixels: Pixels, crop: Face) -> FaceInFrame:
         plan = self._plan
@@ -144,18 +152,23 @@ class SegmentEditor:
         weights = self._smoother.weights(plan.times_s[around], float(plan.times_s[index]))
         codes = torch.stack([self._codes[i] for i in range(around.start, around.stop)])
         ws = torch.einsum("f,frd->rd", torch.from_numpy(weights).float(), codes)
-        quad = plan.quads[index].astype(np.float64)
+        quad = plan.quads[index]
         return FaceInFrame(pixels, quad, crop, ws, float(plan.strength[index]))
 
 
-def choose_blend(film: Film, editor: FilmEditor, plan: Plan) -> Blend:
-    """Choose how to paste from a few frames, evenly spread."""
+def choose_blend(film: Film, editor: FilmEditor, plan: Plan, caller: Caller) -> Blend:
+    """Choose how to paste from a few frames, evenly spread.
+
+    Raises:
+        Stopped: If the caller wants no more.
+    """
     edited = plan.edited
     picks = set(edited[np.linspace(0, len(edited) - 1, 7).astype(int)[1:-1:2]].tolist())
     faces = []
     for frame in film.frames():
+        caller.check()
         if frame.index in picks:
-            pixels, quad = frame.pixels(), plan.quads[frame.index].astype(np.float64)
+            pixels, quad = frame.pixels(), plan.quads[frame.index]
             crop = crop_quad(pixels, quad)
             ws = editor.predictor.embed(crop[None])[0]
             faces.append(FaceInFrame(pixels, quad, crop, ws, 1.0))
@@ -174,18 +187,4 @@ def read_flicker(work: WorkFolder, frames: int) -> Flicker:
 
 
 def _picture(film: Film, frame: FilmFrame) -> Picture:
-    width, height = frame.geometry.shown
-    return Picture(
-        (width + width % 2, height + height % 2), film.time_base, film.rate, frame.colour
-    )
-
-
-def _image(frame: FilmFrame, face: FaceInFrame | None) -> Any:
-    """Return what to encode: the frame as decoded where it is not edited, if it can be."""
-    width, height = frame.geometry.shown
-    if face is None and frame.geometry.is_plain and width % 2 == 0 and height % 2 == 0:
-        return frame.colour.as_yuv(frame.image)
-    pixels = frame.pixels() if face is None else face.pixels
-    # 4:2:0 needs even sides: the last row and column are repeated.
-    pixels = np.pad(pixels, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
-    return frame.colour.to_yuv(pixels)
+    return Picture(even_size(frame), film.time_base, film.rate, frame.colour)

@@ -77,6 +77,6 @@ class Smoother:
         return result
 
 
-LANDMARKS = Smoother(0.06, 2)
+CROPS = Smoother(0.06, 2)
 CODES = Smoother(0.08, 1)
 NONE = Smoother(0.0, 0)

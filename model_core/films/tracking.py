@@ -4,12 +4,14 @@ A track ends where the face is lost, jumps, or turns out to be somebody else. It
 cut.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from model_core.alignment.ffhq import ffhq_quad
 from model_core.films.cuts import find_jumps
 from model_core.films.observing import SeenFace, SeenFrame, overlap
 from model_core.metrics.identity import SAME_PERSON_SIMILARITY
@@ -20,9 +22,9 @@ BRIDGED_FRAMES = 6
 LEAST_OVERLAP = 0.3
 """Of the boxes in two frames of one track."""
 
-JUMP_WIDTHS = 0.06
-"""Mean distance, in face widths, that landmarks must jump by to end a track: in a cut within one
-shot, all else stays where it is."""
+JUMP = 0.03
+"""Mean distance, in sides of the crop, by which its corners must jump to end a track: in a cut
+within one scene, all else stays where it is."""
 
 Descriptor = Float32[np.ndarray, "features"]
 
@@ -33,7 +35,7 @@ class Track:
 
     Attributes:
         indices: Frames in which it is seen.
-        landmarks: Its landmarks there.
+        quads: Corners of its crop there.
         area: Sum of its boxes' areas.
         box: The last one.
         descriptor: Sum of its descriptors; None before the first.
@@ -41,14 +43,14 @@ class Track:
 
     box: tuple[float, float, float, float]
     indices: list[int] = field(default_factory=list)
-    landmarks: list[Float64[np.ndarray, "68 2"]] = field(default_factory=list)
+    quads: list[Float64[np.ndarray, "4 2"]] = field(default_factory=list)
     area: float = 0.0
     descriptor: Descriptor | None = None
 
     def add(self, index: int, face: SeenFace) -> None:
         """Add the face of a frame."""
         self.indices.append(index)
-        self.landmarks.append(face.landmarks)
+        self.quads.append(ffhq_quad(face.landmarks))
         self.area += face.width * (face.box[3] - face.box[1])
         self.box = face.box
         if face.descriptor is not None:
@@ -66,23 +68,18 @@ class Track:
         return 0.0 if is_other else shared
 
     def parts(self) -> list["Track"]:
-        """Split the track where its landmarks jump."""
-        points = np.stack(self.landmarks)
-        width = float(np.median(np.ptp(points[:, :, 0], axis=1)))
-        steps = np.linalg.norm(np.diff(points, axis=0), axis=2).mean(1) / width
+        """Split the track where the face jumps."""
+        corners = np.stack(self.quads)
+        side = float(np.median(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)))
+        steps = np.linalg.norm(np.diff(corners, axis=0), axis=2).mean(1) / side
         steps /= np.diff(self.indices)  # per frame
-        ends = [
-            *np.nonzero(find_jumps(np.append(0.0, steps), JUMP_WIDTHS))[0].tolist(),
-            len(points),
-        ]
-        parts, first = [], 0
-        for end in ends:
-            share = (end - first) / len(points)
-            rows = slice(first, end)
-            part = Track(self.box, self.indices[rows], self.landmarks[rows], self.area * share)
+        jumps = np.nonzero(find_jumps(np.append(0.0, steps), JUMP))[0].tolist()
+        parts = []
+        for first, end in itertools.pairwise([0, *jumps, len(corners)]):
+            area = self.area * (end - first) / len(corners)
+            part = Track(self.box, self.indices[first:end], self.quads[first:end], area)
             part.descriptor = self.descriptor
             parts.append(part)
-            first = end
         return parts
 
 

@@ -22,7 +22,7 @@ from service.wire.image_encoding import (
 )
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.options import Options, OutputOptions
-from service.wire.provenance import GENERATED, xmp_packet
+from service.wire.provenance import COMPOSITE, GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
 Answered = TypeVar("Answered", bound=CodeAnswer)
@@ -103,6 +103,14 @@ class Writer:
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
         """Answer with the model that `make` builds on a worker thread."""
         return await json_response(self.context, make)
+
+    async def write_frame(self, pixels: Pixels, media: str) -> Response:
+        """Answer a frame of a film, of which only a face has been edited."""
+
+        def encode() -> bytes:
+            return self._image(pixels, MEDIA_TYPES[media], COMPOSITE)
+
+        return await self._respond(encode, media, {})
 
     async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
         """Answer frames as an animation."""

@@ -26,6 +26,7 @@ from service.errors import (
 from service.handlers.body import once, validate
 from service.handlers.context import RequestContext, begin
 from service.handlers.faces import Box, FaceCrop
+from service.handlers.film_preview import film_preview
 from service.handlers.film_result import MP4, film_result
 from service.handlers.image_response import render
 from service.handlers.job_response import job_response
@@ -147,11 +148,16 @@ async def watch_job(job_id: JobId, request: Request, runtime: Shared, owner: Own
     openapi_extra={"parameters": query_of(OutputOptions)},
 )
 async def preview(job_id: JobId, request: Request, runtime: Shared) -> Response:
-    """Render the best code and detail as of the last saved state; at first, the starting code's."""
+    """Render the best code and detail as of the last saved state; at first, the starting code's.
+
+    Of a film, it is a frame of the latest part that has been edited.
+    """
     media = negotiate(request, IMAGES)
     context = _context(request, runtime, OutputOptions)
     store = runtime.jobs.store
     fields = await store.get(job_id, context.owner)
+    if fields.get("kind") == FILM:
+        return await Writer(context).write_frame(await film_preview(runtime, fields), media)
     _check_generator(context, fields)
     outcome = await store.outcome(job_id)
     given = await store.read_input(job_id) if outcome is None else None

@@ -1,6 +1,8 @@
 """POST /films, on a real Valkey and a real worker with stand-ins for the networks."""
 
+import asyncio
 import hashlib
+import io
 import json
 import signal
 import socket
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 
 from model_core.films import editing, seeing, segments
 from service.jobs import film_sweep
@@ -23,6 +26,8 @@ from tests.model_core.tiny import tiny_refiner
 from tests.service import films
 from tests.service.jobs.conftest import wait_for
 from tests.service.jobs.test_routes import finished, refine, refusal
+from tests.wplus_client.test_async_client import InThreads
+from wplus_client import AsyncClient, Client, ServiceError
 
 MP4 = films.film()
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
@@ -147,6 +152,8 @@ def test_a_film_is_edited_and_answered_in_ranges(client):
     assert head.headers["content-length"] == str(len(whole.content))
     value = telemetry.registry.get_sample_value
     assert value("wplus_film_frames_total", {"phase": "edit"}) == 12
+    preview = client.get(job["urls"]["preview"], headers={"Accept": "image/png"})
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(preview.content))), frames[0])
     assert b"xmpmeta" in whole.content
     assert b"compositeWithTrainedAlgorithmicMedia" in whole.content
 
@@ -324,8 +331,11 @@ def test_a_worker_without_films_leaves_them_to_others(client):
 
 def test_a_stopping_worker_hands_a_film_back_and_another_goes_on(client):
     job_id = send(client, films.film(36)).json()["id"]
+    refusal(client.get(f"/jobs/{job_id}/preview"), 409, "no-result")
     with working(client, delay_s=0.02):
         wait_for(lambda: segments_of(client))
+    preview = client.get(f"/jobs/{job_id}/preview")
+    assert (preview.status_code, preview.headers["content-type"]) == (200, "image/jpeg")
     assert client.get(f"/jobs/{job_id}").json()["state"] == "queued"
     kept = {path.name: path.stat().st_mtime_ns for path in segments_of(client)}
     with working(client, delay_s=0.05):
@@ -359,6 +369,29 @@ def test_ended_films_are_swept_with_their_jobs(serve_films, monkeypatch):
         text = client.get("/metrics").text
         assert "wplus_films_bytes 0.0" in text
         assert "wplus_films_submitted_total 1.0" in text
+
+
+def test_both_clients_edit_films(client, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(MP4)
+    to, options = tmp_path / "out.mp4", {"transport": client._transport}
+
+    async def edit_slowly():
+        async with AsyncClient("http://testserver", transport=InThreads(client)) as wplus:
+            job = await wplus.edit_film(tmp_path / "a.mp4", {"smile": 5})
+            return await (await job.wait(poll_s=0.05)).save(tmp_path / "b.mp4")
+
+    with working(client), Client("http://testserver", **options) as wplus:
+        job = wplus.edit_film(str(tmp_path / "a.mp4"), {"smile": 5})
+        assert job.wait(progress=True, poll_s=0.05).save(str(to)) == to
+        assert asyncio.run(edit_slowly()).read_bytes() == to.read_bytes()
+        assert films.decoded(to.read_bytes())[0].shape == films.decoded(MP4)[0].shape
+        assert [type(each).__name__ for each in wplus.jobs()] == ["FilmJob"] * 2
+        job.cancel()
+        with pytest.raises(ServiceError, match="no-result"):
+            job.save(tmp_path / "c.mp4")
+        with pytest.raises(ServiceError, match="film-rejected"):
+            wplus.edit_film(__file__, {"smile": 5})
+    assert not list(tmp_path.glob("*c.mp4*"))
 
 
 @pytest.mark.slow

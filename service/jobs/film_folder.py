@@ -35,11 +35,13 @@ class FilmFolder:
         max_bytes: Most bytes of all films, those being edited counted as three copies.
 
     Attributes:
-        folder: The queue's folder.
+        queue: Id of the queue.
+        folder: Its folder.
         max_film_bytes: Largest film.
     """
 
     def __init__(self, root: Path, queue: str, max_film_bytes: int, max_bytes: int) -> None:
+        self.queue = queue
         self._root, self.folder = root, root / f"queue-{queue}"
         self.max_film_bytes, self._max_bytes = max_film_bytes, max_bytes
         self._expected: dict[str, int] = {}

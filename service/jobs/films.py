@@ -58,16 +58,16 @@ class Films:
 
     async def keep(self) -> None:
         """Sweep, and publish how much there is, every minute; runs until cancelled."""
-        try:
-            find_root(self._settings)
-        except (FilmsOffError, NoFilmExtraError) as err:
-            logger.info("no films: %s", err)
-            return
+        told = ""
         while not is_cancelled():
             try:
                 await self.sweep()
             except JobsUnavailableError:  # counted where it is raised
                 pass
+            except (FilmsOffError, NoFilmExtraError) as err:
+                if str(err) != told:
+                    told = str(err)
+                    logger.info("no films: %s", told)
             except OSError as err:
                 logger.warning("the folder of films cannot be swept: %s", err)
             if not is_cancelled():

@@ -64,7 +64,9 @@ class FilmProgress(NullsWritten):
 class JobError(BaseModel):
     """Why a job failed."""
 
-    type: str = Field(description="crash-loop, bad-job, internal, or of films disk-full.", examples=["crash-loop"])
+    type: str = Field(
+        description="crash-loop, bad-job, internal, or of films disk-full.", examples=["crash-loop"]
+    )
     detail: str = Field(description="What happened, in a sentence.")
 
 

@@ -23,6 +23,7 @@ from service.handlers.films import check_film, read_film, receive
 from service.handlers.idempotency import idempotency_key
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Owner, Runtime, Shared
+from service.jobs.film_folder import FilmFolder
 from service.jobs.film_upload import Upload
 from service.jobs.schemas import FilmJobAnswer
 from service.jobs.store import Submission, new_job_id
@@ -70,7 +71,7 @@ async def edit_film(request: Request, runtime: Shared, owner: Owner) -> Response
     with films.uploads.enter():
         async with receive(request, folder, job_id) as upload:
             options = await read_film(request, upload)
-            fields = await _fields(runtime, options, upload)  # refuses unknown directions
+            fields = _fields(runtime, folder, options, upload)  # refuses unknown directions
             await check_film(upload.path)
             job = Submission(
                 owner,
@@ -88,13 +89,13 @@ async def edit_film(request: Request, runtime: Shared, owner: Owner) -> Response
     return await job_response(request, runtime, await store.get(job_id, owner), status=202)
 
 
-async def _fields(
-    runtime: Runtime, options: FilmOptions, upload: Upload
+def _fields(
+    runtime: Runtime, folder: FilmFolder, options: FilmOptions, upload: Upload
 ) -> dict[str, str | int | float]:
     """Collect what the worker and the job's owner need."""
     loaded = runtime.require_loaded()
     return {
-        "queue": await runtime.jobs.store.queue_id(),
+        "queue": folder.queue,
         "fingerprint": loaded.generator.fingerprint,
         "directions": json.dumps(strengths_of(loaded.directions, options)),
         "unsafe": int(options.unsafe),

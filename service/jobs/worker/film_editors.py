@@ -73,7 +73,7 @@ class FilmEditors:
     @property
     def marker(self) -> FilmMarker:
         """What marks edited films."""
-        system = f"{version('wplus')} {self.predictor.generator_name}"
+        system = f"{version('wplus')} ({self.predictor.generator_name})"
         return FilmMarker(system, self._signer)
 
     def check_device(self) -> None:

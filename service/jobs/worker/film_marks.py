@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from model_core.atomic_file import partial_file, publish
+from service.errors import SigningError
 from service.wire.provenance import COMPOSITE, xmp_packet
 from service.wire.signing import ContentSigner
 
@@ -26,6 +27,18 @@ class FilmMarker:
 
     def __init__(self, system_version: str, signer: ContentSigner | None) -> None:
         self._xmp, self._signer = xmp_packet(COMPOSITE, system_version), signer
+
+    def check(self, film: Path) -> None:
+        """Refuse a film that could not be signed in the end, before it is edited.
+
+        Raises:
+            SigningError: If films are signed, and this kind of file cannot be.
+        """
+        if self._signer is not None and film.suffix not in MARKED:
+            raise SigningError(
+                "Films are signed here, and this one's sound needs an MKV file, which cannot be: "
+                "send it with its sound as AAC"
+            )
 
     def mark(self, film: Path) -> None:
         """Mark a film, in place.

@@ -105,6 +105,7 @@ class FilmRun:
         editor = self._editors.editor(self._claim.fields)
         files.inherit(editor)
         target = files.target(editor.limits)
+        self._editors.marker.check(target)
         logger.info("editing, %d parts are finished", files.parts)
         report = edit_film(
             files.source,

@@ -17,5 +17,6 @@ def load_av() -> ModuleType:
         raise MissingExtraError(
             f"films need the package {err.name}: pip install 'wplus[film]'"
         ) from err
-    av.logging.set_level(av.logging.PANIC)  # what matters is raised; the rest confuses users
+    # Its log stays off, as it is by default: a decoder's threads that log wait for Python's lock,
+    # which whoever closes the decoder holds while waiting for them.
     return av

@@ -99,11 +99,15 @@ class Film:
 
     @property
     def frames_expected(self) -> int | None:
-        """Number of frames by the index; None if there is none."""
-        if INDEXED in self.container.format.name:
+        """Number of frames by the index or the header; None if there is none."""
+        if self._is_indexed:
             # Not the header's count, which includes frames that an edit list leaves out.
             return len(self.stream.index_entries) or None
         return self.stream.frames or None
+
+    @property
+    def _is_indexed(self) -> bool:
+        return INDEXED in self.container.format.name
 
     def frames(self) -> Iterator[FilmFrame]:
         """Decode all frames in the order in which they are shown.
@@ -160,7 +164,8 @@ class Film:
             raise self._broken(done, f"{err.strerror}") from err
         start_s = (self.container.start_time or 0) / 1e6
         short_s = (self.seconds_expected or 0) - (end_s - start_s)
-        if packets < (self.frames_expected or 0) or short_s > MISSING_S:
+        indexed = self.frames_expected if self._is_indexed else None
+        if packets < (indexed or 0) or short_s > MISSING_S:
             raise self._broken(done, "it ends early")
 
     def _broken(self, frames: int, reason: str) -> BrokenFilmError:
@@ -223,9 +228,12 @@ def _picture(container: Any, limits: FilmLimits) -> Any:
         raise UnsupportedFilmError("the film has sound only: no picture was found in it")
     stream = streams[0]
     context = stream.codec_context
-    if context is None or context.name not in CODECS:
-        name = "unknown" if context is None else context.name
-        raise UnsupportedFilmError(f"the film's codec must be one of {CODECS}, got {name}")
+    if context is None:
+        raise UnsupportedFilmError("the film's codec is unknown, or its index is damaged")
+    if context.name not in CODECS:
+        raise UnsupportedFilmError(
+            f"the film's codec must be one of {', '.join(CODECS)}, got {context.name}"
+        )
     if context.width * context.height > limits.max_px:
         raise FilmTooLargeError(
             f"the film's frames must have at most {limits.max_px} pixels, got "

@@ -20,7 +20,6 @@ def look(path: str, containers: str, codecs: str, max_px: str) -> dict[str, Any]
     """Open a film and decode its first frame."""
     import av
 
-    av.logging.set_level(av.logging.PANIC)
     options = {
         "format_whitelist": containers,
         "codec_whitelist": codecs,

@@ -1,8 +1,9 @@
 """Time every network, precision and backend: python benchmarks/processors.py [--emulate avx2].
 
 Times, interleaved, the generator (also ONNX Runtime on the same graph), the embedding network, the
-quality metrics, polish steps and refine steps. --emulate avx2 limits PyTorch, oneDNN and OpenVINO
-to AVX2 by their environment variables. The table marks the service's choice on this machine.
+quality metrics, polish steps, and refine steps on the code and on the detail. --emulate avx2
+limits PyTorch, oneDNN and OpenVINO to AVX2 by their environment variables. The table marks the
+service's choice on this machine.
 """
 
 import argparse
@@ -22,23 +23,32 @@ from networks import WEIGHTS, load_networks
 from tables import show
 from torch import Tensor
 
+from model_core.inversion.detail_iterator import COMPARE_EVERY, DetailIterator, DetailRender
 from model_core.inversion.iterator import IteratorState, LatentIterator
 from model_core.inversion.polisher import POLISHING
-from model_core.inversion.rendering import SmallImages
+from model_core.inversion.rendering import DetailImages, SmallImages
 from model_core.metrics.quality import Comparison
-from model_core.networks.loading import load_generator, load_judge, load_stlpips
+from model_core.networks.loading import (
+    load_detail_encoder,
+    load_generator,
+    load_image_head,
+    load_judge,
+    load_stlpips,
+)
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import compile_lazily
 from model_core.runtime.background import CompileQueue
+from model_core.runtime.detail import DetailEncoding
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
 from model_core.runtime.precision import BFLOAT16, FLOAT32, Precision, choose_precision
 from model_core.runtime.synthesizer import Synthesizer, folded_render
 from model_core.weights.cache import cache_folder
+from model_core.weights.shipped import DETAIL_ENCODER, image_head
 
 FACE_PX = 256
-STEPS = 3
+STEPS, DETAIL_STEPS = 3, COMPARE_EVERY
 EMULATED = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
@@ -70,6 +80,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--emulate", choices=EMULATED, help="limit the run to this instruction set")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
     wanted = EMULATED.get(options.emulate, {})
     if any(os.environ.get(name) != value for name, value in wanted.items()):
@@ -78,7 +89,8 @@ def main() -> None:
     chosen = choose_precision()
     print(f"{torch.backends.cpu.get_cpu_capability()}, {chosen.name}: {chosen.reason}")
     cache = cache_folder(None)
-    for network, variants_of in NETWORKS.items():
+    for network in options.networks:
+        variants_of = NETWORKS[network]
         variants: Variants = {}
         for precision in (FLOAT32, BFLOAT16):
             if precision.name in options.dtypes:
@@ -194,12 +206,42 @@ def step_variants(cache: Path, precision: Precision, head_file: Path | None) -> 
     return variants
 
 
+def detail_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of steps on the detail, with the 256 px head."""
+    generator, fingerprint = load_generator(cache)
+    head = load_image_head(image_head(FACE_PX), fingerprint)
+    execution = Execution("cpu", "eager", precision)
+    loaded = load_detail_encoder(DETAIL_ENCODER, generator, fingerprint)
+    encoder = DetailEncoding(generator, *loaded, execution).encoder
+    true, cheap = (
+        DetailImages(
+            SmallImages(generator, FACE_PX, each, precision.dtype), encoder, precision.dtype
+        )
+        for each in (None, head)
+    )
+    lpips = load_stlpips(cache).to(precision.dtype)
+    ws, target = (
+        generator.w_mean.repeat(1, generator.num_ws, 1),
+        torch.zeros(1, 3, FACE_PX, FACE_PX),
+    )
+    config = encoder.config
+    details = torch.randn(1, config.bottleneck, config.features_px, config.features_px)
+    variants: Variants = {}
+    for backend, render in (("eager", cheap), ("compile", compile_lazily(cheap))):
+        iterator = DetailIterator(DetailRender(true.features, true, render), lpips)
+        variants[f"{backend} {precision.name}"] = lambda i=iterator: i.run(
+            i.start(details, target), ws, target, DETAIL_STEPS
+        )
+    return variants
+
+
 NETWORKS = {
     "generator": generator_variants,
     "embedding network": embedding_variants,
     "quality": quality_variants,
     f"{STEPS} polish steps": polish_variants,
     f"{STEPS} refine steps": refine_variants,
+    f"{DETAIL_STEPS} detail steps": detail_variants,
 }
 
 

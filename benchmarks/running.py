@@ -33,17 +33,25 @@ class Service:
 
     Args:
         compiled: Folder of compiled code; default: the cache's.
+        compile_s: Seconds to wait for compilation after it is ready; by then it is measured as it
+            is. None waits until it ends.
         settings: Fields of service.settings.Settings to override.
 
     Attributes:
         url: URL of the service.
         ready_s: Seconds from start until it reports ready, to a tenth.
         fast_s: Seconds from start until /version names the generator's final backend, to a tenth.
-        settled_s: Seconds from start until everything is compiled, to a tenth.
+        settled_s: Seconds from start until everything is compiled, to a tenth; None if it is not.
+        stopped_s: Seconds from SIGTERM until its process has ended, after leaving.
     """
 
-    def __init__(self, compiled: Path | None = None, **settings: object) -> None:
-        self._settings = settings
+    settled_s: float | None = None
+
+    def __init__(
+        self, compiled: Path | None = None, compile_s: float | None = None, **settings: object
+    ) -> None:
+        self._settings, self._compile_s = settings, compile_s
+        self._device = str(settings.get("device", "cpu"))
         self._compiled = compiled or cache_folder(os.environ.get("WPLUS_CACHE")) / "compiled"
 
     def __enter__(self) -> "Service":
@@ -71,10 +79,15 @@ class Service:
             ) as http:  # creating a client takes 30 ms
                 self._wait_for(lambda: http.get("/readyz").is_success)
                 self.ready_s = time.monotonic() - started_s
-                self._wait_for(lambda: self._is_fast(http.get("/version").json()["backend"]))
-                self.fast_s = time.monotonic() - started_s
-            self._wait_for(self._is_settled)
-            self.settled_s = time.monotonic() - started_s
+                limit_s = self._compile_s
+                if self._wait_for(
+                    lambda: self._is_fast(http.get("/version").json()["backend"]), limit_s
+                ):
+                    self.fast_s = time.monotonic() - started_s
+            if limit_s is not None:
+                limit_s -= time.monotonic() - started_s - self.ready_s
+            if self._wait_for(self._is_settled, limit_s):
+                self.settled_s = time.monotonic() - started_s
         except BaseException:
             self.__exit__()
             raise
@@ -82,11 +95,13 @@ class Service:
 
     def __exit__(self, *_error: object) -> None:
         self._process.send_signal(signal.SIGTERM)
+        signalled_s = time.monotonic()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self.stopped_s = time.monotonic() - signalled_s
         self._folder.cleanup()
 
     @property
@@ -102,24 +117,29 @@ class Service:
     def _is_fast(self, backend: str) -> bool:
         """Whether the generator runs on its final backend."""
         settled = re.search(f"generator ({SETTLED})", self.log)
-        return backend == "compile" or not can_compile("cpu") or settled is not None
+        return backend == "compile" or not can_compile(self._device) or settled is not None
 
     def _is_settled(self) -> bool:
         """Whether background compilation is finished or has failed for every network."""
         log = self.log
         return "waiting for jobs" in log and (
-            not can_compile("cpu")
+            not can_compile(self._device)
             or all(re.search(f": {name} ({SETTLED})", log) for name in COMPILED)
         )
 
-    def _wait_for(self, condition: Callable[[], bool]) -> None:
-        end_s = time.monotonic() + START_S
+    def _wait_for(self, condition: Callable[[], bool], limit_s: float | None = None) -> bool:
+        """Return whether it came true within the limit; without one, raise if it did not."""
+        end_s = time.monotonic() + (START_S if limit_s is None else limit_s)
         while not condition():
-            if self._process.poll() is not None or time.monotonic() > end_s:
+            late = time.monotonic() > end_s
+            if late and limit_s is not None:
+                return False
+            if late or self._process.poll() is not None:
                 raise RuntimeError(
                     f"service must be ready within {START_S} s, got:\n{self.log[-LOG_END:]}"
                 )
             time.sleep(0.1)
+        return True
 
 
 def _resident_bytes(url: str) -> int:

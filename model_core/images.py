@@ -1,12 +1,11 @@
-"""Images as bytes and as numbers in [-1, 1], and the size of the faces that networks read."""
+"""Images as bytes and as numbers in [-1, 1]."""
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-FACE_PX = 256
-"""Side of the aligned faces that the embedding network reads and that metrics compare."""
+from model_core.pixels import FACE_PX as FACE_PX
 
 
 def to_float(img: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

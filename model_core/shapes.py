@@ -1,8 +1,12 @@
 """Shapes of latent codes and images, by the names that all signatures use."""
 
-import numpy as np
 from jaxtyping import Float, Float16, UInt8
 from torch import Tensor
+
+from model_core.pixels import Face as Face
+from model_core.pixels import Faces as Faces
+from model_core.pixels import Pixels as Pixels
+from model_core.pixels import SquarePixels as SquarePixels
 
 Ws = Float[Tensor, "num_ws w_dim"]
 """One latent code of W+."""
@@ -30,15 +34,3 @@ FaceImages = Float[Tensor, "batch 3 256 256"]
 
 ByteImages = UInt8[Tensor, "batch 3 height width"]
 """RGB images as bytes, as datasets hold them."""
-
-Face = UInt8[np.ndarray, "256 256 3"]
-"""One aligned face, RGB."""
-
-Faces = UInt8[np.ndarray, "batch 256 256 3"]
-"""Aligned faces, RGB."""
-
-Pixels = UInt8[np.ndarray, "height width 3"]
-"""One RGB image."""
-
-SquarePixels = UInt8[np.ndarray, "size size 3"]
-"""One square RGB image."""

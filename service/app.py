@@ -18,9 +18,9 @@ from starlette.staticfiles import StaticFiles
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
+from model_core.latents.directions.available import read_directions
 from service import openapi
 from service.api_keys import KeyRing, read_keys
-from service.directions import read_directions
 from service.handlers.runtime import Runtime
 from service.jobs.embedded import Embedded
 from service.jobs.system import JobSystem

@@ -49,6 +49,11 @@ COMMANDS = {
         "model_core.checkpoints", "convert a checkpoint of another project", "convert"
     ),
     "embed": Command("model_core.batch", "embed every face in a folder of photos", extra="batch"),
+    "edit": Command("model_core.batch.edit", "edit the faces of a folder, a photo or a film"),
+    "colorize": Command(
+        "model_core.batch.colorize", "give the faces of a folder or a photo other colours"
+    ),
+    "morph": Command("model_core.batch.morph", "go from face to face in an animation"),
     "align": Command("model_core.alignment", "crop the faces in a folder as FFHQ does"),
     "train": Command(
         "model_core.training", "train the embedding network or the detail encoder", extra="train"

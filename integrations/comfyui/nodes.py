@@ -23,7 +23,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 POLL_S = 0.5
 T = TypeVar("T")
 
-Inputs = dict[str, dict[str, Any]]
+Input = dict[str, Any]
+"""Inputs of a node as ComfyUI describes them: type and options, by name."""
 
 
 def connect(url: str) -> Client:
@@ -71,19 +72,21 @@ class _Node:
     FUNCTION = "run"
     RETURN_TYPES: ClassVar[tuple[str, ...]] = (FACE, "IMAGE")
     RETURN_NAMES: ClassVar[tuple[str, ...]] = ("face", "image")
+    REQUIRED: ClassVar[Input]
 
-    @staticmethod
-    def _inputs(**required: tuple[Any, ...]) -> Inputs:
-        return {"required": required, "optional": {"url": ("STRING", {"default": DEFAULT_URL})}}
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Input]:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs: the node's own, and where the service is."""
+        return {"required": cls.REQUIRED, "optional": {"url": ("STRING", {"default": DEFAULT_URL})}}
 
 
 class WplusEmbed(_Node):
     """A photo to its face: the code, and the reconstruction."""
 
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
-        """Describe the inputs."""
-        return cls._inputs(image=("IMAGE",), face=("INT", {"default": 0, "min": 0, "max": 100}))
+    REQUIRED: ClassVar[Input] = {
+        "image": ("IMAGE",),
+        "face": ("INT", {"default": 0, "min": 0, "max": 100}),
+    }
 
     def run(self, image: Tensor, face: int = 0, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
         """Embed the photo's largest face, or the one of that rank."""
@@ -95,11 +98,10 @@ class WplusEmbed(_Node):
 class WplusEdit(_Node):
     """Change attributes of a face."""
 
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
-        """Describe the inputs."""
-        example = {"default": "smile:1.5", "multiline": False}
-        return cls._inputs(face=(FACE,), directions=("STRING", example))
+    REQUIRED: ClassVar[Input] = {
+        "face": (FACE,),
+        "directions": ("STRING", {"default": "smile:1.5", "multiline": False}),
+    }
 
     def run(self, face: Face, directions: str, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
         """Move a face along directions, such as `smile:1.5,pose:-1`."""
@@ -115,15 +117,12 @@ class WplusMorph(_Node):
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("IMAGE",)
     RETURN_NAMES: ClassVar[tuple[str, ...]] = ("frames",)
 
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
-        """Describe the inputs."""
-        return cls._inputs(
-            first=(FACE,),
-            second=(FACE,),
-            frames=("INT", {"default": 1, "min": 1, "max": 60}),
-            lam=("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.05}),
-        )
+    REQUIRED: ClassVar[Input] = {
+        "first": (FACE,),
+        "second": (FACE,),
+        "frames": ("INT", {"default": 1, "min": 1, "max": 60}),
+        "lam": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.05}),
+    }
 
     def run(
         self, first: Face, second: Face, frames: int = 1, lam: float = 0.5, url: str = DEFAULT_URL
@@ -142,10 +141,7 @@ class WplusMorph(_Node):
 class WplusColorize(_Node):
     """Give a grey face the colours of another."""
 
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
-        """Describe the inputs."""
-        return cls._inputs(gray=(FACE,), color=(FACE,))
+    REQUIRED: ClassVar[Input] = {"gray": (FACE,), "color": (FACE,)}
 
     def run(self, gray: Face, color: Face, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
         """Keep the first face's structure and take the second's colours."""
@@ -157,10 +153,10 @@ class WplusColorize(_Node):
 class WplusRefine(_Node):
     """Bring a code nearer to its photo by many optimisation steps."""
 
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802 - ComfyUI's name
-        """Describe the inputs."""
-        return cls._inputs(image=("IMAGE",), steps=("INT", {"default": 100, "min": 1, "max": 5000}))
+    REQUIRED: ClassVar[Input] = {
+        "image": ("IMAGE",),
+        "steps": ("INT", {"default": 100, "min": 1, "max": 5000}),
+    }
 
     def run(self, image: Tensor, steps: int = 100, url: str = DEFAULT_URL) -> tuple[Face, Tensor]:
         """Start a job, show its progress, and cancel it if ComfyUI is interrupted."""

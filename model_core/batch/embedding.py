@@ -1,12 +1,6 @@
 """Embed every face in a folder; worker processes prepare photos for the device process."""
 
 import logging
-import multiprocessing
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,24 +8,22 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model_core.alignment.folder import find_photos
 from model_core.atomic_file import partial_file, publish
-from model_core.batch.preparation import PreparedPhoto, Which, load_aligner, prepare
-from model_core.batch.table import Table, printable, schema
+from model_core.batch.codes import FACES_AT_ONCE, about_results, latents_of
+from model_core.batch.listing import Progress, list_photos
+from model_core.batch.output_folder import printable
+from model_core.batch.preparation import Look, PreparedPhoto, Which
+from model_core.batch.table import Table, schema
+from model_core.batch.workers import Models, PhotoWorkers
 from model_core.checkpoints.latent_files import write_latents
 from model_core.errors import InvalidInputError
-from model_core.latents.latent import Detail, Latent
 from model_core.predictor import Predictor
-from model_core.shapes import Codes, Faces
+from model_core.shapes import Faces
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
-AHEAD = 4  # photos a worker may be ahead of the device, which bounds memory
-FACES_AT_ONCE = 4
 JPEG_QUALITY = 95
 CodeFormat = Literal["npy", "safetensors"]
 Row = dict[str, Any]
-Models = tuple[Path, Path | None]
-"""The landmarks' file, and the second detector's."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +54,40 @@ def embed_folder(
     landmark_model: Path,
     wanted: Wanted,
     workers: int,
-    progress: Callable[[int, int, int], object],
+    progress: Progress,
     second_glance: Path | None = None,
+) -> int:
+    """Embed the photos of a folder and its subfolders into a table, resuming an earlier run.
+
+    As `embed_photos`, with workers for this folder alone.
+
+    Args:
+        source: Folder of photos.
+        target: Folder of the table; created if missing.
+        predictor: Embeds the faces, and renders them for images or figures.
+        landmark_model: dlib's 68 landmarks.
+        wanted: What to write.
+        workers: Number of processes that read photos and find faces.
+        progress: As for `embed_photos`.
+        second_glance: Detector for photos in which dlib's finds no face; None leaves that out.
+
+    Returns:
+        The number of photos without a face.
+
+    Raises:
+        InvalidInputError: As for `embed_photos`, or if there is no worker.
+    """
+    with PhotoWorkers(workers, Models(landmark_model, second_glance)) as started:
+        return embed_photos(source, target, predictor, started, wanted, progress)
+
+
+def embed_photos(
+    source: Path,
+    target: Path,
+    predictor: Predictor,
+    workers: PhotoWorkers,
+    wanted: Wanted,
+    progress: Progress,
 ) -> int:
     """Embed the photos of a folder and its subfolders into a table, resuming an earlier run.
 
@@ -74,44 +98,34 @@ def embed_folder(
         source: Folder of photos.
         target: Folder of the table; created if missing.
         predictor: Embeds the faces, and renders them for images or figures.
-        landmark_model: dlib's 68 landmarks.
+        workers: Read photos and find faces.
         wanted: What to write.
-        workers: Number of processes that read photos and find faces.
         progress: Called at the start and after each photo with the photos done, the total, and the
             faces found so far.
-        second_glance: Detector for photos in which dlib's finds no face; None leaves that out.
 
     Returns:
         The number of photos without a face.
 
     Raises:
-        InvalidInputError: If the folder has no photos, a number is out of range, or the target
-            was started with other settings.
+        InvalidInputError: If the folder has no photos, the shards are too small, or the target was
+            started with other settings.
     """
-    if workers < 1 or wanted.shard_photos < 1:
-        raise InvalidInputError(
-            f"workers and shard must be 1 or more, got {workers} and {wanted.shard_photos}"
-        )
-    photos = find_photos(source, target)
-    if not photos:
-        raise InvalidInputError(f"source must be a folder of photos, got {source}")
-    names = [printable(photo.relative_to(source).as_posix()) for photo in photos]
-    about = _about(predictor)
+    if wanted.shard_photos < 1:
+        raise InvalidInputError(f"shard must be 1 or more, got {wanted.shard_photos}")
+    photos = [(photo, printable(name)) for photo, name in list_photos(source, target)]
+    about = about_results(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
-    asked = {"faces": wanted.which, "second_glance": second_glance is not None} | _extras(wanted)
-    with Table(target, schema(shape, about), about | asked) as table:
+    found_by = {"faces": wanted.which, "second_glance": workers.models.second_glance is not None}
+    with Table(target, schema(shape, about), about | found_by | _extras(wanted)) as table:
         done = table.finished()
-        left = [
-            (photo, name) for photo, name in zip(photos, names, strict=True) if name not in done
-        ]
+        left = [(photo, name) for photo, name in photos if name not in done]
         if len(left) >= COMPILE_FROM:
             predictor.import_compiler()
             predictor.start_compiling()
-        prepared = _prepared(left, (landmark_model, second_glance), wanted.which, workers)
         faces = 0
         progress(len(photos) - len(left), len(photos), faces)
         rows: list[Row] = []
-        for number, photo in enumerate(prepared, start=1):
+        for number, photo in enumerate(workers.prepare(left, Look(wanted.which)), start=1):
             rows += _rows_or_reason(photo, predictor, target, wanted)
             faces += len(photo.faces)
             progress(len(photos) - len(left) + number, len(photos), faces)
@@ -121,65 +135,8 @@ def embed_folder(
         return table.list_skipped()
 
 
-def _about(predictor: Predictor) -> Row:
-    """Return everything that codes and figures depend on."""
-    return {
-        "generator": predictor.generator_name,
-        "fingerprint": predictor.fingerprint,
-        "weights": dict(sorted(predictor.weight_digests.items())),
-    }
-
-
 def _extras(wanted: Wanted) -> Row:
     return {"figures": wanted.figures, "images": wanted.images, "codes": wanted.codes}
-
-
-def _prepared(
-    photos: Sequence[tuple[Path, str]], models: Models, which: Which, workers: int
-) -> Iterator[PreparedPhoto]:
-    """Prepare photos in worker processes, a bounded number ahead; yield them in order.
-
-    A photo that ends its process, for lack of memory say, is found by preparing those under way one
-    by one, and gets that as its reason.
-    """
-    left = deque(photos)
-    waiting: deque[tuple[tuple[Path, str], Future[PreparedPhoto]]] = deque()
-    while left or waiting:
-        with _pool(workers, models) as pool:
-            try:
-                while left or waiting:
-                    while left and len(waiting) <= AHEAD * workers:
-                        waiting.append((left[0], pool.submit(prepare, *left[0], which)))
-                        left.popleft()
-                    yield waiting[0][1].result()
-                    waiting.popleft()
-            except BrokenProcessPool:
-                pass
-            finally:
-                pool.shutdown(cancel_futures=True)
-        for photo, _ in waiting:
-            yield _prepare_alone(photo, models, which)
-        waiting.clear()
-
-
-def _prepare_alone(photo: tuple[Path, str], models: Models, which: Which) -> PreparedPhoto:
-    """Prepare one photo in a process of its own, which may end."""
-    with _pool(1, models) as pool:
-        try:
-            return pool.submit(prepare, *photo, which).result()
-        except BrokenProcessPool:
-            return PreparedPhoto(photo[1], [], "the process that read it ended: out of memory?")
-
-
-def _pool(workers: int, models: Models) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, _begin, models)
-
-
-def _begin(landmark_model: Path, second_glance: Path | None) -> None:
-    """Set up a worker: load its aligner, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    load_aligner(landmark_model, second_glance)
 
 
 def _rows_or_reason(
@@ -222,7 +179,7 @@ def _rows(
             place = _place(target / "codes", photo.name, index, wanted.codes)
             write_latents(place, {"ws": code}, predictor.fingerprint)
     if wanted.figures or wanted.images:
-        images = predictor.render(_latents(predictor, faces, ws))
+        images = predictor.render(latents_of(predictor, faces, ws))
         if wanted.images:
             for index, image in enumerate(images, start=first):
                 place = _place(target / "images", photo.name, index, "jpg")
@@ -239,14 +196,6 @@ def _rows(
                     "same_person": quality.same_person,
                 }
     return rows
-
-
-def _latents(predictor: Predictor, faces: Faces, ws: Codes) -> list[Latent]:
-    """Add details to the codes of faces, if there is a detail encoder."""
-    if predictor.detail_shape is None:
-        return [Latent(code) for code in ws]
-    details = predictor.encode_detail(faces, ws)
-    return [Latent(code, Detail(detail, code)) for code, detail in zip(ws, details, strict=True)]
 
 
 def _place(folder: Path, name: str, index: int, suffix: str) -> Path:

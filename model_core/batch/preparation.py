@@ -1,6 +1,6 @@
 """Read a photo file and crop its aligned faces; runs in separate processes, without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +10,8 @@ from jaxtyping import Float64
 from model_core.alignment.ffhq import NO_FACE, FaceAligner
 from model_core.alignment.folder import LIMITS, MAX_BYTES
 from model_core.errors import WplusError
-from model_core.images import FACE_PX
 from model_core.photos.reader import harden, read_photo
-from model_core.shapes import SquarePixels
+from model_core.pixels import FACE_PX, Pixels, SquarePixels
 
 Which = Literal["all", "largest"]
 
@@ -28,12 +27,16 @@ class PreparedFace:
         box: Left, top, right, bottom in pixels of the upright photo.
         landmarks: 68 points (x, y) in the same pixels.
         score: The detector's confidence.
+        quad: The corners of the crop in pixels as decoded, as in `AlignedFace`.
+        crop: The crop at the size that was asked for; None if none was.
     """
 
     image: SquarePixels
     box: tuple[float, float, float, float]
     landmarks: Float64[np.ndarray, "68 2"]
     score: float
+    quad: Float64[np.ndarray, "4 2"]
+    crop: SquarePixels | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +47,28 @@ class PreparedPhoto:
         name: The photo's path relative to the folder, with slashes.
         faces: Its faces.
         reason: Why there are none; empty otherwise.
+        pixels: The photo at its own size; None unless asked for.
     """
 
     name: str
     faces: list[PreparedFace]
     reason: str = ""
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What to prepare of a photo.
+
+    Attributes:
+        which: All faces, or the largest.
+        whole: Whether to keep the photo at its own size, to put faces back.
+        crop_px: Also crop the faces at this size.
+    """
+
+    which: Which = "all"
+    whole: bool = False
+    crop_px: int | None = None
 
 
 def load_aligner(landmark_model: Path, second_glance: Path | None = None) -> None:
@@ -58,7 +78,7 @@ def load_aligner(landmark_model: Path, second_glance: Path | None = None) -> Non
     _aligner = FaceAligner(landmark_model, second_glance)
 
 
-def prepare(photo: Path, name: str, which: Which) -> PreparedPhoto:
+def prepare(photo: Path, name: str, look: Look) -> PreparedPhoto:
     """Read a photo and crop its faces; a fault becomes its `reason`."""
     if _aligner is None:
         raise RuntimeError("load_aligner must be called first")
@@ -69,21 +89,31 @@ def prepare(photo: Path, name: str, which: Which) -> PreparedPhoto:
             return PreparedPhoto(
                 name, [], f"image must have at most {MAX_BYTES} bytes, got {size_bytes}"
             )
-        pixels = read_photo(photo.read_bytes(), LIMITS)
-        if which == "all":
-            found = _aligner.find(pixels.pixels)
-        else:
-            found = [_aligner.choose(pixels.pixels, 0)]
-        scale = pixels.scale
-        faces = []
-        for face in found:
-            crop = _aligner.align(pixels.pixels, face, FACE_PX).image
-            left, top, right, bottom = (side * scale for side in face.box)
-            faces.append(
-                PreparedFace(crop, (left, top, right, bottom), face.landmarks * scale, face.score)
-            )
+        return _look_at(photo.read_bytes(), name, look, _aligner)
     except (WplusError, OSError) as err:
         return PreparedPhoto(name, [], str(err))
     except Exception as err:  # one photo must not end a run that others are part of
         return PreparedPhoto(name, [], f"it cannot be processed: {err!r}")
-    return PreparedPhoto(name, faces, "" if faces else NO_FACE)
+
+
+def _look_at(data: bytes, name: str, look: Look, aligner: FaceAligner) -> PreparedPhoto:
+    photo = read_photo(data, replace(LIMITS, own_size=look.whole))
+    pixels, scale = photo.pixels, photo.scale
+    found = aligner.find(pixels) if look.which == "all" else [aligner.choose(pixels, 0)]
+    faces = []
+    for face in found:
+        aligned = aligner.align(pixels, face, FACE_PX)
+        crop = aligner.align(pixels, face, look.crop_px).image if look.crop_px else None
+        left, top, right, bottom = (side * scale for side in face.box)
+        faces.append(
+            PreparedFace(
+                aligned.image,
+                (left, top, right, bottom),
+                face.landmarks * scale,
+                face.score,
+                aligned.quad,
+                crop,
+            )
+        )
+    kept = pixels if look.whole and faces else None
+    return PreparedPhoto(name, faces, "" if faces else NO_FACE, kept)

@@ -5,7 +5,6 @@ table: Parquet readers accept the folder.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
-from model_core.atomic_file import partial_file, publish, write_file
-from model_core.errors import InvalidInputError
+from model_core.atomic_file import partial_file, publish
+from model_core.batch.output_folder import SKIPPED as SKIPPED
+from model_core.batch.output_folder import OutputFolder
+from model_core.batch.output_folder import printable as printable
 
-SETTINGS = "settings.json"
-SKIPPED = "skipped.tsv"
 LANDMARKS = 68
 TABLE = "table"
-LOCK = ".lock"
 PART = "part-"
 _PATTERN = f"{PART}{'[0-9]' * 5}.parquet"
 
@@ -67,21 +64,9 @@ class Table:
     """
 
     def __init__(self, folder: Path, columns: pa.Schema, settings: Mapping[str, Any]):
-        self._folder, self._parts_folder, self._columns = folder, folder / TABLE, columns
-        self._parts_folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / LOCK)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InvalidInputError(f"{folder} is being written by another process") from None
-        stored = folder / SETTINGS
-        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-        if stored.exists() and stored.read_text("utf-8") != text:
-            raise InvalidInputError(
-                f"{folder} was started with other settings, listed in {SETTINGS}: use those, or "
-                "choose another folder"
-            )
-        write_file(stored, text.encode())
+        self._parts_folder, self._columns = folder / TABLE, columns
+        self._output = OutputFolder(folder, settings)
+        self._parts_folder.mkdir(exist_ok=True)
         parts = self._parts_folder.glob(_PATTERN)
         self._next = 1 + max((int(part.stem.removeprefix(PART)) for part in parts), default=-1)
 
@@ -89,7 +74,7 @@ class Table:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._lock.release()
+        self._output.leave()
 
     def finished(self) -> set[str]:
         """Return the names of the photos that are in the table."""
@@ -107,19 +92,12 @@ class Table:
 
     def list_skipped(self) -> int:
         """Write the photos without faces, with the reasons, to skipped.tsv; return their number."""
-        lines = []
+        reasons = {}
         for part in self._parts(["file", "reason"]):
             for row in part.filter(pc.is_valid(part["reason"])).to_pylist():
-                lines.append(f"{printable(row['file'])}\t{printable(row['reason'])}\n")
-        write_file(self._folder / SKIPPED, "".join(lines).encode())
-        return len(lines)
+                reasons[row["file"]] = row["reason"]
+        return self._output.list_skipped(reasons)
 
     def _parts(self, columns: list[str]) -> Iterator[pa.Table]:
         for file in sorted(self._parts_folder.glob(_PATTERN)):
             yield pq.read_table(file, columns=columns)
-
-
-def printable(text: str) -> str:
-    """Return text for one line of a TSV; name bytes that are not UTF-8 are escaped."""
-    text = " ".join(text.split("\n")).replace("\t", "\\t")
-    return os.fsencode(text).decode("utf-8", "backslashreplace")

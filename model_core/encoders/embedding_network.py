@@ -14,6 +14,9 @@ from torch.nn import functional as F
 from model_core.encoders.attribute import ATTRIBUTE_CHANNELS, ATTRIBUTE_STRIDE, AttributeEncoder
 from model_core.encoders.treeconnect import TreeConnect
 
+IDENTITY_PREFIX = "identity."
+"""Start of the identity encoder's names in a state dict."""
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingNetworkConfig:

@@ -55,6 +55,24 @@ class Bottleneck(nn.Module):
         return self.res_layer(x) + self.shortcut_layer(x)  # type: ignore[no-any-return]
 
 
+def run_stages(
+    body: nn.Sequential, ends: set[int], x: Float[Tensor, "n c h w"]
+) -> list[Float[Tensor, "n _ _ _"]]:
+    """Run a trunk's blocks and return the outputs of those that end a stage.
+
+    Args:
+        body: The blocks.
+        ends: Numbers of the blocks, from 1, that end a stage.
+        x: Input of the first block.
+    """
+    found = []
+    for i, block in enumerate(body, start=1):
+        x = block(x)
+        if i in ends:
+            found.append(x)
+    return found
+
+
 class IRBody(nn.Module):
     """Stem and four stages, each of which halves the image.
 
@@ -79,10 +97,4 @@ class IRBody(nn.Module):
 
     def stages(self, x: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n _ _ _"]]:
         """Return the output of each of the four stages, the largest first."""
-        x = self.input_layer(x)
-        found = []
-        for i, block in enumerate(self.body, start=1):
-            x = block(x)
-            if i in self._ends:
-                found.append(x)
-        return found
+        return run_stages(self.body, self._ends, self.input_layer(x))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import resnet34
 
-from model_core.encoders.irse import IRBody
+from model_core.encoders.irse import IRBody, run_stages
 from model_core.errors import InvalidInputError
 from model_core.generators.contract import Generator
 from model_core.images import FACE_PX
@@ -67,13 +67,7 @@ class ResNetBody(nn.Module):
 
     def stages(self, x: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n _ _ _"]]:
         """Return the output of each of the four stages, the largest first."""
-        x = self.relu(self.bn1(self.conv1(x)))
-        found = []
-        for i, block in enumerate(self.body, start=1):
-            x = block(x)
-            if i in self._ends:
-                found.append(x)
-        return found
+        return run_stages(self.body, self._ends, self.relu(self.bn1(self.conv1(x))))
 
 
 class StyleHead(nn.Module):

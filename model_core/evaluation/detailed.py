@@ -58,7 +58,7 @@ class DetailedSearch:
         head, upper = self.head, self.upper
         if head:
             head = replace(head, render=recorder.wrap(head.render, show_code))
-        if upper.head:
+        if upper.head is not None:
             upper = replace(upper, head=recorder.wrap(upper.head, show_detail))
         else:
             upper = replace(upper, true=recorder.wrap(upper.true, show_detail))

@@ -51,6 +51,12 @@ class DetailRender:
     true: RenderDetail
     head: RenderDetail | None = None
 
+    @property
+    def cheapest(self) -> RenderDetail:
+        """The head if there is one, and true output otherwise."""
+        # Compiled modules have no truth value.
+        return self.true if self.head is None else self.head
+
 
 @dataclass(slots=True)
 class DetailState:
@@ -136,10 +142,9 @@ class DetailIterator:
                 Its steps are those of this search.
         """
         features, search = self._render.features(ws), state.search
-        cheap = self._render.head or self._render.true
 
         def render(rows: Float[Tensor, "batch channels places"]) -> Images:
-            return cheap(features, state.as_details(rows), ws) + state.error
+            return self._render.cheapest(features, state.as_details(rows), ws) + state.error
 
         def compare() -> None:
             if self._render.head is None:

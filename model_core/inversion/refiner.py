@@ -76,7 +76,7 @@ class Refiner:
             search, encode = DetailIterator(upper, lpips), self._detail.encode
             self._detailed = DetailedIterator(render, lpips, search, encode, config, head)
         by_code = (head.render if head else render, render)
-        by_detail = (upper.head or upper.true,) if upper else by_code
+        by_detail = (upper.cheapest,) if upper else by_code
         self._renders: dict[bool, tuple[object, ...]] = {False: by_code, True: by_detail}
 
     def is_compiling(self, detail: bool = False) -> bool:
@@ -248,11 +248,10 @@ def _upper(
     true = make(images)
     # A smaller head's images would not show what details are for.
     by_head = make(head_images) if head_images and head_images.size_px == FACE_PX else None
-    cheap: RenderDetail = by_head or true
+    searched = true if by_head is None else by_head
+    cheap: RenderDetail = searched
     if execution.compiles:
-        cheap = defer_detail_images(
-            execution.queue, "detail refiner", by_head or true, encoding.encoder
-        )
-    if by_head:
-        return DetailRender(true.features, true, cheap)
-    return DetailRender(true.features, cheap)
+        cheap = defer_detail_images(execution.queue, "detail refiner", searched, encoding.encoder)
+    if by_head is None:
+        return DetailRender(true.features, cheap)
+    return DetailRender(true.features, true, cheap)

@@ -1,7 +1,6 @@
 """Load ready networks: the default ones from the weights cache, ours from a file."""
 
 import copy
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,11 @@ from torch import Tensor, nn
 
 from model_core.encoders.arcface import ArcFaceIdentity, IResNetFace, IRSEFace
 from model_core.encoders.detail_encoder import DetailEncoder, DetailEncoderConfig
-from model_core.encoders.embedding_network import EmbeddingNetwork, EmbeddingNetworkConfig
+from model_core.encoders.embedding_network import (
+    IDENTITY_PREFIX,
+    EmbeddingNetwork,
+    EmbeddingNetworkConfig,
+)
 from model_core.encoders.faceres import FaceRes, FaceResHeads
 from model_core.encoders.identity import DlibIdentity
 from model_core.encoders.style_encoder import StyleEncoder, StyleEncoderConfig
@@ -29,7 +32,7 @@ from model_core.weights.cache import (
     weight_path,
 )
 from model_core.weights.files import read_sidecar
-from model_core.weights.store import load_network, save_network
+from model_core.weights.store import load_network
 
 Identity = DlibIdentity | ArcFaceIdentity
 
@@ -40,9 +43,8 @@ RECOGNISERS: dict[str, Callable[[dict[str, Any]], Identity]] = {
 }
 """Config, as a sidecar holds it, to an untrained identity encoder, by family."""
 
-IDENTITY_PREFIX = "identity."
-
 Network = TypeVar("Network", bound=nn.Module)
+T = TypeVar("T")
 
 
 def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generator, str]:
@@ -57,12 +59,8 @@ def load_generator(cache: Path, name: str = DEFAULT_GENERATOR) -> tuple[Generato
     family = sidecar.get("family")
     if family not in FAMILIES:
         raise CheckpointError(f"{name} must be of a family in {sorted(FAMILIES)}, got {family!r}")
-    try:
-        generator = FAMILIES[family](sidecar["config"])
-    except (KeyError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{name} must have a valid config: {err}") from err
-    generator = _filled(generator, state, name)
-    return generator.eval().requires_grad_(False), str(sidecar["sha256"])
+    generator = _configured(FAMILIES[family], sidecar, name)
+    return _frozen(generator, state, name), str(sidecar["sha256"])
 
 
 def load_identity(cache: Path, name: str = DEFAULT_IDENTITY) -> Identity:
@@ -91,7 +89,7 @@ def load_judge(cache: Path) -> FaceRes | None:
     if not weight_path(cache, DEFAULT_JUDGE).is_file():
         return None
     state, _ = load_network(verified_path(cache, DEFAULT_JUDGE))
-    return _filled(FaceRes(), state, DEFAULT_JUDGE).eval().requires_grad_(False)
+    return _frozen(FaceRes(), state, DEFAULT_JUDGE)
 
 
 def load_judge_heads(cache: Path) -> FaceResHeads:
@@ -101,7 +99,7 @@ def load_judge_heads(cache: Path) -> FaceResHeads:
         CheckpointError: If the weights are missing or not the pinned ones.
     """
     state, _ = load_network(verified_path(cache, "faceres-heads"))
-    return _filled(FaceResHeads(), state, "faceres-heads").eval().requires_grad_(False)
+    return _frozen(FaceResHeads(), state, "faceres-heads")
 
 
 def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> StyleEncoder:
@@ -111,17 +109,12 @@ def load_style_encoder(path: Path, generator: Generator, fingerprint: str) -> St
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it came with another generator.
     """
-    state, sidecar = load_network(path, verify=True)
-    _require_owner(path, sidecar, "style-encoder", fingerprint)
-    try:
-        config = StyleEncoderConfig(**sidecar["config"])
-    except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
+    state, sidecar = _read_owned(path, "style-encoder", fingerprint)
+    config = _configured(lambda values: StyleEncoderConfig(**values), sidecar, path.name)
     renders = copy.deepcopy(generator) if config.looks else None
     encoder = StyleEncoder(config, renders)
     kept = {k: v for k, v in encoder.state_dict().items() if k.startswith("generator.")}
-    _filled(encoder, _counters(encoder) | kept | state, path.name)
-    return encoder.eval().requires_grad_(False)
+    return _frozen(encoder, _counters(encoder) | kept | state, path.name)
 
 
 def load_embedder(
@@ -140,9 +133,8 @@ def load_embedder(
 
 def load_stlpips(cache: Path, trunk: str = "alex") -> STLPIPS:
     """Load ST-LPIPS with the trunk alex or vgg, frozen."""
-    metric = STLPIPS(trunk)
     state, _ = load_network(verified_path(cache, f"st-lpips-{trunk}"))
-    return _filled(metric, state, f"st-lpips-{trunk}").eval().requires_grad_(False)
+    return _frozen(STLPIPS(trunk), state, f"st-lpips-{trunk}")
 
 
 def load_image_head(path: Path, fingerprint: str) -> ImageHead:
@@ -152,15 +144,12 @@ def load_image_head(path: Path, fingerprint: str) -> ImageHead:
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was fitted to another generator.
     """
-    state, sidecar = load_network(path, verify=True)
-    _require_owner(path, sidecar, "image-head", fingerprint)
-    try:
-        config = sidecar["config"]
-        head = ImageHead(ImageHeadConfig(**config | {"widths": tuple(config["widths"])}))
-    except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
-    floats = {key: value.float() for key, value in state.items()}
-    return _filled(head, floats, path.name).eval().requires_grad_(False)
+
+    def make(values: dict[str, Any]) -> ImageHead:
+        return ImageHead(ImageHeadConfig(**values | {"widths": tuple(values["widths"])}))
+
+    state, sidecar = _read_owned(path, "image-head", fingerprint)
+    return _frozen(_configured(make, sidecar, path.name), _in_float32(state), path.name)
 
 
 def load_detail_encoder(
@@ -174,49 +163,10 @@ def load_detail_encoder(
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was trained for another generator.
     """
-    state, sidecar = load_network(path, verify=True)
-    _require_owner(path, sidecar, "detail-encoder", fingerprint)
-    try:
-        config = DetailEncoderConfig(**sidecar["config"])
-    except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
+    state, sidecar = _read_owned(path, "detail-encoder", fingerprint)
+    config = _configured(lambda values: DetailEncoderConfig(**values), sidecar, path.name)
     encoder = DetailEncoder(config, generator.w_mean, generator.w_std)
-    floats = {key: value.float() for key, value in state.items()}
-    encoder = _filled(encoder, floats, path.name).eval().requires_grad_(False)
-    return encoder, str(sidecar["sha256"])
-
-
-def save_detail_encoder(
-    path: Path, encoder: DetailEncoder, fingerprint: str, about: dict[str, Any]
-) -> None:
-    """Write a detail encoder in float16.
-
-    Args:
-        path: Where to write; ends in .safetensors.
-        encoder: The encoder.
-        fingerprint: Fingerprint of the generator whose features it corrects.
-        about: Further entries for the sidecar.
-    """
-    state = {key: value.half() for key, value in encoder.state_dict().items()}
-    sidecar = {
-        "name": path.stem,
-        "family": "detail-encoder",
-        "config": dataclasses.asdict(encoder.config),
-        "generator": fingerprint,
-    }
-    save_network(path, state, sidecar | about)
-
-
-def save_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> None:
-    """Write a generator that was trained together with an embedding network.
-
-    Args:
-        path: Where to write; ends in .safetensors.
-        generator: The generator.
-        fingerprint: Fingerprint of the generator that it was tuned from.
-    """
-    sidecar = {"name": path.stem, "family": "tuned-generator", "generator": fingerprint}
-    save_network(path, generator.state_dict(), sidecar)
+    return _frozen(encoder, _in_float32(state), path.name), str(sidecar["sha256"])
 
 
 def load_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> Generator:
@@ -230,9 +180,8 @@ def load_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> 
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was tuned from another generator.
     """
-    state, sidecar = load_network(path, verify=True)
-    _require_owner(path, sidecar, "tuned-generator", fingerprint)
-    return _filled(copy.deepcopy(generator), state, path.name).eval().requires_grad_(False)
+    state, _ = _read_owned(path, "tuned-generator", fingerprint)
+    return _frozen(copy.deepcopy(generator), state, path.name)
 
 
 def new_embedding_network(
@@ -255,36 +204,6 @@ def new_embedding_network(
     return EmbeddingNetwork(config, recogniser, generator.w_mean, generator.w_std)
 
 
-def save_embedding_network(
-    path: Path,
-    network: EmbeddingNetwork,
-    fingerprint: str,
-    about: dict[str, Any],
-    with_identity: bool = False,
-) -> None:
-    """Write a trained embedding network in float16.
-
-    Args:
-        path: Where to write; ends in .safetensors.
-        network: The network.
-        fingerprint: Fingerprint of the generator whose codes it predicts.
-        about: Further entries for the sidecar.
-        with_identity: Whether to write the identity encoder too, if it was trained as well.
-    """
-    state = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in network.state_dict().items()
-        if with_identity or not key.startswith(IDENTITY_PREFIX)
-    }
-    sidecar = {
-        "name": path.stem,
-        "family": "embedding-network",
-        "config": dataclasses.asdict(network.config),
-        "generator": fingerprint,
-    }
-    save_network(path, state, sidecar | about)
-
-
 def load_embedding_network(
     path: Path, cache: Path, generator: Generator, fingerprint: str
 ) -> EmbeddingNetwork:
@@ -294,21 +213,19 @@ def load_embedding_network(
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was trained for another generator.
     """
-    state, sidecar = load_network(path, verify=True)
-    _require_owner(path, sidecar, "embedding-network", fingerprint)
-    try:
-        config = EmbeddingNetworkConfig(**sidecar["config"])
-    except (KeyError, TypeError) as err:
-        raise CheckpointError(f"{path.name} must have a valid config: {err}") from err
+    state, sidecar = _read_owned(path, "embedding-network", fingerprint)
+    config = _configured(lambda values: EmbeddingNetworkConfig(**values), sidecar, path.name)
     recogniser = load_identity(cache, config.identity)
     network = EmbeddingNetwork(config, recogniser, generator.w_mean, generator.w_std)
     identity = network.identity.state_dict(prefix=IDENTITY_PREFIX)
-    floats = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
-    return _filled(network, identity | floats, path.name).eval().requires_grad_(False)
+    return _frozen(network, identity | _in_float32(state), path.name)
 
 
-def _require_owner(path: Path, sidecar: dict[str, Any], family: str, fingerprint: str) -> None:
-    """Refuse weights of another kind or another generator."""
+def _read_owned(
+    path: Path, family: str, fingerprint: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read weights and sidecar; refuse those of another kind or another generator."""
+    state, sidecar = load_network(path, verify=True)
     if sidecar.get("family") != family:
         raise CheckpointError(
             f"{path.name} must be of the family {family}, got {sidecar.get('family')}"
@@ -319,6 +236,19 @@ def _require_owner(path: Path, sidecar: dict[str, Any], family: str, fingerprint
             f"{path.name} belongs to the generator {owner[:12]}, "
             f"not to {fingerprint[:12]}, the one in use"
         )
+    return state, sidecar
+
+
+def _configured(make: Callable[[dict[str, Any]], T], sidecar: dict[str, Any], name: str) -> T:
+    """Build from a sidecar's config; an invalid one is reported in one line."""
+    try:
+        return make(sidecar["config"])
+    except (KeyError, TypeError, ValueError) as err:
+        raise CheckpointError(f"{name} must have a valid config: {err}") from err
+
+
+def _in_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
 
 
 def _counters(network: nn.Module) -> dict[str, Tensor]:
@@ -333,3 +263,8 @@ def _filled(network: Network, state: dict[str, Tensor], name: str) -> Network:
     except RuntimeError as err:
         raise CheckpointError(f"{name} must fit its network: {err}") from err
     return network
+
+
+def _frozen(network: Network, state: dict[str, Tensor], name: str) -> Network:
+    """Load a state dict for inference alone."""
+    return _filled(network, state, name).eval().requires_grad_(False)

@@ -19,7 +19,7 @@ from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.generators.contract import Generator
 from model_core.generators.sampling import seeded
 from model_core.images import to_float
-from model_core.networks.loading import save_embedding_network, save_tuned_generator
+from model_core.networks.saving import save_embedding_network, save_tuned_generator
 from model_core.runtime.precision import FLOAT32, Precision
 from model_core.training.code_cache import CodeCache
 from model_core.training.config import TrainConfig

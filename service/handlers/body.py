@@ -1,13 +1,14 @@
 """Parse request bodies (multipart, raw, JSON) into options and inputs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from model_core.errors import WplusError
 from service.errors import EmptyBodyError, InvalidRequestError, UnsupportedMediaTypeError
 from service.handlers.context import Named, RequestContext, begin, missing
 from service.handlers.runtime import Runtime
@@ -15,7 +16,7 @@ from service.wire.forms import MAX_FIELDS, MULTIPART, URLENCODED, read_form
 from service.wire.json_text import read_json
 from service.wire.options import Options
 from service.wire.problems import MAX_PART, invalid_request
-from service.wire.sources import source_of_file, source_of_text
+from service.wire.sources import RefusedSource, Source, source_of_file, source_of_text
 
 MAX_DEPTH = 5  # nesting of a code: body, sources, source, code, rows
 MAX_SHOWN = 40  # characters of a value in a message
@@ -25,6 +26,7 @@ FILES = ("application/octet-stream", "application/x-npy", "application/vnd.safet
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
 
 Opts = TypeVar("Opts", bound=Options)
+T = TypeVar("T")
 
 
 class Body(Protocol):
@@ -43,6 +45,7 @@ async def read_request(
     names: tuple[str, ...],
     *,
     raw: str | None = None,
+    several: bool = False,
 ) -> RequestContext[Opts]:
     """Read a request.
 
@@ -53,6 +56,8 @@ async def read_request(
         body: Model of the JSON body, a subclass of `options`.
         names: Form fields that are sources.
         raw: Name of the source that a raw body holds; None if the endpoint takes no raw body.
+        several: Whether each of several sources has an answer of its own: one that cannot be read
+            is then a `RefusedSource`.
 
     Raises:
         EmptyBodyError: If the endpoint needs a body and there is none.
@@ -60,6 +65,9 @@ async def read_request(
         InvalidRequestError: If a field is invalid.
     """
     model, sources = await _read(request, runtime, options, body, names, raw)
+    for _, source in sources:
+        if isinstance(source, RefusedSource) and not several:
+            raise source.error
     return begin(request, runtime, model, sources)
 
 
@@ -176,6 +184,14 @@ def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> tuple[An
     return model, cast(Body, model).sources()
 
 
+def _readable(read: Callable[[str, T], Source], name: str, value: T) -> Source:
+    """Read one of a form's sources, or tell why it cannot be read."""
+    try:
+        return read(name, value)
+    except WplusError as err:
+        return RefusedSource(err)
+
+
 async def _read_form(
     request: Request, runtime: Runtime, media: str, names: tuple[str, ...]
 ) -> tuple[list[tuple[str, str]], Named] | None:
@@ -202,11 +218,13 @@ async def _read_form(
                 if name not in names:
                     rule = f"must be one of {', '.join(names)}, got a file"
                     raise missing(name, f"{name[:MAX_PART]} {rule}")
-                sources.append((name, source_of_file(name, data)))
+                sources.append((name, _readable(source_of_file, name, data)))
             elif name not in names:
                 fields.append((name, value))
             elif value.strip():
-                sources.append((name, source_of_text(name, value)))
+                sources.append((name, _readable(source_of_text, name, value)))
     finally:
         await form.close()
+    if len(sources) == 1 and isinstance(only := sources[0][1], RefusedSource):
+        raise only.error
     return fields, sources

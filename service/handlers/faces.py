@@ -25,7 +25,7 @@ from service.wire.options import (
     WholePhotoOptions,
 )
 from service.wire.schemas import FaceObject, FoundFace
-from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
+from service.wire.sources import CodeSource, LatentSource, PhotoSource, RefusedSource, Source
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
@@ -142,9 +142,11 @@ async def add_detail(context: RequestContext[Options], face: FaceCrop, ws: Ws) -
 
 
 async def resolve_code(
-    context: RequestContext[Options], source: CodeSource | LatentSource
+    context: RequestContext[Options], source: CodeSource | LatentSource | RefusedSource
 ) -> Latent:
     """Read a code, or look up a latent id."""
+    if isinstance(source, RefusedSource):
+        raise source.error
     runtime, with_detail = context.runtime, _wants_detail(context)
     if isinstance(source, LatentSource):
         return await runtime.latents.get(source.latent_id, context.owner, with_detail)

@@ -2,14 +2,14 @@
 
 from starlette.responses import Response
 
+from model_core.compositing.luminance import with_luminance
 from model_core.latents.latent import Latent
+from model_core.output.provenance import COMPOSITE, GENERATED
 from model_core.shapes import Pixels
 from service.handlers.context import RequestContext
 from service.handlers.faces import ResolvedSource
 from service.handlers.writer import Result, Writer
-from service.wire.image_encoding import with_luminance
 from service.wire.options import Options, OutputOptions
-from service.wire.provenance import COMPOSITE, GENERATED
 
 
 async def render(context: RequestContext[Options], latent: Latent) -> Pixels:
@@ -23,17 +23,27 @@ async def write_image(
     latent: Latent,
     media: str,
     luminance: ResolvedSource | None = None,
+    photo: bytes | None = None,
 ) -> Response:
-    """Answer one latent; its image, if wanted, may take the luminance of another face."""
+    """Answer one latent; its image, if wanted, may take the luminance of another face.
+
+    Args:
+        context: The request.
+        latent: What to render.
+        media: Media type of the answer.
+        luminance: The face whose luminance the image takes; None for its own.
+        photo: File of the photo that this face was cropped from, if it was.
+    """
     writer = Writer(context)
-    pixels, source_type = None, GENERATED
+    pixels, source_type, shown = None, GENERATED, None
     if writer.wants_image(media):
         pixels = await render(context, latent)
         if luminance is not None:
             crop = luminance.face.crop if luminance.face else None
             source_type = GENERATED if crop is None else COMPOSITE
+            shown = None if crop is None else photo
             if crop is None:
                 crop = await render(context, luminance.latent)
             pixels = await context.runtime.in_worker(with_luminance, pixels, crop)
     latent_id = await writer.keep(latent)
-    return await writer.write(Result(latent, latent_id, pixels, source_type), media)
+    return await writer.write(Result(latent, latent_id, pixels, source_type, photo=shown), media)

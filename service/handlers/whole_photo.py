@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 from starlette.responses import Response
 
-from model_core.compositing.pasting import Blend, Pasted, choose_blend
-from model_core.compositing.pasting import render as paste_render
-from model_core.compositing.pasting import transfer as paste_transfer
+from model_core.compositing.insertion import insert
+from model_core.compositing.pasting import Pasted
 from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
+from model_core.output.encoding import LONGEST_PX, MEDIA_TYPES, Format
+from model_core.output.provenance import COMPOSITE
 from model_core.shapes import Pixels, SquarePixels
 from service.handlers.context import RequestContext, missing
 from service.handlers.faces import Box, FaceCrop, open_whole_photo
 from service.handlers.image_response import render
 from service.handlers.writer import Result, Writer
 from service.serving.concurrency import gather
-from service.wire.image_encoding import LONGEST_PX, MEDIA_TYPES, Format, with_luminance
 from service.wire.negotiation import CODES, JSON
 from service.wire.options import PasteOptions, WholePhotoOptions
-from service.wire.provenance import COMPOSITE
 from service.wire.schemas import CodeAnswer, PastedFace
 from service.wire.sources import PhotoSource
 
@@ -91,6 +90,7 @@ async def write_whole_photo(
     *,
     counted: bool = False,
     box: Box | None = None,
+    on_found: Callable[[int], object] = lambda _count: None,
 ) -> Response:
     """Answer a photo whose chosen faces have been changed.
 
@@ -103,6 +103,7 @@ async def write_whole_photo(
         describe: Makes the members that the model adds, from the first face and its render.
         counted: Whether `describe` needs the first face counted.
         box: Where the chosen face was found before, as for `open_whole_photo`.
+        on_found: Called with the number of chosen faces before the first one is changed.
     """
     options = context.options
     if options.wanted == "code" and "wanted" in options.model_fields_set:
@@ -113,6 +114,7 @@ async def write_whole_photo(
         async with limit.turn:
             photo = await open_whole_photo(context, source, counted, box)
             _check_format(photo.pixels, form)
+            on_found(len(photo.faces))
             done: list[_Done] = []
             # The largest is the nearest: it is pasted last.
             for i in reversed(range(len(photo.faces))):
@@ -122,7 +124,7 @@ async def write_whole_photo(
             about: dict[str, Any] = {}
             if describe is not None:
                 about = await describe(photo.faces[0], done[0].pixels)
-            return await _write(context, photo.pixels, done, media, model, about)
+            return await _write(context, (source.data, photo.pixels), done, media, model, about)
 
 
 def _check_format(photo: Pixels, form: Format) -> None:
@@ -153,37 +155,22 @@ async def _paste(
 
     def paste() -> tuple[SquarePixels, Pasted]:
         with context.timings.measure("paste"):
-            shown = new
-            if own is not None and change.keeps_luminance:
-                shown = with_luminance(new, own)
-            blend = _blend(context.options, change, shown, own)
-            if own is not None and blend == "transfer":
-                return shown, paste_transfer(photo, quad, own, shown)
-            return shown, paste_render(photo, quad, shown, own)
+            return insert(photo, quad, new, own, context.options.blend, change.keeps_luminance)
 
     shown, pasted = await context.runtime.in_worker(paste)
     return _Done(rank, change.latent, shown, pasted)
 
 
-def _blend(
-    options: PasteOptions, change: Change, new: SquarePixels, own: SquarePixels | None
-) -> Blend:
-    if own is None:
-        return "render"
-    if options.blend != "auto":
-        return options.blend
-    # The photo's own brightness stays where only a difference of colours is added.
-    return "transfer" if change.keeps_luminance else choose_blend(own, new)
-
-
 async def _write(
     context: RequestContext[WholePhotoOptions],
-    pixels: Pixels,
+    photo: tuple[bytes, Pixels],
     done: list[_Done],
     media: str,
     model: type[CodeAnswer],
     about: dict[str, Any],
 ) -> Response:
+    """Answer a changed photo: its file as it came, and its pixels as they are now."""
+    data, pixels = photo
     if context.options.wanted == "code":  # the photo is what output=photo is for
         options = context.options.model_copy(update={"wanted": "both"})
         context = replace(context, options=options)
@@ -199,5 +186,5 @@ async def _write(
         )
         for each, latent_id in zip(done, ids, strict=True)
     ]
-    first = Result(done[0].latent, ids[0], pixels, COMPOSITE, is_photo=True)
+    first = Result(done[0].latent, ids[0], pixels, COMPOSITE, is_photo=True, photo=data)
     return await writer.write(first, media, model, pasted=rows, **about)

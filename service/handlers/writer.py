@@ -1,6 +1,8 @@
 """Results as responses: JSON, images, animations and code files, written on worker threads."""
 
 import base64
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -9,10 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from model_core.latents.latent import Latent
-from model_core.shapes import Pixels, Ws
-from service.handlers.context import RequestContext
-from service.wire.codes import write_code, write_npy, write_safetensors
-from service.wire.image_encoding import (
+from model_core.output.encoding import (
     MEDIA_TYPES,
     Format,
     encode_gif,
@@ -20,9 +19,13 @@ from service.wire.image_encoding import (
     encode_webp_animation,
     shrink,
 )
+from model_core.output.provenance import COMPOSITE, GENERATED, xmp_packet
+from model_core.shapes import Pixels, Ws
+from service.handlers.context import RequestContext
+from service.wire.codes import write_code, write_npy, write_safetensors
+from service.wire.input_marks import InputMarks, read_marks
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.options import Options, OutputOptions
-from service.wire.provenance import COMPOSITE, GENERATED, xmp_packet
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
 
 Answered = TypeVar("Answered", bound=CodeAnswer)
@@ -40,6 +43,7 @@ class Result:
         pixels: Its image; None if not wanted.
         source_type: The digital source type in the image's provenance mark.
         is_photo: Whether the image is a whole photo, which keeps its size, and not a face.
+        photo: File of the photo whose pixels a composite shows: its AI marks are kept.
     """
 
     latent: Latent
@@ -47,6 +51,7 @@ class Result:
     pixels: Pixels | None
     source_type: str = GENERATED
     is_photo: bool = False
+    photo: bytes | None = None
 
 
 async def json_response(
@@ -135,11 +140,13 @@ class Writer:
             **write_code(ws, self.context.loaded.generator, self._options.encoding)
         )
 
-    def image_object(self, pixels: Pixels | None, source_type: str) -> ImageObject | None:
-        """Write an image, if wanted."""
+    def image_object(
+        self, pixels: Pixels | None, source_type: str, photo: bytes | None = None
+    ) -> ImageObject | None:
+        """Write an image, if wanted; `photo` as in `Result`."""
         if self._options.wanted == "code" or pixels is None:
             return None
-        data = self._image(pixels, self._options.form, source_type)
+        data = self._image(pixels, self._options.form, source_type, photo)
         height, width, _ = pixels.shape
         return ImageObject(
             media_type=f"image/{self._options.form}",
@@ -165,7 +172,7 @@ class Writer:
         """Build a JSON answer; blocks while the image is encoded."""
         with self.context.timings.measure("output"):
             code = self.code_object(result.latent.ws)
-            image = self.image_object(self._shown(result), result.source_type)
+            image = self.image_object(self._shown(result), result.source_type, result.photo)
         return model(
             latent_id=result.latent_id,
             detail=result.latent.detail is not None,
@@ -181,7 +188,7 @@ class Writer:
         if media == SAFETENSORS:
             return write_safetensors(result.latent, self.context.loaded.generator)
         pixels = cast(Pixels, self._shown(result))  # present, because `media` is an image
-        return self._image(pixels, MEDIA_TYPES[media], result.source_type)
+        return self._image(pixels, MEDIA_TYPES[media], result.source_type, result.photo)
 
     def _shown(self, result: Result) -> Pixels | None:
         """Return the image at the size that is wanted."""
@@ -189,16 +196,28 @@ class Writer:
             return result.pixels
         return shrink(result.pixels, self._options.size)
 
-    def _image(self, pixels: Pixels, form: Format, source_type: str) -> bytes:
-        xmp = self._xmp(source_type)
+    def _image(
+        self, pixels: Pixels, form: Format, source_type: str, photo: bytes | None = None
+    ) -> bytes:
+        marks = None if photo is None else read_marks(photo)
+        if marks is not None:
+            source_type = marks.composite_type
+        xmp = self._xmp(source_type, marks)
         data = encode_image(pixels, form, self._options.image_quality, xmp)
-        return self._signed(data, f"image/{form}", source_type)
+        return self._signed(data, f"image/{form}", source_type, photo)
 
-    def _signed(self, data: bytes, media: str, source_type: str) -> bytes:
+    def _signed(
+        self, data: bytes, media: str, source_type: str, photo: bytes | None = None
+    ) -> bytes:
         """Sign a file, if a certificate is configured."""
-        signer = self.context.runtime.signer
-        return data if signer is None else signer.sign(data, media, source_type)
+        signer, deadline_s = self.context.runtime.signer, self.context.deadline_s
+        if signer is None:
+            return data
+        # asyncio's loop counts by the monotonic clock too.
+        left_s = math.inf if deadline_s is None else deadline_s - time.monotonic()
+        return signer.sign(data, media, source_type, photo, left_s)
 
-    def _xmp(self, source_type: str) -> bytes:
+    def _xmp(self, source_type: str, marks: InputMarks | None = None) -> bytes:
         version = f"{self.context.runtime.version} ({self.context.loaded.generator.name})"
-        return xmp_packet(source_type, version)
+        earlier = ("", "") if marks is None else (marks.system, marks.system_version)
+        return xmp_packet(source_type, version, earlier)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from model_core.latents.editing import colorize as colorize_ws
 from model_core.latents.editing import move
 from model_core.latents.latent import Latent
-from service.directions import combined_step
+from service.directions import requested_step
 from service.errors import InvalidRequestError
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
@@ -70,7 +70,8 @@ async def colorize(request: Request, runtime: Shared) -> Response:
     codes = (grey.latent.ws[None], color.latent.ws[None])
     ws = colorize_ws(*codes, options.first_row, options.strength)[0]
     luminance = grey if options.keep_luminance else None
-    return await write_image(context, grey.latent.moved_to(ws), media, luminance)
+    photo = grey_source.data if isinstance(grey_source, PhotoSource) else None
+    return await write_image(context, grey.latent.moved_to(ws), media, luminance, photo)
 
 
 @router.post(
@@ -94,7 +95,7 @@ async def edit(request: Request, runtime: Shared) -> Response:
         raise InvalidRequestError(
             f"request must have exactly one of {', '.join(SOURCES)}, got {len(sources)}"
         )
-    step = combined_step(context.loaded.directions, context.options)
+    step = requested_step(context.loaded.directions, context.options)
 
     def moved(latent: Latent) -> Latent:
         return latent.moved_to(move(latent.ws[None], step, 1.0)[0])

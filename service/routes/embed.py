@@ -1,5 +1,7 @@
 """POST /embed: a photo in, its W+ code or its reconstruction out."""
 
+import asyncio
+import math
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -30,7 +32,7 @@ from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
 from service.wire.problems import describe_refusal
 from service.wire.schemas import EmbedAnswer
-from service.wire.sources import PhotoSource, Source
+from service.wire.sources import PhotoSource, RefusedSource, Source
 
 OFFERS = (JSON, *IMAGES, *CODES)
 PHOTOS_AT_ONCE = 2
@@ -57,7 +59,9 @@ async def embed(request: Request, runtime: Shared) -> Response:
     each photo: its answer, or its problem.
     """
     media = negotiate(request, OFFERS)
-    context = await read_request(request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image")
+    context = await read_request(
+        request, runtime, EmbedOptions, EmbedBody, ("image",), raw="image", several=True
+    )
     options = context.options
     if len(context.sources) > 1 or "images" in dict(context.sources):
         return await _embed_many(request, context, media)
@@ -67,21 +71,21 @@ async def embed(request: Request, runtime: Shared) -> Response:
     if options.output == "photo":
         return await _embed_whole(context, source, media)
     if media == JSON:
-        result, about = await _answer(context, source)
+        result, about = await _answer(context, source, _budget_s(context))
         return await Writer(context).write(result, media, EmbedAnswer, **about)
     crop = await crop_face(context, source)
-    latent, _ = await _code_of(context, crop)
+    latent, _ = await _code_of(context, crop, _budget_s(context))
     pixels = None if media in CODES else await render(context, latent)
     writer = Writer(context)
     return await writer.write(Result(latent, await writer.keep(latent), pixels), media)
 
 
 async def _answer(
-    context: RequestContext[EmbedOptions], source: PhotoSource
+    context: RequestContext[EmbedOptions], source: PhotoSource, budget_s: float
 ) -> tuple[Result, dict[str, Any]]:
     """Embed a photo; also return the members that /embed adds to a JSON answer."""
     crop = await crop_face(context, source, counted=True)
-    latent, steps = await _code_of(context, crop)
+    latent, steps = await _code_of(context, crop, budget_s)
     shown = context.options.quality or context.options.wanted != "code"
     pixels = await render(context, latent) if shown else None
     result = Result(latent, await Writer(context).keep(latent), pixels)
@@ -100,13 +104,17 @@ async def _embed_many(
     if context.options.output == "photo":
         raise missing("output", f"output must be face with several photos, got {count}")
 
+    budget_s = _budget_s(context, math.ceil(count / PHOTOS_AT_ONCE))
+
     async def embed_one(source: Source) -> PhotoResult:
         timings = StageTimings(context.timings.op, context.runtime.telemetry, context.deadline_s)
         own = replace(context, timings=timings)
         try:
+            if isinstance(source, RefusedSource):
+                raise source.error
             if not isinstance(source, PhotoSource):
                 raise missing("image", "image must be a photo, got a code: /generate renders codes")
-            result, about = await _answer(own, source)
+            result, about = await _answer(own, source, budget_s)
         except WplusError as err:
             status = rule_of(type(err)).status
             if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -124,11 +132,25 @@ async def _embed_many(
     return await json_response(context, lambda: EmbedManyAnswer(results=results, timings_ms=total))
 
 
-async def _code_of(context: RequestContext[EmbedOptions], face: FaceCrop) -> tuple[Latent, int]:
+def _budget_s(context: RequestContext[EmbedOptions], parts: int = 1) -> float:
+    """Return the seconds for polishing in each of a request's consecutive parts.
+
+    Together they take at most half of the time until the deadline: the other half is for reading,
+    embedding and rendering.
+    """
+    wanted_s = context.options.budget_ms / 1000
+    if context.deadline_s is None:
+        return wanted_s
+    left_s = context.deadline_s - asyncio.get_running_loop().time()
+    return min(wanted_s, left_s / 2 / parts)
+
+
+async def _code_of(
+    context: RequestContext[EmbedOptions], face: FaceCrop, budget_s: float
+) -> tuple[Latent, int]:
     """Embed a face and polish its code if there is a budget; also return the steps."""
     ws, steps = await embed_face(context, face), 0
-    if context.options.budget_ms:
-        budget_s = context.options.budget_ms / 1000
+    if budget_s > 0:
         improved = await context.runtime.engine.polish(face.input, ws, budget_s, context.deadline_s)
         polished = context.timings.take("polish", improved)
         ws, steps = polished.ws[0], polished.steps
@@ -141,9 +163,14 @@ async def _embed_whole(
     """Answer the photo with the reconstructions of its faces in it."""
     check_output(context, media, edits=False)
     counts: list[int] = []
+    budget_s = 0.0
+
+    def share(faces: int) -> None:
+        nonlocal budget_s
+        budget_s = _budget_s(context, faces)
 
     async def change(face: FaceCrop) -> Change:
-        latent, steps = await _code_of(context, face)
+        latent, steps = await _code_of(context, face, budget_s)
         counts.append(steps)
         return Change(latent)
 
@@ -153,7 +180,14 @@ async def _embed_whole(
 
     is_json = media == JSON
     return await write_whole_photo(
-        context, source, media, change, EmbedAnswer, about if is_json else None, counted=is_json
+        context,
+        source,
+        media,
+        change,
+        EmbedAnswer,
+        about if is_json else None,
+        counted=is_json,
+        on_found=share,
     )
 
 

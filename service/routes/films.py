@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model_core.errors import FilmRejectedError, FilmTooLargeError
-from service.directions import strengths_of
+from service.directions import requested_values
 from service.errors import (
     EmptyBodyError,
     FilmsFullError,
@@ -97,7 +97,7 @@ def _fields(
     return {
         "queue": folder.queue,
         "fingerprint": loaded.generator.fingerprint,
-        "directions": json.dumps(strengths_of(loaded.directions, options)),
+        "directions": json.dumps(requested_values(loaded.directions, options)),
         "unsafe": int(options.unsafe),
         "face": options.face,
         "blend": options.blend,

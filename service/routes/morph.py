@@ -1,16 +1,16 @@
 """POST /morph: two people blended, or frames from person to person."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_core.latents.editing import morph as morph_ws
 from model_core.latents.latent import Latent
-from model_core.shapes import Pixels, Ws
+from model_core.latents.morphing import MorphStep, Rows, morph_steps, without_blending
+from model_core.output.encoding import shrink
+from model_core.output.provenance import GENERATED
+from model_core.shapes import Pixels
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
 from service.handlers.faces import resolve_source
@@ -19,32 +19,15 @@ from service.handlers.runtime import Shared
 from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, MANY, PHOTO_ERRORS, describe
 from service.serving.concurrency import gather
-from service.wire.image_encoding import shrink
 from service.wire.json_bodies import MorphBody
 from service.wire.negotiation import ANIMATIONS, CODES, IMAGES, JSON, negotiate
 from service.wire.options import ANIMATION_STEPS, MorphOptions
-from service.wire.provenance import GENERATED
 from service.wire.schemas import CodeAnswer, Frame, FramesAnswer
 
 IMAGE_OFFERS = (JSON, *IMAGES, *CODES)
 FRAME_OFFERS = (JSON, *ANIMATIONS)
 SOURCES = ("image", "code", "latent_id")
 router = APIRouter(tags=["edit"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A frame of a morph.
-
-    Attributes:
-        first: Index of the person that is left.
-        lam: Share of that person; the rest is the next one's.
-        ws: The blended code.
-    """
-
-    first: int
-    lam: float
-    ws: Ws
 
 
 @router.post(
@@ -85,7 +68,7 @@ async def morph(request: Request, runtime: Shared) -> Response:
                 return await _frames(context, people, steps, media)
     people = await _people(context)
     lam = 0.5 if options.lam is None else options.lam
-    step = _Step(0, lam, _blend(context, people, 0, lam))
+    step = MorphStep(0, lam, _rows(context).blend(people[0], people[1], lam))
     return await write_image(context, await _latent(context, people, step), media)
 
 
@@ -104,46 +87,25 @@ async def _people(context: RequestContext[MorphOptions]) -> list[Latent]:
     return [each.latent for each in found]
 
 
-def _steps(
-    context: RequestContext[MorphOptions], people: list[Latent], steps: int
-) -> Iterator[_Step]:
-    """Go from the first person to the last in equal steps, both included."""
-    legs = len(people) - 1
-    for step in range(steps):
-        # Whole numbers, so that rounding never misses a person on the way.
-        first, rest = divmod(step * legs, steps - 1)
-        if first == legs:
-            first, rest = legs - 1, steps - 1
-        lam = 1 - rest / (steps - 1)
-        yield _Step(first, lam, _blend(context, people, first, lam))
-
-
-def _blend(
-    context: RequestContext[MorphOptions], people: list[Latent], first: int, lam: float
-) -> Ws:
-    """Blend the codes of a person and the next."""
-    a, b = people[first].ws[None], people[first + 1].ws[None]
-    return morph_ws(a, b, lam, context.options.first_row, context.options.last_row)[0]
+def _rows(context: RequestContext[MorphOptions]) -> Rows:
+    """Return the rows to blend."""
+    return Rows(context.options.first_row, context.options.last_row)
 
 
 async def _latent(
-    context: RequestContext[MorphOptions], people: list[Latent], step: _Step
+    context: RequestContext[MorphOptions], people: list[Latent], step: MorphStep
 ) -> Latent:
-    """Give a blended code its detail: from both people if all rows are blended, else the second."""
-    first, second = people[step.first], people[step.first + 1]
-    if first.detail is None and second.detail is None:
-        return Latent(step.ws)
-    options = context.options
-    if options.first_row or options.last_row not in (None, len(step.ws) - 1):
-        return second.moved_to(step.ws)
+    """Give a blended code its detail."""
+    pair = people[step.first], people[step.first + 1]
+    plain = without_blending(*pair, step.ws, _rows(context))
+    if plain is not None:
+        return plain
     engine, deadline_s = context.runtime.engine, context.deadline_s
-    return context.timings.take(
-        "blend", await engine.blend(first, second, step.lam, step.ws, deadline_s)
-    )
+    return context.timings.take("blend", await engine.blend(*pair, step.lam, step.ws, deadline_s))
 
 
 async def _frame(
-    context: RequestContext[MorphOptions], people: list[Latent], step: _Step
+    context: RequestContext[MorphOptions], people: list[Latent], step: MorphStep
 ) -> Pixels:
     """Render one step of a morph."""
     return await render(context, await _latent(context, people, step))
@@ -154,7 +116,7 @@ async def _frames(
 ) -> Response:
     """Answer the steps from the first person to the last, rendered in batches."""
     writer, options = Writer(context), context.options
-    steps = list(_steps(context, people, count))
+    steps = list(morph_steps(people, count, _rows(context)))
     images: list[Pixels | None] = [None] * count
     if writer.wants_image(media):
         rendered: list[Pixels] = []

@@ -96,7 +96,7 @@ def _sources(
     if len(others) > 1:
         raise missing("code", f"at most one of code and latent_id must be given, got {len(others)}")
     known = others[0] if others else None
-    if isinstance(known, PhotoSource):
+    if known is not None and not isinstance(known, CodeSource | LatentSource):
         raise missing("code", "code must be a code, got a photo")
     start = context.options.start
     if (known is None and start == "code") or (known is not None and start not in (None, "code")):

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from model_core.errors import WplusError
 from service.errors import EmptyBodyError, InvalidRequestError
 from service.wire.base64_text import read_base64
 from service.wire.options import (
@@ -21,7 +22,7 @@ from service.wire.options import (
     RefineOptions,
 )
 from service.wire.schemas import Base64, Code, CodeObject, GivenCode, LatentId, Photo
-from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
+from service.wire.sources import CodeSource, LatentSource, PhotoSource, RefusedSource, Source
 
 MOST_IMAGES = 64  # the settings allow fewer
 
@@ -65,37 +66,37 @@ class EmbedBody(EmbedOptions):
         return self
 
     def sources(self) -> list[tuple[str, Source]]:
-        """Return the photos with their names."""
+        """Return the photos with their names; one of several that is not base64 as refused."""
         if self.image is not None:
             return [("image", PhotoSource(_from_base64(self.image)))]
-        photos = enumerate(self.images or ())
-        return [("images", PhotoSource(_from_base64(text, f"images/{i}"))) for i, text in photos]
+        rows: list[tuple[str, Source]] = []
+        for i, text in enumerate(self.images or ()):
+            try:
+                rows.append(("images", PhotoSource(_from_base64(text, f"images/{i}"))))
+            except WplusError as err:
+                rows.append(("images", RefusedSource(err)))
+        return rows
 
 
-class QualityBody(QualityOptions):
+class _PhotoAndCode(Options):
+    """A photo, and a code or a latent id to compare it with or to start from."""
+
+    image: Base64
+    code: GivenCode = None
+    latent_id: LatentId = None
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Return the photo and, if given, the code, with their names."""
+        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
+        return rows + _known_sources(self.code, self.latent_id)
+
+
+class QualityBody(QualityOptions, _PhotoAndCode):
     """JSON body of /quality."""
 
-    image: Base64
-    code: GivenCode = None
-    latent_id: LatentId = None
 
-    def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo and the code, with their names."""
-        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
-        return rows + _known_sources(self.code, self.latent_id)
-
-
-class RefineBody(RefineOptions):
+class RefineBody(RefineOptions, _PhotoAndCode):
     """JSON body of /refine."""
-
-    image: Base64
-    code: GivenCode = None
-    latent_id: LatentId = None
-
-    def sources(self) -> list[tuple[str, Source]]:
-        """Return the photo and, if given, what to start from, with their names."""
-        rows: list[tuple[str, Source]] = [("image", PhotoSource(_from_base64(self.image)))]
-        return rows + _known_sources(self.code, self.latent_id)
 
 
 class MorphBody(MorphOptions):

@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_core.latents.editing import COLOUR_ROW
+from model_core.output.encoding import Format
 from service.wire.codes import Encoding
 from service.wire.directions import Directions
 from service.wire.face_choice import LARGEST_INDEX, FaceChoice
-from service.wire.image_encoding import Format
 
 MAX_STEPS = 60
 ANIMATION_STEPS = 24
@@ -161,8 +161,9 @@ class EmbedOptions(WholePhotoOptions):
         default=0,
         ge=0,
         le=MAX_BUDGET_MS,
-        description="Time for the iterator to improve the code, including waiting for the device; "
-        "0 for one pass of the network.",
+        description="Time for the iterator to improve each code, including waiting for the device; "
+        "0 for one pass of the network. All faces and photos of a request together take at most "
+        "half of the time until its deadline.",
     )
     quality: bool = Field(
         default=True,

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from model_core.errors import WplusError
 from service.errors import EmptyBodyError, InvalidCodeError, InvalidRequestError
 from service.wire.base64_text import DATA_URL, URL, read_base64
 from service.wire.codes import is_code_file
@@ -33,7 +34,14 @@ class LatentSource:
     latent_id: str
 
 
-Source = PhotoSource | CodeSource | LatentSource
+@dataclass(frozen=True, slots=True)
+class RefusedSource:
+    """One of several sources that could not be read, and why; the others are served."""
+
+    error: WplusError
+
+
+Source = PhotoSource | CodeSource | LatentSource | RefusedSource
 
 
 def source_of_file(name: str, data: bytes) -> Source:

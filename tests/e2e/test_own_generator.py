@@ -15,12 +15,8 @@ from PIL import Image
 from model_core.encoders.style_encoder import StyleEncoderConfig
 from model_core.generators.sampling import sample_w, spread_along
 from model_core.latents.editing import move
-from model_core.networks.loading import (
-    load_embedder,
-    load_generator,
-    new_embedding_network,
-    save_embedding_network,
-)
+from model_core.networks.loading import load_embedder, load_generator, new_embedding_network
+from model_core.networks.saving import save_embedding_network
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import converted_path, encoder_path

@@ -59,12 +59,7 @@ def stylegan2_of(
     convolutions = [f"synthesis.b{px}.{part}" for px in sizes for part in ("conv0", "conv1")][1:]
     images = [f"synthesis.b{px}.torgb" for px in sizes]
     layers = source.count("mapping.fc{}", (".weight", ".bias"))
-    wanted = [f"mapping.fc{i}.{part}" for i in range(max(layers, 1)) for part in ("weight", "bias")]
-    wanted += ["synthesis.b4.const"]
-    wanted += [f"{name}.{part}" for name in convolutions + images for part in STYLED]
-    if use_noise:
-        wanted += [f"{name}.noise_strength" for name in convolutions]
-    source.require(wanted)
+    source.require(_needed(layers, convolutions, images, use_noise))
     _check_shapes(source, convolutions, images)
     w_dim = source.shape(f"{convolutions[0]}.affine.weight")[1]
     check_mapping(source, "mapping.fc{}.weight", layers, w_dim)
@@ -87,13 +82,7 @@ def stylegan2_of(
     state["const"] = source.take("synthesis.b4.const")
     noise = _noise(source, convolutions, use_noise, remarks)
     for i, name in enumerate(convolutions):
-        _note(foreign, source, f"layers.{i}", name, *STYLED, "noise_strength")
-        foreign.origins[f"layers.{i}.noise"] = source.spelling(f"{name}.noise_const")
-        weight = _convolution(state, f"layers.{i}", source, name)
-        state[f"layers.{i}.weight"] = weight * weight[0].numel() ** -0.5
-        state[f"layers.{i}.bias"] = source.take(f"{name}.bias")
-        strength = source.take(f"{name}.noise_strength") if use_noise else torch.zeros(())
-        state[f"layers.{i}.noise_strength"] = strength.reshape(())
+        _layer(foreign, source, f"layers.{i}", name, use_noise)
         state[f"layers.{i}.noise"] = noise[i].reshape(1, 1, *noise[i].shape[-2:])
     for i, name in enumerate(images):
         _note(foreign, source, f"to_img.{i}", name, *STYLED[2:])
@@ -109,6 +98,25 @@ def stylegan2_of(
     widths = tuple(len(state[f"to_img.{i}.affine.weight"]) for i in range(len(sizes)))
     foreign.config = asdict(StyleGAN2Config(widths, w_dim, mapping_layers=layers, clamp=clamp))
     return foreign
+
+
+def _needed(layers: int, convolutions: list[str], images: list[str], use_noise: bool) -> list[str]:
+    """Return the names of the variables without which there is no network."""
+    names = [f"mapping.fc{i}.{end}" for i in range(max(layers, 1)) for end in ("weight", "bias")]
+    names += ["synthesis.b4.const"]
+    names += [f"{name}.{part}" for name in convolutions + images for part in STYLED]
+    return names + ([f"{name}.noise_strength" for name in convolutions] if use_noise else [])
+
+
+def _layer(foreign: Foreign, source: Tensors, ours: str, theirs: str, use_noise: bool) -> None:
+    state = foreign.state
+    _note(foreign, source, ours, theirs, *STYLED, "noise_strength")
+    foreign.origins[f"{ours}.noise"] = source.spelling(f"{theirs}.noise_const")
+    weight = _convolution(state, ours, source, theirs)
+    state[f"{ours}.weight"] = weight * weight[0].numel() ** -0.5
+    state[f"{ours}.bias"] = source.take(f"{theirs}.bias")
+    strength = source.take(f"{theirs}.noise_strength") if use_noise else torch.zeros(())
+    state[f"{ours}.noise_strength"] = strength.reshape(())
 
 
 def _sizes(source: Tensors) -> list[int]:

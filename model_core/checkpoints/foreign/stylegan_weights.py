@@ -77,13 +77,7 @@ def stylegan_of(
         if any(f"synthesis.output{i}.{part}" in source for part in ("weight", "bias"))
     ]
     heads = list(range(min(heads, default=sizes - 1), sizes))
-    wanted = [f"mapping.dense{i}.{p}" for i in range(max(mapping, 1)) for p in ("weight", "bias")]
-    wanted += ["synthesis.layer0.const"]
-    wanted += [f"synthesis.layer{i}.weight" for i in range(1, 2 * sizes)]
-    parts = [part for part in PARTS if use_noise or part != "noise_strength"]
-    wanted += [f"synthesis.layer{i}.{part}" for i in range(2 * sizes) for part in parts]
-    wanted += [f"synthesis.output{i}.{part}" for i in heads for part in ("weight", "bias")]
-    source.require(wanted)
+    source.require(_needed(mapping, 2 * sizes, heads, use_noise))
     _check_shapes(source, 2 * sizes, heads)
     w_dim = source.shape("synthesis.layer0.style.weight")[1]
     check_mapping(source, "mapping.dense{}.weight", mapping, w_dim)
@@ -91,12 +85,7 @@ def stylegan_of(
     foreign = Foreign(layout, "stylegan", {}, {"const": source.take("synthesis.layer0.const")})
     state, remarks = foreign.state, foreign.remarks
     if filters:
-        names = [f"synthesis.layer{i}.filter" for i in range(2, 2 * sizes, 2)]
-        if source.all_or_none(names):
-            for name in names:
-                check_filter(source.spelling(name), source.take(name), BLUR_TAPS)
-        else:
-            remarks.append(FILTERS_MISSING.replace("1, 3, 3, 1", "1, 2, 1"))
+        _check_filters(source, 2 * sizes, remarks)
     for i in range(mapping):
         weight = source.take(f"mapping.dense{i}.weight")
         # The original's activation has no gain; ours has one, so divide the next layer by it.
@@ -109,12 +98,7 @@ def stylegan_of(
         _layer(foreign, source, i, fused, use_noise)
         state[f"layers.{i}.noise"] = noise[i]
     for ours, theirs in enumerate(heads):
-        name = f"synthesis.output{theirs}"
-        weight = source.take(f"{name}.weight")
-        state[f"to_img.{ours}.weight"] = weight * weight[0].numel() ** -0.5
-        state[f"to_img.{ours}.bias"] = source.take(f"{name}.bias")
-        foreign.origins[f"to_img.{ours}.weight"] = source.spelling(f"{name}.weight")
-        foreign.origins[f"to_img.{ours}.bias"] = source.spelling(f"{name}.bias")
+        _head(foreign, source, f"to_img.{ours}", f"synthesis.output{theirs}")
     lod = float(source.take("synthesis.lod")) if "synthesis.lod" in source else 0.0
     if not 0 <= lod <= len(heads) - 1:
         raise CheckpointError(f"lod must be from 0 to {len(heads) - 1}, got {lod:g}")
@@ -130,6 +114,35 @@ def stylegan_of(
         StyleGANConfig(widths, w_dim, mapping_layers=mapping, heads=len(heads), lod=lod)
     )
     return foreign
+
+
+def _needed(mapping: int, layers: int, heads: list[int], use_noise: bool) -> list[str]:
+    """Return the names of the variables without which there is no network."""
+    ends = ("weight", "bias")
+    names = [f"mapping.dense{i}.{end}" for i in range(max(mapping, 1)) for end in ends]
+    names += ["synthesis.layer0.const"]
+    names += [f"synthesis.layer{i}.weight" for i in range(1, layers)]
+    parts = [part for part in PARTS if use_noise or part != "noise_strength"]
+    names += [f"synthesis.layer{i}.{part}" for i in range(layers) for part in parts]
+    return names + [f"synthesis.output{i}.{end}" for i in heads for end in ends]
+
+
+def _check_filters(source: Tensors, layers: int, remarks: list[str]) -> None:
+    """Refuse low-pass filters other than ours; remark on a file that has none."""
+    names = [f"synthesis.layer{i}.filter" for i in range(2, layers, 2)]
+    if source.all_or_none(names):
+        for name in names:
+            check_filter(source.spelling(name), source.take(name), BLUR_TAPS)
+    else:
+        remarks.append(FILTERS_MISSING.replace("1, 3, 3, 1", "1, 2, 1"))
+
+
+def _head(foreign: Foreign, source: Tensors, ours: str, theirs: str) -> None:
+    weight = source.take(f"{theirs}.weight")
+    foreign.state[f"{ours}.weight"] = weight * weight[0].numel() ** -0.5
+    foreign.state[f"{ours}.bias"] = source.take(f"{theirs}.bias")
+    for end in ("weight", "bias"):
+        foreign.origins[f"{ours}.{end}"] = source.spelling(f"{theirs}.{end}")
 
 
 def _check_shapes(source: Tensors, layers: int, heads: list[int]) -> None:

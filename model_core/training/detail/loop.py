@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from model_core.encoders.detail_encoder import DetailEncoder
 from model_core.generators.sampling import seeded
 from model_core.images import FACE_PX, to_float
-from model_core.networks.loading import save_detail_encoder
+from model_core.networks.saving import save_detail_encoder
 from model_core.shapes import Images
 from model_core.training.config import TrainConfig
 from model_core.training.data.augmentation import vary

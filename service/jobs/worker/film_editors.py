@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from model_core.films.editing import FilmEditor
-from service.directions import read_directions
+from model_core.latents.directions.available import read_directions
 from service.jobs.worker.film_marks import FilmMarker
 from service.jobs.worker.held import BadJobError
 from service.serving.aligner_loader import load_aligner

@@ -8,8 +8,8 @@ import struct
 from pathlib import Path
 
 from model_core.atomic_file import partial_file, publish
+from model_core.output.provenance import COMPOSITE, xmp_packet
 from service.errors import SigningError
-from service.wire.provenance import COMPOSITE, xmp_packet
 from service.wire.signing import ContentSigner
 
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

@@ -13,31 +13,11 @@ import pytest
 from PIL import Image
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.batch import embedding
+from model_core.batch import workers
 from model_core.batch.embedding import Wanted, embed_folder
 from model_core.batch.preparation import prepare
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
-from model_core.weights.cache import LANDMARKS, weight_path
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory, predictor):
-    """Two faces, both on one photo, a photo of none, and a file that is damaged."""
-    folder = tmp_path_factory.mktemp("photos")
-    one, other = (predictor.synthesize(predictor.sample(seed, 0.7))[0] for seed in (1, 2))
-    Image.fromarray(one).save(folder / "a.jpg", quality=95)
-    (folder / "below").mkdir()
-    Image.fromarray(other).save(folder / "below" / "b.png")
-    Image.fromarray(np.hstack([one, other])).save(folder / "c.jpg", quality=95)
-    Image.new("RGB", (300, 300), (90, 120, 150)).save(folder / "grey.jpg")
-    (folder / "zero.jpg").write_bytes(b"\xff\xd8\xff no photo")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def landmarks(cache):
-    return weight_path(cache, LANDMARKS)
 
 
 def rows_of(folder):
@@ -133,17 +113,17 @@ def test_a_photo_that_fails_does_not_end_the_run(
     assert "out of memory" in reasons["c.jpg"]
 
 
-def deadly(photo, name, which):
+def deadly(photo, name, look):
     """Prepare a photo, unless it ends the process that does."""
     if name == "c.jpg":
         os._exit(1)
-    return prepare(photo, name, which)
+    return prepare(photo, name, look)
 
 
 def test_a_photo_that_ends_its_process_is_found(
     photos, tmp_path, predictor, landmarks, monkeypatch
 ):
-    monkeypatch.setattr(embedding, "prepare", deadly)
+    monkeypatch.setattr(workers, "prepare", deadly)
     rows, said = embed(photos, tmp_path / "out", predictor, landmarks, Wanted(figures=False))
     assert [row["file"] for row in rows] == [
         "a.jpg", "below/b.png", "c.jpg", "grey.jpg", "zero.jpg"

@@ -11,7 +11,7 @@ from model_core.checkpoints.__main__ import main
 from model_core.checkpoints.same_w import compare_w
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
 from model_core.networks.loading import load_embedder, load_generator, new_embedding_network
-from model_core.networks.loading import save_embedding_network as save_network
+from model_core.networks.saving import save_embedding_network as save_network
 from model_core.runtime.execution import Execution
 from model_core.runtime.synthesizer import Synthesizer
 from model_core.weights.cache import DEFAULT_GENERATOR, converted_path

@@ -59,6 +59,20 @@ def test_what_is_optimised_is_true_output_whatever_the_head_adds():
     assert after == pytest.approx(true_mse(by_true.best), rel=0.05)
 
 
+def test_the_head_is_used_whatever_its_truth_value():
+    class Head:
+        """Like a compiled module, which raises when it is asked for its length."""
+
+        def __len__(self):
+            raise TypeError
+
+        def __call__(self, features, details, ws):
+            return head_images(features, details, ws)
+
+    state = searched(3, DetailRender(features_of, true_images, Head()))
+    assert torch.equal(state.best, searched(3).best)
+
+
 def test_figures_are_true_outputs_where_the_head_is_compared():
     reports, details = [], []
 

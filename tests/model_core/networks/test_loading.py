@@ -11,9 +11,8 @@ from model_core.networks.loading import (
     load_generator,
     load_tuned_generator,
     new_embedding_network,
-    save_embedding_network,
-    save_tuned_generator,
 )
+from model_core.networks.saving import save_embedding_network, save_tuned_generator
 from model_core.weights.cache import verified_path
 
 

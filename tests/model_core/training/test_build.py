@@ -8,7 +8,8 @@ import torchvision
 from PIL import Image
 
 from model_core.errors import CheckpointError, InvalidInputError, ModelMismatchError
-from model_core.networks.loading import load_embedding_network, save_embedding_network
+from model_core.networks.loading import load_embedding_network
+from model_core.networks.saving import save_embedding_network
 from model_core.runtime.precision import BFLOAT16, FLOAT32
 from model_core.training.assembly import RunInputs
 from model_core.training.build import EmbeddingAssembly

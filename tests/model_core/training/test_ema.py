@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 from torch import nn
 
-from model_core.networks.loading import load_tuned_generator, save_tuned_generator
+from model_core.networks.loading import load_tuned_generator
+from model_core.networks.saving import save_tuned_generator
 from model_core.training.distributed import Ranks
 from model_core.training.ema import TrainedNetwork, unfreeze_synthesis
 from tests.model_core.training import tiny

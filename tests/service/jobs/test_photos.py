@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_core.output.provenance import COMPOSITE
 from model_core.photos import reader
 from service.redis_keys import job_key
-from service.wire.provenance import COMPOSITE
+from tests.model_core.output.test_encoding import SOURCE, mark_of
 from tests.service import photos
 from tests.service.fakes import FakeAligner, FakeFace
 from tests.service.jobs.test_routes import finished, refusal, working
@@ -20,7 +21,6 @@ from tests.service.routes.test_whole_photo import (
     outside_is_the_photos,
     scene,
 )
-from tests.service.wire.test_image_encoding import SOURCE, mark_of
 
 WHOLE = {"output": "photo"}
 PNG = {"Accept": "image/png"}

@@ -51,6 +51,54 @@ def test_json_takes_a_list_even_of_one(client):
         assert "data" in results[0]["answer"]["image"]
 
 
+def problem_of(result, code, words):
+    assert "answer" not in result
+    problem = result["problem"]
+    assert problem["code"] == code
+    assert words in problem["detail"]
+
+
+def test_a_photo_whose_base64_is_broken_has_its_own_problem(client):
+    dark = base64.b64encode(DARK).decode()
+    answer = client.post("/embed", json={"images": [dark, "not base64!", "", dark]})
+    assert answer.status_code == 200, answer.text
+    first, second, third, fourth = answer.json()["results"]
+    assert mean_of(first["answer"]["code"]) == mean_of(fourth["answer"]["code"])
+    problem_of(second, "invalid-request", "images/1 must be base64, got a space at 3")
+    assert second["problem"]["errors"][0]["pointer"] == "#/images/1"
+    problem_of(third, "empty-body", "images/2 must not be empty")
+
+
+def test_a_list_of_one_broken_photo_has_its_problem_too(client):
+    (result,) = client.post("/embed", json={"images": ["!"]}).json()["results"]
+    problem_of(result, "invalid-request", "images/0 must be base64, got ! at 0")
+
+
+def test_a_form_field_that_is_no_photo_has_its_own_problem(client):
+    files = [*images(DARK), ("image", ("empty.png", b""))]
+    answer = client.post("/embed", files=files, data={"image": "photo.jpg"})
+    assert answer.status_code == 200, answer.text
+    results = answer.json()["results"]
+    assert sum("answer" in result for result in results) == 1
+    codes = {result["problem"]["code"] for result in results if "problem" in result}
+    assert codes == {"invalid-request", "empty-body"}
+
+
+def test_people_to_blend_must_all_be_readable(client):
+    answer = client.post("/morph", files=images(DARK), data={"image": "photo.jpg"})
+    assert "with curl a file needs an @" in refusal(answer, 422, "invalid-request")
+
+
+def test_budgets_of_several_photos_end_before_the_deadline(serve):
+    with serve(deadline_s=1.5) as client:
+        asked = {"budget_ms": "1500"}
+        answer = client.post("/embed", files=images(DARK, LIGHT, GREY, DARK), data=asked)
+    assert answer.status_code == 200, answer.text
+    for result in answer.json()["results"]:
+        assert result["answer"]["polish_steps"] > 0
+        assert result["answer"]["timings_ms"]["polish"] < 400
+
+
 def test_a_service_failure_fails_the_request(serve):
     class Broken(FakePredictor):
         broken = False

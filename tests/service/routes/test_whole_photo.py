@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from model_core.errors import InvalidInputError, NoFaceError
-from service.wire.provenance import COMPOSITE
+from model_core.output.provenance import COMPOSITE
+from tests.model_core.output.test_encoding import SOURCE, mark_of
 from tests.service import photos
 from tests.service.fakes import FakeAligner, FakeFace, FakePredictor
-from tests.service.wire.test_image_encoding import SOURCE, mark_of
 
 PNG = {"Accept": "image/png"}
 SIZE = (640, 480)
@@ -232,6 +232,21 @@ def test_an_aligned_photo_is_a_whole_photo_too(client):
     after = image_of(answer)
     assert (after[140:160, 140:160] - 100).mean() > 30
     assert (after[0] == 100).all()
+
+
+def test_budgets_of_many_faces_end_before_the_deadline(serve):
+    class Crowd(FakeAligner):
+        def choose_several(self, photo, ranks):
+            return dict.fromkeys(range(8), self.choose(photo, 0))
+
+    small = {"image": photos.plain((100, 100, 100), (96, 96), "PNG")}
+    with serve(aligner=Crowd, deadline_s=4.0) as client:
+        asked = {"files": small, "headers": {}, "face": "all", "budget_ms": "4000"}
+        answer = ask(client, "/embed", **asked)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["pasted"]) == 8
+    assert answer.json()["polish_steps"] > 0
+    assert 500 < answer.json()["timings_ms"]["polish"] <= 2200
 
 
 def test_budgets_are_spent_on_each_face(client):

@@ -3,17 +3,20 @@
 import io
 import json
 import logging
+import socket
+import threading
+import time
 
 import c2pa
 import pytest
 from PIL import Image
 
+from model_core.output.provenance import COMPOSITE, GENERATED, SOURCE_TYPES
 from service.errors import SigningError
-from service.wire.provenance import COMPOSITE, GENERATED, SOURCE_TYPES
-from service.wire.signing import ContentSigner
+from service.wire.signing import TIMESTAMPS_AT_ONCE, ContentSigner
 from tests.service import photos
 from tests.service.certificates import write_certificate
-from tests.service.fakes import FakePredictor
+from tests.service.fakes import FakePredictor, in_background
 
 PHOTO = photos.plain((102, 102, 102))
 
@@ -26,11 +29,28 @@ def noise(form):
 
 def read(media, data):
     """Return the state of a file's manifest, and the source type that it claims."""
+    state, (action,), _ = read_all(media, data)
+    return state, action["digitalSourceType"].removeprefix(SOURCE_TYPES)
+
+
+def read_all(media, data):
+    """Return the state of a file's manifest, its actions, and the manifests of its parents."""
     found = json.loads(c2pa.Reader(media, io.BytesIO(data)).json())
     manifest = found["manifests"][found["active_manifest"]]
     (actions,) = (a for a in manifest["assertions"] if a["label"].startswith("c2pa.actions"))
-    (action,) = actions["data"]["actions"]
-    return found["validation_state"], action["digitalSourceType"].removeprefix(SOURCE_TYPES)
+    parents = [
+        found["manifests"][each["active_manifest"]]
+        for each in manifest.get("ingredients", ())
+        if each["relationship"] == "parentOf"
+    ]
+    return found["validation_state"], actions["data"]["actions"], parents
+
+
+@pytest.fixture
+def silent():
+    """The URL of an authority that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/tsa"
 
 
 @pytest.mark.parametrize("kind", ["es256", "es384", "ps256"])
@@ -68,6 +88,121 @@ def test_every_image_that_leaves_is_signed(serve, tmp_path, path, accept):
     assert answer.status_code == 200, answer.text
     assert read(accept, answer.content) == ("Valid", GENERATED)
     assert b"trainedAlgorithmicMedia" in answer.content
+
+
+def make_photo(signer, form="JPEG"):
+    """A photo that another system has generated and signed."""
+    out = io.BytesIO()
+    Image.new("RGB", (96, 96), (102, 102, 102)).save(out, form, quality=95)
+    return signer.sign(out.getvalue(), f"image/{form.lower()}", GENERATED)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_composite_keeps_the_manifest_of_its_photo(serve, tmp_path, form):
+    (tmp_path / "theirs").mkdir()
+    theirs = ContentSigner(*write_certificate(tmp_path / "theirs"), None, "their version")
+    certificate, key = write_certificate(tmp_path)
+    call = {
+        "files": {"image": make_photo(theirs, form)},
+        "data": {"output": "photo"},
+        "headers": {"Accept": "image/png"},
+    }
+    with serve(FakePredictor(), c2pa_certificate=certificate, c2pa_key=key) as client:
+        answer = client.post("/embed", **call)
+        face = client.post("/embed", **call | {"data": {"output": "face"}})
+    assert answer.status_code == 200, answer.text
+    state, (opened, edited), (parent,) = read_all("image/png", answer.content)
+    assert state == "Valid"
+    assert opened["action"] == "c2pa.opened"
+    assert edited["action"] == "c2pa.edited"
+    assert edited["digitalSourceType"] == SOURCE_TYPES + COMPOSITE
+    assert parent["claim_generator_info"][0]["version"] == "their version"
+    assert read("image/png", face.content) == ("Valid", GENERATED)  # shows none of its pixels
+
+
+def test_a_photo_without_a_manifest_has_no_parent(tmp_path):
+    signer = ContentSigner(*write_certificate(tmp_path), None, "1")
+    for photo in (noise("JPEG"), noise("BMP"), b"no image", noise("JPEG")[:200]):
+        signed = signer.sign(noise("PNG"), "image/png", COMPOSITE, photo)
+        assert read("image/png", signed) == ("Valid", COMPOSITE)
+
+
+def test_a_damaged_manifest_is_no_obstacle(tmp_path):
+    signer = ContentSigner(*write_certificate(tmp_path), None, "1")
+    whole = make_photo(signer)
+    start = whole.index(b"jumb")
+    for damage in (slice(start - 4, start), slice(start + 40, start + 400)):
+        damaged = bytearray(whole)
+        damaged[damage] = b"\xff" * (damage.stop - damage.start)
+        signed = signer.sign(noise("PNG"), "image/png", COMPOSITE, bytes(damaged))
+        assert read_all("image/png", signed)[0] == "Valid"
+
+
+def test_a_manifest_elsewhere_is_not_fetched(tmp_path):
+    signer = ContentSigner(*write_certificate(tmp_path), None, "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/photo.c2pa"
+        xmp = (
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-'
+            'rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/"'
+            f' dcterms:provenance="{url}"/></rdf:RDF></x:xmpmeta>'
+        )
+        out = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(out, "JPEG", xmp=xmp.encode())
+        signed = signer.sign(noise("PNG"), "image/png", COMPOSITE, out.getvalue())
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert read("image/png", signed) == ("Valid", COMPOSITE)
+
+
+def test_a_silent_authority_holds_no_request_beyond_its_deadline(serve, tmp_path, silent):
+    certificate, key = write_certificate(tmp_path)
+    settings = {"c2pa_certificate": certificate, "c2pa_key": key, "c2pa_timestamp_url": silent}
+    with serve(FakePredictor(), deadline_s=1.5, **settings) as client:
+        call = {"files": {"image": PHOTO}, "headers": {"Accept": "image/png"}}
+        calls = [in_background(lambda: client.post("/embed", **call)) for _ in range(6)]
+        for thread, _ in calls:
+            thread.join()
+        started_s = time.monotonic()
+        other = client.post("/embed", files={"image": PHOTO})  # a code alone is not signed
+        assert time.monotonic() - started_s < 1.5
+    answers = [answer for _, done in calls for answer in done]
+    assert {(each.status_code, each.json()["code"]) for each in answers} == {
+        (503, "signing-unavailable")
+    }
+    assert other.status_code == 200
+
+
+def test_few_signatures_wait_for_their_time_stamp_at_once(tmp_path, silent, monkeypatch):
+    signer = ContentSigner(*write_certificate(tmp_path), silent, "1")
+    begun = []
+
+    def wait(*_given):
+        begun.append(threading.current_thread().name)
+        time.sleep(0.3)
+        return b"signed"
+
+    monkeypatch.setattr(signer, "_sign", wait)
+    calls = [
+        in_background(lambda: signer.sign(b"", "image/png", GENERATED, left_s=5)) for _ in range(9)
+    ]
+    time.sleep(0.2)
+    assert len(begun) == TIMESTAMPS_AT_ONCE
+    for thread, done in calls:
+        thread.join()
+        assert done == [b"signed"]
+
+
+def test_a_time_stamp_that_comes_too_late_is_an_error(tmp_path, silent, monkeypatch):
+    signer = ContentSigner(*write_certificate(tmp_path), silent, "1")
+    monkeypatch.setattr("service.wire.signing.TIMESTAMP_S", 0.3)
+    with pytest.raises(SigningError, match=r"no time stamp came within 0\.3 s"):
+        signer.sign(noise("PNG"), "image/png", GENERATED)
+    started_s = time.monotonic()
+    with pytest.raises(SigningError, match="no time stamp came within"):
+        signer.sign(noise("PNG"), "image/png", GENERATED, left_s=-1.0)
+    assert time.monotonic() - started_s < 0.2
 
 
 def test_an_image_that_cannot_be_signed_is_not_sent(serve, tmp_path, monkeypatch):

@@ -6,12 +6,8 @@ from pathlib import Path
 import pytest
 
 from model_core.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from model_core.networks.loading import (
-    load_detail_encoder,
-    load_generator,
-    new_embedding_network,
-    save_embedding_network,
-)
+from model_core.networks.loading import load_detail_encoder, load_generator, new_embedding_network
+from model_core.networks.saving import save_embedding_network
 from model_core.training.__main__ import main
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.weights.cache import converted_path

@@ -2,9 +2,9 @@
 
 import pytest
 
+from model_core.output.provenance import COMPOSITE, SOURCE_TYPES
 from service.errors import SigningError
 from service.jobs.worker.film_marks import XMP_BOX, FilmMarker
-from service.wire.provenance import COMPOSITE, SOURCE_TYPES
 from service.wire.signing import ContentSigner
 from tests.service import films
 from tests.service.certificates import write_certificate

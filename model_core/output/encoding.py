@@ -7,10 +7,11 @@ import io
 from typing import Literal
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
-from model_core.shapes import Pixels
-from service.wire.provenance import mark_gif, png_info
+from model_core.output.provenance import mark_gif, png_info
+from model_core.pixels import Pixels, SquarePixels
 
 Format = Literal["jpeg", "png", "webp"]
 MEDIA_TYPES: dict[str, Format] = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
@@ -20,7 +21,7 @@ PNG_LEVEL = 1  # a third of the default level's time for a tenth more bytes
 WEBP_METHOD = 0  # a fifth of the default method's time
 
 
-def shrink(pixels: Pixels, side_px: int) -> Pixels:
+def shrink(pixels: SquarePixels, side_px: int) -> UInt8[np.ndarray, "shown shown 3"]:
     """Area-average a square image to a smaller side; one that is not larger stays as it is."""
     if pixels.shape[0] <= side_px:
         return pixels
@@ -71,10 +72,3 @@ def encode_gif(frames: list[Pixels], frame_ms: int, xmp: bytes) -> bytes:
     out = io.BytesIO()
     first.save(out, "GIF", save_all=True, append_images=rest, duration=frame_ms, loop=0)
     return mark_gif(out.getvalue(), xmp)
-
-
-def with_luminance(image: Pixels, luminance: Pixels) -> Pixels:
-    """Give an image the luminance (Y of YCbCr) of another of the same size, keeping its colours."""
-    grey = Image.fromarray(luminance).convert("YCbCr").getchannel("Y")
-    _, blue, red = Image.fromarray(image).convert("YCbCr").split()
-    return np.asarray(Image.merge("YCbCr", (grey, blue, red)).convert("RGB"))

@@ -18,13 +18,19 @@ PNG_KEYWORD = "XML:com.adobe.xmp"
 GIF_TRAILER = b"\x01" + bytes(range(0xFF, -1, -1)) + b"\x00"
 
 
-def xmp_packet(source_type: str, system_version: str) -> bytes:
+def xmp_packet(source_type: str, system_version: str, earlier: tuple[str, str] = ("", "")) -> bytes:
     """Write the XMP packet for an image.
 
     Args:
         source_type: GENERATED or COMPOSITE.
         system_version: Version of the service and name of the generator.
+        earlier: AI system that changed the photo before, and its version; empty if unknown.
     """
+    system, version = earlier
+    if system in ("", SYSTEM):  # our own name stands there already
+        systems, versions = SYSTEM, system_version
+    else:
+        systems, versions = f"{system}; {SYSTEM}", f"{version or 'unknown'}; {system_version}"
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -32,8 +38,8 @@ def xmp_packet(source_type: str, system_version: str) -> bytes:
         '<rdf:Description rdf:about="" '
         'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
         f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPES}{source_type}" '
-        f'Iptc4xmpExt:AISystemUsed="{SYSTEM}" '
-        f'Iptc4xmpExt:AISystemVersionUsed="{escape(system_version)}"/>'
+        f'Iptc4xmpExt:AISystemUsed="{escape(systems)}" '
+        f'Iptc4xmpExt:AISystemVersionUsed="{escape(versions)}"/>'
         '</rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
     ).encode()
 

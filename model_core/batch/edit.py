@@ -1,0 +1,82 @@
+"""Edit the faces of a folder, a photo or a film along directions.
+
+    wplus edit DIR -o OUT --direction smile=1.5 --direction age=7
+
+OUT/images gets a picture of each face, or of each photo; skipped.tsv lists photos without any. The
+same command resumes a stopped run. GET /directions of the service lists directions and units.
+"""
+
+import argparse
+import importlib
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_core.batch.changes import along_directions
+from model_core.batch.command import parser_of
+from model_core.batch.picture_command import add_picture_options, is_film, run_pictures
+from model_core.weights.cache import cache_folder
+
+
+def main(arguments: Sequence[str], cache: Path) -> int:
+    """Edit from the command line and return the exit code."""
+    parser = _parser()
+    source = parser.parse_known_args(arguments)[0].source
+    if is_film(source):
+        # Imported here: photos need none of its packages.
+        films = importlib.import_module("model_core.films.__main__")
+        return int(films.main(arguments, cache))
+    options = parser.parse_args(arguments)
+    names = [name for name, _ in options.directions]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        parser.error(f"--direction must name each direction once, got {twice[0]} twice")
+    asked = dict(options.directions)
+    return run_pictures(
+        options,
+        cache,
+        lambda predictor, _: along_directions(predictor, asked, options.unsafe),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = parser_of("model_core.batch.edit", __doc__)
+    parser.add_argument(
+        "--direction",
+        dest="directions",
+        metavar="NAME=STRENGTH",
+        type=read_direction,
+        action="append",
+        required=True,
+        help="how far to move along a direction, in its unit; NAME alone takes its default; may be "
+        "given several times",
+    )
+    parser.add_argument(
+        "--unsafe", action="store_true", help="allow strengths at which faces may break"
+    )
+    add_picture_options(parser)
+    return parser
+
+
+def read_direction(text: str) -> tuple[str, float | None]:
+    """Read NAME=STRENGTH, or NAME.
+
+    Raises:
+        ArgumentTypeError: If it is neither.
+    """
+    name, equals, number = text.partition("=")
+    if name and not equals:
+        return name, None
+    try:
+        strength = float(number)
+    except ValueError:
+        strength = math.nan
+    if not name or not math.isfinite(strength):
+        raise argparse.ArgumentTypeError(f"must be NAME=NUMBER such as smile=1.5, got {text}")
+    return name, strength
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], cache_folder(os.environ.get("WPLUS_CACHE"))))

@@ -1,0 +1,107 @@
+"""The folder that a run writes: one process, one set of settings, a list of skipped photos."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from model_core.atomic_file import PARTIAL, partial_file, publish, write_file
+from model_core.errors import InvalidInputError
+
+SETTINGS = "settings.json"
+SKIPPED = "skipped.tsv"
+LOCK = ".lock"
+LONGEST_NAME_BYTES = 230  # most file systems allow 255, of which a partial file takes some
+
+
+class OutputFolder:
+    """A run's folder, which no other process writes until it is left.
+
+    Args:
+        folder: Created if missing.
+        settings: Everything that the results depend on; a run with others is refused.
+
+    Raises:
+        InvalidInputError: If the folder was started with other settings, or another process
+            writes it.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InvalidInputError(f"{folder} is being written by another process") from None
+        try:
+            self._check(settings)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> "OutputFolder":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Let other processes write the folder."""
+        self._lock.release()
+
+    def list_skipped(self, reasons: Mapping[str, str]) -> int:
+        """Write the photos that were skipped, with the reasons; return their number."""
+        lines = [f"{printable(name)}\t{printable(why)}\n" for name, why in reasons.items()]
+        write_file(self._folder / SKIPPED, "".join(lines).encode())
+        return len(lines)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        stored = self._folder / SETTINGS
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        if stored.exists() and stored.read_text("utf-8") != text:
+            raise InvalidInputError(
+                f"{self._folder} was started with other settings, listed in {SETTINGS}: use those, "
+                "or choose another folder"
+            )
+        write_file(stored, text.encode())
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a killed run left half-written in a folder and its subfolders."""
+    for file in folder.rglob(f".*{PARTIAL}"):
+        file.unlink(missing_ok=True)
+
+
+def save(place: Path, data: bytes) -> None:
+    """Write a file as a whole, and its folders.
+
+    Raises:
+        InvalidInputError: If its name is too long.
+        OSError: If it cannot be written.
+    """
+    if len(os.fsencode(place.name)) > LONGEST_NAME_BYTES:
+        raise InvalidInputError(
+            f"file name must have at most {LONGEST_NAME_BYTES} bytes with what is added to it, "
+            f"got {len(os.fsencode(place.name))}"
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with partial_file(place) as file:
+        file.write(data)
+        publish(file, place)
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 of a file, for the settings of runs that depend on it."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def printable(text: str) -> str:
+    """Return text for one line of a TSV; name bytes that are not UTF-8 are escaped."""
+    text = " ".join(text.split("\n")).replace("\t", "\\t")
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -1,0 +1,1 @@
+"""Results as files: images and animations, each with its provenance mark."""

@@ -1,0 +1,35 @@
+"""A folder of generated faces, and what finds faces in it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_core.batch.workers import Models, PhotoWorkers
+from model_core.weights.cache import LANDMARKS, weight_path
+
+
+@pytest.fixture(scope="package")
+def photos(tmp_path_factory, predictor):
+    """Two faces, both on one photo, a photo of none, and a file that is damaged."""
+    folder = tmp_path_factory.mktemp("photos")
+    one, other = (predictor.synthesize(predictor.sample(seed, 0.7))[0] for seed in (1, 2))
+    Image.fromarray(one).save(folder / "a.jpg", quality=95)
+    (folder / "below").mkdir()
+    Image.fromarray(other).save(folder / "below" / "b.png")
+    Image.fromarray(np.hstack([one, other])).save(folder / "c.jpg", quality=95)
+    Image.new("RGB", (300, 300), (90, 120, 150)).save(folder / "grey.jpg")
+    (folder / "zero.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def landmarks(cache):
+    return weight_path(cache, LANDMARKS)
+
+
+@pytest.fixture(scope="package")
+def workers(landmarks):
+    """One worker that has started."""
+    with PhotoWorkers(1, Models(landmarks)) as workers:
+        workers.start()
+        yield workers

@@ -1,0 +1,64 @@
+"""The commands' arguments: what they refuse, and in which words."""
+
+import pytest
+
+from model_core.batch import colorize, edit, morph
+
+
+@pytest.fixture
+def photo(tmp_path):
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--direction", "smile=much"], "must be NAME=NUMBER such as smile=1.5, got smile=much"),
+        (["--direction", "smile=nan"], "must be NAME=NUMBER such as smile=1.5, got smile=nan"),
+        (["--direction", "=1"], "must be NAME=NUMBER such as smile=1.5, got =1"),
+        (["--direction", "age=1", "--direction", "age"], "got age twice"),
+        ([], "required: --direction"),
+    ],
+)
+def test_directions_are_read_or_refused(photo, flags, said, capsys, tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        edit.main([photo, "-o", str(tmp_path / "out"), *flags], tmp_path)
+    assert said in capsys.readouterr().err
+
+
+def test_directions_come_with_a_number_or_without():
+    assert edit.read_direction("age=-7.5") == ("age", -7.5)
+    assert edit.read_direction("age") == ("age", None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--blend", "render"], "--blend must be omitted unless --output is photo, got render"),
+        (["--quality", "0"], "--quality must be from 1 to 100, got 0"),
+    ],
+)
+def test_pictures_are_checked_before_anything_is_loaded(photo, flags, said, capsys, tmp_path):
+    code = edit.main([photo, "-o", "out", "--direction", "age", *flags], tmp_path)
+    assert (code, capsys.readouterr().err) == (1, f"error: {said}\n")
+
+
+def test_a_folder_without_photos_is_refused(capsys, tmp_path):
+    code = colorize.main([str(tmp_path), "-o", str(tmp_path / "out")], tmp_path)
+    assert (code, capsys.readouterr().err) == (
+        1,
+        f"error: source must be a folder of photos, got {tmp_path}\n",
+    )
+
+
+def test_colours_are_checked(photo, capsys, tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        colorize.main([photo, "-o", "out", "--strength", "2"], tmp_path)
+    assert "--strength must be from 0 to 1, got 2.0" in capsys.readouterr().err
+
+
+def test_a_morph_needs_two_photos(photo, capsys, tmp_path):
+    assert morph.main([photo, "-o", "out"], tmp_path) == 1
+    assert capsys.readouterr().err == "error: photos must be 2 or more, got 1\n"

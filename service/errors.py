@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model_core.errors import (
+    BrokenFilmError,
     BrokenImageError,
     CheckpointError,
     FilmRejectedError,
     FilmTooLargeError,
     ImageRejectedError,
     InvalidInputError,
+    MissingExtraError,
     ModelMismatchError,
     NoEmbedderError,
     NoFaceError,
+    Stopped,
     TooManyPixelsError,
     TooSmallError,
+    UnsupportedFilmError,
     UnsupportedImageError,
     WplusError,
 )
@@ -103,10 +107,6 @@ class JobsUnavailableError(WplusError):
 
 class FilmsOffError(WplusError):
     """This service takes no films."""
-
-
-class NoFilmExtraError(WplusError):
-    """The packages that read and write films are not installed."""
 
 
 class FilmsFullError(WplusError):
@@ -199,6 +199,8 @@ TABLE: tuple[Rule, ...] = (
         f"The job store does not answer, or this service has none. {AGAIN}",
     ),
     Rule(FilmTooLargeError, 413, "film-too-large", "The film is too long, or its frames too large"),
+    Rule(UnsupportedFilmError, 422, "unsupported-film", "The film's format is not supported"),
+    Rule(BrokenFilmError, 422, "broken-film", "The film is truncated or damaged"),
     Rule(FilmRejectedError, 422, "film-rejected", "The film cannot be processed"),
     Rule(
         FilmsOffError,
@@ -210,10 +212,10 @@ TABLE: tuple[Rule, ...] = (
         "workers can write to.",
     ),
     Rule(
-        NoFilmExtraError,
+        MissingExtraError,
         501,
-        "no-film-extra",
-        "The packages for films are not installed",
+        "missing-extra",
+        "Packages that the call needs are not installed",
         "rejected",
         "This service takes no films: pip install 'wplus[film]' adds the packages for them.",
     ),
@@ -274,6 +276,7 @@ TABLE: tuple[Rule, ...] = (
         "for less (fewer steps, a smaller budget_ms).",
     ),
     Rule(BatchContractError, 500, "internal", "The service failed", "error"),
+    Rule(Stopped, 500, "internal", "The service failed", "error"),
     Rule(CheckpointError, 500, "internal", "The service failed", "error"),
     Rule(Exception, 500, "internal", "The service failed", "error"),
 )

@@ -69,6 +69,8 @@ class SegmentEditor:
         Raises:
             Stopped: If the caller wants no more; finished segments are kept.
         """
+        if not self._missing.any():
+            return
         total = len(self._plan.run)
         images = self._images(film, caller)
         for number, group in itertools.groupby(

@@ -5,7 +5,8 @@ import importlib.util
 import os
 from pathlib import Path
 
-from service.errors import FilmsOffError, NoFilmExtraError
+from model_core.errors import MissingExtraError
+from service.errors import FilmsOffError
 from service.settings import PREFIX, Settings
 
 EXTRA = "pip install 'wplus[film]'"
@@ -16,7 +17,7 @@ def find_root(settings: Settings) -> Path:
 
     Raises:
         FilmsOffError: If they name none, or it cannot be written to.
-        NoFilmExtraError: If the packages for films are not installed.
+        MissingExtraError: If the packages for films are not installed.
     """
     root = settings.films_folder
     if root is None:
@@ -26,5 +27,5 @@ def find_root(settings: Settings) -> Path:
     if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
         raise FilmsOffError(f"{PREFIX}FILMS must be a folder that can be written, got {root}")
     if importlib.util.find_spec("av") is None:
-        raise NoFilmExtraError(f"films need the package av, got none: {EXTRA}")
+        raise MissingExtraError(f"films need the package av, got none: {EXTRA}")
     return root

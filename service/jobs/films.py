@@ -5,7 +5,8 @@ import logging
 
 from anyio.to_thread import run_sync
 
-from service.errors import FilmsOffError, JobsUnavailableError, NoFilmExtraError
+from model_core.errors import MissingExtraError
+from service.errors import FilmsOffError, JobsUnavailableError
 from service.jobs.film_folder import FilmFolder
 from service.jobs.film_root import find_root
 from service.jobs.film_sweep import IdleFolders
@@ -42,7 +43,7 @@ class Films:
 
         Raises:
             FilmsOffError: If the settings name none, or it cannot be written to.
-            NoFilmExtraError: If the packages for films are not installed.
+            MissingExtraError: If the packages for films are not installed.
             JobsUnavailableError: If Redis does not answer.
         """
         root = find_root(self._settings)
@@ -64,7 +65,7 @@ class Films:
                 await self.sweep()
             except JobsUnavailableError:  # counted where it is raised
                 pass
-            except (FilmsOffError, NoFilmExtraError) as err:
+            except (FilmsOffError, MissingExtraError) as err:
                 if str(err) != told:
                     told = str(err)
                     logger.info("no films: %s", told)

@@ -7,7 +7,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model_core.errors import FilmRejectedError, FilmTooLargeError
+from model_core.errors import (
+    BrokenFilmError,
+    FilmTooLargeError,
+    MissingExtraError,
+    UnsupportedFilmError,
+)
 from service.directions import requested_values
 from service.errors import (
     EmptyBodyError,
@@ -16,7 +21,6 @@ from service.errors import (
     IdempotencyError,
     JobQueueFullError,
     JobsUnavailableError,
-    NoFilmExtraError,
     TooLargeError,
 )
 from service.handlers.films import check_film, read_film, receive
@@ -45,12 +49,13 @@ router = APIRouter(tags=["jobs"])
         (
             *DEVICE_ERRORS,
             EmptyBodyError,
-            FilmRejectedError,
+            BrokenFilmError,
+            UnsupportedFilmError,
             FilmTooLargeError,
             TooLargeError,
             FilmsFullError,
             FilmsOffError,
-            NoFilmExtraError,
+            MissingExtraError,
             IdempotencyError,
             JobQueueFullError,
             JobsUnavailableError,

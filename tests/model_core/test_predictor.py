@@ -104,6 +104,14 @@ def test_a_network_without_an_identity_encoder_embeds_but_does_not_merge(cache, 
         predictor.merge(faces[:1], faces[1:2])
 
 
+def test_descriptors_give_the_similarity_of_the_quality_figures(predictor, faces):
+    a, b = predictor.describe(faces[:2])
+    (quality,) = predictor.quality(faces[:1], faces[1:2])
+    assert float(a @ b) == pytest.approx(quality.identity_similarity, abs=1e-3)
+    assert float(a @ a) == pytest.approx(1, abs=1e-5)
+    assert predictor.describe(faces[:1])[0] == pytest.approx(a, abs=1e-3)
+
+
 def test_quality_of_the_face_itself_is_perfect(predictor, faces, images):
     quality = predictor.quality(faces[:1], images[:1])[0]
     assert quality.psnr > 45

@@ -9,8 +9,8 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from model_core.errors import WplusError
-from service.errors import FilmsOffError, NoFilmExtraError
+from model_core.errors import MissingExtraError, WplusError
+from service.errors import FilmsOffError
 from service.jobs.film_root import find_root
 from service.jobs.lease import Leases
 from service.observability import logs
@@ -60,7 +60,7 @@ def load_films(settings: Settings) -> "FilmEditors | None":
     """
     try:
         root = find_root(settings)
-    except (FilmsOffError, NoFilmExtraError) as err:
+    except (FilmsOffError, MissingExtraError) as err:
         logger.info("no films: %s", err)
         return None
     from service.jobs.worker.film_editors import FilmEditors

@@ -22,6 +22,7 @@ import redis
 
 from model_core.errors import Stopped, WplusError
 from model_core.films.editing import FilmProgress, FilmReport, edit_film
+from service.errors import rule_of
 from service.jobs.film_sweep import keep_result
 from service.jobs.lease import Claim, Leases, Progress
 from service.jobs.worker.film_editors import FilmEditors
@@ -90,7 +91,8 @@ class FilmRun:
             self._end_stopped(folder)
         except WplusError as err:
             logger.exception("failed")
-            self._fail(folder, "bad-job", str(err))
+            rule = rule_of(type(err))
+            self._fail(folder, rule.code if rule.status < 500 else "bad-job", str(err))
         except (RuntimeError, OSError) as err:  # whatever torch and the disk raise
             logger.exception("failed")
             if isinstance(err, OSError) and err.errno in FULL:

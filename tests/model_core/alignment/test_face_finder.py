@@ -3,9 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 import jaxtyping
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
-from model_core.alignment.face_finder import MAX_FACES, FaceFinder
+from model_core.alignment.face_finder import MAX_FACES, FaceFinder, brightness
 from model_core.alignment.landmarks import LandmarkReader
 from model_core.errors import CheckpointError, InvalidInputError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
@@ -179,3 +179,28 @@ def test_missing_or_damaged_model_is_named(tmp_path):
     (tmp_path / "bad.dat").write_bytes(b"not a predictor")
     with pytest.raises(CheckpointError, match="landmark_model must be a dlib shape predictor"):
         FaceFinder(tmp_path / "bad.dat")
+
+
+def test_a_face_is_followed_to_where_it_has_moved(finder):
+    photo = portrait()
+    (face,) = finder.find(pixels(photo))
+    moved = brightness(pixels(ImageChops.offset(photo, 12, 8)))
+    followed = finder.follow(moved, face)
+    assert eyes(followed) == pytest.approx(eyes(face) + np.array([12, 8]), abs=2)
+    tilted = brightness(pixels(photo.rotate(15, Image.Resampling.BICUBIC)))
+    assert finder.follow(tilted, face).score > 0
+
+
+def test_a_face_that_is_gone_is_not_followed(finder):
+    photo = portrait()
+    (face,) = finder.find(pixels(photo))
+    far = brightness(pixels(ImageChops.offset(photo, 0, 250)))
+    assert finder.follow(far, face) is None
+    assert finder.follow(Image.new("L", photo.size, 120), face) is None
+
+
+def test_a_glance_finds_large_faces(finder):
+    photo = pixels(portrait())
+    (face,), (glanced,) = finder.find(photo), finder.glance(brightness(photo))
+    assert eyes(glanced) == pytest.approx(eyes(face), abs=3)
+    assert finder.glance(Image.new("L", (300, 300), 120)) == []

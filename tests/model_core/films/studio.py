@@ -22,9 +22,17 @@ def face_frame(x=0.0, y=0.0, side=SIDE):
     image = Image.fromarray(skimage.data.astronaut())
     scale = 200 / side
     matrix = (scale, 0, 125 + x * scale, 0, scale, 5 + y * scale)
-    return np.asarray(
+    return np.array(
         image.transform((side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
     )
+
+
+def hidden_frame(x=0.0, y=0.0):
+    """The same with the face blurred beyond recognition, as if it had turned away: no cut."""
+    frame = face_frame(x, y)
+    place = slice(10, 120), slice(20, 130)
+    frame[place] = cv2.GaussianBlur(frame, (0, 0), 6)[place]
+    return frame
 
 
 def empty_frame(side=SIDE):

@@ -11,7 +11,7 @@ RATE = 25
 def track(first, last, x=0.0, without=()):
     indices = [i for i in range(first, last + 1) if i not in without]
     square = np.array([[0.0, 0], [0, 10], [10, 10], [10, 0]])
-    quads = [square + (x + i, 0) for i in indices]
+    quads = [square + np.array([x + i, 0]) for i in indices]
     return Track((0.0, 0.0, 10.0, 10.0), indices, quads, area=float(len(indices)))
 
 

@@ -178,9 +178,9 @@ def test_a_raw_body_makes_the_same_job_as_a_form(client):
     ("data", "fields", "status", "code"),
     [
         (b"", {}, 400, "empty-body"),
-        (b"not a film" * 100, {}, 422, "film-rejected"),
-        (PLAYLIST, {}, 422, "film-rejected"),
-        (MP4[: len(MP4) // 2], {}, 422, "film-rejected"),
+        (b"not a film" * 100, {}, 422, "unsupported-film"),
+        (PLAYLIST, {}, 422, "unsupported-film"),
+        (MP4[: len(MP4) // 2], {}, 422, "unsupported-film"),
         (films.film(2) + b"\0" * 60_000, {}, 413, "too-large"),
         (MP4, {"directions": "frown:1"}, 422, "invalid-request"),
         (MP4, {"directions": "smile:500"}, 422, "invalid-request"),
@@ -248,7 +248,7 @@ def test_films_can_be_off(serve_films, tmp_path, monkeypatch):
         assert "WPLUS_FILMS" in refusal(send(client), 501, "films-off")
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with serve_films() as client:
-        assert "pip install 'wplus[film]'" in refusal(send(client), 501, "no-film-extra")
+        assert "pip install 'wplus[film]'" in refusal(send(client), 501, "missing-extra")
 
 
 def test_a_film_is_its_owners(serve_films, tmp_path):
@@ -272,7 +272,7 @@ def test_a_film_without_a_face_fails_in_plain_words(client):
     job_id = send(client).json()["id"]
     with working(client, aligner=films.Blind):
         job = finished(client, job_id)
-    assert (job["state"], job["error"]["type"]) == ("failed", "bad-job")
+    assert (job["state"], job["error"]["type"]) == ("failed", "no-face")
     assert "no face was found in the film's 12 frames" in job["error"]["detail"]
     assert files(client) == []
     refusal(client.get(job["urls"]["result"]), 409, "no-result")
@@ -390,7 +390,7 @@ def test_both_clients_edit_films(client, tmp_path):
         job.cancel()
         with pytest.raises(ServiceError, match="no-result"):
             job.save(tmp_path / "c.mp4")
-        with pytest.raises(ServiceError, match="film-rejected"):
+        with pytest.raises(ServiceError, match="unsupported-film"):
             wplus.edit_film(__file__, {"smile": 5})
     assert not list(tmp_path.glob("*c.mp4*"))
 

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from model_core.errors import BrokenFilmError
+from model_core.films.colour import Colour
+from model_core.films.encoding import Picture, write_segment
+from model_core.films.joining import MARK, join
+from model_core.films.limits import FilmLimits
+from tests.model_core.films.studio import RATE, TICKS, empty_frame, read_packets, write_film
+
+COLOUR = Colour("bt601", full_range=False)
+
+
+def segment(target, pts, rate=RATE, size=(64, 64)):
+    picture = Picture(size, TICKS, rate, COLOUR)
+    with write_segment(target, picture) as writer:
+        for stamp in pts:
+            frame = COLOUR.to_yuv(np.full((size[1], size[0], 3), stamp % 200, np.uint8))
+            writer.write(frame, stamp, 512)
+    return target
+
+
+def joined(segments, source, target):
+    done = []
+    return join(segments, source, target, FilmLimits(), done.append), done
+
+
+def test_segments_follow_each_other_exactly(tmp_path):
+    source = write_film(tmp_path / "in.mp4", [empty_frame(64)] * 9, sound="aac")
+    times = [[0, 512, 600], [1500, 1501, 3000], [3001]]
+    parts = [segment(tmp_path / f"{i}.nut", each) for i, each in enumerate(times)]
+    report, done = joined(parts, source, tmp_path / "out.mp4")
+    assert report.sound
+    assert report.seconds == pytest.approx((3001 + 512) * float(TICKS))
+    assert done == list(range(1, 8))
+    packets = read_packets(tmp_path / "out.mp4", "video")
+    assert [stamp for stamp, _ in packets] == [pts * TICKS for part in times for pts in part]
+    assert read_packets(tmp_path / "out.mp4", "audio") == read_packets(source, "audio")
+    import av
+
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        assert film.metadata["comment"] == MARK
+
+
+def test_broadcasts_that_begin_late_are_moved_to_the_start(tmp_path):
+    source = write_film(tmp_path / "in.ts", [empty_frame(64)] * 9, sound="aac")
+    pictures, sounds = read_packets(source, "video"), read_packets(source, "audio")
+    start = min(pictures[0][0], sounds[0][0])
+    assert start > 1
+    import av
+
+    with av.open(str(source)) as film:
+        base = film.streams.video[0].time_base
+    part = tmp_path / "0.nut"
+    picture = Picture((64, 64), base, RATE, COLOUR)
+    with write_segment(part, picture) as writer:
+        for stamp, _ in pictures:
+            writer.write(COLOUR.to_yuv(empty_frame(64)), int(stamp / base), 3600)
+    joined([part], source, tmp_path / "out.mp4")
+    for kind, packets in (("video", pictures), ("audio", sounds)):
+        moved = [float(stamp) for stamp, _ in read_packets(tmp_path / "out.mp4", kind)]
+        assert moved == pytest.approx([float(stamp - start) for stamp, _ in packets], abs=1e-4)
+
+
+def test_segments_of_different_encodings_are_not_joined(tmp_path):
+    source = write_film(tmp_path / "in.mp4", [empty_frame(64)] * 9)
+    parts = [
+        segment(tmp_path / "0.nut", [0]),
+        segment(tmp_path / "1.nut", [512], size=(80, 64)),
+    ]
+    with pytest.raises(BrokenFilmError, match="other settings"):
+        joined(parts, source, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()

@@ -1,0 +1,53 @@
+"""What the command says, before and after networks are loaded."""
+
+import pytest
+
+from model_core.films.__main__ import main
+from tests.model_core.films.studio import empty_frame, moving, write_film
+
+
+@pytest.fixture
+def films(tmp_path):
+    write_film(tmp_path / "in.mp4", moving(2), sound="aac")
+    write_film(tmp_path / "pcm.mov", moving(2), sound="pcm_s16le")
+    (tmp_path / "text.mp4").write_text("hello")
+    return tmp_path
+
+
+def run(films, cache, name, *more, out="out.mp4"):
+    arguments = [str(films / name), "-o", str(films / out), *more]
+    return main(arguments, cache)
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "said"),
+    [
+        ("none.mp4", "out.mp4", "film must be a file"),
+        ("text.mp4", "out.mp4", "text.mp4 is not a film that can be read"),
+        ("in.mp4", "out.gif", "OUT must end in one of"),
+        ("pcm.mov", "out.mp4", "whose sound is pcm_s16le"),
+    ],
+)
+def test_faults_are_said_before_networks_are_loaded(films, tmp_path, capsys, name, out, said):
+    no_weights = tmp_path / "cache"
+    assert run(films, no_weights, name, "--direction", "smile=1", out=out) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("direction", ["smile", "=1", "smile=much"])
+def test_directions_are_names_with_strengths(films, tmp_path, capsys, direction):
+    with pytest.raises(SystemExit):
+        run(films, tmp_path, "in.mp4", "--direction", direction)
+    assert "must be" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_film_is_edited_and_its_work_removed(films, cache, capsys):
+    fast = ("--backend", "openvino", "--direction", "smile=1.5", "--blend", "transfer")
+    write_film(films / "none.mp4", [empty_frame()] * 2)
+    assert run(films, cache, "in.mp4", *fast) == 0
+    told = capsys.readouterr()
+    assert "2 of 2 frames edited, 160x160, 0.1 s, sound copied" in told.out
+    assert "editing" in told.err
+    assert (films / "out.mp4").exists()
+    assert not (films / "out.mp4.work").exists()

@@ -65,8 +65,8 @@ class JobError(BaseModel):
     """Why a job failed."""
 
     type: str = Field(
-        description="crash-loop, bad-job or internal; of films also disk-full, or the code of a problem "
-        "such as no-face.",
+        description="crash-loop, bad-job or internal; of films also disk-full, or the code of a "
+        "problem such as no-face.",
         examples=["crash-loop"],
     )
     detail: str = Field(description="What happened, in a sentence.")

@@ -70,6 +70,7 @@ class FilmRun:
         self._started_s = self._moved_s = time.monotonic()
         self._frame_s = 0.0
         self._first_s: float | None = None  # when the first frame of this turn was done
+        self._eta_s: float | None = None
         self._refine_waits = False
         self._parts: int | None = None
 
@@ -105,6 +106,9 @@ class FilmRun:
 
     def _edit(self, files: FilmFiles) -> tuple[Path, FilmReport]:
         editor = self._editors.editor(self._claim.fields)
+        self._moved_s = time.monotonic()
+        if self._should_stop(files):  # loading the networks takes long
+            raise Stopped("stopped before the first frame")
         files.inherit(editor)
         target = files.target(editor.limits)
         self._editors.marker.check(target)
@@ -159,7 +163,7 @@ class FilmRun:
         self._frame_s, self._moved_s = now_s - self._moved_s, now_s
         self._paces.append(now_s)
         self._first_s = self._first_s or now_s
-        self._told = progress
+        self._told, self._eta_s = progress, self._estimate_s(progress)
         self._telemetry.film_frames.labels(phase=progress.phase).inc()
 
     def _should_stop(self, files: FilmFiles) -> bool:
@@ -187,15 +191,12 @@ class FilmRun:
             self._parts = files.parts
         return files.parts > self._parts
 
-    @property
-    def _eta_s(self) -> float | None:
-        """Estimated seconds left; None if not known yet: faces are found faster than edited."""
-        told, paces = self._told, self._paces
-        if told is None or told.total is None or told.phase == "read":
+    def _estimate_s(self, progress: FilmProgress) -> float | None:
+        """Estimate the seconds left; None if not known yet: faces are found faster than edited."""
+        paces, total = self._paces, progress.total
+        if total is None or progress.phase == "read" or len(paces) < LEAST_PACE_FRAMES:
             return None
-        if len(paces) < LEAST_PACE_FRAMES:
-            return None
-        return (told.total - told.done) * (paces[-1] - paces[0]) / (len(paces) - 1)
+        return (total - progress.done) * (paces[-1] - paces[0]) / (len(paces) - 1)
 
     def _progress(self) -> dict[str, str | int | float]:
         told, eta_s = self._told, self._eta_s

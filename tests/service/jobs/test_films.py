@@ -154,7 +154,7 @@ def test_a_film_is_edited_and_answered_in_ranges(client):
     assert value("wplus_film_frames_total", {"phase": "edit"}) == 12
     preview = client.get(job["urls"]["preview"], headers={"Accept": "image/png"})
     shown = np.asarray(Image.open(io.BytesIO(preview.content))).astype(int)
-    assert np.abs(shown - frames[0]).max() <= 4  # another rounding of the same frame
+    assert np.abs(shown - frames[0]).mean() < 2  # the same frame, its colours scaled otherwise
     assert b"xmpmeta" in whole.content
     assert b"compositeWithTrainedAlgorithmicMedia" in whole.content
 

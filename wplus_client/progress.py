@@ -1,4 +1,4 @@
-"""Show the progress of a job, and tell when it has ended."""
+"""Show the progress of a job, and recognise its end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -63,7 +63,7 @@ def _array_part(array: np.ndarray) -> Part:
 
 
 def _is_pillow(source: object) -> bool:
-    """Check without importing Pillow: anybody who has one of its images has imported it."""
+    """Check without importing Pillow: a caller with one of its images has imported it."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(source, pillow.Image)
 

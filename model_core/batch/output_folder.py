@@ -77,22 +77,31 @@ def remove_partial(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def save(place: Path, data: bytes) -> None:
-    """Write a file as a whole, and its folders.
+def save(place: Path, data: bytes, durable: bool = True) -> None:
+    """Write a file as a whole, and its folders; `durable` as for `publish`.
 
     Raises:
         InvalidInputError: If its name is too long.
         OSError: If it cannot be written.
     """
-    if len(os.fsencode(place.name)) > LONGEST_NAME_BYTES:
-        raise InvalidInputError(
-            f"file name must have at most {LONGEST_NAME_BYTES} bytes with what is added to it, "
-            f"got {len(os.fsencode(place.name))}"
-        )
+    check_name(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with partial_file(place) as file:
         file.write(data)
-        publish(file, place)
+        publish(file, place, durable)
+
+
+def check_name(place: Path) -> None:
+    """Check that a file can have its name.
+
+    Raises:
+        InvalidInputError: If it is too long.
+    """
+    if (size_bytes := len(os.fsencode(place.name))) > LONGEST_NAME_BYTES:
+        raise InvalidInputError(
+            f"file name must have at most {LONGEST_NAME_BYTES} bytes with what is added to it, "
+            f"got {size_bytes}"
+        )
 
 
 def digest(file: Path) -> str:

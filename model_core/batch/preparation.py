@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from model_core.alignment.ffhq import NO_FACE, FaceAligner
 from model_core.alignment.folder import LIMITS, MAX_BYTES
 from model_core.errors import WplusError
+from model_core.output.input_marks import InputMarks, read_marks
 from model_core.photos.reader import harden, read_photo
 from model_core.pixels import FACE_PX, Pixels, SquarePixels
 
@@ -48,12 +49,14 @@ class PreparedPhoto:
         faces: Its faces.
         reason: Why there are none; empty otherwise.
         pixels: The photo at its own size; None unless asked for.
+        marks: The photo's AI marks, to keep on images that show it; None if it has none.
     """
 
     name: str
     faces: list[PreparedFace]
     reason: str = ""
     pixels: Pixels | None = None
+    marks: InputMarks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +119,4 @@ def _look_at(data: bytes, name: str, look: Look, aligner: FaceAligner) -> Prepar
             )
         )
     kept = pixels if look.whole and faces else None
-    return PreparedPhoto(name, faces, "" if faces else NO_FACE, kept)
+    return PreparedPhoto(name, faces, "" if faces else NO_FACE, kept, read_marks(data))

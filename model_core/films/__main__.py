@@ -10,31 +10,24 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from tqdm import tqdm
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.errors import NoEmbedderError, WplusError
+from model_core.batch.command import (
+    add_network_options,
+    ended,
+    find_models,
+    load_predictor,
+    parser_of,
+)
+from model_core.batch.edit import read_direction
 from model_core.films.editing import FilmEditor, FilmProgress, FilmReport, edit_film
 from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
-from model_core.predictor import Predictor
-from model_core.program import program_name
-from model_core.runtime.backends import Backend
-from model_core.runtime.precision import DtypeName
-from model_core.weights.cache import (
-    DEFAULT_GENERATOR,
-    LANDMARKS,
-    SECOND_GLANCE,
-    cache_folder,
-    verified_path,
-    weight_path,
-)
-from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK
+from model_core.weights.cache import cache_folder
 
-INTERRUPTED = 130
 PHASES = {"read": "finding faces", "edit": "editing", "join": "joining"}
 
 
@@ -43,7 +36,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     options = _parse(arguments)
     work = options.work or options.target.with_name(f"{options.target.name}.work")
     limits = FilmLimits(options.max_pixels, options.max_frames, options.max_seconds)
-    try:
+
+    def edit() -> str:
         with open_film(options.source, limits) as film:  # before networks are loaded
             check_target(film, options.target)
         editor = _load(cache, options, limits)
@@ -56,15 +50,10 @@ def main(arguments: Sequence[str], cache: Path) -> int:
                 progress=bar.show,
                 should_stop=lambda: False,
             )
-    except (WplusError, OSError) as err:
-        print(f"error: {err}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to continue", file=sys.stderr)
-        return INTERRUPTED
-    shutil.rmtree(work, ignore_errors=True)
-    print(_told(report, options.target))
-    return 0
+        shutil.rmtree(work, ignore_errors=True)
+        return _told(report, options.target)
+
+    return ended(edit)
 
 
 class _Bar:
@@ -105,28 +94,10 @@ def _told(report: FilmReport, target: Path) -> str:
 
 
 def _load(cache: Path, options: argparse.Namespace, limits: FilmLimits) -> FilmEditor:
-    default = options.generator == DEFAULT_GENERATOR
-    network = options.network or (EMBEDDING_NETWORK if default else None)
-    if network is None:
-        raise NoEmbedderError(
-            f"--network must name an embedding network for {options.generator}, got none"
-        )
-    predictor = Predictor.load(
-        cache,
-        network,
-        options.device,
-        options.backend,
-        options.generator,
-        dtype=options.dtype,
-        detail=DETAIL_ENCODER if default and options.detail else None,
-        defer_compile=True,
-    )
-    second = None
-    if weight_path(cache, SECOND_GLANCE).is_file():
-        second = verified_path(cache, SECOND_GLANCE)
+    models = find_models(cache)
     return FilmEditor(
-        predictor,
-        FaceAligner(verified_path(cache, LANDMARKS), second),
+        load_predictor(cache, options),
+        FaceAligner(models.landmarks, models.second_glance),
         dict(options.directions),
         options.blend,
         options.face,
@@ -136,22 +107,8 @@ def _load(cache: Path, options: argparse.Namespace, limits: FilmLimits) -> FilmE
     )
 
 
-def _direction(text: str) -> tuple[str, float]:
-    name, equals, strength = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"must be NAME=STRENGTH, got {text!r}")
-    try:
-        return name, float(strength)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"STRENGTH must be a number, got {strength!r}") from None
-
-
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=program_name("model_core.films"),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("model_core.films", __doc__)
     limits, flag = FilmLimits(), argparse.BooleanOptionalAction
     parser.add_argument("source", metavar="FILM", type=Path)
     parser.add_argument("-o", "--out", dest="target", metavar="OUT", type=Path, required=True)
@@ -159,10 +116,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--direction",
         dest="directions",
         metavar="NAME=STRENGTH",
-        type=_direction,
+        type=read_direction,
         action="append",
         required=True,
-        help="may be repeated: directions add up",
+        help="how far to move along a direction, in its unit; NAME alone takes its default; may be "
+        "given several times",
     )
     parser.add_argument("--unsafe", action="store_true", help="allow strengths beyond safe ranges")
     parser.add_argument("--blend", choices=("auto", "transfer", "render"), default="auto")
@@ -172,16 +130,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--smooth", action=flag, default=True, help="smooth over time (default: yes)"
     )
-    parser.add_argument("--detail", action=flag, default=True, help="with detail (default: yes)")
     parser.add_argument("--work", metavar="DIR", type=Path, help="default: OUT.work")
     parser.add_argument("--max-pixels", type=int, default=limits.max_px, help="of a frame")
     parser.add_argument("--max-frames", type=int, default=limits.max_frames)
     parser.add_argument("--max-seconds", type=float, default=limits.max_seconds)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backend", choices=get_args(Backend), default="auto")
-    parser.add_argument("--dtype", choices=get_args(DtypeName), default="auto")
-    parser.add_argument("--generator", default=DEFAULT_GENERATOR)
-    parser.add_argument("--network", type=Path, help="embedding network; default: the shipped one")
+    add_network_options(parser)
     return parser.parse_args(arguments)
 
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
-
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import InvalidInputError
 from model_core.films.limits import FilmLimits
-from model_core.latents.directions.library import Direction, Step, load_directions
+from model_core.latents.directions.available import read_directions
+from model_core.latents.directions.combining import combined_step
+from model_core.latents.directions.library import Direction, Step
 from model_core.predictor import Predictor
-from model_core.weights.shipped import DIRECTIONS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +20,7 @@ class FilmEditor:
     Attributes:
         predictor: Embeds and renders faces.
         aligner: Finds them.
-        directions: Strength of each direction, by name; they add up.
+        directions: Strength of each direction, by name; they add up. None takes its default.
         blend: How faces are pasted; auto chooses once for the film, by how far they move.
         face: Which person: 0 fills most of the film.
         unsafe: Whether strengths may be beyond the range in which faces hold.
@@ -32,7 +31,7 @@ class FilmEditor:
 
     predictor: Predictor
     aligner: FaceAligner
-    directions: Mapping[str, float]
+    directions: Mapping[str, float | None]
     blend: Literal["auto", "transfer", "render"] = "auto"
     face: int = 0
     unsafe: bool = False
@@ -45,27 +44,14 @@ class FilmEditor:
 
         Raises:
             InvalidInputError: If there is no such direction, or a strength is out of its range.
-            ModelMismatchError: If the shipped directions belong to another generator.
+            CheckpointError: If a shipped direction is damaged.
         """
-        known = self.library
-        if known is None:
-            known = load_directions(DIRECTIONS, self.predictor)
         if not self.directions:
             raise InvalidInputError("direction must be given at least once, got none")
-        steps = []
-        for name, strength in self.directions.items():
-            if name not in known:
-                names = ", ".join(sorted(known)) or "none (there are no directions)"
-                raise InvalidInputError(f"direction must be one of {names}, got {name}")
-            calibration = known[name].calibration
-            low, high = calibration.furthest if self.unsafe else calibration.held
-            if not low <= strength <= high:
-                raise InvalidInputError(
-                    f"{name} must be from {low:.4g} to {high:.4g} {calibration.unit}, "
-                    f"got {strength:g}"
-                )
-            steps.append(strength * known[name].step)
-        return torch.stack(steps).sum(dim=0)
+        known = self.library
+        if known is None:
+            known = read_directions(None, self.predictor)
+        return combined_step(known, self.directions, self.unsafe)
 
     def settings(self) -> dict[str, Any]:
         """Return everything that the edited film depends on."""

@@ -27,7 +27,7 @@ def xmp_packet(source_type: str, system_version: str, earlier: tuple[str, str] =
         earlier: AI system that changed the photo before, and its version; empty if unknown.
     """
     system, version = earlier
-    if system in ("", SYSTEM):  # our own name stands there already
+    if system in ("", SYSTEM):  # nothing to keep, or only our own name
         systems, versions = SYSTEM, system_version
     else:
         systems, versions = f"{system}; {SYSTEM}", f"{version or 'unknown'}; {system_version}"

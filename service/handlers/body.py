@@ -185,7 +185,7 @@ def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> tuple[An
 
 
 def _readable(read: Callable[[str, T], Source], name: str, value: T) -> Source:
-    """Read one of a form's sources, or tell why it cannot be read."""
+    """Read one of a form's sources; one that cannot be read becomes a `RefusedSource`."""
     try:
         return read(name, value)
     except WplusError as err:

@@ -14,9 +14,10 @@ from service.errors import (
 )
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, crop_face, resolve_code
+from service.handlers.faces import FaceCrop, crop_face
 from service.handlers.idempotency import idempotency_key
 from service.handlers.job_response import job_response
+from service.handlers.latents import resolve_code
 from service.handlers.runtime import Shared
 from service.jobs.payloads import JobInput
 from service.jobs.schemas import JobAnswer

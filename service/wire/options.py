@@ -1,6 +1,7 @@
 """The options of each endpoint: query parameters, form fields or members of a JSON body.
 
-An unknown option is an error, so that a misspelt one is never ignored.
+An unknown option is an error, so that a misspelt one is never ignored. All are in one long file,
+because the endpoints share groups of them.
 """
 
 from typing import Any, Literal, Self

@@ -126,8 +126,8 @@ class ContentSigner:
     def _within(self, limit_s: float, work: Callable[[], bytes]) -> bytes:
         """Run work that calls a time-stamp authority, on one of a few threads of its own.
 
-        The library cannot be interrupted: a call that nobody answers holds its thread until the
-        library gives up, after 30 s. More requests than threads wait for one, none past its limit.
+        The library cannot be interrupted: a call without an answer keeps its thread until the
+        library gives up, after 30 s. Further requests wait for a thread, each within its limit.
         """
         signed = self._threads.submit(work)
         try:

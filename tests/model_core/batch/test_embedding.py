@@ -15,9 +15,9 @@ from PIL import Image
 from model_core.alignment.ffhq import FaceAligner
 from model_core.batch import workers
 from model_core.batch.embedding import Wanted, embed_folder
-from model_core.batch.preparation import prepare
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
+from tests.model_core.batch.deadly import deadly
 
 
 def rows_of(folder):
@@ -101,8 +101,11 @@ def test_a_photo_that_fails_does_not_end_the_run(
 ):
     embed_faces = predictor.embed
 
+    calls = []
+
     def fill_memory(faces):
-        if len(faces) > 1:
+        calls.append(faces)
+        if len(calls) == 4:  # the second face of c.jpg
             raise RuntimeError("out of memory")
         return embed_faces(faces)
 
@@ -111,13 +114,6 @@ def test_a_photo_that_fails_does_not_end_the_run(
     reasons = {row["file"]: row["reason"] for row in rows}
     assert reasons["a.jpg"] is reasons["below/b.png"] is None
     assert "out of memory" in reasons["c.jpg"]
-
-
-def deadly(photo, name, look):
-    """Prepare a photo, unless it ends the process that does."""
-    if name == "c.jpg":
-        os._exit(1)
-    return prepare(photo, name, look)
 
 
 def test_a_photo_that_ends_its_process_is_found(

@@ -1,4 +1,4 @@
-"""Edit a face in a film: python -m model_core.films FILM -o OUT --direction NAME=STRENGTH.
+"""Edit a face in a film: wplus edit FILM -o OUT --direction NAME=STRENGTH.
 
 The person whose face fills most of the film is edited; the sound is copied. The same command
 resumes a stopped run: finished parts are in OUT.work until the film is complete.

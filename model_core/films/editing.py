@@ -33,6 +33,8 @@ __all__ = ["FilmEditor", "FilmProgress", "FilmReport", "edit_film"]
 VERSION = 1
 """Of the parts in a work folder; another version starts over elsewhere."""
 
+COMPILE_FROM = 1000  # frames with the face; compilation keeps a core busy for minutes
+
 
 @dataclass(frozen=True, slots=True)
 class FilmReport:
@@ -103,6 +105,9 @@ def edit_film(
             stale.unlink()
         frames = see_film(source, editor, folder, caller)
         plan = plan_film(editor, folder, time_base)
+        if len(plan.edited) >= COMPILE_FROM:
+            editor.predictor.import_compiler()
+            editor.predictor.start_compiling()
         blend = _blend(source, editor, plan, folder, caller)
         with open_film(source, editor.limits) as film:
             SegmentEditor(editor, plan, blend, folder).edit(film, caller)

@@ -106,13 +106,19 @@ class Observer:
         if last is not None and last.thumbnail is not None:
             change = float(np.abs(thumbnail - last.thumbnail).mean())
         seen = SeenFrame(pts, change, thumbnail=thumbnail)
+        followed: list[DetectedFace] = []
+        if last is not None and not seen.may_be_cut:
+            again = [self._aligner.follow(grey, face.detected) for face in last.faces]
+            followed = [face for face in again if face is not None]
+        found, are_new = followed, True
         if last is None or seen.may_be_cut or index % LOOK_EVERY == 0:
-            found, are_new = self._aligner.find_in(grey), True
-        elif last.faces:
-            followed = [self._aligner.follow(grey, face.detected) for face in last.faces]
-            found, are_new = _distinct([face for face in followed if face is not None]), False
+            # A face that has turned away a little can still be followed, but no longer found.
+            found = self._aligner.find_in(grey) + followed
+        elif not last.faces:
+            found = self._aligner.glance(grey)
         else:
-            found, are_new = self._aligner.glance(grey), True
+            are_new = False
+        found = _distinct(found)
         found = [face for face in found if face.width >= SMALLEST_PX][:MOST_FACES]
         descriptors = self._describe(pixels, found) if are_new else [None] * len(found)
         seen.faces.extend(
@@ -131,7 +137,7 @@ class Observer:
 
 
 def _distinct(faces: list[DetectedFace]) -> list[DetectedFace]:
-    """Keep one of those that were followed to the same place."""
+    """Keep the first of those that are in the same place."""
     kept: list[DetectedFace] = []
     for face in faces:
         if not any(overlap(face.box, other.box) > 0.5 for other in kept):

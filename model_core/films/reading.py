@@ -119,7 +119,9 @@ class Film:
         """
         geometry: Geometry | None = None
         colour: Colour | None = None
-        index, last = 0, None
+        index = 0
+        first: int | None = None
+        last: int | None = None
         for image in self._images():
             if geometry is None or colour is None:
                 aspect = self.stream.sample_aspect_ratio
@@ -136,7 +138,8 @@ class Film:
             if stamp is None:
                 raise UnsupportedFilmError("the film's frames have no timestamps")
             pts = stamp if last is None else max(stamp, last + 1)
-            if last is not None and (pts - last) * self.time_base > self._limits.max_seconds:
+            first = pts if first is None else first
+            if (pts - first) * self.time_base > self._limits.max_seconds:
                 raise _too_long(f"{self._limits.max_seconds:g} seconds")
             yield FilmFrame(index, pts, image.duration or 0, image, geometry, colour)
             index, last = index + 1, pts

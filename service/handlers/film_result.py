@@ -4,27 +4,29 @@ from pathlib import Path
 
 import anyio
 from anyio.to_thread import run_sync
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import NoResultError
 from service.handlers.runtime import Runtime
 from service.handlers.writer import PROVENANCE_HEADER
+from service.jobs.film_folder import MEDIA
 from service.jobs.sse import Streams
 from service.jobs.store import Fields
+from service.wire.negotiation import negotiate
 from service.wire.problems import problem
 from service.wire.request_state import state_of
 
-MP4 = "video/mp4"
 STALL_S = 60.0  # for a client to take 64 kB
 
 
-async def film_result(runtime: Runtime, fields: Fields) -> Response:
+async def film_result(request: Request, runtime: Runtime, fields: Fields) -> Response:
     """Answer the film of a job.
 
     Raises:
         NoResultError: If there is none, or it has been deleted.
+        NotAcceptableError: If its format is not acceptable.
     """
     if fields["state"] != "succeeded":
         raise NoResultError(
@@ -32,9 +34,10 @@ async def film_result(runtime: Runtime, fields: Fields) -> Response:
         )
     films = runtime.jobs.films
     path = (await films.folder()).result(fields["id"], fields["result"])
+    negotiate(request, (MEDIA[path.suffix],))
     if not await run_sync(path.is_file):
         raise NoResultError("The film has been deleted.")
-    return FilmResponse(path, f"wplus-{fields['id']}.mp4", films.downloads)
+    return FilmResponse(path, f"wplus-{fields['id']}{path.suffix}", films.downloads)
 
 
 class FilmResponse(FileResponse):
@@ -49,7 +52,7 @@ class FilmResponse(FileResponse):
     def __init__(self, path: Path, name: str, downloads: Streams) -> None:
         super().__init__(
             path,
-            media_type=MP4,
+            media_type=MEDIA[path.suffix],
             filename=name,
             content_disposition_type="inline",
             headers=PROVENANCE_HEADER,

@@ -18,6 +18,8 @@ from pathlib import Path
 from service.errors import FilmsFullError
 
 SOURCE = "source"
+MEDIA = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska"}
+"""Media types of results by suffix; the first that can hold a film's sound is taken."""
 QUEUE = re.compile(r"queue-[0-9a-f]{16}")
 JOB = re.compile(r"[A-Za-z0-9_-]{22}")
 COPIES = 3  # of a film being edited: itself, its finished segments, its result

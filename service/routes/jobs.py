@@ -27,13 +27,14 @@ from service.handlers.body import once, validate
 from service.handlers.context import RequestContext, begin
 from service.handlers.faces import Box, FaceCrop
 from service.handlers.film_preview import film_preview
-from service.handlers.film_result import MP4, film_result
+from service.handlers.film_result import film_result
 from service.handlers.image_response import render
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Owner, Runtime, Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.handlers.writer import Result, Writer
 from service.jobs import sse
+from service.jobs.film_folder import MEDIA
 from service.jobs.payloads import CURVE, JobInput, Outcome
 from service.jobs.schemas import (
     CurvePoint,
@@ -176,7 +177,7 @@ async def preview(job_id: JobId, request: Request, runtime: Shared) -> Response:
     summary="Get job result",
     operation_id="get_job_result",
     response_model=RefineAnswer,
-    responses=describe_files((*IMAGES, *CODES, MP4))
+    responses=describe_files((*IMAGES, *CODES, *MEDIA.values()))
     | {206: {"description": "The range of the film that was asked for."}}
     | responses(*RENDER_ERRORS),
     openapi_extra={"parameters": query_of(ResultOptions)},
@@ -191,8 +192,7 @@ async def result(job_id: JobId, request: Request, runtime: Shared, owner: Owner)
     store = runtime.jobs.store
     fields = await store.get(job_id, owner)
     if fields.get("kind") == FILM:
-        negotiate(request, (MP4,))
-        return await film_result(runtime, fields)
+        return await film_result(request, runtime, fields)
     media = negotiate(request, RESULT_OFFERS)
     context = _context(request, runtime, ResultOptions)
     outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None

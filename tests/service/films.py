@@ -88,7 +88,7 @@ def shorten_parts(frames=10):
     segments.SEGMENT_FRAMES = editing.SEGMENT_FRAMES = seeing.PART_FRAMES = frames
 
 
-def film(frames=12, *, sound=True, form="mp4", seed=0):
+def film(frames=12, *, sound="aac", form="mp4", seed=0):
     """A film of a brightening square on noise, with a tone."""
     out = io.BytesIO()
     background = np.random.default_rng(seed).integers(60, 90, (SIZE[1], SIZE[0], 3), np.uint8)
@@ -96,7 +96,7 @@ def film(frames=12, *, sound=True, form="mp4", seed=0):
         stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
-        tone = container.add_stream("aac", rate=16000) if sound else None
+        tone = container.add_stream(sound, rate=16000) if sound else None
         for index in range(frames):
             pixels = background.copy()
             pixels[28:68, 44:84] = 100 + index % 100
@@ -107,6 +107,9 @@ def film(frames=12, *, sound=True, form="mp4", seed=0):
         if tone is not None:
             wave = np.sin(np.arange(16000 * frames // RATE) / 5).astype(np.float32)[None]
             samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            if sound != "aac":
+                wave = (30_000 * wave).astype(np.int16)
+                samples = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
             samples.sample_rate, samples.pts = 16000, 0
             container.mux(tone.encode(samples))
             container.mux(tone.encode(None))

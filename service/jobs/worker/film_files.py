@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,11 @@ from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
 from model_core.films.work import LOCK, SETTINGS
-from service.jobs.film_folder import SOURCE
+from service.jobs.film_folder import MEDIA, SOURCE
 from service.jobs.film_sweep import in_use
 from service.jobs.worker.held import BadJobError
 
 WORK = "work-"
-SUFFIXES = (".mp4", ".mov", ".mkv")
-"""Of results; the first that can hold the film's sound is taken."""
 PARTS = ("seen-*.npz", "segment-*.nut")
 
 
@@ -74,14 +72,12 @@ class FilmFiles:
             FilmRejectedError: If the film cannot be read.
         """
         with open_film(self.source, limits) as film:
-            for suffix in SUFFIXES[:-1]:
-                path = self.folder / f"film-{self.fence}{suffix}"
-                try:
+            *paths, last = (self.folder / f"film-{self.fence}{suffix}" for suffix in MEDIA)
+            for path in paths:
+                with suppress(InvalidInputError):
                     check_target(film, path)
-                except InvalidInputError:
-                    continue
-                return path
-        return self.folder / f"film-{self.fence}{SUFFIXES[-1]}"
+                    return path
+        return last
 
     def inherit(self, editor: FilmEditor) -> None:
         """Take over what earlier claims have finished, unless they had other networks.

@@ -10,10 +10,10 @@ from pathlib import Path
 from model_core.atomic_file import partial_file, publish
 from model_core.output.provenance import COMPOSITE, xmp_packet
 from service.errors import SigningError
+from service.jobs.film_folder import MEDIA
 from service.wire.signing import ContentSigner
 
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-MEDIA = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska"}
 MARKED = (".mp4", ".mov")
 
 

@@ -159,6 +159,20 @@ def test_a_film_is_edited_and_answered_in_ranges(client):
     assert b"compositeWithTrainedAlgorithmicMedia" in whole.content
 
 
+@pytest.mark.parametrize(
+    ("sound", "media"), [("pcm_s16le", "video/quicktime"), ("tta", "video/x-matroska")]
+)
+def test_a_sound_that_mp4_cannot_hold_is_kept(client, sound, media):
+    job_id = send(client, films.film(5, sound=sound, form="matroska")).json()["id"]
+    with working(client):
+        assert finished(client, job_id)["film"]["sound"]
+    url = f"/jobs/{job_id}/result"
+    answer = client.get(url, headers={"Accept": f"{media}, video/*;q=.5"})
+    assert answer.headers["content-type"] == media
+    assert films.decoded(answer.content)[1]
+    refusal(client.get(url, headers={"Accept": "video/mp4"}), 406, "not-acceptable")
+
+
 def test_a_raw_body_makes_the_same_job_as_a_form(client):
     key = {"Idempotency-Key": "once"}
     form = send(client, headers=key).json()

@@ -1,6 +1,5 @@
 """Embed every face in a folder; worker processes prepare photos for the device process."""
 
-import io
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from model_core.batch.codes import about_results, faces_at_once, latents_of
 from model_core.batch.listing import Progress, list_photos
@@ -20,6 +18,8 @@ from model_core.batch.table import Table, schema
 from model_core.batch.workers import Models, PhotoWorkers
 from model_core.checkpoints.latent_files import write_latents
 from model_core.errors import InvalidInputError, WplusError
+from model_core.output.encoding import encode_image
+from model_core.output.provenance import GENERATED, system_version, xmp_packet
 from model_core.predictor import Predictor
 from model_core.shapes import Codes, Faces
 
@@ -118,8 +118,8 @@ def embed_photos(
     photos = [(photo, printable(name)) for photo, name in list_photos(source, target)]
     about = about_results(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
-    found_by = {"faces": wanted.which, "second_glance": workers.models.second_glance is not None}
-    with Table(target, schema(shape, about), about | found_by | _extras(wanted)) as table:
+    settings = settings_of(about, wanted, workers.models.second_glance is not None)
+    with Table(target, schema(shape, about), settings) as table:
         done = table.finished()
         left = [(photo, name) for photo, name in photos if name not in done]
         if len(left) >= COMPILE_FROM:
@@ -140,8 +140,21 @@ def embed_photos(
         return table.list_skipped()
 
 
-def _extras(wanted: Wanted) -> Row:
-    return {"figures": wanted.figures, "images": wanted.images, "codes": wanted.codes}
+def settings_of(about: Row, wanted: Wanted, second_glance: bool) -> Row:
+    """Return everything that a table's rows depend on.
+
+    Args:
+        about: From `about_results`.
+        wanted: What is written.
+        second_glance: Whether there is a second detector.
+    """
+    return about | {
+        "faces": wanted.which,
+        "second_glance": second_glance,
+        "figures": wanted.figures,
+        "images": wanted.images,
+        "codes": wanted.codes,
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,10 +259,10 @@ def _write_files(part: _Embedded, predictor: Predictor, target: Path, wanted: Wa
             place.parent.mkdir(parents=True, exist_ok=True)
             write_latents(place, {"ws": code}, predictor.fingerprint)
         if wanted.images and part.images is not None:
-            data = io.BytesIO()
-            Image.fromarray(part.images[number]).save(data, "JPEG", quality=JPEG_QUALITY)
+            xmp = xmp_packet(GENERATED, system_version(predictor.generator_name))
+            data = encode_image(part.images[number], "jpeg", JPEG_QUALITY, xmp)
             place = target / "images" / f"{row['file']}.{row['face']}.jpg"
-            save(place, data.getvalue(), durable=False)
+            save(place, data, durable=False)
 
 
 def _measure(

@@ -5,7 +5,6 @@ Rendering belongs on the thread of the device; the rest may run beside it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
 from model_core.output.encoding import LONGEST_PX, Format, encode_image
 from model_core.output.input_marks import InputMarks, xmp_after
-from model_core.output.provenance import COMPOSITE, GENERATED, SYSTEM
+from model_core.output.provenance import COMPOSITE, GENERATED
 from model_core.predictor import Predictor
 from model_core.shapes import Faces, Pixels, SquarePixels
 
@@ -155,7 +154,7 @@ def _encode(
     generator_name: str,
     marks: InputMarks | None = None,
 ) -> bytes:
-    _, xmp = xmp_after(source_type, f"{version(SYSTEM)} ({generator_name})", marks)
+    _, xmp = xmp_after(source_type, system_version(generator_name), marks)
     return encode_image(pixels, wanted.form, wanted.quality, xmp)
 
 

@@ -6,6 +6,7 @@ application extension. Not covered: a signed manifest, an invisible watermark.
 """
 
 from html import escape
+from importlib.metadata import version
 
 from PIL import PngImagePlugin
 
@@ -16,6 +17,11 @@ SYSTEM = "wplus"
 PNG_KEYWORD = "XML:com.adobe.xmp"
 # Adobe's "magic trailer": lets readers that parse the packet as sub-blocks find the end.
 GIF_TRAILER = b"\x01" + bytes(range(0xFF, -1, -1)) + b"\x00"
+
+
+def system_version(generator_name: str) -> str:
+    """Name the version of wplus and the generator that made an image, for `xmp_packet`."""
+    return f"{version(SYSTEM)} ({generator_name})"
 
 
 def xmp_packet(source_type: str, system_version: str, earlier: tuple[str, str] = ("", "")) -> bytes:

@@ -17,6 +17,7 @@ from model_core.batch import workers
 from model_core.batch.embedding import Wanted, embed_folder
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
+from model_core.output.provenance import GENERATED
 from tests.model_core.batch.deadly import deadly
 
 
@@ -59,6 +60,7 @@ def test_every_face_has_a_row_and_every_other_photo_a_reason(
         assert np.array_equal(kept.ravel(), np.float32(row["code"]))
         with Image.open(tmp_path / "out" / "images" / f"{row['file']}.{row['face']}.jpg") as image:
             assert image.size == (1024, 1024)
+            assert GENERATED in image.info["xmp"].decode()
 
 
 def test_codes_are_those_of_the_predictor(photos, tmp_path, predictor, landmarks):

@@ -17,7 +17,7 @@ from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
 from model_core.output.encoding import LONGEST_PX, Format, encode_image
 from model_core.output.input_marks import InputMarks, xmp_after
-from model_core.output.provenance import COMPOSITE, GENERATED
+from model_core.output.provenance import COMPOSITE, GENERATED, system_version
 from model_core.predictor import Predictor
 from model_core.shapes import Faces, Pixels, SquarePixels
 

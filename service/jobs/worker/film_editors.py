@@ -3,7 +3,6 @@
 import json
 import logging
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import torch
 
 from model_core.films.editing import FilmEditor
 from model_core.latents.directions.available import read_directions
+from model_core.output.provenance import system_version
 from service.jobs.worker.film_marks import FilmMarker
 from service.jobs.worker.held import BadJobError
 from service.serving.aligner_loader import load_aligner
@@ -73,8 +73,7 @@ class FilmEditors:
     @property
     def marker(self) -> FilmMarker:
         """What marks edited films."""
-        system = f"{version('wplus')} ({self.predictor.generator_name})"
-        return FilmMarker(system, self._signer)
+        return FilmMarker(system_version(self.predictor.generator_name), self._signer)
 
     def check_device(self) -> None:
         """Find out whether the device still computes.

@@ -20,7 +20,7 @@ from model_core.output.encoding import (
     shrink,
 )
 from model_core.output.input_marks import read_marks, xmp_after
-from model_core.output.provenance import GENERATED, xmp_packet
+from model_core.output.provenance import COMPOSITE, GENERATED, xmp_packet
 from model_core.shapes import Pixels, Ws
 from service.handlers.context import RequestContext
 from service.wire.codes import write_code, write_npy, write_safetensors
@@ -108,6 +108,14 @@ class Writer:
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
         """Answer with the model that `make` builds on a worker thread."""
         return await json_response(self.context, make)
+
+    async def write_frame(self, pixels: Pixels, media: str) -> Response:
+        """Answer a frame of a film, of which only a face has been edited."""
+
+        def encode() -> bytes:
+            return self._image(pixels, MEDIA_TYPES[media], COMPOSITE)
+
+        return await self._respond(encode, media, {})
 
     async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
         """Answer frames as an animation."""

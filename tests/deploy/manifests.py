@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
-OVERLAYS = ("overlays/cpu", "overlays/gpu", "overlays/keda", "train", "batch")
+OVERLAYS = ("overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/films", "train", "batch")
 COMPOSE = {
     "plain": (),
     "gpu": ("compose.gpu.yaml",),

@@ -49,6 +49,7 @@ class Colour:
             src_color_range=self._range,
             dst_color_range=_FULL,
             interpolation=_quality(),
+            threads=1,
         )
         return np.asarray(rgb.to_ndarray(), np.uint8)
 
@@ -66,6 +67,7 @@ class Colour:
             src_color_range=given_range or self._range,
             dst_color_range=self._range,
             interpolation=_quality(),
+            threads=1,
         )
 
     def label(self, context: Any) -> None:

@@ -36,6 +36,7 @@ def read_seen(source: Path) -> list[SeenFrame]:
         data = {name: columns[name] for name in columns.files}
     frames: list[SeenFrame] = []
     descriptors = iter(data["descriptors"])
+    thumbnail = data["thumbnail"] if data["thumbnail"].size else None
     first = 0
     for i, count in enumerate(data["faces"].tolist()):
         faces = [
@@ -48,6 +49,7 @@ def read_seen(source: Path) -> list[SeenFrame]:
             for j in range(first, first + count)
         ]
         first += count
-        thumbnail = data["thumbnail"] if i == len(data["faces"]) - 1 else None
-        frames.append(SeenFrame(int(data["pts"][i]), float(data["change"][i]), faces, thumbnail))
+        is_last = i == len(data["faces"]) - 1
+        pts, change = int(data["pts"][i]), float(data["change"][i])
+        frames.append(SeenFrame(pts, change, faces, thumbnail if is_last else None))
     return frames

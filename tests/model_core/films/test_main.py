@@ -34,7 +34,7 @@ def test_faults_are_said_before_networks_are_loaded(films, tmp_path, capsys, nam
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("direction", ["smile", "=1", "smile=much"])
+@pytest.mark.parametrize("direction", ["=1", "smile=much", "smile=nan"])
 def test_directions_are_names_with_strengths(films, tmp_path, capsys, direction):
     with pytest.raises(SystemExit):
         run(films, tmp_path, "in.mp4", "--direction", direction)

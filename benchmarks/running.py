@@ -109,6 +109,13 @@ class Service:
         """The log so far."""
         return self._log.read_text()
 
+    def cpu_s(self) -> float:
+        """Return the processor time that the service has used, its refine worker's left out."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
+        ticks = int(fields[11]) + int(fields[12])  # utime and stime, the 14th and 15th
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def resident_bytes(self) -> dict[str, int]:
         """Return the resident size of its processes."""
         worker = f"http://127.0.0.1:{self._worker_port}"

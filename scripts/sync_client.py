@@ -18,7 +18,7 @@ REPLACEMENTS = (
     (r"asyncio\.sleep", "time.sleep"),
     (r"\(await ([^\n]*)\)\.", r"\1."),
     (r"\b(async|await) ", ""),
-    (r"\bAsync(Client|Connection|Job)\b", r"\1"),
+    (r"\bAsync(Client|Connection|FilmJob|Job)\b", r"\1"),
 )
 
 

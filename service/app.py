@@ -19,7 +19,6 @@ from starlette.staticfiles import StaticFiles
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import WplusError
 from model_core.latents.directions.available import read_directions
-from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, verified_path, weight_path
 from service import openapi
 from service.api_keys import KeyRing, read_keys
 from service.handlers.runtime import Runtime
@@ -44,6 +43,7 @@ from service.routes import (
     directions,
     edit,
     embed,
+    films,
     health,
     jobs,
     merge,
@@ -53,6 +53,7 @@ from service.routes import (
     quality,
     refine,
 )
+from service.serving.aligner_loader import load_aligner
 from service.serving.concurrency import gather, within
 from service.serving.engine import Engine
 from service.serving.gate import Gate
@@ -66,28 +67,10 @@ from service.wire.signing import load_signer
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
-ROUTES = (embed, quality, morph, edit, merge, directions, refine, jobs, health, pages)
+FILMS = "/films"
+ROUTES = (embed, quality, morph, edit, merge, directions, refine, films, jobs, health, pages)
 
 logger = logging.getLogger("service.app")
-
-
-def load_aligner(settings: Settings) -> FaceAligner:
-    """Load the face aligner, without its second detector where the weights are missing.
-
-    Raises:
-        CheckpointError: If the landmark file is missing or a digest is not the pinned one.
-    """
-    second = None
-    if weight_path(settings.cache, SECOND_GLANCE).is_file():
-        second = verified_path(settings.cache, SECOND_GLANCE)
-    else:
-        logger.warning(
-            "no second face detector in %s: some dark, turned or covered faces are not found; "
-            "`python -m model_core.checkpoints pull %s` fetches it",
-            settings.cache,
-            SECOND_GLANCE,
-        )
-    return FaceAligner(verified_path(settings.cache, LANDMARKS), second)
 
 
 def create_app(
@@ -227,7 +210,12 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
         Middleware(AuthMiddleware, keys=keys, telemetry=runtime.telemetry),
         Middleware(RateLimitMiddleware, limits=limits),
         Middleware(AdmissionMiddleware, gate=runtime.gate),
-        Middleware(LifetimeMiddleware, deadline_s=settings.deadline_s, upload_s=settings.upload_s),
+        Middleware(
+            LifetimeMiddleware,
+            deadline_s=settings.deadline_s,
+            upload_s=settings.upload_s,
+            slow_uploads_s={FILMS: settings.film_upload_s},
+        ),
         Middleware(
             BodyLimitMiddleware,
             max_upload_bytes=settings.max_upload_bytes,
@@ -236,6 +224,7 @@ def _middleware(runtime: Runtime, keys: KeyRing | None) -> list[Middleware]:
                 [route for module in ROUTES for route in module.router.routes],
                 settings.max_images,
             ),
+            files={FILMS: settings.max_film_bytes},
         ),
         Middleware(HeadMiddleware),
     ]

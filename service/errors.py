@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model_core.errors import (
+    BrokenFilmError,
     BrokenImageError,
     CheckpointError,
+    FilmRejectedError,
+    FilmTooLargeError,
     ImageRejectedError,
     InvalidInputError,
+    MissingExtraError,
     ModelMismatchError,
     NoEmbedderError,
     NoFaceError,
+    Stopped,
     TooManyPixelsError,
     TooSmallError,
+    UnsupportedFilmError,
     UnsupportedImageError,
     WplusError,
 )
@@ -97,6 +103,14 @@ class JobQueueFullError(WplusError):
 
 class JobsUnavailableError(WplusError):
     """There is no Redis for jobs, or it does not answer."""
+
+
+class FilmsOffError(WplusError):
+    """This service takes no films."""
+
+
+class FilmsFullError(WplusError):
+    """There is no room on disk for a film."""
 
 
 class LatentsUnavailableError(WplusError):
@@ -184,6 +198,36 @@ TABLE: tuple[Rule, ...] = (
         "rejected",
         f"The job store does not answer, or this service has none. {AGAIN}",
     ),
+    Rule(FilmTooLargeError, 413, "film-too-large", "The film is too long, or its frames too large"),
+    Rule(UnsupportedFilmError, 422, "unsupported-film", "The film's format is not supported"),
+    Rule(BrokenFilmError, 422, "broken-film", "The film is truncated or damaged"),
+    Rule(FilmRejectedError, 422, "film-rejected", "The film cannot be processed"),
+    Rule(
+        FilmsOffError,
+        501,
+        "films-off",
+        "This service takes no films",
+        "rejected",
+        "This service takes no films: WPLUS_FILMS must be a folder that the service and its "
+        "workers can write to.",
+    ),
+    Rule(
+        MissingExtraError,
+        501,
+        "missing-extra",
+        "Packages that the call needs are not installed",
+        "rejected",
+        "This service takes no films: pip install 'wplus[film]' adds the packages for them.",
+    ),
+    Rule(
+        FilmsFullError,
+        507,
+        "films-full",
+        "There is no room for the film",
+        "rejected",
+        "There is no room for another film. Delete films that you have saved (DELETE "
+        "/jobs/{job_id}), or try again later.",
+    ),
     Rule(
         LatentsUnavailableError,
         503,
@@ -232,6 +276,7 @@ TABLE: tuple[Rule, ...] = (
         "for less (fewer steps, a smaller budget_ms).",
     ),
     Rule(BatchContractError, 500, "internal", "The service failed", "error"),
+    Rule(Stopped, 500, "internal", "The service failed", "error"),
     Rule(CheckpointError, 500, "internal", "The service failed", "error"),
     Rule(Exception, 500, "internal", "The service failed", "error"),
 )

@@ -38,8 +38,8 @@ from service.errors import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from service.jobs.schemas import JobAnswer
-from service.wire.examples import BODIES, FORM_FIELDS
+from service.jobs.schemas import FilmJobAnswer, JobAnswer
+from service.wire.examples import BODIES, FILM_JOB, FORM_FIELDS
 from service.wire.json_bodies import (
     ColorizeBody,
     EditBody,
@@ -73,6 +73,7 @@ ANSWERS = (
     CodeAnswer,
     FramesAnswer,
     JobAnswer,
+    FilmJobAnswer,
     Problem,
 )
 PHOTO_ERRORS: tuple[type[Exception], ...] = (
@@ -110,6 +111,7 @@ DEVICE_ERRORS: tuple[type[Exception], ...] = (
 PHOTO_TYPES = tuple(
     f"image/{form}" for form in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp")
 )
+FILM_TYPES = ("video/mp4", "video/quicktime", "video/webm", "video/x-matroska")
 PHOTOS = "x-max-photos"
 MANY = None  # photos, where the settings say how many
 BINARY = {"type": "string", "format": "binary"}
@@ -176,6 +178,28 @@ def describe(
             PHOTOS: photos,
             "requestBody": {"content": content},
         },
+    }
+
+
+def describe_film(
+    options: type[BaseModel], answer: type[BaseModel], errors: tuple[type[Exception], ...]
+) -> dict[str, Any]:
+    """Describe the endpoint that takes a film.
+
+    Args:
+        options: Model of the options.
+        answer: Model of the answer.
+        errors: Errors that it may raise.
+    """
+    form = _form(("film",), _properties(options), repeats=False)
+    content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
+    content |= {media: {"schema": BINARY} for media in FILM_TYPES}
+    ok = {JSON: {"schema": {"$ref": REF.format(model=answer.__name__)}, "example": FILM_JOB}}
+    return {
+        "response_model": None,
+        "status_code": 202,
+        "responses": {202: {"description": "The job.", "content": ok}} | responses(*errors),
+        "openapi_extra": {"requestBody": {"content": content}},
     }
 
 

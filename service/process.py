@@ -146,7 +146,7 @@ def kill_descendants() -> None:
 def descendants(pid: int) -> list[int]:
     """List the descendants of a process, parents first; empty on systems other than Linux.
 
-    One that has ended but that nobody has waited for is not included.
+    Zombies, which have ended but not been waited for, are not included.
     """
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

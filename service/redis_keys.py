@@ -11,7 +11,10 @@ from redis.retry import Retry
 TAG = "{wplus}"
 STREAM = f"{TAG}:jobs"
 QUEUED = f"{TAG}:queued"
+QUEUE_ID = f"{TAG}:queue_id"
 GROUP = "refine"
+FILM = "film"
+"""The kind of film jobs; refine jobs have none."""
 SCRIPT = Path(__file__).parent / "jobs" / "jobs.lua"
 SOCKET_TIMEOUT_S = 5.0
 BLOCK_MS = 1000  # longest wait for an event; well under the socket's timeout
@@ -22,6 +25,11 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 def job_key(job_id: str) -> str:
     """Name a job's hash; its other keys append `:in`, `:ckpt`, `:out`, `:ev` and `:photo`."""
     return f"{TAG}:job:{job_id}"
+
+
+def waiting_key(kind: str) -> str:
+    """Name the sorted set of the waiting jobs of a kind; the empty kind is refine jobs."""
+    return f"{QUEUED}:{kind}" if kind else QUEUED
 
 
 def owner_key(owner: str) -> str:

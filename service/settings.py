@@ -199,9 +199,38 @@ class Settings(BaseSettings):
     )
     job_beat_s: float = Field(default=1.0, gt=0, description="Seconds between a job's heartbeats.")
     job_save_s: float = Field(default=10.0, gt=0, description="Seconds between saves of a job.")
+    films: Literal["off"] | Path | None = Field(
+        default=None,
+        description="Folder of films, which the service and its workers share; films in the cache "
+        "if unset, off takes no films.",
+    )
+    max_film_bytes: ByteSize = Field(
+        default=ByteSize(268_435_456), ge=1024, description="Largest film, e.g. 256MiB."
+    )
+    max_films_bytes: ByteSize = Field(
+        default=ByteSize(21_474_836_480),
+        ge=1024,
+        description="Most bytes of films on disk, those being edited counted three times.",
+    )
+    film_queue_size: int = Field(default=10, ge=1, description="Most films waiting; more get 429.")
+    film_upload_s: float = Field(
+        default=600.0, gt=0, description="Seconds a film's upload may take; then 408."
+    )
+    film_turn_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds a film is edited before it makes way for refine jobs.",
+    )
     worker_metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of a worker's /metrics; if unset, none."
     )
+
+    @property
+    def films_folder(self) -> Path | None:
+        """Folder of films; None if there are to be none."""
+        if self.films == "off" or not self.jobs:
+            return None
+        return self.cache / "films" if self.films is None else Path(self.films)
 
     @property
     def network_path(self) -> Path | None:

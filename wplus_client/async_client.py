@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, overload
 
 from wplus_client import calls
@@ -123,9 +124,32 @@ class AsyncClient(AsyncConnection):
         """
         return AsyncJob(self, await self.run(calls.refine, photo, steps, start, options))
 
-    async def jobs(self, limit: int = 20) -> list["AsyncJob"]:
-        """List your refine jobs, the newest first."""
-        return [AsyncJob(self, job_id) for job_id in await self.run(calls.jobs, limit)]
+    async def edit_film(
+        self,
+        film: str | Path,
+        directions: Mapping[str, float],
+        *,
+        unsafe: bool = False,
+        **options: Any,
+    ) -> "AsyncFilmJob":
+        """Start a job that edits one person's face in a film; `directions()` lists the changes.
+
+        Args:
+            film: Path of the film, which is sent from the disk.
+            directions: What to change, such as `{"smile": 1.5}`.
+            unsafe: Whether values outside the safe ranges are allowed.
+            options: `face`, `blend`, or others of POST /films.
+        """
+        job_id = await self.run(calls.edit_film, film, directions, unsafe, options)
+        return AsyncFilmJob(self, job_id)
+
+    async def jobs(self, limit: int = 20) -> list["AsyncJob | AsyncFilmJob"]:
+        """List your jobs, the newest first."""
+        rows = await self.run(calls.jobs, limit)
+        return [
+            AsyncFilmJob(self, job_id) if kind == "film" else AsyncJob(self, job_id)
+            for job_id, kind in rows
+        ]
 
     async def directions(self) -> list[dict[str, Any]]:
         """List what `edit` can change: name, title, unit, safe range and more of each."""
@@ -185,3 +209,56 @@ class AsyncJob:
                     raise timed_out(timeout_s, status)
                 await asyncio.sleep(poll_s)
         return await self.result()
+
+
+@dataclass(frozen=True)
+class AsyncFilmJob:
+    """A job that edits a film.
+
+    Attributes:
+        client: The client that started it.
+        id: Its id.
+    """
+
+    client: AsyncClient = field(repr=False)
+    id: str
+
+    async def status(self) -> Status:
+        """Get its status: `state`, and `progress` with phase, done, total (frames), eta_s."""
+        return await self.client.run(calls.job_status, self.id)
+
+    async def cancel(self) -> None:
+        """Stop it; of one that has ended, delete the film."""
+        await self.client.run(calls.cancel_job, self.id)
+
+    async def wait(
+        self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0
+    ) -> "AsyncFilmJob":
+        """Wait until it ends, and return it.
+
+        Args:
+            progress: Draw a progress bar.
+            timeout_s: Longest wait.
+            poll_s: Seconds between checks of its status.
+
+        Raises:
+            ServiceError: If it failed.
+            TimeoutError: If it has not ended in time; the job itself goes on.
+        """
+        end_s = time.monotonic() + timeout_s
+        with progress_bar(progress, "film", "frame") as bar:
+            while not bar.show(status := await self.status()):
+                if time.monotonic() > end_s:
+                    raise timed_out(timeout_s, status)
+                await asyncio.sleep(poll_s)
+        return self
+
+    async def save(self, path: str | Path) -> Path:
+        """Download the edited film of a job that has ended, onto the disk as it arrives.
+
+        Raises:
+            ServiceError: If there is none.
+        """
+        target = Path(path)
+        await self.client.download(f"/jobs/{self.id}/result", target)
+        return target

@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 
 import httpx2 as httpx
 
 from wplus_client.answers import read_face, read_frames, read_members
 from wplus_client.face import Face
-from wplus_client.sources import Source, write_part
+from wplus_client.sources import FilmFile, Source, write_part
 
 T = TypeVar("T")
 Sources = list[tuple[str, Source]]
@@ -74,7 +75,7 @@ def edit(
     options: Options,
 ) -> Call[Face]:
     """Move a face along one direction or several, and put it into a photo if there is one."""
-    several = values and ",".join(f"{name}:{value}" for name, value in values.items())
+    several = values and _directions(values)
     asked = options | {"direction": direction, "strength": strength, "directions": several}
     sources: Sources = [("image", source)]
     if photo is not None:
@@ -112,11 +113,26 @@ def refine(photo: Source, steps: int, start: Source | None, options: Options) ->
     )
 
 
-def jobs(limit: int) -> Call[list[str]]:
-    """List the ids of the caller's jobs."""
+def edit_film(
+    film: str | Path, values: Mapping[str, float], unsafe: bool, options: Options
+) -> Call[str]:
+    """Start a job that edits a film; the answer is its id."""
+    asked = options | {"directions": _directions(values), "unsafe": unsafe or None}
+    form = _form([], asked) | {"files": [("film", ("film", cast(BinaryIO, FilmFile(film))))]}
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    return Call(
+        "POST",
+        "/films",
+        lambda answer: str(read_members(answer)["id"]),
+        form | {"headers": headers},
+    )
 
-    def read(answer: httpx.Response) -> list[str]:
-        return [row["id"] for row in read_members(answer)["jobs"]]
+
+def jobs(limit: int) -> Call[list[tuple[str, str]]]:
+    """List the ids and kinds of the caller's jobs."""
+
+    def read(answer: httpx.Response) -> list[tuple[str, str]]:
+        return [(row["id"], row.get("kind", "refine")) for row in read_members(answer)["jobs"]]
 
     return Call("GET", "/jobs", read, {"params": {"limit": limit}})
 
@@ -149,6 +165,10 @@ def _face_call(path: str, sources: Sources, options: Options) -> Call[Face]:
 def _form(sources: Sources, options: Options) -> dict[str, Any]:
     fields = {name: _text(value) for name, value in options.items() if value is not None}
     return {"files": [(name, write_part(source)) for name, source in sources], "data": fields}
+
+
+def _directions(values: Mapping[str, float]) -> str:
+    return ",".join(f"{name}:{value}" for name, value in values.items())
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, overload
 
 from wplus_client import calls
@@ -121,9 +122,31 @@ class Client(Connection):
         """
         return Job(self, self.run(calls.refine, photo, steps, start, options))
 
-    def jobs(self, limit: int = 20) -> list["Job"]:
-        """List your refine jobs, the newest first."""
-        return [Job(self, job_id) for job_id in self.run(calls.jobs, limit)]
+    def edit_film(
+        self,
+        film: str | Path,
+        directions: Mapping[str, float],
+        *,
+        unsafe: bool = False,
+        **options: Any,
+    ) -> "FilmJob":
+        """Start a job that edits one person's face in a film; `directions()` lists the changes.
+
+        Args:
+            film: Path of the film, which is sent from the disk.
+            directions: What to change, such as `{"smile": 1.5}`.
+            unsafe: Whether values outside the safe ranges are allowed.
+            options: `face`, `blend`, or others of POST /films.
+        """
+        job_id = self.run(calls.edit_film, film, directions, unsafe, options)
+        return FilmJob(self, job_id)
+
+    def jobs(self, limit: int = 20) -> list["Job | FilmJob"]:
+        """List your jobs, the newest first."""
+        rows = self.run(calls.jobs, limit)
+        return [
+            FilmJob(self, job_id) if kind == "film" else Job(self, job_id) for job_id, kind in rows
+        ]
 
     def directions(self) -> list[dict[str, Any]]:
         """List what `edit` can change: name, title, unit, safe range and more of each."""
@@ -183,3 +206,56 @@ class Job:
                     raise timed_out(timeout_s, status)
                 time.sleep(poll_s)
         return self.result()
+
+
+@dataclass(frozen=True)
+class FilmJob:
+    """A job that edits a film.
+
+    Attributes:
+        client: The client that started it.
+        id: Its id.
+    """
+
+    client: Client = field(repr=False)
+    id: str
+
+    def status(self) -> Status:
+        """Get its status: `state`, and `progress` with phase, done, total (frames), eta_s."""
+        return self.client.run(calls.job_status, self.id)
+
+    def cancel(self) -> None:
+        """Stop it; of one that has ended, delete the film."""
+        self.client.run(calls.cancel_job, self.id)
+
+    def wait(
+        self, progress: bool = False, timeout_s: float = math.inf, poll_s: float = 1.0
+    ) -> "FilmJob":
+        """Wait until it ends, and return it.
+
+        Args:
+            progress: Draw a progress bar.
+            timeout_s: Longest wait.
+            poll_s: Seconds between checks of its status.
+
+        Raises:
+            ServiceError: If it failed.
+            TimeoutError: If it has not ended in time; the job itself goes on.
+        """
+        end_s = time.monotonic() + timeout_s
+        with progress_bar(progress, "film", "frame") as bar:
+            while not bar.show(status := self.status()):
+                if time.monotonic() > end_s:
+                    raise timed_out(timeout_s, status)
+                time.sleep(poll_s)
+        return self
+
+    def save(self, path: str | Path) -> Path:
+        """Download the edited film of a job that has ended, onto the disk as it arrives.
+
+        Raises:
+            ServiceError: If there is none.
+        """
+        target = Path(path)
+        self.client.download(f"/jobs/{self.id}/result", target)
+        return target

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, ParamSpec, Self, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, ParamSpec, Self, TypeVar
 
 import httpx2 as httpx
 
@@ -82,6 +84,30 @@ class Connection:
                 wait_s = pause_s
             time.sleep(wait_s)
 
+    def download(self, path: str, target: Path) -> None:
+        """Write an answer to a file as it arrives; the file appears when it is complete.
+
+        Raises:
+            ServiceError, UnreachableError, httpx2.TransportError: As `send`.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self._http.stream("GET", path) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                    pause_s = self._retries.after_answer(answer, attempt)
+                    if pause_s is None:
+                        with partial_file(target) as file:
+                            for chunk in answer.iter_bytes():
+                                file.write(chunk)
+                        return
+                    wait_s = pause_s
+            except httpx.TransportError as err:
+                wait_s = self._retries.after_failure(err, attempt)
+            time.sleep(wait_s)
+
 
 class AsyncConnection:
     """Calls the service from asyncio; arguments and errors are those of `Connection`."""
@@ -142,3 +168,39 @@ class AsyncConnection:
                     return answer
                 wait_s = pause_s
             await asyncio.sleep(wait_s)
+
+    async def download(self, path: str, target: Path) -> None:
+        """Write an answer to a file as it arrives; the file appears when it is complete.
+
+        Raises:
+            ServiceError, UnreachableError, httpx2.TransportError: As `send`.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with self._http.stream("GET", path) as answer:
+                    if not answer.is_success:
+                        await answer.aread()
+                    pause_s = self._retries.after_answer(answer, attempt)
+                    if pause_s is None:
+                        with partial_file(target) as file:
+                            async for chunk in answer.aiter_bytes():
+                                await asyncio.to_thread(file.write, chunk)
+                        return
+                    wait_s = pause_s
+            except httpx.TransportError as err:
+                wait_s = self._retries.after_failure(err, attempt)
+            await asyncio.sleep(wait_s)
+
+
+@contextmanager
+def partial_file(target: Path) -> Iterator[BinaryIO]:
+    """Open a file next to the target that takes its name at the end, or is removed on an error."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Show the progress of a refine job, and tell when it has ended."""
+"""Show the progress of a job, and recognise its end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Status = dict[str, Any]
 
 
 class Progress:
-    """A progress bar over a job's steps.
+    """A progress bar over a job's steps, or a film's frames.
 
     Args:
         bar: The bar to draw on.
@@ -29,7 +29,10 @@ class Progress:
             ServiceError: If the job has failed.
         """
         step = status["progress"]
-        self._bar.total, self._bar.n = step["steps"], step["step"]
+        if status.get("kind") == "film":
+            self._bar.total, self._bar.n = step["total"], step["done"]
+        else:
+            self._bar.total, self._bar.n = step["steps"], step["step"]
         shown = ("phase", "lpips", "psnr")
         figures = {name: step[name] for name in shown if step.get(name) is not None}
         self._bar.set_postfix(state=status["state"], **figures)
@@ -39,9 +42,9 @@ class Progress:
 
 
 @contextmanager
-def progress_bar(shown: bool) -> Iterator[Progress]:
+def progress_bar(shown: bool, desc: str = "refine", unit: str = "step") -> Iterator[Progress]:
     """Open a progress bar, which draws nothing unless `shown`."""
-    with tqdm(disable=not shown, unit="step", desc="refine") as bar:
+    with tqdm(disable=not shown, unit=unit, desc=desc) as bar:
         yield Progress(bar)
 
 

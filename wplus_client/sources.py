@@ -63,7 +63,7 @@ def _array_part(array: np.ndarray) -> Part:
 
 
 def _is_pillow(source: object) -> bool:
-    """Check without importing Pillow: anybody who has one of its images has imported it."""
+    """Check without importing Pillow: a caller with one of its images has imported it."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(source, pillow.Image)
 
@@ -80,3 +80,45 @@ def _encode(image: "Image") -> bytes:
         out = io.BytesIO()
         image.convert("RGB").save(out, "JPEG", quality=95, **about)
     return out.getvalue()
+
+
+class FilmFile:
+    """A film as a form part, read from its file while it is sent, and again if it is sent again.
+
+    Args:
+        path: The film.
+
+    Raises:
+        ValueError: If the path is a URL.
+        OSError: If the file cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        if isinstance(path, str) and path.lower().startswith(("http://", "https://", "data:")):
+            raise ValueError(f"film must be a path, got a URL: download {path[:60]} first")
+        self._path = Path(path)
+        self._file = self._path.open("rb")
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes; at the end, close the file."""
+        data = b"" if self._file.closed else self._file.read(size)
+        if not data:
+            self._file.close()
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position."""
+        return self._open().seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._open().tell()
+
+    def _open(self) -> BinaryIO:
+        if self._file.closed:
+            self._file = self._path.open("rb")
+        return self._file

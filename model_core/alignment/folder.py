@@ -39,9 +39,9 @@ def align_folder(
 ) -> None:
     """Write the largest face of every photo in a folder and its subfolders as PNG.
 
-    A crop has its photo's relative path and is written completely or not at all.
-    It has its photo's name; if photos differ only in their suffix (ann.jpg, ann.png), the
-    suffix is kept (ann.jpg.png). The target may be inside the source: crops are not cropped again.
+    Each crop is written completely or not at all, under its photo's relative path with the suffix
+    .png; if photos differ only in their suffix (ann.jpg, ann.png), that is kept (ann.jpg.png). The
+    target may be inside the source: crops are not cropped again.
 
     Args:
         source: Folder of photos.

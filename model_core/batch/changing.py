@@ -1,9 +1,7 @@
 """Change the faces of a folder's photos; the same run again makes only what is missing."""
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 from model_core.batch.codes import about_results
@@ -18,13 +16,13 @@ from model_core.batch.pictures import (
     names_of,
     render_changed,
 )
+from model_core.batch.pipeline import in_two_steps
 from model_core.batch.preparation import PreparedPhoto
 from model_core.batch.workers import PhotoWorkers
 from model_core.errors import WplusError
 from model_core.predictor import Predictor
 
 IMAGES = "images"
-ENCODED_AHEAD = 2  # photos that are encoded and written while the device works on the next
 
 _log = logging.getLogger(__name__)
 
@@ -75,69 +73,48 @@ def change_photos(
         reasons: dict[str, str] = {}
         prepared = workers.prepare(left, wanted.look(change, predictor))
         try:
-            for name, count, reason in _finished(prepared, images, predictor, change, wanted):
-                done, faces = done + 1, faces + count
+            for photo, reason in in_two_steps(
+                prepared,
+                lambda photo: _render(photo, predictor, change, wanted),
+                lambda photo, rendered: _write(
+                    photo, rendered, change, wanted, predictor.generator_name, images
+                ),
+            ):
+                done += 1
                 if reason:
-                    reasons[name] = reason
+                    reasons[photo.name] = reason
+                else:
+                    faces += len(photo.faces)
                 progress(done, len(photos), faces)
         finally:
             skipped = folder.list_skipped(reasons)
         return skipped
 
 
-def _finished(
-    prepared: Iterable[PreparedPhoto],
-    images: Path,
-    predictor: Predictor,
-    change: FaceChange,
-    wanted: Pictures,
-) -> Iterable[tuple[str, int, str]]:
-    """Render photos on this thread and write them on another; yield name, faces and reason."""
-    writing: deque[tuple[PreparedPhoto, Future[str]]] = deque()
-
-    def first() -> tuple[str, int, str]:
-        photo, future = writing.popleft()
-        reason = future.result()
-        return photo.name, 0 if reason else len(photo.faces), reason
-
-    with ThreadPoolExecutor(1, "write") as pool:
-        for photo in prepared:
-            reason, rendered = _render(photo, predictor, change, wanted)
-            if rendered is None:
-                future: Future[str] = Future()
-                future.set_result(reason)
-            else:
-                arguments = (photo, rendered, change, wanted, predictor.generator_name, images)
-                future = pool.submit(_write, *arguments)
-            writing.append((photo, future))
-            while len(writing) > ENCODED_AHEAD:
-                yield first()
-        while writing:
-            yield first()
-
-
 def _render(
     photo: PreparedPhoto, predictor: Predictor, change: FaceChange, wanted: Pictures
-) -> tuple[str, Rendered | None]:
-    """Render a photo's faces; a failure of the networks is its reason."""
+) -> Rendered | str:
+    """Render a photo's faces, or return why not; a failure of the networks is a reason."""
     if not photo.faces:
-        return photo.reason, None
+        return photo.reason
     try:
-        return "", render_changed(photo, predictor, change, wanted)
+        return render_changed(photo, predictor, change, wanted)
     except RuntimeError as err:  # torch's, also when a GPU's memory is full
         _log.exception("%s cannot be changed", photo.name)
-        return f"it cannot be changed: {err}", None
+        return f"it cannot be changed: {err}"
 
 
 def _write(
     photo: PreparedPhoto,
-    rendered: Rendered,
+    rendered: Rendered | str,
     change: FaceChange,
     wanted: Pictures,
     generator_name: str,
     images: Path,
 ) -> str:
     """Encode and write a photo's files, the first one last; return why not, or nothing."""
+    if isinstance(rendered, str):
+        return rendered
     try:
         files = encode_changed(photo, rendered, change, wanted, generator_name)
         named = list(zip(names_of(photo.name, wanted, files), files, strict=True))

@@ -9,6 +9,14 @@ from model_core.shapes import Codes, Faces
 FACES_AT_ONCE = 4
 
 
+def faces_at_once(predictor: Predictor) -> int:
+    """Return how many faces to run together.
+
+    Where batches gain nothing, one: what is computed for its detail is then there for rendering.
+    """
+    return FACES_AT_ONCE if predictor.batches("synthesize") else 1
+
+
 def about_results(predictor: Predictor) -> dict[str, Any]:
     """Return everything that codes, images and figures depend on."""
     return {

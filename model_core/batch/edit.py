@@ -25,7 +25,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser = _parser()
     source = parser.parse_known_args(arguments)[0].source
     if is_film(source):
-        # Imported here: photos need none of its packages.
+        # By its name: films build on this package.
         films = importlib.import_module("model_core.films.__main__")
         return int(films.main(arguments, cache))
     options = parser.parse_args(arguments)

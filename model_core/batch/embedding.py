@@ -1,24 +1,27 @@
 """Embed every face in a folder; worker processes prepare photos for the device process."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from jaxtyping import UInt8
 
-from model_core.atomic_file import partial_file, publish
-from model_core.batch.codes import FACES_AT_ONCE, about_results, latents_of
+from model_core.batch.codes import about_results, faces_at_once, latents_of
 from model_core.batch.listing import Progress, list_photos
-from model_core.batch.output_folder import printable
+from model_core.batch.output_folder import check_name, printable, save
+from model_core.batch.pipeline import in_two_steps
 from model_core.batch.preparation import Look, PreparedPhoto, Which
 from model_core.batch.table import Table, schema
 from model_core.batch.workers import Models, PhotoWorkers
 from model_core.checkpoints.latent_files import write_latents
-from model_core.errors import InvalidInputError
+from model_core.errors import InvalidInputError, WplusError
+from model_core.output.encoding import encode_image
+from model_core.output.provenance import GENERATED, system_version, xmp_packet
 from model_core.predictor import Predictor
-from model_core.shapes import Faces
+from model_core.shapes import Codes, Faces
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
 JPEG_QUALITY = 95
@@ -115,8 +118,8 @@ def embed_photos(
     photos = [(photo, printable(name)) for photo, name in list_photos(source, target)]
     about = about_results(predictor)
     shape = (predictor.num_ws, predictor.w_dim)
-    found_by = {"faces": wanted.which, "second_glance": workers.models.second_glance is not None}
-    with Table(target, schema(shape, about), about | found_by | _extras(wanted)) as table:
+    settings = settings_of(about, wanted, workers.models.second_glance is not None)
+    with Table(target, schema(shape, about), settings) as table:
         done = table.finished()
         left = [(photo, name) for photo, name in photos if name not in done]
         if len(left) >= COMPILE_FROM:
@@ -125,8 +128,10 @@ def embed_photos(
         faces = 0
         progress(len(photos) - len(left), len(photos), faces)
         rows: list[Row] = []
-        for number, photo in enumerate(workers.prepare(left, Look(wanted.which)), start=1):
-            rows += _rows_or_reason(photo, predictor, target, wanted)
+        prepared = workers.prepare(left, Look(wanted.which))
+        embedded = rows_of(prepared, predictor, target, wanted)
+        for number, (photo, photo_rows) in enumerate(embedded, start=1):
+            rows += photo_rows
             faces += len(photo.faces)
             progress(len(photos) - len(left) + number, len(photos), faces)
             if number % wanted.shard_photos == 0 or number == len(left):
@@ -135,31 +140,69 @@ def embed_photos(
         return table.list_skipped()
 
 
-def _extras(wanted: Wanted) -> Row:
-    return {"figures": wanted.figures, "images": wanted.images, "codes": wanted.codes}
+def settings_of(about: Row, wanted: Wanted, second_glance: bool) -> Row:
+    """Return everything that a table's rows depend on.
+
+    Args:
+        about: From `about_results`.
+        wanted: What is written.
+        second_glance: Whether there is a second detector.
+    """
+    return about | {
+        "faces": wanted.which,
+        "second_glance": second_glance,
+        "figures": wanted.figures,
+        "images": wanted.images,
+        "codes": wanted.codes,
+    }
 
 
-def _rows_or_reason(
-    photo: PreparedPhoto, predictor: Predictor, target: Path, wanted: Wanted
-) -> list[Row]:
-    """Embed a photo's faces, a few at a time; a failure of the networks is the photo's reason."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Embedded:
+    """The faces of a photo after the device's part.
+
+    Attributes:
+        rows: Their rows, without figures.
+        faces: The faces.
+        ws: Their codes.
+        images: Their reconstructions; None unless needed.
+    """
+
+    rows: list[Row]
+    faces: Faces
+    ws: Codes
+    images: UInt8[np.ndarray, "batch height width 3"] | None
+
+
+def rows_of(
+    prepared: Iterable[PreparedPhoto], predictor: Predictor, target: Path, wanted: Wanted
+) -> Iterator[tuple[PreparedPhoto, list[Row]]]:
+    """Embed photos; measure each one while the next is embedded."""
+    return in_two_steps(
+        prepared,
+        lambda photo: _embed(photo, predictor, wanted),
+        lambda photo, embedded: _finish(photo, embedded, predictor, target, wanted),
+    )
+
+
+def _embed(photo: PreparedPhoto, predictor: Predictor, wanted: Wanted) -> list[_Embedded] | str:
+    """Embed and render a photo's faces, a few at a time, or return why not."""
     if not photo.faces:
-        return [{"file": photo.name, "faces": 0, "reason": photo.reason}]
-    rows: list[Row] = []
+        return photo.reason
+    count = faces_at_once(predictor)
     try:
-        for start in range(0, len(photo.faces), FACES_AT_ONCE):
-            rows += _rows(photo, start, predictor, target, wanted)
+        return [
+            _embed_some(photo, first, count, predictor, wanted)
+            for first in range(0, len(photo.faces), count)
+        ]
     except RuntimeError as err:  # torch's, also when a GPU's memory is full
-        _log.exception("%s cannot be embedded", photo.name)
-        return [{"file": photo.name, "faces": 0, "reason": f"it cannot be embedded: {err}"}]
-    return rows
+        return _failure(photo, err)
 
 
-def _rows(
-    photo: PreparedPhoto, first: int, predictor: Predictor, target: Path, wanted: Wanted
-) -> list[Row]:
-    """Embed some of a photo's faces, write the requested files and return the rows."""
-    part = photo.faces[first : first + FACES_AT_ONCE]
+def _embed_some(
+    photo: PreparedPhoto, first: int, count: int, predictor: Predictor, wanted: Wanted
+) -> _Embedded:
+    part = photo.faces[first : first + count]
     faces: Faces = np.stack([face.image for face in part])
     ws = predictor.embed(faces)
     rows: list[Row] = [
@@ -174,32 +217,63 @@ def _rows(
         }
         for index, (face, code) in enumerate(zip(part, ws, strict=True), start=first)
     ]
-    if wanted.codes:
-        for index, code in enumerate(ws, start=first):
-            place = _place(target / "codes", photo.name, index, wanted.codes)
-            write_latents(place, {"ws": code}, predictor.fingerprint)
+    images = None
     if wanted.figures or wanted.images:
         images = predictor.render(latents_of(predictor, faces, ws))
-        if wanted.images:
-            for index, image in enumerate(images, start=first):
-                place = _place(target / "images", photo.name, index, "jpg")
-                with partial_file(place) as file:
-                    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
-                    publish(file, place, durable=False)
-        if wanted.figures:
-            for row, quality in zip(rows, predictor.quality(faces, images), strict=True):
-                row |= {
-                    "psnr": quality.psnr,
-                    "ssim": quality.ssim,
-                    "lpips": quality.lpips,
-                    "identity_similarity": quality.identity_similarity,
-                    "same_person": quality.same_person,
-                }
-    return rows
+    return _Embedded(rows, faces, ws, images)
 
 
-def _place(folder: Path, name: str, index: int, suffix: str) -> Path:
-    """Return the path of a face's file: ann.jpg's second face is in ann.jpg.1.jpg."""
-    place = folder / f"{name}.{index}.{suffix}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+def _finish(
+    photo: PreparedPhoto,
+    embedded: list[_Embedded] | str,
+    predictor: Predictor,
+    target: Path,
+    wanted: Wanted,
+) -> list[Row]:
+    """Write the requested files and measure the reconstructions; return the rows."""
+    reason = embedded if isinstance(embedded, str) else ""
+    if not isinstance(embedded, str):
+        try:
+            for part in embedded:
+                _write_files(part, predictor, target, wanted)
+                if wanted.figures and part.images is not None:
+                    _measure(part, part.images, predictor)
+            return [row for part in embedded for row in part.rows]
+        except WplusError as err:
+            reason = str(err)
+        except RuntimeError as err:
+            reason = _failure(photo, err)
+    return [{"file": photo.name, "faces": 0, "reason": reason}]
+
+
+def _failure(photo: PreparedPhoto, err: RuntimeError) -> str:
+    _log.error("%s cannot be embedded", photo.name, exc_info=err)
+    return f"it cannot be embedded: {err}"
+
+
+def _write_files(part: _Embedded, predictor: Predictor, target: Path, wanted: Wanted) -> None:
+    for number, (row, code) in enumerate(zip(part.rows, part.ws, strict=True)):
+        if wanted.codes:
+            place = target / "codes" / f"{row['file']}.{row['face']}.{wanted.codes}"
+            check_name(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_latents(place, {"ws": code}, predictor.fingerprint)
+        if wanted.images and part.images is not None:
+            xmp = xmp_packet(GENERATED, system_version(predictor.generator_name))
+            data = encode_image(part.images[number], "jpeg", JPEG_QUALITY, xmp)
+            place = target / "images" / f"{row['file']}.{row['face']}.jpg"
+            save(place, data, durable=False)
+
+
+def _measure(
+    part: _Embedded, images: UInt8[np.ndarray, "batch height width 3"], predictor: Predictor
+) -> None:
+    """Add the figures to the rows."""
+    for row, quality in zip(part.rows, predictor.quality(part.faces, images), strict=True):
+        row |= {
+            "psnr": quality.psnr,
+            "ssim": quality.ssim,
+            "lpips": quality.lpips,
+            "identity_similarity": quality.identity_similarity,
+            "same_person": quality.same_person,
+        }

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +23,7 @@ from model_core.output.encoding import (
     encode_webp_animation,
     shrink,
 )
-from model_core.output.provenance import GENERATED, SYSTEM, xmp_packet
+from model_core.output.provenance import GENERATED, system_version, xmp_packet
 from model_core.predictor import Predictor
 from model_core.shapes import Pixels
 
@@ -99,7 +98,7 @@ def morph_photos(
         "size": morph.size_px,
         "animation": [morph.animation, morph.frame_ms, morph.there_and_back],
     }
-    xmp = xmp_packet(GENERATED, f"{version(SYSTEM)} ({predictor.generator_name})")
+    xmp = xmp_packet(GENERATED, system_version(predictor.generator_name))
     suffix = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}[morph.form]
     places = [target / FRAMES / f"{index:04d}{suffix}" for index in range(morph.steps)]
     with OutputFolder(target, settings):

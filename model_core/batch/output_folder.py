@@ -56,19 +56,33 @@ class OutputFolder:
 
     def list_skipped(self, reasons: Mapping[str, str]) -> int:
         """Write the photos that were skipped, with the reasons; return their number."""
-        lines = [f"{printable(name)}\t{printable(why)}\n" for name, why in reasons.items()]
-        write_file(self._folder / SKIPPED, "".join(lines).encode())
-        return len(lines)
+        write_file(self._folder / SKIPPED, skipped_lines(reasons).encode())
+        return len(reasons)
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         stored = self._folder / SETTINGS
-        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        text = settings_text(settings)
         if stored.exists() and stored.read_text("utf-8") != text:
-            raise InvalidInputError(
-                f"{self._folder} was started with other settings, listed in {SETTINGS}: use those, "
-                "or choose another folder"
-            )
+            raise other_settings(self._folder)
         write_file(stored, text.encode())
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Return the contents of settings.json, the same for the same settings."""
+    return json.dumps(settings, indent=2, sort_keys=True) + "\n"
+
+
+def other_settings(folder: Path | str) -> InvalidInputError:
+    """Return the error for a folder that was started with other settings."""
+    return InvalidInputError(
+        f"{folder} was started with other settings, listed in {SETTINGS}: use those, or choose "
+        "another folder"
+    )
+
+
+def skipped_lines(reasons: Mapping[str, str]) -> str:
+    """Return the contents of skipped.tsv: each photo that was skipped, and why."""
+    return "".join(f"{printable(name)}\t{printable(why)}\n" for name, why in reasons.items())
 
 
 def remove_partial(folder: Path) -> None:
@@ -77,22 +91,31 @@ def remove_partial(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def save(place: Path, data: bytes) -> None:
-    """Write a file as a whole, and its folders.
+def save(place: Path, data: bytes, durable: bool = True) -> None:
+    """Write a file as a whole, and its folders; `durable` as for `publish`.
 
     Raises:
         InvalidInputError: If its name is too long.
         OSError: If it cannot be written.
     """
-    if len(os.fsencode(place.name)) > LONGEST_NAME_BYTES:
-        raise InvalidInputError(
-            f"file name must have at most {LONGEST_NAME_BYTES} bytes with what is added to it, "
-            f"got {len(os.fsencode(place.name))}"
-        )
+    check_name(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with partial_file(place) as file:
         file.write(data)
-        publish(file, place)
+        publish(file, place, durable)
+
+
+def check_name(place: Path) -> None:
+    """Check that a file can have its name.
+
+    Raises:
+        InvalidInputError: If it is too long.
+    """
+    if (size_bytes := len(os.fsencode(place.name))) > LONGEST_NAME_BYTES:
+        raise InvalidInputError(
+            f"file name must have at most {LONGEST_NAME_BYTES} bytes with what is added to it, "
+            f"got {size_bytes}"
+        )
 
 
 def digest(file: Path) -> str:

@@ -5,19 +5,19 @@ Rendering belongs on the thread of the device; the rest may run beside it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 
-from model_core.batch.codes import FACES_AT_ONCE, latents_of
+from model_core.batch.codes import faces_at_once, latents_of
 from model_core.batch.preparation import Look, PreparedPhoto, Which
 from model_core.compositing.insertion import BlendChoice, insert
 from model_core.compositing.luminance import with_luminance
 from model_core.errors import TooManyPixelsError
 from model_core.latents.latent import Latent
 from model_core.output.encoding import LONGEST_PX, Format, encode_image
-from model_core.output.provenance import COMPOSITE, GENERATED, SYSTEM, xmp_packet
+from model_core.output.input_marks import InputMarks, xmp_after
+from model_core.output.provenance import COMPOSITE, GENERATED, system_version
 from model_core.predictor import Predictor
 from model_core.shapes import Faces, Pixels, SquarePixels
 
@@ -92,13 +92,15 @@ def render_changed(
     """
     new: list[SquarePixels] = []
     own: list[SquarePixels] = []
-    for start in range(0, len(photo.faces), FACES_AT_ONCE):
-        part = photo.faces[start : start + FACES_AT_ONCE]
+    count = faces_at_once(predictor)
+    for start in range(0, len(photo.faces), count):
+        part = photo.faces[start : start + count]
         faces: Faces = np.stack([face.image for face in part])
         latents = latents_of(predictor, faces, predictor.embed(faces))
-        new += list(predictor.render([change.make(latent) for latent in latents]))
+        # The own faces first: what was computed for their detail is still there.
         if wanted.output == "photo":
             own += list(predictor.render(latents))
+        new += list(predictor.render([change.make(latent) for latent in latents]))
     return Rendered(new, own)
 
 
@@ -122,12 +124,14 @@ def encode_changed(
             list(zip(photo.faces, rendered.new, rendered.own, strict=True))
         ):
             insert(pixels, face.quad, new, own, wanted.blend, change.keep_luminance)
-        return [_encode(pixels, wanted, COMPOSITE, generator_name)]
+        return [_encode(pixels, wanted, COMPOSITE, generator_name, photo.marks)]
     files = []
     for face, new in zip(photo.faces, rendered.new, strict=True):
-        source_type = GENERATED if face.crop is None else COMPOSITE
-        shown = new if face.crop is None else with_luminance(new, face.crop)
-        files.append(_encode(shown, wanted, source_type, generator_name))
+        if face.crop is None:
+            files.append(_encode(new, wanted, GENERATED, generator_name))
+        else:
+            shown = with_luminance(new, face.crop)
+            files.append(_encode(shown, wanted, COMPOSITE, generator_name, photo.marks))
     return files
 
 
@@ -143,8 +147,14 @@ def last_name(name: str, wanted: Pictures) -> str:
     return names_of(name, wanted, [b""])[0]
 
 
-def _encode(pixels: Pixels, wanted: Pictures, source_type: str, generator_name: str) -> bytes:
-    xmp = xmp_packet(source_type, f"{version(SYSTEM)} ({generator_name})")
+def _encode(
+    pixels: Pixels,
+    wanted: Pictures,
+    source_type: str,
+    generator_name: str,
+    marks: InputMarks | None = None,
+) -> bytes:
+    _, xmp = xmp_after(source_type, system_version(generator_name), marks)
     return encode_image(pixels, wanted.form, wanted.quality, xmp)
 
 

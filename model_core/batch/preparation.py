@@ -1,5 +1,6 @@
 """Read a photo file and crop its aligned faces; runs in separate processes, without torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,12 +11,17 @@ from jaxtyping import Float64
 from model_core.alignment.ffhq import NO_FACE, FaceAligner
 from model_core.alignment.folder import LIMITS, MAX_BYTES
 from model_core.errors import WplusError
+from model_core.output.input_marks import InputMarks, read_marks
 from model_core.photos.reader import harden, read_photo
 from model_core.pixels import FACE_PX, Pixels, SquarePixels
 
 Which = Literal["all", "largest"]
 
 _aligner: FaceAligner | None = None
+
+
+class UnreadableError(WplusError):
+    """A photo's file is not one, or is too large."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,12 +54,14 @@ class PreparedPhoto:
         faces: Its faces.
         reason: Why there are none; empty otherwise.
         pixels: The photo at its own size; None unless asked for.
+        marks: The photo's AI marks, to keep on images that show it; None if it has none.
     """
 
     name: str
     faces: list[PreparedFace]
     reason: str = ""
     pixels: Pixels | None = None
+    marks: InputMarks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +88,32 @@ def load_aligner(landmark_model: Path, second_glance: Path | None = None) -> Non
 
 def prepare(photo: Path, name: str, look: Look) -> PreparedPhoto:
     """Read a photo and crop its faces; a fault becomes its `reason`."""
+
+    def read() -> bytes:
+        if not photo.is_file():
+            raise UnreadableError("not a regular file (perhaps a broken link)")
+        check_size(photo.stat().st_size)
+        return photo.read_bytes()
+
+    return prepare_from(read, name, look)
+
+
+def check_size(size_bytes: int) -> None:
+    """Refuse a file that is too large to be read.
+
+    Raises:
+        UnreadableError: If it is.
+    """
+    if size_bytes > MAX_BYTES:
+        raise UnreadableError(f"image must have at most {MAX_BYTES} bytes, got {size_bytes}")
+
+
+def prepare_from(read: Callable[[], bytes], name: str, look: Look) -> PreparedPhoto:
+    """Crop the faces of a photo whose bytes `read` returns; a fault becomes its `reason`."""
     if _aligner is None:
         raise RuntimeError("load_aligner must be called first")
     try:
-        if not photo.is_file():
-            return PreparedPhoto(name, [], "not a regular file (perhaps a broken link)")
-        if (size_bytes := photo.stat().st_size) > MAX_BYTES:
-            return PreparedPhoto(
-                name, [], f"image must have at most {MAX_BYTES} bytes, got {size_bytes}"
-            )
-        return _look_at(photo.read_bytes(), name, look, _aligner)
+        return _look_at(read(), name, look, _aligner)
     except (WplusError, OSError) as err:
         return PreparedPhoto(name, [], str(err))
     except Exception as err:  # one photo must not end a run that others are part of
@@ -116,4 +140,4 @@ def _look_at(data: bytes, name: str, look: Look, aligner: FaceAligner) -> Prepar
             )
         )
     kept = pixels if look.whole and faces else None
-    return PreparedPhoto(name, faces, "" if faces else NO_FACE, kept)
+    return PreparedPhoto(name, faces, "" if faces else NO_FACE, kept, read_marks(data))

@@ -1,4 +1,4 @@
-"""How much of a new face each place of the crop takes."""
+"""Opacity maps: how much of the new face each position of the crop takes, 0 to 1."""
 
 from functools import lru_cache
 
@@ -9,19 +9,19 @@ from jaxtyping import Float, Float32, UInt8
 from model_core.compositing.placement import shrink
 
 OPACITY_PX = 256
-"""Side at which opacities are computed: they are smooth."""
+"""Side at which opacities are computed; they are smooth, so more would gain nothing."""
 
 REACH_PX = 13
-"""Width, at that side, of the brush with which changed places are dilated."""
+"""Width, at OPACITY_PX, of the brush that dilates changed positions."""
 
 FEATHER_PX = 4.0
-"""Standard deviation of the blur that follows."""
+"""Standard deviation of the blur after dilation, at OPACITY_PX."""
 
 NOISE_PX = 1.5
-"""Standard deviation of the blur before changes are told from noise."""
+"""Standard deviation of the blur that removes noise from differences, at OPACITY_PX."""
 
 LEAST = 1 / 128
-"""Opacities below this are 0: they would change a byte by less than a half."""
+"""Opacities below this become 0: they would change a pixel by less than half a level."""
 
 
 @lru_cache(maxsize=8)
@@ -55,15 +55,15 @@ def changed(
     inside: Float32[np.ndarray, "256 256"],
     core: Float32[np.ndarray, "256 256"] | None = None,
 ) -> Float32[np.ndarray, "256 256"]:
-    """Return the opacity of the places where two images differ, dilated and feathered.
+    """Return an opacity that covers the positions where two images differ, dilated and feathered.
 
     Args:
         old: One image.
         new: The other.
-        least: Difference in bytes that does not count.
-        sure: Difference that counts as a whole.
-        inside: Bounds the opacity.
-        core: Places that count whether they differ or not.
+        least: Largest difference, in levels of 255, that counts as unchanged.
+        sure: Smallest difference that counts as fully changed.
+        inside: Factor that confines the opacity.
+        core: Opacity that holds whether or not the images differ there.
     """
     difference = cv2.absdiff(_resized(old), _resized(new)).max(2).astype(np.float32)
     opacity = rise(cv2.GaussianBlur(difference, (0, 0), NOISE_PX), least, sure)
@@ -77,7 +77,7 @@ def changed(
 
 
 def rise(x: Float[np.ndarray, "*shape"], low: float, high: float) -> Float32[np.ndarray, "*shape"]:
-    """Rise smoothly from 0 at `low` to 1 at `high`."""
+    """Rise smoothly from 0 at `low` to 1 at `high` (smoothstep)."""
     t = np.clip((x - low) / (high - low), 0, 1)
     smooth: Float32[np.ndarray, "*shape"] = (t * t * (3 - 2 * t)).astype(np.float32)
     return smooth

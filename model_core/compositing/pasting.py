@@ -1,12 +1,12 @@
 """Put an edited face back into its photo.
 
 `transfer` adds the difference between two renders to the photo, which keeps its own texture,
-background and whatever the edit leaves alone; it suits edits that move little. `render` pastes the
-new render itself, blended in several frequency bands, which suits edits that turn the head or
-change who it is: there the photo's own texture would stay behind as a ghost. Pixels that neither
-touches keep their bytes.
+background and everything that the edit does not change; it suits edits that move little. `render`
+pastes the new render itself, blended in several frequency bands; it suits edits that turn the head
+or change the person, where the photo's own texture would remain as a ghost. Pixels outside the
+opacity keep their exact values.
 
-Both work on the crop's box alone, so that the photo's size hardly matters.
+Both work inside the crop's box only, so the photo's size hardly affects the time.
 
 Source: multi-band blending: Burt and Adelson 1983, as OpenCV implements it.
 """
@@ -31,26 +31,26 @@ HEAD = ellipse((0.5, 0.52), (0.44, 0.47))
 """Where `transfer` may change the crop: face and hair."""
 
 FRAME = ellipse((0.5, 0.5), (0.495, 0.495), power=6.0)
-"""Where `render` may: nearly all of it, because a turned head takes its hair along."""
+"""Where `render` may change it: nearly everywhere, because the hair turns with the head."""
 
 FACE = ellipse((0.5, 0.56), (0.27, 0.34))
 """What `render` always replaces, so that no part of the old face shows."""
 
 TRANSFER_BYTES = (4.0, 12.0)
 RENDER_BYTES = (8.0, 24.0)
-"""Differences, in bytes, that do not count and that count fully; a reconstruction with detail
-differs from its photo by some 6."""
+"""Differences in levels of 255: below the first a place counts as unchanged, above the second as
+changed. A reconstruction with detail differs from its photo by about 6."""
 
 COARSEST_PX = 64
-"""Side at which the coarsest band is blended: coarser ones would bring the old face through."""
+"""Side at which the coarsest band is blended: coarser bands would let the old face show through."""
 
 MARGIN_PX = 17
-"""Width, at OPACITY_PX, of the brush that lets the coarse bands blend beyond the opacity."""
+"""Width, at OPACITY_PX, of the brush that widens the opacity so that coarse bands can blend."""
 
 COLOUR_PX = 64
 COLOUR_BLUR = 6.0
 ALIKE_BYTES = 16.0
-"""Where the photo and the render differ by more, they show different things, not colours."""
+"""Where photo and render differ by more levels, the content differs, not only the colour."""
 
 STILL_PX = 2.0
 """Most that a face may move, in its median and at 256 px, for `transfer`. Smiles of +-1.5 move it
@@ -171,7 +171,8 @@ def _colour_offset(
 ) -> Float32[np.ndarray, "px px 3"]:
     """Return what to add to the render's colours to match the photo's around the opacity.
 
-    Measured where the two show the same thing around it, continued smoothly inwards.
+    It is measured around the opacity, where both show the same content, and extended smoothly
+    inwards.
     """
     size = (COLOUR_PX, COLOUR_PX)
     small = [
@@ -184,7 +185,7 @@ def _colour_offset(
     weight = cv2.resize(around, size, interpolation=cv2.INTER_AREA)
     weight *= np.exp(-((np.abs(difference).max(2) / ALIKE_BYTES) ** 2))
     weight = weight[..., None]
-    # The constants draw the offset to the mean, and the mean to 0, where there is little to see.
+    # Where there is little to measure, the constants pull the offset to the mean and that to 0.
     mean = (difference * weight).sum((0, 1)) / (weight.sum() + 20)
     spread = cv2.GaussianBlur(difference * weight, (0, 0), COLOUR_BLUR)
     known = cv2.GaussianBlur(weight, (0, 0), COLOUR_BLUR)[..., None]
@@ -198,7 +199,7 @@ def _multi_band(
     matched: Float32[np.ndarray, "px px 3"],
     opacity: Float32[np.ndarray, "256 256"],
 ) -> Float32[np.ndarray, "px px 3"]:
-    """Blend the render into the crop: coarse bands over a long way, fine ones over a short one."""
+    """Blend the render into the crop: coarse bands across a wide seam, fine across a narrow one."""
     px = len(crop)
     # Linear: a cubic would overshoot.
     inside = cv2.resize(opacity, (px, px), interpolation=cv2.INTER_LINEAR) > 0.5

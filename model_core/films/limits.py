@@ -17,6 +17,6 @@ class FilmLimits:
 
     max_px: int = 4096 * 2304
     max_frames: int = 200_000
-    max_seconds: float = 2 * 60 * 60.0
+    max_seconds: float = 2.0 * 60 * 60
     max_streams: int = 32
     max_sounds: int = 8

@@ -2,8 +2,8 @@
 
 Editing a code turns the head or opens the mouth; a detail that stayed in place would leave
 a ghost there. Each position in the new features takes the detail of similar, nearby positions in
-the old ones. This needs no training: features of the same part of a face are alike in both,
-wherever it has moved.
+the old ones. This needs no training, because features of the same part of a face are similar
+before and after it has moved.
 """
 
 import functools
@@ -50,12 +50,11 @@ def carry(
     queries = _blocks(_comparable(new, old))  # (batch, blocks, BLOCK ** 2, channels)
     keys = _windows(_comparable(old, old))  # (batch, blocks, WINDOW ** 2, channels)
     values = _windows(details)
-    likeness = queries @ keys.transpose(-1, -2)  # cosines, (batch, blocks, BLOCK**2, WINDOW**2)
+    cosines = queries @ keys.transpose(-1, -2)  # (batch, blocks, BLOCK ** 2, WINDOW ** 2)
     penalty, is_far = _distances(details.device)
-    likeness = (likeness - penalty).masked_fill(is_far, -torch.inf)
-    moved: Tensor = (likeness / TEMPERATURE).softmax(
-        -1
-    ) @ values  # (batch, blocks, BLOCK**2, bottleneck)
+    scores = (cosines - penalty).masked_fill(is_far, -torch.inf)
+    weights = (scores / TEMPERATURE).softmax(-1)
+    moved: Tensor = weights @ values  # (batch, blocks, BLOCK ** 2, bottleneck)
     batch, bottleneck, px, _ = details.shape
     moved = moved.unflatten(2, (BLOCK, BLOCK)).unflatten(1, (px // BLOCK, px // BLOCK))
     # (batch, row of blocks, column of blocks, row, column, bottleneck) -> an image again
@@ -65,7 +64,7 @@ def carry(
 def _comparable(
     features: Float[Tensor, "batch channels px px"], old: Float[Tensor, "batch channels px px"]
 ) -> Float[Tensor, "batch channels px px"]:
-    """Standardise by the old features' channels, so that none dominates, and normalise."""
+    """Standardise each channel by the old features', so that none dominates; scale to length 1."""
     mean, std = old.mean((2, 3), keepdim=True), old.std((2, 3), keepdim=True)
     standard = (features - mean) / (std + 1e-3)
     around = F.avg_pool2d(standard, SMOOTH, 1, SMOOTH // 2, count_include_pad=False)

@@ -6,6 +6,7 @@ application extension. Not covered: a signed manifest, an invisible watermark.
 """
 
 from html import escape
+from importlib.metadata import version
 
 from PIL import PngImagePlugin
 
@@ -18,6 +19,11 @@ PNG_KEYWORD = "XML:com.adobe.xmp"
 GIF_TRAILER = b"\x01" + bytes(range(0xFF, -1, -1)) + b"\x00"
 
 
+def system_version(generator_name: str) -> str:
+    """Name the version of wplus and the generator that made an image, for `xmp_packet`."""
+    return f"{version(SYSTEM)} ({generator_name})"
+
+
 def xmp_packet(source_type: str, system_version: str, earlier: tuple[str, str] = ("", "")) -> bytes:
     """Write the XMP packet for an image.
 
@@ -27,7 +33,7 @@ def xmp_packet(source_type: str, system_version: str, earlier: tuple[str, str] =
         earlier: AI system that changed the photo before, and its version; empty if unknown.
     """
     system, version = earlier
-    if system in ("", SYSTEM):  # our own name stands there already
+    if system in ("", SYSTEM):  # nothing to keep, or only our own name
         systems, versions = SYSTEM, system_version
     else:
         systems, versions = f"{system}; {SYSTEM}", f"{version or 'unknown'}; {system_version}"

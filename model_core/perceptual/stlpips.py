@@ -17,7 +17,7 @@ from model_core.errors import InvalidInputError
 MIN_SIZE_PX = 32
 """Shortest side of an image that has all feature maps."""
 
-# Mean and spread of ImageNet's channels, seen from [-1, 1] (LPIPS v0.1).
+# Mean and standard deviation of ImageNet's channels on the scale [-1, 1] (LPIPS v0.1).
 _INPUT_SHIFT = (-0.030, -0.088, -0.188)
 _INPUT_SCALE = (0.458, 0.448, 0.450)
 # Pooling of contiguous feature maps is up to thirty times slower on a CPU.
@@ -27,7 +27,7 @@ _NORM_EPS = 1e-20
 
 
 class Perceptual(nn.Module, ABC):
-    """A distance between images: squared, between their feature maps, averaged over positions.
+    """A distance between images: that of their feature maps, squared and averaged over positions.
 
     To compare many images with one, compute its `features` once and call `distance`.
     """
@@ -85,18 +85,16 @@ class Blur(nn.Module):
 class BlurredConv2d(nn.Conv2d):
     """A convolution (odd kernel) of an image, then Blur, computed as one convolution of stride 2.
 
-    The plain form, kept for odd sizes and as the reference, computes four times the positions, and
-    its gradient towards three channels is by far the slowest part of an AlexNet on a CPU.
+    `plain`, kept for odd sizes and as the reference, computes four times as many positions, and its
+    gradient with respect to the image is by far the slowest part of an AlexNet on a CPU.
     """
 
     def forward(self, x: Float[Tensor, "n 3 h_in w_in"]) -> Float[Tensor, "n c h w"]:
         """Compute blur(convolution(x))."""
         if x.shape[2] % 2 or x.shape[3] % 2:
             return self.plain(x)
-        margin = int(
-            self.padding[0]
-        )  # the convolution's zero padding; the blur's reflection follows below
-        x = F.pad(x, (margin,) * 4)
+        margin = int(self.padding[0])
+        x = F.pad(x, (margin,) * 4)  # the convolution's zeros; the blur's reflection follows below
         wide, narrow = (0.25, 0.5, 0.25), (0.5, 0.5)
         side = self.kernel_size[0] + 1  # side of the patch under two neighbouring kernel positions
         # With reflection the first row repeats the second, and the last covers two rows, not three.

@@ -1,7 +1,7 @@
 """Write ICC profiles for colours described in other ways, so that one engine converts them all.
 
 PNG's chunks and AVIF's boxes name primaries and a transfer function by numbers; EXIF marks Adobe
-RGB. A profile with a matrix and a curve tells lcms the same.
+RGB. A profile with a matrix and a curve gives lcms the same result.
 
 Source: ICC.1:2004-10 (layout, version 2.4), ITU-T H.273 (code points), PNG third edition,
 ITU-R BT.2100 and BT.2408 (PQ and HLG; what is brighter than reference white is clipped).

@@ -1,4 +1,7 @@
-"""The configuration of a training run: one frozen object, read from a TOML preset and flags."""
+"""The configuration of a training run: one frozen object, read from a TOML preset and flags.
+
+Long, because it lists every setting with its meaning, its default and the rules between settings.
+"""
 
 import dataclasses
 import json
@@ -9,47 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from model_core.errors import InvalidInputError
+from model_core.training.config_rules import check_each
 from model_core.weights.cache import DEFAULT_IDENTITY
 
-FROM_ONE = (
-    "steps",
-    "batch",
-    "replay",
-    "window",
-    "influence_samples",
-    "sensitivity_samples",
-    "validate_every",
-    "checkpoint_every",
-    "validation_pairs",
-    "loss_px",
-    "iterator_steps",
-    "shards",
-)
-TRAINED = ("embedding", "detail")
-SUPERVISION = ("iterator", "photo", "both")
 CHANGES = ("jitter", "degrade_share", "photo_light", "photo_warp")
 OF_IMAGES = ("mse_weight", "lpips_weight", "identity_weight")
 OF_CODES = ("style_weight", "sensitivity_weight", "latent_weight")
-FROM_ZERO = ("warmup_steps", "validation_photos", "seed", "true_every")
-OF_DETAILS = {
-    "margin_weight": 1.0,
-    "detail_weight": 0.0,
-    "true_every": 0,
-    "true_share": 0.0,
-    "full_size_weight": 0.0,
-}
-"""Fields that only the detail encoder's training reads, with their value in other trainings."""
-WITH_DETAIL = {
-    "generated_share": 0.0,
-    "supervision": "photo",
-    "jitter": 0.0,
-    "degrade_share": 0.0,
-    "loss_px": 256,
-    "tune_identity": False,
-    "tune_generator": False,
-    "compile": False,
-}
-"""Fields that are fixed when the detail encoder is trained, with their value there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,33 +160,12 @@ class TrainConfig:
     compile: bool = True
 
     def __post_init__(self) -> None:
-        least = dict.fromkeys(FROM_ONE, 1) | dict.fromkeys(FROM_ZERO, 0)
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise InvalidInputError(
-                    f"{name} must be {bound} or more, got {getattr(self, name)}"
-                )
-        if self.trained not in TRAINED:
-            raise InvalidInputError(f"trained must be one of {TRAINED}, got {self.trained!r}")
-        fixed = WITH_DETAIL if self.trained == "detail" else OF_DETAILS
-        for name, rule in fixed.items():
-            if getattr(self, name) != rule:
-                raise InvalidInputError(
-                    f"{name} must be {rule} when trained is {self.trained}, "
-                    f"got {getattr(self, name)}"
-                )
-        if self.supervision not in SUPERVISION:
-            raise InvalidInputError(
-                f"supervision must be one of {SUPERVISION}, got {self.supervision!r}"
-            )
-        if self.batch % self.shards:
-            raise InvalidInputError(
-                f"batch must be a multiple of the {self.shards} shards, got {self.batch}"
-            )
-        if not 0 <= self.generated_share <= 1:
-            raise InvalidInputError(
-                f"generated_share must be between 0 and 1, got {self.generated_share}"
-            )
+        check_each(dataclasses.asdict(self))
+        self._check_supervision()
+        self._check_losses()
+
+    def _check_supervision(self) -> None:
+        """Check what depends on how photographs are supervised, and on what is trained with E."""
         if self.pair_images and not (self.pairs_per_shard and self._compares_images):
             raise InvalidInputError(
                 "pair_images must be false without pairs and a weight of their images "
@@ -244,6 +191,9 @@ class TrainConfig:
                 "(head false, supervision photo, generated_share below 1, one of "
                 f"{', '.join(OF_IMAGES)} above 0), got true"
             )
+
+    def _check_losses(self) -> None:
+        """Check that every kind of example has a loss."""
         if self.pairs_per_shard and not (self._compares_codes or self.pair_images):
             raise InvalidInputError(
                 f"one of {', '.join(OF_CODES)} must be above 0, or pair_images true, when "

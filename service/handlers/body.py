@@ -79,7 +79,7 @@ async def _read(
     names: tuple[str, ...],
     raw: str | None,
 ) -> tuple[Opts, Named]:
-    _check_coding(request)
+    check_coding(request)
     query = once(request.query_params.multi_items())
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media in FORMS:
@@ -100,7 +100,7 @@ async def _read(
     raise UnsupportedMediaTypeError(f"Content-Type must be one of {takes}, got {media or 'none'}")
 
 
-def _check_coding(request: Request) -> None:
+def check_coding(request: Request) -> None:
     """Refuse a compressed body: its unpacked size would have to be bounded too."""
     given = ",".join(request.headers.getlist("content-encoding")).split(",")
     codings = [coding.strip().lower() for coding in given]
@@ -185,7 +185,7 @@ def _read_json(data: bytes, query: dict[str, str], body: type[Body]) -> tuple[An
 
 
 def _readable(read: Callable[[str, T], Source], name: str, value: T) -> Source:
-    """Read one of a form's sources, or tell why it cannot be read."""
+    """Read one of a form's sources; one that cannot be read becomes a `RefusedSource`."""
     try:
         return read(name, value)
     except WplusError as err:

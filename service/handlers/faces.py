@@ -1,4 +1,4 @@
-"""From a source to its code and, for a photo, its aligned face."""
+"""Faces in photos: decode a photo, find and crop the chosen faces, describe them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,22 +10,18 @@ from PIL import Image
 from model_core.alignment.ffhq import AlignedFace, DetectedFace, brightness
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
-from model_core.latents.latent import Detail, Latent
-from model_core.shapes import Pixels, SquarePixels, Ws
+from model_core.shapes import Pixels, SquarePixels
 from service.errors import rule_of
 from service.handlers.context import RequestContext
-from service.wire.codes import read_latent
 from service.wire.face_choice import FaceChoice
 from service.wire.images import read_photo, read_whole_photo
 from service.wire.options import (
     FaceOptions,
     Options,
-    OutputOptions,
-    QualityOptions,
     WholePhotoOptions,
 )
 from service.wire.schemas import FaceObject, FoundFace
-from service.wire.sources import CodeSource, LatentSource, PhotoSource, RefusedSource, Source
+from service.wire.sources import PhotoSource
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
@@ -87,77 +83,6 @@ class WholePhoto:
     ranks: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedSource:
-    """A code and where it came from.
-
-    Attributes:
-        latent: The code, with its detail where there is one.
-        face: The face that it was computed from; None if the code itself was given.
-    """
-
-    latent: Latent
-    face: FaceCrop | None = None
-
-
-async def resolve_source(
-    context: RequestContext[FaceOptions], source: Source, crop_px: int | None = None
-) -> ResolvedSource:
-    """Embed a photo, read a code, or look up a latent id.
-
-    Args:
-        context: The request.
-        source: One of its sources.
-        crop_px: Also crop the face at this size.
-    """
-    if not isinstance(source, PhotoSource):
-        return ResolvedSource(await resolve_code(context, source))
-    ws, face = await embed_photo(context, source, crop_px)
-    return ResolvedSource(await add_detail(context, face, ws), face)
-
-
-async def embed_photo(
-    context: RequestContext[FaceOptions],
-    source: PhotoSource,
-    crop_px: int | None = None,
-    counted: bool = False,
-) -> tuple[Ws, FaceCrop]:
-    """Read, align and embed a photo; only `counted` faces can be described."""
-    face = await crop_face(context, source, crop_px, counted)
-    return await embed_face(context, face), face
-
-
-async def embed_face(context: RequestContext[Options], face: FaceCrop) -> Ws:
-    """Embed an aligned face."""
-    answer = await context.runtime.engine.embed(face.input, context.deadline_s)
-    return context.timings.take("encode", answer)
-
-
-async def add_detail(context: RequestContext[Options], face: FaceCrop, ws: Ws) -> Latent:
-    """Encode the detail that a code leaves out of its face, if it is wanted and available."""
-    if not _wants_detail(context) or context.loaded.generator.detail is None:
-        return Latent(ws)
-    answer = await context.runtime.engine.detail(face.input, ws, context.deadline_s)
-    return Latent(ws, Detail(context.timings.take("detail", answer), ws))
-
-
-async def resolve_code(
-    context: RequestContext[Options], source: CodeSource | LatentSource | RefusedSource
-) -> Latent:
-    """Read a code, or look up a latent id."""
-    if isinstance(source, RefusedSource):
-        raise source.error
-    runtime, with_detail = context.runtime, _wants_detail(context)
-    if isinstance(source, LatentSource):
-        return await runtime.latents.get(source.latent_id, context.owner, with_detail)
-    return await runtime.in_worker(read_latent, source.value, context.loaded.generator, with_detail)
-
-
-def _wants_detail(context: RequestContext[Options]) -> bool:
-    options = context.options
-    return isinstance(options, OutputOptions | QualityOptions) and options.detail
-
-
 async def crop_face(
     context: RequestContext[FaceOptions],
     source: PhotoSource,
@@ -181,8 +106,8 @@ async def open_whole_photo(
         source: The photo.
         counted: Whether the first face can be described.
         box: Where the chosen face, a single one, was found before, in pixels of the file. Its rank
-            does not tell it from another of its size: a photo decoded at another size may rank
-            them the other way round.
+            does not identify it, because faces of similar size may swap ranks when the photo is
+            decoded at another size.
     """
     return await _read(context, _open_whole, source.data, counted, box)
 

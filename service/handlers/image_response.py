@@ -7,7 +7,7 @@ from model_core.latents.latent import Latent
 from model_core.output.provenance import COMPOSITE, GENERATED
 from model_core.shapes import Pixels
 from service.handlers.context import RequestContext
-from service.handlers.faces import ResolvedSource
+from service.handlers.latents import ResolvedSource
 from service.handlers.writer import Result, Writer
 from service.wire.options import Options, OutputOptions
 

@@ -18,7 +18,7 @@ async def job_response(
     """Answer a job, with Retry-After until it has ended."""
     position = None
     if fields["state"] == "queued":
-        position = await runtime.jobs.store.position(fields["id"])
+        position = await runtime.jobs.store.position(fields["id"], fields.get("kind", ""))
     content = job_answer(fields, position).model_dump_json().encode()
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'}
     if fields["state"] not in TERMINAL:

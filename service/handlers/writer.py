@@ -19,11 +19,11 @@ from model_core.output.encoding import (
     encode_webp_animation,
     shrink,
 )
-from model_core.output.provenance import GENERATED, xmp_packet
+from model_core.output.input_marks import read_marks, xmp_after
+from model_core.output.provenance import COMPOSITE, GENERATED, xmp_packet
 from model_core.shapes import Pixels, Ws
 from service.handlers.context import RequestContext
 from service.wire.codes import write_code, write_npy, write_safetensors
-from service.wire.input_marks import InputMarks, read_marks
 from service.wire.negotiation import JSON, NPY, SAFETENSORS
 from service.wire.options import Options, OutputOptions
 from service.wire.schemas import CodeAnswer, CodeObject, ImageObject
@@ -109,11 +109,19 @@ class Writer:
         """Answer with the model that `make` builds on a worker thread."""
         return await json_response(self.context, make)
 
+    async def write_frame(self, pixels: Pixels, media: str) -> Response:
+        """Answer a frame of a film, of which only a face has been edited."""
+
+        def encode() -> bytes:
+            return self._image(pixels, MEDIA_TYPES[media], COMPOSITE)
+
+        return await self._respond(encode, media, {})
+
     async def write_animation(self, frames: list[Pixels], frame_ms: int, media: str) -> Response:
         """Answer frames as an animation."""
 
         def encode() -> bytes:
-            xmp = self._xmp(GENERATED)
+            xmp = xmp_packet(GENERATED, self._version)
             shown = [shrink(frame, self._options.size) for frame in frames]
             if media == "image/gif":
                 data = encode_gif(shown, frame_ms, xmp)
@@ -192,9 +200,7 @@ class Writer:
         self, pixels: Pixels, form: Format, source_type: str, photo: bytes | None = None
     ) -> bytes:
         marks = None if photo is None else read_marks(photo)
-        if marks is not None:
-            source_type = marks.composite_type
-        xmp = self._xmp(source_type, marks)
+        source_type, xmp = xmp_after(source_type, self._version, marks)
         data = encode_image(pixels, form, self._options.image_quality, xmp)
         return self._signed(data, f"image/{form}", source_type, photo)
 
@@ -209,7 +215,7 @@ class Writer:
         left_s = math.inf if deadline_s is None else deadline_s - time.monotonic()
         return signer.sign(data, media, source_type, photo, left_s)
 
-    def _xmp(self, source_type: str, marks: InputMarks | None = None) -> bytes:
-        version = f"{self.context.runtime.version} ({self.context.loaded.generator.name})"
-        earlier = ("", "") if marks is None else (marks.system, marks.system_version)
-        return xmp_packet(source_type, version, earlier)
+    @property
+    def _version(self) -> str:
+        """Version of the service and name of the generator, for marks."""
+        return f"{self.context.runtime.version} ({self.context.loaded.generator.name})"

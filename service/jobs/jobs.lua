@@ -1,7 +1,8 @@
--- The life cycle of refine jobs: each change to a job is one atomic run of this script.
+-- The life cycle of jobs: each change to a job is one atomic run of this script.
 --
 -- KEYS[1]  the stream of job ids, "{tag}:jobs"; all other keys share its hash tag:
 --   {tag}:queued           sorted set of waiting ids, by time of submission
+--   {tag}:queued:<kind>    the same for jobs with the field `kind`, such as films
 --   {tag}:job:<id>         hash; its field `fence` counts claims
 --   {tag}:job:<id>:in      its input               {tag}:job:<id>:ckpt  its saved state
 --   {tag}:job:<id>:out     its result              {tag}:job:<id>:ev    stream of events
@@ -18,6 +19,8 @@
 -- A delivery counts towards the crash cap until the worker finishes or hands the job back.
 -- A waiting entry is never deleted from the stream, which would lose the group's lag: a cancelled
 -- job's entry stays until a worker skips it.
+-- A worker says which films it takes: `no`, `last` (not while jobs of no kind wait) or `yes`. One that
+-- it does not take is handed back, for any worker to take.
 
 local STREAM = KEYS[1]
 local ROOT = string.sub(STREAM, 1, -5)
@@ -27,8 +30,9 @@ local MAX_EVENTS = 1000
 local MAX_LISTED = 1000
 local HANDED_BACK_MS = 1000000000
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
+local MAX_SILENT = 100
 local SHOWN = {'state', 'step', 'steps', 'phase', 'loss', 'psnr', 'lpips', 'identity_similarity',
-  'eta_s', 'error_type'}
+  'eta_s', 'error_type', 'kind', 'done', 'total'}
 
 local function key(id)
   return ROOT .. 'job:' .. id
@@ -41,6 +45,23 @@ end
 
 local function open_group()
   redis.pcall('XGROUP', 'CREATE', STREAM, GROUP, '0', 'MKSTREAM')
+end
+
+-- The sorted set in which a job of a kind waits.
+local function waiting_of(kind)
+  return kind and kind ~= '' and QUEUED .. ':' .. kind or QUEUED
+end
+
+local function queue_of(id)
+  return waiting_of(redis.call('HGET', key(id), 'kind'))
+end
+
+-- Whether a worker that takes films so leaves this job to others, or for later.
+local function is_left(id, films)
+  if films == 'yes' or redis.call('HGET', key(id), 'kind') ~= 'film' then
+    return false
+  end
+  return films == 'no' or redis.call('ZCARD', QUEUED) > 0
 end
 
 -- Publish the job's state to its watchers.
@@ -90,7 +111,7 @@ local function close(id, state, out)
   redis.call('HSET', job, 'state', state, 'finished', now())
   redis.call('HINCRBY', job, 'fence', 1)
   redis.call('HDEL', job, 'eta_s')
-  redis.call('ZREM', QUEUED, id)
+  redis.call('ZREM', queue_of(id), id)
   redis.call('DEL', job .. ':in')
   if out ~= '' then
     redis.call('SET', job .. ':out', out)
@@ -138,7 +159,8 @@ local operations = {}
 
 -- A photo stored under the id is kept if the job is new, and otherwise deleted.
 -- -> {'new', id} | {'replay', id} | {'mismatch', id} | {'full', number waiting}
-function operations.submit(id, owner, max_queued, max_photos, ttl_s, idem, fingerprint, input, ...)
+function operations.submit(id, owner, kind, max_queued, max_photos, ttl_s, idem, fingerprint, input,
+    ...)
   if redis.call('EXISTS', key(id)) == 1 then  -- resent by a client that missed the answer
     return {'new', id}
   end
@@ -150,7 +172,8 @@ function operations.submit(id, owner, max_queued, max_photos, ttl_s, idem, finge
       return {known[2] == fingerprint and 'replay' or 'mismatch', known[1]}
     end
   end
-  local waiting = redis.call('ZCARD', QUEUED)
+  local queue = waiting_of(kind)
+  local waiting = redis.call('ZCARD', queue)
   if waiting >= tonumber(max_queued) then
     drop_photo(id, owner)
     return {'full', waiting}
@@ -159,8 +182,13 @@ function operations.submit(id, owner, max_queued, max_photos, ttl_s, idem, finge
   local created, entry = now(), redis.call('XADD', STREAM, '*', 'job', id)
   redis.call('HSET', key(id), 'state', 'queued', 'owner', owner, 'created', created, 'entry', entry,
     'fence', 0, 'attempts', 0, 'step', 0, 'ttl_s', ttl_s, ...)
-  redis.call('SET', key(id) .. ':in', input)
-  redis.call('ZADD', QUEUED, created, id)
+  if kind ~= '' then
+    redis.call('HSET', key(id), 'kind', kind)
+  end
+  if input ~= '' then
+    redis.call('SET', key(id) .. ':in', input)
+  end
+  redis.call('ZADD', queue, created, id)
   redis.call('ZADD', ROOT .. 'owner:' .. owner, created, id)
   redis.call('ZREMRANGEBYRANK', ROOT .. 'owner:' .. owner, 0, -MAX_LISTED - 1)
   if idem_key ~= '' then
@@ -196,7 +224,7 @@ function operations.cancel(id, owner)
 end
 
 -- -> {fence, the job's fields and values}, or nil if there is nothing to do
-function operations.claim(id, entry, worker)
+function operations.claim(id, entry, worker, films)
   local job = key(id)
   local state = redis.call('HGET', job, 'state')
   if state == 'cancelling' then
@@ -206,11 +234,16 @@ function operations.claim(id, entry, worker)
     forget(entry)
     return nil
   end
+  if is_left(id, films) then
+    redis.call('XCLAIM', STREAM, GROUP, worker, 0, entry, 'IDLE', HANDED_BACK_MS,
+      'RETRYCOUNT', 0, 'JUSTID')
+    return nil
+  end
   local fence = redis.call('HINCRBY', job, 'fence', 1)
   redis.call('HINCRBY', job, 'attempts', 1)
   redis.call('HSETNX', job, 'started', now())
   redis.call('HSET', job, 'state', 'running', 'worker', worker, 'heartbeat', now())
-  redis.call('ZREM', QUEUED, id)
+  redis.call('ZREM', queue_of(id), id)
   emit(id)
   return {fence, redis.call('HGETALL', job)}
 end
@@ -256,17 +289,18 @@ function operations.release(id, fence, worker, ckpt, ...)
   end
   redis.call('HINCRBY', key(id), 'fence', 1)
   redis.call('HSET', key(id), 'state', 'queued')
-  redis.call('ZADD', QUEUED, redis.call('HGET', key(id), 'created'), id)
+  redis.call('ZADD', queue_of(id), redis.call('HGET', key(id), 'created'), id)
   emit(id)
   return 'done'
 end
 
 -- Take over a job whose worker has been silent for a lease; fail one that has crashed too many
 -- workers. -> {entry, id, number of jobs failed}, the first two empty if there is none
-function operations.reap(worker, lease_ms, cap)
+function operations.reap(worker, lease_ms, cap, films)
   open_group()
   local failed = 0
-  for _, silent in ipairs(redis.call('XPENDING', STREAM, GROUP, 'IDLE', lease_ms, '-', '+', 10)) do
+  local pending = redis.call('XPENDING', STREAM, GROUP, 'IDLE', lease_ms, '-', '+', MAX_SILENT)
+  for _, silent in ipairs(pending) do
     local entry, deliveries = silent[1], silent[4]
     local row = redis.call('XRANGE', STREAM, entry, entry)[1]
     local id = row and row[2][2]
@@ -281,7 +315,7 @@ function operations.reap(worker, lease_ms, cap)
       forget(entry)
       dismiss(silent[2], worker)
       failed = failed + 1
-    else
+    elseif not is_left(id, films) then
       redis.call('XCLAIM', STREAM, GROUP, worker, lease_ms, entry)
       dismiss(silent[2], worker)
       return {entry, id, failed}

@@ -11,12 +11,14 @@ from typing import Any, Literal, cast
 
 import redis
 
-from service.redis_keys import BLOCK_MS, GROUP, SCRIPT, STREAM, busy_key, job_key
+from service.redis_keys import BLOCK_MS, GROUP, QUEUED, SCRIPT, STREAM, busy_key, job_key
 
 CRASH_CAP = 3  # workers that a job may crash
 
 Hold = Literal["go", "cancel", "fenced"]
 Progress = Mapping[str, str | int | float]
+Films = Literal["yes", "last", "no"]
+"""Which films a worker takes: any, those before which no refine job waits, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,10 @@ class Leases:
         self._device = device
         self._script = client.register_script(SCRIPT.read_text())
 
-    def take(self) -> Take:
+    def take(self, films: Films = "no") -> Take:
         """Take over an abandoned job or take the next one waiting; wait up to a second for one."""
         lease_ms = int(1000 * self.lease_s)
-        entry, job_id, failed = self._call("reap", self.worker, lease_ms, CRASH_CAP)
+        entry, job_id, failed = self._call("reap", self.worker, lease_ms, CRASH_CAP, films)
         redelivered = entry != b""
         if not redelivered:
             found = self._client.xreadgroup(
@@ -78,7 +80,7 @@ class Leases:
                 return Take(None, False, failed)
             ((entry, fields),) = cast(Any, found)[0][1]
             job_id = fields[b"job"]
-        return Take(self._claim(job_id, entry), redelivered, failed)
+        return Take(self._claim(job_id, entry, films), redelivered, failed)
 
     def read_input(self, claim: Claim) -> bytes | None:
         """Read the job's input."""
@@ -107,6 +109,10 @@ class Leases:
         """Whether synchronous requests are in flight on the shared device."""
         return bool(self._device) and bool(self._client.exists(busy_key(self._device)))
 
+    def refine_jobs_wait(self) -> bool:
+        """Whether refine jobs wait, which a film makes way for."""
+        return self._client.zcard(QUEUED) > 0
+
     def leave(self) -> None:
         """Remove this worker's name from the group, unless it still holds jobs."""
         consumers = self._client.xinfo_consumers(STREAM, GROUP)
@@ -114,8 +120,8 @@ class Leases:
         if mine and mine[0]["pending"] == 0:
             self._client.xgroup_delconsumer(STREAM, GROUP, self.worker)
 
-    def _claim(self, job_id: bytes, entry: bytes) -> Claim | None:
-        answer = self._call("claim", job_id, entry, self.worker)
+    def _claim(self, job_id: bytes, entry: bytes, films: Films) -> Claim | None:
+        answer = self._call("claim", job_id, entry, self.worker, films)
         if answer is None:
             return None
         fence, flat = answer

@@ -1,12 +1,14 @@
 """Models of the answers about jobs."""
 
+import json
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_core.metrics.identity import is_same_person
 from service.jobs.store import Fields
+from service.redis_keys import FILM
 from service.wire.schemas import CodeAnswer, NullsWritten
 
 FIGURES = ("loss", "psnr", "lpips", "identity_similarity", "eta_s")
@@ -45,15 +47,33 @@ class JobProgress(NullsWritten):
     )
 
 
+class FilmProgress(NullsWritten):
+    """Progress of a film as of its last heartbeat."""
+
+    phase: Literal["read", "edit", "join"] | None = Field(
+        description="First every frame's face is found (`read`), then edited (`edit`), then the "
+        "parts and the sound are joined (`join`); null before the first frame."
+    )
+    done: int = Field(description="Frames done in this phase.")
+    total: int | None = Field(description="Frames of the film; null if its file does not say.")
+    eta_s: float | None = Field(
+        description="Estimated seconds left at the current pace; null if not known yet."
+    )
+
+
 class JobError(BaseModel):
     """Why a job failed."""
 
-    type: str = Field(description="crash-loop, bad-job or internal.", examples=["crash-loop"])
+    type: str = Field(
+        description="crash-loop, bad-job or internal; of films also disk-full, or the code of a "
+        "problem such as no-face.",
+        examples=["crash-loop"],
+    )
     detail: str = Field(description="What happened, in a sentence.")
 
 
-class JobAnswer(BaseModel):
-    """A refine job."""
+class AnyJobAnswer(BaseModel):
+    """What all jobs have in common."""
 
     id: str = Field(description="Id of the job, as in its URLs.")
     state: State = Field(description="Where it is in its life; the last three states are final.")
@@ -64,20 +84,55 @@ class JobAnswer(BaseModel):
         default=None, description="Number of jobs ahead of it, if it is waiting; not in lists."
     )
     attempts: int = Field(description="Number of times a worker has taken it.")
+    error: JobError | None = Field(default=None, description="Why it failed, if it did.")
+    urls: dict[str, str] = Field(description="URLs of the job, its events, preview and result.")
+
+
+class JobAnswer(AnyJobAnswer):
+    """A refine job."""
+
+    kind: Literal["refine"] = Field(default="refine", description="What it does.")
     start: Literal["embedding", "mean", "code"] = Field(description="What it started from.")
     progress: JobProgress = Field(description="How far it is.")
     lpips_net: str | None = Field(default=None, description="Name of the perceptual distance.")
     ended_by: Literal["steps", "time_budget", "target_lpips"] | None = Field(
         default=None, description="Why a job that succeeded stopped."
     )
-    error: JobError | None = Field(default=None, description="Why it failed, if it did.")
-    urls: dict[str, str] = Field(description="URLs of the job, its events, preview and result.")
+
+
+class FilmFigures(BaseModel):
+    """What an edited film is."""
+
+    frames: int = Field(description="Its frames.")
+    frames_with_face: int = Field(description="Those that show the face.")
+    flicker: float | None = Field(
+        default=None,
+        description="Change of the face from frame to frame, relative to the film that was sent.",
+    )
+    sound: bool = Field(description="Whether it has sound.")
+    width_px: int = Field(description="Its width.")
+    height_px: int = Field(description="Its height.")
+    size_bytes: int = Field(description="Size of its file.")
+
+
+class FilmJobAnswer(AnyJobAnswer):
+    """A job that edits a film."""
+
+    kind: Literal["film"] = Field(default="film", description="What it does.")
+    directions: dict[str, float] = Field(description="What is changed, and how far.")
+    progress: FilmProgress = Field(description="How far it is.")
+    film: FilmFigures | None = Field(
+        default=None, description="What has been made, of a job that succeeded."
+    )
+
+
+EitherJob = Annotated[JobAnswer | FilmJobAnswer, Field(discriminator="kind")]
 
 
 class JobsAnswer(BaseModel):
     """The caller's jobs, the newest first."""
 
-    jobs: list[JobAnswer] = Field(description="As in GET /jobs/{job_id}, without `position`.")
+    jobs: list[EitherJob] = Field(description="As in GET /jobs/{job_id}, without `position`.")
 
 
 class CurvePoint(BaseModel):
@@ -98,34 +153,78 @@ class RefineAnswer(CodeAnswer):
     curve: list[CurvePoint] = Field(description="Measurements of every step.")
 
 
-def job_answer(fields: Fields, position: int | None = None) -> JobAnswer:
+def job_answer(fields: Fields, position: int | None = None) -> JobAnswer | FilmJobAnswer:
     """Build a job's answer from the fields of its hash and its `id`."""
-    path = f"/jobs/{fields['id']}"
-    error = None
-    if "error_type" in fields:
-        error = JobError(type=fields["error_type"], detail=fields.get("error", ""))
+    if fields.get("kind") == FILM:
+        return film_answer(fields, position)
+    return refine_answer(fields, position)
+
+
+def refine_answer(fields: Fields, position: int | None = None) -> JobAnswer:
+    """Build a refine job's answer."""
     return JobAnswer.model_validate(
-        {
-            "id": fields["id"],
-            "state": fields["state"],
-            "created": _time(fields["created"]),
-            "started": _time(fields.get("started")),
-            "finished": _time(fields.get("finished")),
-            "position": position,
-            "attempts": fields["attempts"],
+        _common(fields, position)
+        | {
             "start": fields["start"],
             "progress": job_progress(fields),
             "lpips_net": fields.get("lpips_net"),
             "ended_by": fields.get("ended_by"),
-            "error": error,
-            "urls": {"self": path}
-            | {name: f"{path}/{name}" for name in ("events", "preview", "result")},
+        }
+    )
+
+
+def film_answer(fields: Fields, position: int | None = None) -> FilmJobAnswer:
+    """Build the answer of a job that edits a film."""
+    report = json.loads(fields["report"]) if "report" in fields else None
+    return FilmJobAnswer.model_validate(
+        _common(fields, position)
+        | {
+            "directions": json.loads(fields["directions"]),
+            "progress": film_progress(fields),
+            "film": report,
+        }
+    )
+
+
+def _common(fields: Fields, position: int | None) -> dict[str, object]:
+    path = f"/jobs/{fields['id']}"
+    error = None
+    if "error_type" in fields:
+        error = JobError(type=fields["error_type"], detail=fields.get("error", ""))
+    return {
+        "id": fields["id"],
+        "state": fields["state"],
+        "created": _time(fields["created"]),
+        "started": _time(fields.get("started")),
+        "finished": _time(fields.get("finished")),
+        "position": position,
+        "attempts": fields["attempts"],
+        "error": error,
+        "urls": {"self": path}
+        | {name: f"{path}/{name}" for name in ("events", "preview", "result")},
+    }
+
+
+def progress_of(fields: Fields) -> JobProgress | FilmProgress:
+    """Build a job's progress from the fields of its hash or of an event."""
+    return film_progress(fields) if fields.get("kind") == FILM else job_progress(fields)
+
+
+def film_progress(fields: Fields) -> FilmProgress:
+    """Build a film's progress."""
+    is_running = fields["state"] == "running"
+    return FilmProgress.model_validate(
+        {
+            "phase": fields.get("phase") or None,
+            "done": fields.get("done", 0),
+            "total": fields.get("total") or None,
+            "eta_s": (fields.get("eta_s") or None) if is_running else None,
         }
     )
 
 
 def job_progress(fields: Fields) -> JobProgress:
-    """Build a job's progress from the fields of its hash or of an event."""
+    """Build a refine job's progress."""
     figures = {name: fields.get(name) or None for name in FIGURES}
     if fields["state"] != "running":  # left by a worker that handed the job back
         figures["eta_s"] = None

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.errors import JobsUnavailableError, OverloadedError
-from service.jobs.schemas import job_progress
+from service.jobs.schemas import progress_of
 from service.jobs.store import Fields, JobStore
 from service.redis_keys import TERMINAL
 
@@ -49,14 +49,15 @@ def _order(event_id: str) -> tuple[int, ...]:
 
 
 class Streams:
-    """Places for open streams, limited in number because each holds a connection to Redis.
+    """Places for what stays open for long, limited in number as each holds a connection or a file.
 
     Args:
-        limit: Most streams at once.
+        limit: Most at once.
+        kind: What they are, in the message of a refusal.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self._taken = limit, 0
+    def __init__(self, limit: int, kind: str = "event streams") -> None:
+        self._limit, self._kind, self._taken = limit, kind, 0
 
     @contextmanager
     def enter(self) -> Iterator[None]:
@@ -66,7 +67,7 @@ class Streams:
             OverloadedError: If all are taken.
         """
         if self._taken >= self._limit:
-            raise OverloadedError(f"The service is at its limit of {self._limit} event streams.")
+            raise OverloadedError(f"The service is at its limit of {self._limit} {self._kind}.")
         self._taken += 1
         try:
             yield
@@ -128,7 +129,7 @@ async def stream(
 
 def _event(event_id: str, fields: Fields) -> str:
     name = "end" if fields["state"] in TERMINAL else "progress"
-    data = {"state": fields["state"], "progress": job_progress(fields).model_dump(mode="json")}
+    data = {"state": fields["state"], "progress": progress_of(fields).model_dump(mode="json")}
     if "error_type" in fields:
         data["error_type"] = fields["error_type"]
     return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"

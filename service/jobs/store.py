@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,7 +20,9 @@ from service.errors import (
 from service.jobs.payloads import JobInput, Outcome
 from service.redis_keys import (
     BLOCK_MS,
+    FILM,
     GROUP,
+    QUEUE_ID,
     QUEUED,
     SCRIPT,
     STREAM,
@@ -28,6 +30,7 @@ from service.redis_keys import (
     idempotency_name,
     job_key,
     owner_key,
+    waiting_key,
 )
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -43,19 +46,28 @@ class Submission:
 
     Attributes:
         owner: Who submits it; it does not exist for anybody else.
-        input: The job's input.
+        input: The job's input; None for a film, which is on disk.
         fields: Further fields that the worker or the owner needs.
         idempotency_key: The caller's name for this request; empty if it has none.
         fingerprint: Digest that a repeated request under the same key must share.
         photo: The photo's file, if it is to be kept for the result.
+        kind: `film`; empty for a refine job.
+        job_id: Its id, where something has been stored under it; None makes one.
     """
 
     owner: str
-    input: JobInput
+    input: JobInput | None
     fields: Mapping[str, str | int | float]
     idempotency_key: str
     fingerprint: str
     photo: bytes | None = None
+    kind: str = ""
+    job_id: str | None = None
+
+
+def new_job_id() -> str:
+    """Make the id of a new job."""
+    return secrets.token_urlsafe(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +75,14 @@ class QueueFigures:
     """State of the queue.
 
     Attributes:
-        queued: Jobs that are waiting.
+        queued: Refine jobs that are waiting.
+        films: Films that are waiting.
         pending: Jobs that workers hold or have handed back.
         oldest_queued_age_s: How long the first job in the queue has waited; 0 if it is empty.
     """
 
     queued: int
+    films: int
     pending: int
     oldest_queued_age_s: float
 
@@ -82,6 +96,7 @@ class JobStore:
         ttl_s: Seconds that a job is kept once it has ended.
         errors: Counts failed calls, by operation.
         max_photos: Most photos of an owner that are kept; the oldest goes first.
+        max_films: Most films that may wait.
     """
 
     def __init__(
@@ -91,11 +106,13 @@ class JobStore:
         ttl_s: int,
         errors: Counter,
         max_photos: int = 20,
+        max_films: int = 10,
     ) -> None:
         self._client = client
         self._max_photos = max_photos
         self._script = client.register_script(SCRIPT.read_text())
-        self._max_queued, self._ttl_s, self._errors = max_queued, ttl_s, errors
+        self._max_queued = {"": max_queued, FILM: max_films}
+        self._ttl_s, self._errors = ttl_s, errors
 
     async def submit(self, job: Submission) -> tuple[str, bool]:
         """Queue a job; return its id and whether it is new.
@@ -107,7 +124,7 @@ class JobStore:
             JobQueueFullError: If the queue is full.
         """
         flat = [part for pair in job.fields.items() for part in pair]
-        new_id = secrets.token_urlsafe(16)
+        new_id = job.job_id or new_job_id()
         if job.photo is not None:
             key = f"{job_key(new_id)}:photo"
             await self._answer("photo", self._client.set(key, job.photo, ex=UNQUEUED_PHOTO_S))
@@ -117,12 +134,13 @@ class JobStore:
                 "submit",
                 new_id,
                 job.owner,
-                self._max_queued,
+                job.kind,
+                self._max_queued[job.kind],
                 self._max_photos,
                 self._ttl_s,
                 job.idempotency_key,
                 job.fingerprint,
-                job.input.pack(),
+                b"" if job.input is None else job.input.pack(),
                 *flat,
             ],
         )
@@ -130,7 +148,8 @@ class JobStore:
         if verdict == b"mismatch":
             raise IdempotencyError("Idempotency-Key must be new for a new request, got a used one")
         if verdict == b"full":
-            raise JobQueueFullError(f"The job queue is full: {value} jobs are waiting.")
+            noun = "films" if job.kind == FILM else "jobs"
+            raise JobQueueFullError(f"The job queue is full: {value} {noun} are waiting.")
         return value.decode(), verdict == b"new"
 
     async def find(self, owner: str, idempotency_key: str, fingerprint: str) -> str | None:
@@ -162,9 +181,18 @@ class JobStore:
             raise UnknownJobError("job id must be one of yours that is still kept, got another")
         return fields | {"id": job_id}
 
-    async def position(self, job_id: str) -> int | None:
-        """Count the jobs ahead of it in the queue; None if it is not waiting."""
-        return cast("int | None", await self._answer("get", self._client.zrank(QUEUED, job_id)))
+    async def position(self, job_id: str, kind: str = "") -> int | None:
+        """Count the jobs ahead of it in the queue; None if it is not waiting.
+
+        Refine jobs are ahead of every film.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.zrank(waiting_key(kind), job_id)
+        pipeline.zcard(QUEUED)
+        rank, refine_jobs = await self._answer("get", pipeline.execute())
+        if rank is None or kind != FILM:
+            return cast("int | None", rank)
+        return int(rank + refine_jobs)
 
     async def list_of(self, owner: str, limit: int) -> list[Fields]:
         """List an owner's jobs, the newest first."""
@@ -228,19 +256,39 @@ class JobStore:
         state = await self._answer("get", self._client.hget(job_key(job_id), "state"))
         return state is None or state.decode() in TERMINAL
 
+    async def queue_id(self) -> str:
+        """Return the id of this queue, which tells its films from those of another; made once."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.set(QUEUE_ID, secrets.token_hex(8), nx=True)
+        pipeline.get(QUEUE_ID)
+        _, found = await self._answer("queue_id", pipeline.execute())
+        return str(found.decode())
+
+    async def results_of(self, job_ids: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
+        """Look up the states of jobs and the names of their results' files; None where none is."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hmget(job_key(job_id), "state", "result")
+        rows = await self._answer("get", pipeline.execute())
+        return {
+            job_id: (state and state.decode(), result and result.decode())
+            for job_id, (state, result) in zip(job_ids, rows, strict=True)
+        }
+
     async def figures(self) -> QueueFigures:
         """Measure the queue."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.zcard(QUEUED)
+        pipeline.zcard(waiting_key(FILM))
         pipeline.zrange(QUEUED, 0, 0, withscores=True)
         pipeline.exists(STREAM)
-        queued, oldest, known = await self._answer("figures", pipeline.execute())
+        queued, films, oldest, known = await self._answer("figures", pipeline.execute())
         pending = 0
         if known:
             summary = await self._answer("figures", self._client.xpending(STREAM, GROUP))
             pending = summary["pending"]
         age_s = max(time.time() - oldest[0][1], 0.0) if oldest else 0.0
-        return QueueFigures(queued, pending, age_s)
+        return QueueFigures(queued, films, pending, age_s)
 
     async def _answer(self, operation: str, call: Awaitable[Any] | Any) -> Any:
         try:

@@ -11,6 +11,7 @@ import redis.asyncio
 from service.errors import JobsUnavailableError
 from service.jobs.device_flag import show_busy
 from service.jobs.embedded import DEVICE, Embedded, EmbeddedError
+from service.jobs.films import Films
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore
 from service.observability.metrics import Telemetry
@@ -27,7 +28,7 @@ logger = logging.getLogger("service.jobs")
 
 
 class JobSystem:
-    """Open and close what jobs need; if anything is missing, only /refine is unavailable.
+    """Open and close what jobs need; without them /refine and /films are not offered.
 
     Args:
         settings: The service's settings.
@@ -49,6 +50,7 @@ class JobSystem:
         self._client, self._embedded = client, embedded
         self._url = ""
         self._store: JobStore | None = None
+        self._films: Films | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.streams = Streams(MAX_STREAMS)
 
@@ -60,8 +62,19 @@ class JobSystem:
             JobsUnavailableError: If this service has none.
         """
         if self._store is None:
-            raise JobsUnavailableError("This service has no refine jobs: no Redis is configured.")
+            raise JobsUnavailableError("This service has no jobs: no Redis is configured.")
         return self._store
+
+    @property
+    def films(self) -> Films:
+        """The films.
+
+        Raises:
+            JobsUnavailableError: If this service has no jobs.
+        """
+        if self._films is None:
+            raise JobsUnavailableError("This service has no jobs: no Redis is configured.")
+        return self._films
 
     async def start(self) -> None:
         """Find the Redis, or start one; call from the main thread."""
@@ -88,10 +101,13 @@ class JobSystem:
             settings.job_ttl_s,
             self._telemetry.redis_errors,
             settings.job_photos,
+            settings.film_queue_size,
         )
+        self._films = Films(settings, self._telemetry, self._store)
+        self._spawn(self._films.keep())
         self._spawn(self._publish(self._store))
         if device:
-            self._spawn(show_busy(self._client, device, lambda: self._gate.inflight > 0))
+            self._spawn(show_busy(self._client, device, lambda: self._gate.uses_device))
 
     def start_worker(self) -> None:
         """Start the embedded worker, if there is to be one; call from the main thread."""
@@ -118,6 +134,7 @@ class JobSystem:
             with contextlib.suppress(JobsUnavailableError):  # counted where it is raised
                 figures = await store.figures()
                 telemetry.jobs_queued.set(figures.queued)
+                telemetry.films_queued.set(figures.films)
                 telemetry.jobs_pending.set(figures.pending)
                 telemetry.jobs_oldest_queued_age.set(figures.oldest_queued_age_s)
             if not is_cancelled():

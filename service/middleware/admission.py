@@ -1,9 +1,12 @@
 """Admits requests for work through the gate, or refuses them before reading the body."""
 
+from contextlib import ExitStack
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.observability.metrics import operation_of
 from service.serving.gate import Gate, is_work
+from service.wire.request_state import state_of
 
 
 class AdmissionMiddleware:
@@ -23,5 +26,7 @@ class AdmissionMiddleware:
         if scope["type"] != "http" or not is_work(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
-        with self.gate.enter(operation_of(scope["path"])):
+        with ExitStack() as place:
+            place.enter_context(self.gate.enter(operation_of(scope["path"])))
+            state_of(scope).on_download.append(place.close)
             await self.app(scope, receive, send)

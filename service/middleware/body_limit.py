@@ -29,6 +29,7 @@ class BodyLimitMiddleware:
         max_upload_bytes: Largest file.
         telemetry: Publishes the sizes of bodies.
         photos: Most photos in a body, by the path of the endpoint that reads it.
+        files: Largest file, by the path of an endpoint that streams it to disk.
     """
 
     def __init__(
@@ -37,19 +38,25 @@ class BodyLimitMiddleware:
         max_upload_bytes: int,
         telemetry: Telemetry,
         photos: Mapping[str, int],
+        files: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
         self.max_upload_bytes = max_upload_bytes
         self.telemetry = telemetry
         self.photos = photos
+        self.files = files or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] not in self.photos:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or (path not in self.photos and path not in self.files):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        limit = self._limit(self.photos[scope["path"]], headers)
+        if path in self.files:
+            limit = self.files[path] + ENVELOPE_BYTES
+        else:
+            limit = self._limit(self.photos[path], headers)
         announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise self._error(limit, int(announced))

@@ -3,6 +3,8 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.wire.request_state import state_of
+
 
 class HeadMiddleware:
     """Run HEAD requests as GET, and send only the head of the answer.
@@ -21,7 +23,7 @@ class HeadMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_head = scope["method"] == "HEAD"
+        is_head = state_of(scope).is_head = scope["method"] == "HEAD"
         answered = False
 
         async def send_head(message: Message) -> None:

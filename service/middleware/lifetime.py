@@ -1,7 +1,8 @@
 """Ends a request early: when its upload or answer takes too long, or its client disconnects."""
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import anyio
 from starlette.requests import ClientDisconnect
@@ -16,32 +17,45 @@ class LifetimeMiddleware:
     """Cancel a request's work at its deadline or when the client disconnects.
 
     The deadline counts from the end of the upload, because how fast a body arrives is up to its
-    sender; the upload has a limit of its own. The deadline, in event-loop time, is in the request's
-    state once the body has been read. Worker threads are awaited, so that their number stays
-    bounded.
+    sender; the upload has a limit of its own. An answer that only sends a file has no deadline. The
+    deadline, in event-loop time, is in the request's state once the body has been read. Worker
+    threads are awaited, so that their number stays bounded.
 
     Args:
         app: The inner application.
         deadline_s: Seconds that an answer may take.
         upload_s: Seconds that an upload may take.
+        slow_uploads_s: The same for the paths whose uploads may take longer.
     """
 
-    def __init__(self, app: ASGIApp, deadline_s: float, upload_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        deadline_s: float,
+        upload_s: float = 60.0,
+        slow_uploads_s: Mapping[str, float] | None = None,
+    ) -> None:
         self.app = app
         self.deadline_s = deadline_s
         self.upload_s = upload_s
+        self.slow_uploads_s = slow_uploads_s or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http" or not is_work(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
-        with anyio.CancelScope(deadline=anyio.current_time() + self.upload_s) as cancel:
+        upload_s = self.slow_uploads_s.get(scope["path"], self.upload_s)
+        with anyio.CancelScope(deadline=anyio.current_time() + upload_s) as cancel:
 
             def begin() -> None:
                 cancel.deadline = anyio.current_time() + self.deadline_s
                 state_of(scope).deadline_s = cancel.deadline
 
+            def lift() -> None:
+                cancel.deadline = math.inf
+
+            state_of(scope).on_download.append(lift)
             lifetime = _Lifetime(receive, send, begin)
             if scope["method"] != "POST":  # its body is not read
                 lifetime.end_upload()
@@ -50,7 +64,7 @@ class LifetimeMiddleware:
             raise ClientDisconnect
         if cancel.cancelled_caught and not lifetime.body_read.is_set():
             raise UploadTimeoutError(
-                f"body must be sent within {self.upload_s:g} s, got {lifetime.received} bytes of it"
+                f"body must be sent within {upload_s:g} s, got {lifetime.received} bytes of it"
             )
         if cancel.cancelled_caught:
             raise DeadlineExceededError(f"request must be answered within {self.deadline_s:g} s")

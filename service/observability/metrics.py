@@ -12,8 +12,18 @@ from service.observability.model_info import ModelInfo
 REQUEST_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
-UPLOAD_BUCKETS_BYTES = (10_000, 100_000, 500_000, 1e6, 2e6, 5e6, 1e7, 2e7, 4e7)
-OPERATIONS = ("embed", "quality", "morph", "colorize", "merge", "edit", "generate", "refine")
+UPLOAD_BUCKETS_BYTES = (10_000, 100_000, 500_000, 1e6, 2e6, 5e6, 1e7, 2e7, 4e7, 1e8, 3e8)
+OPERATIONS = (
+    "embed",
+    "quality",
+    "morph",
+    "colorize",
+    "merge",
+    "edit",
+    "generate",
+    "refine",
+    "films",
+)
 OTHER = "other"  # a path that names no operation
 OUTCOMES = ("ok", "invalid", "no_face", "rejected", "timeout", "cancelled", "error")
 
@@ -61,6 +71,10 @@ class Telemetry:
         self.redis_errors = counter("redis_errors", "Calls that Redis did not answer.", "op")
         self.jobs_submitted = counter("jobs_submitted", "Refine jobs accepted.")
         self.jobs_queued = gauge("jobs_queued", "Refine jobs waiting.")
+        self.films_queued = gauge("films_queued", "Films waiting.")
+        self.films_submitted = counter("films_submitted", "Films accepted.")
+        self.films_bytes = gauge("films_bytes", "Bytes of films on disk, results included.")
+        self.films_swept = counter("films_swept", "Folders of films removed without their job.")
         self.jobs_pending = gauge("jobs_pending", "Refine jobs that workers hold or handed back.")
         self.jobs_oldest_queued_age = gauge(
             "jobs_oldest_queued_age_seconds", "How long the first job in the queue has waited."

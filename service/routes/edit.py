@@ -14,14 +14,9 @@ from service.directions import requested_step
 from service.errors import InvalidRequestError
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import (
-    FaceCrop,
-    add_detail,
-    embed_face,
-    resolve_code,
-    resolve_source,
-)
+from service.handlers.faces import FaceCrop
 from service.handlers.image_response import write_image
+from service.handlers.latents import add_detail, embed_face, resolve_code, resolve_source
 from service.handlers.runtime import Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, PHOTO_ERRORS, describe

@@ -17,8 +17,9 @@ from model_core.shapes import Pixels, SquarePixels
 from service.errors import rule_of
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, add_detail, crop_face, describe_face, embed_face
+from service.handlers.faces import FaceCrop, crop_face, describe_face
 from service.handlers.image_response import render
+from service.handlers.latents import add_detail, embed_face
 from service.handlers.quality import compare
 from service.handlers.runtime import Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo

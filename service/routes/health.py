@@ -32,7 +32,7 @@ async def livez(runtime: Shared) -> Health:
     responses=responses(NotReadyError, DrainingError, EngineDownError),
 )
 async def readyz(runtime: Shared) -> Health:
-    """Answer 200 once the weights are loaded and warm, until the service is told to stop."""
+    """Answer 200 once the weights are loaded and warm, until the service is asked to stop."""
     runtime.gate.check()
     return Health(status="ready")
 

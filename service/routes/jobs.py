@@ -1,4 +1,4 @@
-"""GET and DELETE /jobs: the progress and results of refine jobs."""
+"""GET and DELETE /jobs: the progress and results of jobs."""
 
 import json
 from typing import Annotated, Any, TypeVar
@@ -26,23 +26,27 @@ from service.errors import (
 from service.handlers.body import once, validate
 from service.handlers.context import RequestContext, begin
 from service.handlers.faces import Box, FaceCrop
+from service.handlers.film_preview import film_preview
+from service.handlers.film_result import film_result
 from service.handlers.image_response import render
 from service.handlers.job_response import job_response
 from service.handlers.runtime import Owner, Runtime, Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.handlers.writer import Result, Writer
 from service.jobs import sse
+from service.jobs.film_folder import MEDIA
 from service.jobs.payloads import CURVE, JobInput, Outcome
 from service.jobs.schemas import (
     CurvePoint,
-    JobAnswer,
+    EitherJob,
     JobsAnswer,
     RefineAnswer,
     job_answer,
+    refine_answer,
 )
 from service.jobs.store import Fields
 from service.openapi import describe_files, query_of
-from service.redis_keys import TERMINAL
+from service.redis_keys import FILM, TERMINAL
 from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import ListOptions, OutputOptions, ResultOptions, WholePhotoOptions
 from service.wire.problems import responses
@@ -84,7 +88,7 @@ async def list_jobs(request: Request, runtime: Shared, owner: Owner) -> JobsAnsw
     "/jobs/{job_id}",
     summary="Get job status",
     operation_id="get_job_status",
-    response_model=JobAnswer,
+    response_model=EitherJob,
     responses=responses(*LOOKUP_ERRORS),
 )
 async def get_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
@@ -96,18 +100,21 @@ async def get_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner
 @router.delete(
     "/jobs/{job_id}",
     summary="Cancel job",
-    response_model=JobAnswer,
+    response_model=EitherJob,
     responses=responses(*LOOKUP_ERRORS),
 )
 async def cancel_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Cancel a job: at once if it is waiting, after its current step if it is running.
 
-    Of a job that has ended, the photo that was kept is deleted.
+    Of a job that has ended, the photo that was kept, or the film, is deleted.
     """
     store = runtime.jobs.store
     await store.get(job_id, owner)
     await store.cancel(job_id, owner)
-    return await job_response(request, runtime, await store.get(job_id, owner))
+    fields = await store.get(job_id, owner)
+    if fields.get("kind") == FILM and fields["state"] in TERMINAL:
+        await runtime.jobs.films.remove(job_id)
+    return await job_response(request, runtime, fields)
 
 
 @router.get(
@@ -142,11 +149,16 @@ async def watch_job(job_id: JobId, request: Request, runtime: Shared, owner: Own
     openapi_extra={"parameters": query_of(OutputOptions)},
 )
 async def preview(job_id: JobId, request: Request, runtime: Shared) -> Response:
-    """Render the best code and detail as of the last saved state; at first, the starting code's."""
+    """Render the best code and detail as of the last saved state; at first, the starting code's.
+
+    Of a film, it is a frame of the latest part that has been edited.
+    """
     media = negotiate(request, IMAGES)
     context = _context(request, runtime, OutputOptions)
     store = runtime.jobs.store
     fields = await store.get(job_id, context.owner)
+    if fields.get("kind") == FILM:
+        return await Writer(context).write_frame(await film_preview(runtime, fields), media)
     _check_generator(context, fields)
     outcome = await store.outcome(job_id)
     given = await store.read_input(job_id) if outcome is None else None
@@ -165,19 +177,24 @@ async def preview(job_id: JobId, request: Request, runtime: Shared) -> Response:
     summary="Get job result",
     operation_id="get_job_result",
     response_model=RefineAnswer,
-    responses=describe_files((*IMAGES, *CODES)) | responses(*RENDER_ERRORS),
+    responses=describe_files((*IMAGES, *CODES, *MEDIA.values()))
+    | {206: {"description": "The range of the film that was asked for."}}
+    | responses(*RENDER_ERRORS),
     openapi_extra={"parameters": query_of(ResultOptions)},
 )
-async def result(job_id: JobId, request: Request, runtime: Shared) -> Response:
+async def result(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Get the best code of a job that has ended, its image, and the curve.
 
     A cancelled or failed job also has a result if it completed any steps. With output=photo the
-    image is the job's photo with the face in it, if it was submitted with keep_photo.
+    image is the job's photo with the face in it, if it was submitted with keep_photo. Of a film
+    that has been edited, it is the MP4 file, of which `Range` gives a part.
     """
+    store = runtime.jobs.store
+    fields = await store.get(job_id, owner)
+    if fields.get("kind") == FILM:
+        return await film_result(request, runtime, fields)
     media = negotiate(request, RESULT_OFFERS)
     context = _context(request, runtime, ResultOptions)
-    store = runtime.jobs.store
-    fields = await store.get(job_id, context.owner)
     outcome = await store.outcome(job_id) if fields["state"] in TERMINAL else None
     if outcome is None:
         raise NoResultError(f"job must have ended with a result, got one that is {fields['state']}")
@@ -190,7 +207,7 @@ async def result(job_id: JobId, request: Request, runtime: Shared) -> Response:
         _check_generator(context, fields)
         pixels = await render(context, latent)
     found = Result(latent, await writer.keep(latent), pixels)
-    job, curve = job_answer(fields), _curve(outcome)
+    job, curve = refine_answer(fields), _curve(outcome)
     return await writer.write(found, media, RefineAnswer, job=job, curve=curve)
 
 
@@ -225,7 +242,7 @@ async def _whole_result(
         return Change(latent)
 
     async def describe(_face: FaceCrop, _pixels: Pixels) -> dict[str, Any]:
-        return {"job": job_answer(fields), "curve": _curve(outcome)}
+        return {"job": refine_answer(fields), "curve": _curve(outcome)}
 
     whole = RequestContext(
         context.runtime, context.loaded, context.timings, options, [], context.owner

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from model_core.latents.latent import Latent
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, crop_face, embed_face
+from service.handlers.faces import FaceCrop, crop_face
 from service.handlers.image_response import write_image
+from service.handlers.latents import embed_face
 from service.handlers.runtime import Shared
 from service.handlers.whole_photo import Change, check_output, write_whole_photo
 from service.openapi import DEVICE_ERRORS, PHOTO_ERRORS, describe

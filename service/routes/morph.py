@@ -13,8 +13,8 @@ from model_core.output.provenance import GENERATED
 from model_core.shapes import Pixels
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import resolve_source
 from service.handlers.image_response import render, write_image
+from service.handlers.latents import resolve_source
 from service.handlers.runtime import Shared
 from service.handlers.writer import Writer
 from service.openapi import CODE_ERRORS, DEVICE_ERRORS, MANY, PHOTO_ERRORS, describe

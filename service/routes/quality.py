@@ -6,8 +6,9 @@ from starlette.responses import Response
 
 from service.handlers.body import read_request
 from service.handlers.context import missing
-from service.handlers.faces import crop_face, resolve_code
+from service.handlers.faces import crop_face
 from service.handlers.image_response import render
+from service.handlers.latents import resolve_code
 from service.handlers.quality import compare
 from service.handlers.runtime import Shared
 from service.handlers.writer import json_response

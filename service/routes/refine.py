@@ -9,14 +9,15 @@ from starlette.responses import Response
 
 from service.errors import (
     IdempotencyError,
-    InvalidRequestError,
     JobQueueFullError,
     JobsUnavailableError,
 )
 from service.handlers.body import read_request
 from service.handlers.context import RequestContext, missing
-from service.handlers.faces import FaceCrop, crop_face, resolve_code
+from service.handlers.faces import FaceCrop, crop_face
+from service.handlers.idempotency import idempotency_key
 from service.handlers.job_response import job_response
+from service.handlers.latents import resolve_code
 from service.handlers.runtime import Shared
 from service.jobs.payloads import JobInput
 from service.jobs.schemas import JobAnswer
@@ -29,7 +30,6 @@ from service.wire.options import RefineOptions
 from service.wire.sources import CodeSource, LatentSource, PhotoSource, Source
 
 FIELDS = ("image", "code", "latent_id")
-MAX_KEY = 200
 router = APIRouter(tags=["jobs"])
 
 
@@ -61,7 +61,7 @@ async def refine(request: Request, runtime: Shared) -> Response:
     """
     negotiate(request, (JSON,))
     store = runtime.jobs.store
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     context = await read_request(request, runtime, RefineOptions, RefineBody, FIELDS, raw="image")
     owner = context.owner
     photo, known = _sources(context)
@@ -139,16 +139,6 @@ def _fields(
     if options.keep_photo and face.found is not None:  # to find the face again in the photo
         rows["face_box"] = json.dumps(face.found.box)
     return {name: value for name, value in rows.items() if value is not None}
-
-
-def _idempotency_key(request: Request) -> str:
-    """Read the Idempotency-Key and hash it, which bounds what Redis holds."""
-    key = request.headers.get("idempotency-key", "")
-    if len(key) > MAX_KEY:
-        raise InvalidRequestError(
-            f"Idempotency-Key must have at most {MAX_KEY} characters, got {len(key)}"
-        )
-    return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
 def _fingerprint(context: RequestContext[RefineOptions], start: str) -> str:

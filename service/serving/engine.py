@@ -30,8 +30,8 @@ logger = logging.getLogger("service.serving.engine")
 class Engine:
     """Batch calls onto one device thread.
 
-    Operations that gain nothing from batching run one by one, so that nobody waits for somebody
-    else's answer.
+    Operations that gain nothing from batching run one by one, so that no request waits for the
+    answer of another.
 
     Args:
         load: Builds the predictor; called on the device thread.

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from service.errors import DrainingError, OverloadedError
 
+FILMS = "films"  # the operation that receives films, which needs no device
 RENDERED = ("/preview", "/result")  # of a job, rendered on request
 
 
@@ -32,6 +33,11 @@ class Gate:
     def inflight(self) -> int:
         """Number of requests inside."""
         return self._inside.total()
+
+    @property
+    def uses_device(self) -> bool:
+        """Whether a request inside may use the device."""
+        return self.inflight > self.inflight_of(FILMS)
 
     def inflight_of(self, op: str) -> int:
         """Number of requests inside for one operation."""

@@ -11,7 +11,7 @@ from model_core.shapes import Face, Ws
 from service.serving.batcher import Answer, Batcher
 
 POLISH_SLICE_S = 0.25
-"""How long polishing holds the device while others wait: 4 to 6 of its steps on a CPU."""
+"""How long polishing keeps the device while other work waits: 4 to 6 steps on a CPU."""
 
 
 @dataclass(eq=False, slots=True)
@@ -25,7 +25,7 @@ class PolishWork:
         polished: The result so far.
         over: Whether no further step fits.
         begun: Whether the device has started the current slice.
-        abandoned: Whether nobody waits for it any more.
+        abandoned: Whether its request has ended.
         session: Runs the steps; None until it has had the device.
     """
 
@@ -62,10 +62,10 @@ async def polish(
 ) -> Answer[Polished]:
     """Improve a code's match to its face within a time budget.
 
-    The time runs while others have the device, and whoever waits gets it after a slice of
-    `POLISH_SLICE_S`, so that many budgets together take no longer than the longest of them and
-    keep nobody else waiting for more than a slice. At most half of the time until the deadline
-    is spent: the other half is for what follows.
+    The budget includes the time while others use the device. After a slice of `POLISH_SLICE_S`
+    the device goes to whatever is waiting, so that several budgets at once take no longer than the
+    longest, and other work waits for one slice at most. At most half of the time until the
+    deadline is used: the other half is for what follows.
 
     Args:
         slices: Runs slices on the device.

@@ -59,7 +59,25 @@ EMBED_ANSWER: dict[str, Any] = CODE_ANSWER | {
     },
     "polish_steps": 0,
 }
+JOB_ID = "9hGkf3QWvLmX1cRz7uTnPw"
+FILM_JOB: dict[str, Any] = {
+    "id": JOB_ID,
+    "state": "running",
+    "created": "2026-11-29T10:00:00Z",
+    "started": "2026-11-29T10:00:02Z",
+    "finished": None,
+    "position": None,
+    "attempts": 1,
+    "error": None,
+    "urls": {"self": f"/jobs/{JOB_ID}"}
+    | {name: f"/jobs/{JOB_ID}/{name}" for name in ("events", "preview", "result")},
+    "kind": "film",
+    "directions": {"smile": 1.5},
+    "progress": {"phase": "edit", "done": 120, "total": 750, "eta_s": 410.0},
+    "film": None,
+}
 FORM_FIELDS = {
+    "film": "A film: MP4, MOV, MKV, WebM, AVI or MPEG-TS.",
     "image": "A photo of a face.",
     "code": "A W+ code: an .npy, .npz or safetensors file, or JSON.",
     "latent_id": "Id of a stored code, from an earlier answer.",

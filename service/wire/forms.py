@@ -3,7 +3,8 @@ form is complete, and that the codec its sender names is one for text.
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from typing import BinaryIO
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
@@ -20,13 +21,20 @@ FILE_TYPES = (b"image/", b"application/octet-stream", b"application/x-np", b"app
 PLAIN_ENCODINGS = (b"binary", b"8bit", b"7bit", b"identity", b"")
 
 
-async def read_form(request: Request, media: str, max_text_bytes: int) -> FormData | None:
+OpenPart = Callable[[str], BinaryIO]
+"""Returns what the bytes of a file are written to, by the name of its field."""
+
+
+async def read_form(
+    request: Request, media: str, max_text_bytes: int, open_part: OpenPart | None = None
+) -> FormData | None:
     """Read a form; None if the body has no bytes.
 
     Args:
         request: The request, its body not yet read.
         media: MULTIPART or URLENCODED.
         max_text_bytes: Most bytes of a field that is not a file.
+        open_part: Where files go; if None, to temporary ones.
 
     Raises:
         HTTPException: 400, if the form is damaged, truncated or has too many parts.
@@ -39,7 +47,7 @@ async def read_form(request: Request, media: str, max_text_bytes: int) -> FormDa
             )
             form = await fields.parse()
         else:
-            form = await _parse_parts(request, body, max_text_bytes)
+            form = await _parse_parts(request, body, max_text_bytes, open_part)
     except MultiPartException as err:
         raise HTTPException(400, f"The form cannot be read: {err.message}") from err
     return form if body.size else None
@@ -58,7 +66,9 @@ class _Counted:
             yield chunk
 
 
-async def _parse_parts(request: Request, body: _Counted, max_text_bytes: int) -> FormData:
+async def _parse_parts(
+    request: Request, body: _Counted, max_text_bytes: int, open_part: OpenPart | None
+) -> FormData:
     parser = _PartParser(
         _boundary_alone(request.headers["content-type"]),
         body.stream(),
@@ -66,6 +76,7 @@ async def _parse_parts(request: Request, body: _Counted, max_text_bytes: int) ->
         max_fields=MAX_FIELDS,
         max_part_size=max_text_bytes,
     )
+    parser.open_part = open_part
     form = await parser.parse()
     if body.size and not parser.whole:
         parser.close()
@@ -91,9 +102,11 @@ class _PartParser(MultiPartParser):
 
     Attributes:
         whole: Whether the closing boundary has come.
+        open_part: Where files go; if None, to temporary ones.
     """
 
     whole = False
+    open_part: OpenPart | None = None
     _unnamed_files = 0
 
     def on_headers_finished(self) -> None:
@@ -114,6 +127,9 @@ class _PartParser(MultiPartParser):
         if not named and is_file:
             part.content_disposition = disposition + b'; filename="file"'
         super().on_headers_finished()
+        if part.file is not None and self.open_part is not None:
+            part.file.file.close()  # the temporary one
+            part.file.file = self.open_part(part.field_name)
         if named and not options[b"filename"]:  # what browsers send where no file was chosen
             self._current_files -= 1
             self._unnamed_files += 1

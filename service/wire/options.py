@@ -1,6 +1,7 @@
 """The options of each endpoint: query parameters, form fields or members of a JSON body.
 
-An unknown option is an error, so that a misspelt one is never ignored.
+An unknown option is an error, so that a misspelt one is never ignored. All are in one long file,
+because the endpoints share groups of them.
 """
 
 from typing import Any, Literal, Self
@@ -11,7 +12,7 @@ from model_core.latents.editing import COLOUR_ROW
 from model_core.output.encoding import Format
 from service.wire.codes import Encoding
 from service.wire.directions import Directions
-from service.wire.face_choice import FaceChoice
+from service.wire.face_choice import LARGEST_INDEX, FaceChoice
 
 MAX_STEPS = 60
 ANIMATION_STEPS = 24
@@ -237,8 +238,8 @@ class ColorizeOptions(WholePhotoOptions):
     )
 
 
-class EditOptions(WholePhotoOptions):
-    """Options of /edit."""
+class DirectionOptions(Options):
+    """What is changed in a face, and how far."""
 
     direction: str | None = Field(
         default=None,
@@ -272,6 +273,25 @@ class EditOptions(WholePhotoOptions):
         if self.directions is not None and self.strength is not None:
             raise ValueError("strength must be omitted when directions is given, got both")
         return self
+
+
+class EditOptions(WholePhotoOptions, DirectionOptions):
+    """Options of /edit."""
+
+
+class FilmOptions(DirectionOptions):
+    """Options of /films."""
+
+    face: int = Field(
+        default=0,
+        ge=0,
+        le=LARGEST_INDEX,
+        description="Which person is edited: 0 is the one whose face fills most of the film.",
+    )
+    blend: Literal["auto", "transfer", "render"] = Field(
+        default="auto",
+        description="How the face is put into the frames, as in /edit with output=photo.",
+    )
 
 
 class GenerateOptions(OutputOptions):

@@ -1,6 +1,7 @@
 """What the middleware and the handlers record about one request, in its ASGI scope."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
@@ -18,6 +19,8 @@ class RequestState:
         deadline_s: Event-loop time by which to answer; None until the upload is in.
         outcome: Outcome of its error, from the table, for the metrics; None without an error.
         problem: Code of its error, likewise.
+        is_head: Whether only the head of its answer is sent.
+        on_download: What ends its place at the gate and its deadline, once it only sends a file.
     """
 
     request_id: str = ""
@@ -26,6 +29,13 @@ class RequestState:
     deadline_s: float | None = None
     outcome: str | None = None
     problem: str = "unknown"
+    is_head: bool = False
+    on_download: list[Callable[[], None]] = field(default_factory=list)
+
+    def begin_download(self) -> None:
+        """Give up the place at the gate and the deadline, which are for work on the device."""
+        for callback in self.on_download:
+            callback()
 
 
 def state_of(scope: Scope) -> RequestState:

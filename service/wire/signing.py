@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image
 
@@ -109,11 +109,25 @@ class ContentSigner:
         limit_s = min(TIMESTAMP_S, left_s - ANSWER_S)
         return self._within(limit_s, lambda: self._sign(data, media, source_type, photo, url))
 
+    def sign_file(self, data: IO[bytes], media: str, source_type: str, out: IO[bytes]) -> None:
+        """Write a file with a manifest, such as a film, which is not held in memory.
+
+        Args:
+            data: The file, open for reading.
+            media: Its media type.
+            source_type: IPTC's digital source type, from `provenance`.
+            out: The signed file, open for reading and writing.
+
+        Raises:
+            SigningError: If it cannot be signed.
+        """
+        self._sign_stream(data, media, source_type, None, self._timestamp_url, out)
+
     def _within(self, limit_s: float, work: Callable[[], bytes]) -> bytes:
         """Run work that calls a time-stamp authority, on one of a few threads of its own.
 
-        The library cannot be interrupted: a call that nobody answers holds its thread until the
-        library gives up, after 30 s. More requests than threads wait for one, none past its limit.
+        The library cannot be interrupted: a call without an answer keeps its thread until the
+        library gives up, after 30 s. Further requests wait for a thread, each within its limit.
         """
         signed = self._threads.submit(work)
         try:
@@ -132,7 +146,20 @@ class ContentSigner:
         photo: bytes | None,
         timestamp_url: str | None,
     ) -> bytes:
-        c2pa, out = self._c2pa, io.BytesIO()
+        out = io.BytesIO()
+        self._sign_stream(io.BytesIO(data), media, source_type, photo, timestamp_url, out)
+        return out.getvalue()
+
+    def _sign_stream(
+        self,
+        data: IO[bytes],
+        media: str,
+        source_type: str,
+        photo: bytes | None,
+        timestamp_url: str | None,
+        out: IO[bytes],
+    ) -> None:
+        c2pa = self._c2pa
         info = c2pa.C2paSignerInfo(self._algorithm, self._certificate, self._key, timestamp_url)
         try:
             with (
@@ -146,10 +173,9 @@ class ContentSigner:
                 if parent is not None:
                     ingredient = {"title": PARENT, "relationship": "parentOf", "label": PARENT}
                     builder.add_ingredient(ingredient, *parent)
-                builder.sign(signer, media, io.BytesIO(data), out)
+                builder.sign(signer, media, data, out)
         except c2pa.C2paError as err:
             raise SigningError(f"the image cannot be signed: {err}") from err
-        return out.getvalue()
 
     def _parent(self, context: Any, photo: bytes | None) -> tuple[str, io.BytesIO] | None:
         """Return the media type and content of a photo that has a manifest; None without one."""

@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
-OVERLAYS = ("overlays/cpu", "overlays/gpu", "overlays/keda", "train")
+OVERLAYS = ("overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/films", "train", "batch")
 COMPOSE = {
     "plain": (),
     "gpu": ("compose.gpu.yaml",),
@@ -60,7 +60,13 @@ def of_kind(overlay, *kinds):
 def pods(overlay):
     """Pod templates by the name of what makes them."""
     makers = of_kind(overlay, "Deployment", "StatefulSet", "Job")
-    return {maker["metadata"]["name"]: maker["spec"]["template"] for maker in makers}
+    found = {maker["metadata"]["name"]: maker["spec"]["template"] for maker in makers}
+    for job in of_kind(overlay, "RayJob"):
+        cluster = job["spec"]["rayClusterSpec"]
+        found["submitter"] = job["spec"]["submitterPodTemplate"]
+        found["head"] = cluster["headGroupSpec"]["template"]
+        found |= {group["groupName"]: group["template"] for group in cluster["workerGroupSpecs"]}
+    return found
 
 
 def container(overlay, name):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy.manifests import COMPOSE, DOCKER, compose, dockerfile_stages, instructions
 
-IMAGES = ("app", "app-weights", "train")
+IMAGES = ("app", "app-weights", "train", "batch")
 METRIC = "wplus_worker_last_heartbeat_timestamp_seconds"
 
 
@@ -47,6 +47,7 @@ def test_programs_run_by_containers_exist():
         "service.jobs.worker",
         "model_core.checkpoints",
         "model_core.training",
+        "wplus",
     }
     assert all(importlib.util.find_spec(f"{module}.__main__") for module in modules)
 

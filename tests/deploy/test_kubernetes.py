@@ -1,14 +1,20 @@
 """Kubernetes' manifests: by its schema, by the restricted profile, and among themselves."""
 
 import re
+import shlex
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
+from jsonschema import Draft202012Validator
+from torch.distributed.run import parse_args
 
+from model_core.batch.__main__ import parse
+from model_core.training.__main__ import main as train
 from service.observability.metrics import Telemetry
-from tests.deploy.manifests import OVERLAYS, container, of_kind, pods, rendered
+from tests.deploy.manifests import OVERLAYS, ROOT, container, of_kind, pods, rendered
 
-NO_SCHEMA = {"ScaledObject", "TriggerAuthentication"}  # KEDA's own
+NO_SCHEMA = {"ScaledObject", "TriggerAuthentication", "RayJob"}  # KEDA's and KubeRay's own
 SELECTING = ("Service", "PodDisruptionBudget", "NetworkPolicy")
 
 
@@ -19,7 +25,10 @@ def test_manifests_match_the_schema(overlay):
         if document["kind"] not in NO_SCHEMA:
             kubernetes_validate.validate(document, "1.31", strict=True)
             checked += 1
-    assert checked >= 4
+    for template in pods(overlay).values():  # those of a RayJob too
+        document = {"apiVersion": "v1", "kind": "PodTemplate", "template": template}
+        kubernetes_validate.validate(document, "1.31", strict=True)
+    assert checked >= 3
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -88,7 +97,7 @@ def test_inserted_variables_are_defined_before(overlay):
         for row in container(overlay, name).get("env", []):
             assert set(re.findall(r"\$\((\w+)\)", row.get("value", ""))) <= known
             known.add(row["name"])
-        command = " ".join(container(overlay, name)["command"])
+        command = " ".join(container(overlay, name).get("command", ()))
         assert set(re.findall(r"\$\((\w+)\)", command)) <= known
 
 
@@ -147,3 +156,111 @@ def test_training_has_one_process_per_pod():
     (service,) = of_kind("train", "Service")
     assert f"--master-addr=train-0.{service['metadata']['name']}" in command
     assert job["spec"]["template"]["spec"]["subdomain"] == service["metadata"]["name"]
+
+
+def test_torchrun_and_the_training_accept_the_command():
+    """Each has options of its own, and torchrun looks at all of them."""
+    command, arguments = (container("train", "train")[key] for key in ("command", "args"))
+    torchrun, *words = [word.replace("$(JOB_COMPLETION_INDEX)", "0") for word in command]
+    assert torchrun == "torchrun"
+    found = parse_args([*words, *arguments])
+    assert (found.module, found.training_script) == (True, "model_core.training")
+    assert found.training_script_args == arguments
+    assert train([*found.training_script_args, "--dry-run"], Path("nowhere")) == 0
+
+
+TEXT, WHOLE, YES = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
+TEMPLATE = {"type": "object", "required": ["spec"]}  # Kubernetes' schema says the rest
+FLAGS = {"type": "object", "additionalProperties": TEXT}
+RAY_JOB = {
+    # The fields of KubeRay's ray.io/v1 that are in use; it ignores those it does not know.
+    "entrypoint": TEXT,
+    "submissionMode": {"enum": ["K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode"]},
+    "shutdownAfterJobFinishes": YES,
+    "ttlSecondsAfterFinished": WHOLE,
+    "backoffLimit": WHOLE,
+    "submitterPodTemplate": TEMPLATE,
+    "rayClusterSpec": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["headGroupSpec"],
+        "properties": {
+            "rayVersion": TEXT,
+            "authOptions": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"mode": {"enum": ["disabled", "token"]}},
+            },
+            "headGroupSpec": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["template"],
+                "properties": {"rayStartParams": FLAGS, "template": TEMPLATE},
+            },
+            "workerGroupSpecs": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["groupName", "template"],
+                    "properties": {
+                        "groupName": TEXT,
+                        "replicas": WHOLE,
+                        "minReplicas": WHOLE,
+                        "maxReplicas": WHOLE,
+                        "rayStartParams": FLAGS,
+                        "template": TEMPLATE,
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def test_the_ray_job_has_known_fields_alone():
+    (job,) = of_kind("batch", "RayJob")
+    assert job["apiVersion"] == "ray.io/v1"
+    schema = {"type": "object", "additionalProperties": False, "properties": RAY_JOB}
+    Draft202012Validator(schema).validate(job["spec"])
+
+
+def test_the_ray_job_runs_a_command_that_exists_on_what_its_pods_have():
+    (job,) = of_kind("batch", "RayJob")
+    python, module, name, *arguments = shlex.split(job["spec"]["entrypoint"].replace("-m ", ""))
+    assert (python, module, name) == ("python", "wplus", "embed")
+    options = parse(arguments)
+    assert options.ray == "auto"
+    resources = container("batch", "workers")["resources"]
+    assert options.actor_cpus == int(resources["requests"]["cpu"])
+    assert resources["limits"]["nvidia.com/gpu"] == 1
+    assert options.device == "cuda"
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]
+    assert head["rayStartParams"]["num-cpus"] == "0"  # no actor
+    for name in ("head", "workers"):
+        mounts = {each["mountPath"]: each for each in container("batch", name)["volumeMounts"]}
+        assert mounts[options.source]["readOnly"]
+        assert any(options.target.startswith(f"{path}/") for path in mounts)
+
+
+def test_the_ray_jobs_version_is_the_pinned_one():
+    (job,) = of_kind("batch", "RayJob")
+    pinned = (ROOT / "constraints.txt").read_text()
+    assert f"\nray=={job['spec']['rayClusterSpec']['rayVersion']}\n" in pinned
+
+
+def test_every_pod_of_the_ray_job_has_the_image_of_the_registry():
+    images = {container("batch", name)["image"] for name in pods("batch")}
+    assert images == {"REGISTRY/wplus-batch:0.1.0-cuda"}
+
+
+def test_batches_read_the_stacks_weights():
+    claims = {c["metadata"]["name"] for c in of_kind("overlays/gpu", "PersistentVolumeClaim")}
+    claims |= {c["metadata"]["name"] for c in of_kind("batch", "PersistentVolumeClaim")}
+    used = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for template in pods("batch").values()
+        for volume in template["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert used == {"weights", "photos", "results"} <= claims

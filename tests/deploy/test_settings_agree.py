@@ -21,10 +21,11 @@ from tests.deploy.manifests import (
     instructions,
     kubernetes_environment,
     of_kind,
+    pods,
 )
 
 SERVERS = ("api", "worker")
-CLUSTERS = ("overlays/cpu", "overlays/gpu", "overlays/keda")
+CLUSTERS = ("overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/films")
 PLACES = ("docker", "k8s", "docs", "service", "model_core", "benchmarks", ".ci")
 CACHES = {"__pycache__", ".mypy_cache"}
 PICTURES = {".jpg", ".png"}
@@ -185,3 +186,32 @@ def test_grace_periods_exceed_the_shutdown_time():
         pause_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         own_s = int(kubernetes_environment(overlay, "api")["WPLUS_SHUTDOWN_GRACE_S"])
         assert pod["terminationGracePeriodSeconds"] >= pause_s + own_s + 5
+
+
+@pytest.mark.parametrize("where", ["plain", "overlays/films"])
+def test_the_api_and_its_workers_share_a_folder_of_films_that_the_image_has(where):
+    folders = set()
+    for name in SERVERS:
+        if where in COMPOSE:
+            service = compose(where)["services"][name]
+            volumes = [each.split(":") for each in service["volumes"]]
+            mounts = {path: volume for volume, path, *_ in volumes}
+            folder = service["environment"]["WPLUS_FILMS"]
+            assert mounts[folder] in compose(where)["volumes"]
+        else:
+            folder = kubernetes_environment(where, name)["WPLUS_FILMS"]
+            mounts = {m["mountPath"]: m["name"] for m in container(where, name)["volumeMounts"]}
+            pod = pods(where)[name]["spec"]
+            claims = {v["name"]: v.get("persistentVolumeClaim", {}) for v in pod["volumes"]}
+            assert claims[mounts[folder]] == {"claimName": "films"}
+        folders.add((folder, mounts[folder]))
+    ((folder, _),) = folders
+    made = next(
+        argument for word, argument in instructions("app") if "install --directory" in argument
+    )
+    assert folder in made.split()
+
+
+@pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu", "overlays/keda"])
+def test_films_are_off_where_no_folder_is_shared(overlay):
+    assert {kubernetes_environment(overlay, name)["WPLUS_FILMS"] for name in SERVERS} == {"off"}

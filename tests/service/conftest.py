@@ -23,7 +23,7 @@ def serve():
     def start(predictor=None, *, wait=True, aligner=FakeAligner, **settings):
         predictor = predictor or FakePredictor()
         app = create_app(
-            Settings(**settings),
+            Settings(**{"films": "off"} | settings),
             predictor=lambda _settings: predictor,
             aligner=lambda _settings: aligner(),
         )

@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 
 from model_core.errors import CheckpointError
 from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, weight_path
-from service.app import create_app, load_aligner
+from service.app import create_app
+from service.serving.aligner_loader import load_aligner
 from service.serving.predictor_loader import load_predictor
 from service.settings import Settings
 from tests.service.fakes import FakeAligner, FakePredictor, wait_until

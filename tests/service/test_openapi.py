@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.jobs.schemas import FilmJobAnswer
 from service.openapi import MODELS
 from service.wire.examples import BODIES, CODE_ANSWER, EMBED_ANSWER
 from service.wire.schemas import CodeAnswer, EmbedAnswer
@@ -105,6 +106,7 @@ def test_operation_ids_name_the_methods_of_generated_clients(document):
         "check_readiness",
         "colorize",
         "edit",
+        "edit_film",
         "embed",
         "generate",
         "get_job_result",
@@ -121,3 +123,16 @@ def test_operation_ids_name_the_methods_of_generated_clients(document):
         "stream_job_events",
     ]
     assert all(call["summary"] for call in operations)
+
+
+def test_a_film_is_a_form_or_a_video_and_its_job_an_example(document):
+    call = document["paths"]["/films"]["post"]
+    content = call["requestBody"]["content"]
+    assert {"multipart/form-data", "video/mp4"} <= set(content)
+    assert {"film", "directions", "face"} <= set(
+        content["multipart/form-data"]["schema"]["properties"]
+    )
+    answers = call["responses"]
+    FilmJobAnswer.model_validate(answers["202"]["content"]["application/json"]["example"])
+    assert {"400", "408", "413", "415", "422", "429", "501", "503", "507"} <= set(answers)
+    assert "206" in document["paths"]["/jobs/{job_id}/result"]["get"]["responses"]

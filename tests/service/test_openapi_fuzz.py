@@ -24,9 +24,10 @@ LEFT_OUT = [positive_data_acceptance, negative_data_rejection]
 def url(tmp_path_factory):
     """Where the application listens, on stand-ins, by the server and job store of production."""
     valkey = Valkey(tmp_path_factory.mktemp("valkey"))
+    films = tmp_path_factory.mktemp("films")
     valkey.start()
     app = create_app(
-        Settings(redis_url=valkey.url),
+        Settings(redis_url=valkey.url, films=films),
         predictor=lambda _settings: FakePredictor(),
         aligner=lambda _settings: FakeAligner(),
     )

@@ -22,7 +22,7 @@ PHOTO = photos.plain((102, 102, 102), form="PNG")
 DARK = photos.plain((51, 51, 51), form="PNG")
 OPERATIONS = (
     *("embed", "morph", "colorize", "merge", "edit", "directions"),
-    *("generate", "refine", "jobs", "quality", "version"),
+    *("generate", "refine", "jobs", "quality", "version", "edit_film", "download"),
 )
 
 

@@ -140,7 +140,7 @@ WANTED = (
 )
 
 SKIN = Wanted("skin_tone", "", ("skin_tone",), (0, 0), (), "", "")
-"""Not offered: light and skin, which tones of hair and shadows must not bring along."""
+"""Not offered: light and skin tone, which other directions must leave unchanged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Runs a refine worker: `python -m service.jobs.worker`. It reads the service's settings.
+"""Runs a worker of jobs: `python -m service.jobs.worker`. It reads the service's settings.
 
 Nothing heavy is imported before logging is set up and signals are handled.
 """
@@ -6,9 +6,12 @@ Nothing heavy is imported before logging is set up and signals are handled.
 import logging
 import os
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from model_core.errors import WplusError
+from model_core.errors import MissingExtraError, WplusError
+from service.errors import FilmsOffError
+from service.jobs.film_root import find_root
 from service.jobs.lease import Leases
 from service.observability import logs
 from service.preflight import check_device, check_metrics_port, check_worker_files
@@ -23,9 +26,11 @@ from service.process import (
 )
 from service.redis_keys import connect
 from service.settings import Settings
+from service.wire.signing import load_signer
 
 if TYPE_CHECKING:
     from model_core.inversion.refiner import Refiner
+    from service.jobs.worker.film_editors import FilmEditors
 
 NICENESS = 10  # below synchronous requests on the same processors
 
@@ -47,19 +52,37 @@ def load_refiner(settings: Settings) -> "Refiner":
     )
 
 
-def work(settings: Settings, url: str, refiner: "Refiner") -> None:
+def load_films(settings: Settings) -> "FilmEditors | None":
+    """Make what edits films, if there is a folder and the packages for them; loads no networks.
+
+    Raises:
+        SigningError: If a certificate is configured that cannot sign.
+    """
+    try:
+        root = find_root(settings)
+    except (FilmsOffError, MissingExtraError) as err:
+        logger.info("no films: %s", err)
+        return None
+    from service.jobs.worker.film_editors import FilmEditors
+
+    return FilmEditors(settings, root, load_signer(settings, version("wplus")))
+
+
+def work(
+    settings: Settings, url: str, refiner: "Refiner", films: "FilmEditors | None" = None
+) -> None:
     """Work through the queue until SIGINT or SIGTERM; a second signal ends the process at once."""
+    from service.jobs.worker.held import Intervals
     from service.jobs.worker.loop import Worker
     from service.jobs.worker.metrics import WorkerTelemetry
-    from service.jobs.worker.run import Intervals
 
     is_stopping = stop_on_signals()
     telemetry = WorkerTelemetry()
     serve_metrics(settings, "worker_metrics_port", telemetry.registry)
     leases = Leases(connect(url), settings.job_lease_s, settings.shared_device)
-    intervals = Intervals(settings.job_beat_s, settings.job_save_s)
+    intervals = Intervals(settings.job_beat_s, settings.job_save_s, settings.film_turn_s)
     logger.info("waiting for jobs")
-    Worker(leases, refiner, intervals, telemetry, is_stopping).run()
+    Worker(leases, refiner, intervals, telemetry, is_stopping, films).run()
 
 
 def main() -> None:
@@ -79,7 +102,11 @@ def main() -> None:
     if settings.shared_device and settings.device == "cpu":
         os.nice(NICENESS)
     logger.info("starting")
-    work(settings, settings.redis_url.get_secret_value(), load_refiner(settings))
+    try:
+        films = load_films(settings)
+    except WplusError as err:
+        sys.exit(f"wplus: {err}")
+    work(settings, settings.redis_url.get_secret_value(), load_refiner(settings), films)
     end(0)  # torch's own shutdown is slow, and a compiler may be running
 
 

@@ -18,11 +18,14 @@ class WorkerTelemetry:
         self.dead_lettered = counter("jobs_dead_lettered", "Jobs that crashed too many workers.")
         self.fenced = counter("jobs_fenced_writes", "Writes refused after the job had moved.")
         self.steps = counter("job_steps", "Steps of the iterator.")
+        self.film_frames = counter(
+            "film_frames", "Frames of films, read, edited or joined.", "phase"
+        )
         self.redis_errors = counter("redis_errors", "Calls that Redis did not answer.", "op")
         self.wait = histogram("job_wait_seconds", "Time from submission to start.", JOB_BUCKETS_S)
         self.run = histogram("job_run_seconds", "Time from start to end.", JOB_BUCKETS_S)
         self.step = histogram("job_step_duration_seconds", "Time of one step.", STEP_BUCKETS_S)
-        self.busy = gauge("worker_busy", "Whether a job is being refined.")
+        self.busy = gauge("worker_busy", "Whether a job is being worked on.")
         self.heartbeat = gauge(
             "worker_last_heartbeat_timestamp_seconds", "When Redis last answered this worker."
         )

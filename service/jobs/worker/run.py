@@ -9,11 +9,9 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-import redis
 
 from model_core.errors import CheckpointError, WplusError
 from model_core.inversion.detailed import RefineState
@@ -23,39 +21,16 @@ from model_core.metrics.pixels import PEAK_TO_PEAK
 from model_core.shapes import DetailTensor, SquarePixels
 from service.jobs.lease import Claim, Leases
 from service.jobs.payloads import Curve, JobInput, Outcome
+from service.jobs.worker.held import BadJobError, Held, Intervals, LeaseLostError
 from service.jobs.worker.job_state import JobState
 from service.jobs.worker.metrics import WorkerTelemetry
 
-PAUSE_S = 0.02  # between checks of the busy flag
-MAX_RETRY_S = 4.0
 PACE_STEPS = 3  # timed steps needed before the time left is estimated
 PACE_WINDOW = 9
 
-T = TypeVar("T")
 Stop = Literal["target_lpips", "time_budget", "cancelled", "stopping"]
 
 logger = logging.getLogger("service.jobs.worker")
-
-
-class BadJobError(WplusError):
-    """A job that neither this worker nor any like it can run."""
-
-
-class LeaseLostError(Exception):
-    """The job has gone to another worker, or may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """How often a run writes to Redis.
-
-    Attributes:
-        beat_s: Seconds between heartbeats.
-        save_s: Seconds between saves of a job's state.
-    """
-
-    beat_s: float
-    save_s: float
 
 
 class Run:
@@ -81,6 +56,7 @@ class Run:
     ) -> None:
         self._leases, self._claim, self._refiner = leases, claim, refiner
         self._intervals, self._telemetry, self._stopping = intervals, telemetry, stopping
+        self._held = Held(leases, claim, intervals.beat_s, telemetry)
         self._steps = int(claim.fields["steps"])
         self._time_budget_s = float(claim.fields.get("time_budget_s", "inf"))
         self._target_lpips = float(claim.fields.get("target_lpips", "-inf"))
@@ -96,9 +72,8 @@ class Run:
         self._paces_s: deque[float] = deque(maxlen=PACE_WINDOW)
         self._paced: tuple[Phase, bool, bool] | None = None
         self._reported_s = math.nan
-        self._started_s = self._stepped_s = self._held_s = time.monotonic()
-        self._next_beat_s = self._next_save_s = 0.0
-        self._retry_s = intervals.beat_s
+        self._started_s = self._stepped_s = time.monotonic()
+        self._next_save_s = 0.0
 
     def work(self) -> None:
         """Run the job to its end, or as far as this worker may."""
@@ -127,7 +102,7 @@ class Run:
     def _refine(self) -> None:
         if self._stop is not None:
             return
-        data = self._insist(lambda: self._leases.read_input(self._claim))
+        data = self._held.insist(lambda: self._leases.read_input(self._claim))
         if data is None:
             raise BadJobError("The job has no input.")
         wanted = self._claim.fields.get("fingerprint")
@@ -147,7 +122,7 @@ class Run:
         self._refiner.run(self._state, job.target, remaining, on_step, self._detail)
 
     def _resume(self) -> RefineState | None:
-        data = self._insist(lambda: self._leases.read_state(self._claim))
+        data = self._held.insist(lambda: self._leases.read_state(self._claim))
         if data is None:
             return None
         try:
@@ -170,7 +145,7 @@ class Run:
         self._note(report)
         self._measure_pace(report, now_s)
         self._stop = self._stop or self._reason_to_stop(report)
-        beats = now_s >= self._next_beat_s
+        beats = now_s >= self._held.next_beat_s
         if beats or self._stop is not None or report.step >= self._steps:
             self._similarity = self._refiner.identity_similarity(target, report)
         if self._stop is None and beats:
@@ -217,57 +192,18 @@ class Run:
         return "time_budget" if self._ran_s >= self._time_budget_s else None
 
     def _beat(self) -> None:
-        """Renew the lease; if Redis does not answer, go on until the lease would have run out."""
+        """Renew the lease; save the state if that is due."""
         now_s = time.monotonic()
-        due = now_s >= self._next_save_s
-        saved = self._packed_state() if due else b""
-        try:
-            answer = self._leases.beat(self._claim, self._progress(), saved)
-        except redis.RedisError as err:
-            self._endure(err)
-            self._next_beat_s = time.monotonic() + self._retry_s
-            self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
-            return
-        self._held_s = now_s
-        self._next_beat_s, self._retry_s = now_s + self._intervals.beat_s, self._intervals.beat_s
-        if saved:
+        saved = self._packed_state() if now_s >= self._next_save_s else b""
+        cancelled, answered = self._held.beat(self._progress(), saved)
+        if saved and answered:
             self._next_save_s = now_s + self._intervals.save_s
-        self._telemetry.heartbeat.set_to_current_time()
-        if answer == "cancel":
+        if cancelled:
             self._stop = "cancelled"
-        elif answer == "fenced":
-            self._give_up()
-
-    def _endure(self, err: redis.RedisError) -> None:
-        """Tolerate a Redis that does not answer, unless the lease must have run out by now."""
-        self._telemetry.redis_errors.labels(op="job").inc()
-        logger.warning("Redis does not answer: %s", err)
-        if time.monotonic() - self._held_s > self._leases.lease_s:
-            raise LeaseLostError("Redis did not answer until the lease ran out") from err
-
-    def _insist(self, call: Callable[[], T]) -> T:
-        """Retry a call until Redis answers, within the lease."""
-        delay_s = 0.1
-        while True:
-            try:
-                return call()
-            except redis.RedisError as err:
-                self._endure(err)
-            time.sleep(delay_s)
-            delay_s = min(2 * delay_s, MAX_RETRY_S)
-
-    def _give_up(self) -> None:
-        self._telemetry.fenced.inc()
-        raise LeaseLostError("another worker has the job")
 
     def _step_aside(self) -> None:
         """Yield a shared device to synchronous requests, for at most half of the time."""
-        end_s = time.monotonic() + self._step_s
-        try:
-            while self._leases.is_busy() and time.monotonic() < end_s and not self._stopping():
-                time.sleep(PAUSE_S)
-        except redis.RedisError:
-            self._telemetry.redis_errors.labels(op="busy").inc()
+        self._held.step_aside(self._step_s, self._stopping)
         self._stepped_s = time.monotonic()
 
     @property
@@ -323,9 +259,7 @@ class Run:
         ).pack()
 
     def _release(self) -> None:
-        saved, progress = self._packed_state(), self._progress()
-        if not self._insist(lambda: self._leases.release(self._claim, progress, saved)):
-            self._give_up()
+        self._held.release(self._progress(), self._packed_state())
         logger.info("handed back at step %d", self._state.step if self._state else 0)
 
     def _finish(self, state: str, error_type: str = "", error: str = "") -> None:
@@ -337,8 +271,5 @@ class Run:
             progress |= {"error_type": error_type, "error": error}
         elif state == "succeeded":
             progress["ended_by"] = self._stop or "steps"
-        if not self._insist(lambda: self._leases.finish(self._claim, state, result, progress)):
-            self._give_up()
-        self._telemetry.finished.labels(state=state).inc()
-        self._telemetry.run.observe(self._ran_s)
+        self._held.finish(state, result, progress, self._ran_s)
         logger.info("%s at step %s", state, progress.get("step", 0))

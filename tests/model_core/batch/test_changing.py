@@ -23,6 +23,7 @@ from model_core.batch.single import change_one
 from model_core.compositing.insertion import insert
 from model_core.compositing.luminance import with_luminance
 from model_core.errors import InvalidInputError
+from model_core.output.provenance import COMPOSITE, xmp_packet
 
 PNG = Pictures(form="png")
 FACES = ["a.jpg.0.png", "below/b.png.0.png", "c.jpg.0.png", "c.jpg.1.png"]
@@ -108,7 +109,8 @@ def test_whole_photos_keep_what_the_change_does_not_reach(
 ):
     folder = tmp_path / "one"
     folder.mkdir()
-    (folder / "a.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    marked = (photos / "a.jpg").read_bytes() + xmp_packet(COMPOSITE, "7", ("other", "6"))
+    (folder / "a.jpg").write_bytes(marked)
     wanted = replace(PNG, output="photo")
     assert run(folder, tmp_path / "out", predictor, workers, smile, wanted)[0] == 0
     photo, aligned, own = face
@@ -123,6 +125,7 @@ def test_whole_photos_keep_what_the_change_does_not_reach(
     assert np.array_equal(written[outside], photo[outside])
     data = (tmp_path / "out" / "images" / "a.jpg.png").read_bytes()
     assert b"compositeWithTrainedAlgorithmicMedia" in data
+    assert b'AISystemUsed="other; wplus' in data
 
 
 def test_one_photo_becomes_one_file_with_the_colours_and_its_own_luminance(

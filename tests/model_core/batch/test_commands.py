@@ -45,6 +45,14 @@ def test_pictures_are_checked_before_anything_is_loaded(photo, flags, said, caps
     assert (code, capsys.readouterr().err) == (1, f"error: {said}\n")
 
 
+def test_a_file_that_is_no_photo_is_edited_as_a_film(capsys, tmp_path):
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"no film")
+    code = edit.main([str(film), "-o", str(tmp_path / "b.mp4"), "--direction", "age=1"], tmp_path)
+    assert code == 1
+    assert capsys.readouterr().err.startswith("error: a.mp4 is not a film")
+
+
 def test_a_folder_without_photos_is_refused(capsys, tmp_path):
     code = colorize.main([str(tmp_path), "-o", str(tmp_path / "out")], tmp_path)
     assert (code, capsys.readouterr().err) == (

@@ -15,9 +15,10 @@ from PIL import Image
 from model_core.alignment.ffhq import FaceAligner
 from model_core.batch import workers
 from model_core.batch.embedding import Wanted, embed_folder
-from model_core.batch.preparation import prepare
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
+from model_core.output.provenance import GENERATED
+from tests.model_core.batch.deadly import deadly
 
 
 def rows_of(folder):
@@ -59,6 +60,7 @@ def test_every_face_has_a_row_and_every_other_photo_a_reason(
         assert np.array_equal(kept.ravel(), np.float32(row["code"]))
         with Image.open(tmp_path / "out" / "images" / f"{row['file']}.{row['face']}.jpg") as image:
             assert image.size == (1024, 1024)
+            assert GENERATED in image.info["xmp"].decode()
 
 
 def test_codes_are_those_of_the_predictor(photos, tmp_path, predictor, landmarks):
@@ -101,8 +103,11 @@ def test_a_photo_that_fails_does_not_end_the_run(
 ):
     embed_faces = predictor.embed
 
+    calls = []
+
     def fill_memory(faces):
-        if len(faces) > 1:
+        calls.append(faces)
+        if len(calls) == 4:  # the second face of c.jpg
             raise RuntimeError("out of memory")
         return embed_faces(faces)
 
@@ -111,13 +116,6 @@ def test_a_photo_that_fails_does_not_end_the_run(
     reasons = {row["file"]: row["reason"] for row in rows}
     assert reasons["a.jpg"] is reasons["below/b.png"] is None
     assert "out of memory" in reasons["c.jpg"]
-
-
-def deadly(photo, name, look):
-    """Prepare a photo, unless it ends the process that does."""
-    if name == "c.jpg":
-        os._exit(1)
-    return prepare(photo, name, look)
 
 
 def test_a_photo_that_ends_its_process_is_found(

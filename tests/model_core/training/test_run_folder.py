@@ -4,7 +4,8 @@ import json
 import pytest
 
 from model_core.errors import InvalidInputError, ModelMismatchError
-from model_core.training.config import OF_DETAILS, TrainConfig
+from model_core.training.config import TrainConfig
+from model_core.training.config_rules import OF_DETAILS
 from model_core.training.run_folder import CHANGEABLE, claim, require_config
 
 # Any field alone can have another value here: a generator may be tuned.

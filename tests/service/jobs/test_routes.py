@@ -23,9 +23,9 @@ from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
 from service.jobs.lease import Leases
 from service.jobs.sse import Streams
+from service.jobs.worker.held import Intervals
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
-from service.jobs.worker.run import Intervals
 from tests.model_core.judges import seeded_judge
 from tests.model_core.tiny import FINGERPRINT, black_head, tiny_refiner
 from tests.service import photos

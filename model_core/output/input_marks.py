@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from html import unescape
 
-from model_core.output.provenance import COMPOSITE, GENERATED
+from model_core.output.provenance import COMPOSITE, GENERATED, xmp_packet
 
 AI_SOURCE_TYPES = (
     GENERATED,
@@ -42,6 +42,21 @@ class InputMarks:
     def composite_type(self) -> str:
         """Source type of a composite of the photo and of what the generator makes."""
         return GENERATED if self.source_type == GENERATED else COMPOSITE
+
+
+def xmp_after(source_type: str, system_version: str, marks: InputMarks | None) -> tuple[str, bytes]:
+    """Write the XMP packet of an image that shows a photo with marks; return its source type too.
+
+    Args:
+        source_type: GENERATED or COMPOSITE; kept without marks.
+        system_version: As for `xmp_packet`.
+        marks: The photo's; None if it has none, or the image does not show it.
+    """
+    if marks is None:
+        return source_type, xmp_packet(source_type, system_version)
+    source_type = marks.composite_type
+    earlier = marks.system, marks.system_version
+    return source_type, xmp_packet(source_type, system_version, earlier)
 
 
 def read_marks(photo: bytes) -> InputMarks | None:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.batch import workers
-from model_core.batch.embedding import Wanted, embed_folder
+from model_core.batch import workers as photo_workers
+from model_core.batch.codes import DeviceLostError
+from model_core.batch.embedding import Wanted, embed_folder, embed_photos
 from model_core.batch.table import SKIPPED, TABLE
 from model_core.errors import InvalidInputError
 from model_core.output.provenance import GENERATED
@@ -118,10 +119,24 @@ def test_a_photo_that_fails_does_not_end_the_run(
     assert "out of memory" in reasons["c.jpg"]
 
 
+def test_a_device_that_is_lost_ends_the_run(photos, tmp_path, predictor, workers, monkeypatch):
+    """Otherwise all photos that are left would be in the table, as photos that fail."""
+
+    def fail(_faces):
+        raise RuntimeError("unspecified launch failure")
+
+    monkeypatch.setattr(predictor, "embed", fail)
+    monkeypatch.setattr(predictor, "device", "meta")  # its tensors have no values to return
+    wanted = Wanted(figures=False, shard_photos=1)
+    with pytest.raises(DeviceLostError, match="device meta no longer answers"):
+        embed_photos(photos, tmp_path / "out", predictor, workers, wanted, lambda *_: None)
+    assert not list((tmp_path / "out" / TABLE).iterdir())
+
+
 def test_a_photo_that_ends_its_process_is_found(
     photos, tmp_path, predictor, landmarks, monkeypatch
 ):
-    monkeypatch.setattr(workers, "prepare", deadly)
+    monkeypatch.setattr(photo_workers, "prepare", deadly)
     rows, said = embed(photos, tmp_path / "out", predictor, landmarks, Wanted(figures=False))
     assert [row["file"] for row in rows] == [
         "a.jpg", "below/b.png", "c.jpg", "grey.jpg", "zero.jpg"

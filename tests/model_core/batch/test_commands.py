@@ -61,6 +61,16 @@ def test_a_folder_without_photos_is_refused(capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_film_is_found_among_options_that_only_films_have(before, capsys, tmp_path):
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"no film")
+    flags = ["--direction", "age=1", "-o", str(tmp_path / "b.mp4"), "--face", "1"]
+    code = edit.main([*flags, str(film)] if before else [str(film), *flags], tmp_path)
+    assert code == 1
+    assert capsys.readouterr().err.startswith("error: a.mp4 is not a film")
+
+
 def test_colours_are_checked(photo, capsys, tmp_path):
     with pytest.raises(SystemExit, match="2"):
         colorize.main([photo, "-o", "out", "--strength", "2"], tmp_path)

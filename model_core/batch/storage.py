@@ -67,7 +67,8 @@ class Folder:
             with slashes. In the order of their names.
         """
         if self.local is not None:
-            found = find_photos(self.local, besides.local or self.local / PARTIAL)
+            on_disk = isinstance(besides.files, arrow_fs.LocalFileSystem)
+            found = find_photos(self.local, Path(besides.root) if on_disk else Path(os.devnull))
             return [(os.fspath(photo), photo.relative_to(self.local).as_posix()) for photo in found]
         same = self.files == besides.files
         inside = f"{besides.root}/" if same else None
@@ -81,6 +82,15 @@ class Folder:
                 continue
             photos.append((info.path, name))
         return sorted(photos, key=lambda photo: os.fsencode(photo[1]))
+
+    def is_same(self, other: "Folder") -> bool:
+        """Whether another address names this folder too."""
+        if isinstance(self.files, arrow_fs.LocalFileSystem):
+            return (
+                self.files == other.files
+                and Path(self.root).resolve() == Path(other.root).resolve()
+            )
+        return self.files == other.files and self.root == other.root
 
     def names(self, below: str) -> list[str]:
         """Return the names of the files in a subfolder, in order; none if it does not exist."""

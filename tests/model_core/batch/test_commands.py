@@ -61,6 +61,14 @@ def test_a_folder_without_photos_is_refused(capsys, tmp_path):
     )
 
 
+@pytest.mark.usefixtures("photo")
+def test_a_folder_is_not_written_into_itself(capsys, tmp_path):
+    folder = tmp_path / tmp_path.name
+    folder.symlink_to(tmp_path)
+    assert edit.main([str(tmp_path), "-o", str(folder), "--direction", "age"], tmp_path) == 1
+    assert "OUT must be another folder than the photos'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_a_film_is_found_among_options_that_only_films_have(before, capsys, tmp_path):
     film = tmp_path / "a.mp4"

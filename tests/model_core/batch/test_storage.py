@@ -61,6 +61,17 @@ def test_files_are_written_whole_and_replaced(store, disk, tmp_path):
     assert [file.name for file in (tmp_path / "table").iterdir()] == ["x"]  # no partial files
 
 
+def test_a_folder_is_left_out_and_recognised_by_either_address(tmp_path):
+    for name in ("a.jpg", "out/images/a.jpg.0.jpg"):
+        Folder.open(str(tmp_path)).write(name, b"x")
+    addresses = (str(tmp_path), tmp_path.as_uri())
+    for photos in map(Folder.open, addresses):
+        for out in map(Folder.open, (f"{address}/out" for address in addresses)):
+            assert [name for _, name in photos.photos(out)] == ["a.jpg"]
+            assert not photos.is_same(out)
+        assert all(photos.is_same(Folder.open(address)) for address in addresses)
+
+
 @pytest.mark.parametrize("address", ["nowhere://bucket/x", "s3:/bucket://x"])
 def test_unknown_addresses_are_refused(address):
     with pytest.raises(InvalidInputError, match="must be a path or a URI"):

@@ -57,7 +57,8 @@ def change_photos(
 
     Raises:
         InvalidInputError: If the target was started with other settings.
-        DeviceLostError: If the device no longer answers; what is finished stays.
+        DeviceLostError, SourceLostError: If the device or the photos can no longer be reached;
+            what is finished stays.
         OSError: If a file cannot be written.
     """
     settings = about_results(predictor) | change.settings | _settings(wanted)

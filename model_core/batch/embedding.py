@@ -112,7 +112,8 @@ def embed_photos(
     Raises:
         InvalidInputError: If the folder has no photos, the shards are too small, or the target was
             started with other settings.
-        DeviceLostError: If the device no longer answers; what is finished stays.
+        DeviceLostError, SourceLostError: If the device or the photos can no longer be reached;
+            what is finished stays.
     """
     if wanted.shard_photos < 1:
         raise InvalidInputError(f"shard must be 1 or more, got {wanted.shard_photos}")

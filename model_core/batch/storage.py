@@ -18,6 +18,7 @@ from model_core.atomic_file import PARTIAL, write_file
 from model_core.batch.preparation import (
     Look,
     PreparedPhoto,
+    SourceLostError,
     UnreadableError,
     check_size,
     prepare_from,
@@ -138,10 +139,14 @@ def prepare_object(source: str, place: str, name: str, look: Look) -> PreparedPh
         place: Where it is, from `Folder.photos`.
         name: Its name.
         look: What to prepare.
+
+    Raises:
+        SourceLostError: If the store itself cannot be read, as when credentials have expired.
     """
+    folder = _opened(source)
 
     def read() -> bytes:
-        files = _opened(source).files
+        files = folder.files
         size_bytes = files.get_file_info(place).size
         if size_bytes is None:
             raise UnreadableError("it is not there any more")
@@ -149,7 +154,20 @@ def prepare_object(source: str, place: str, name: str, look: Look) -> PreparedPh
         with files.open_input_file(place) as file:
             return bytes(file.read())
 
-    return prepare_from(read, name, look)
+    def read_or_stop() -> bytes:
+        try:
+            return read()
+        except OSError:
+            try:
+                folder.files.get_file_info(folder.root)
+            except OSError as err:
+                raise SourceLostError(
+                    f"{source} cannot be read any more ({err}); run the same command again to "
+                    "continue"
+                ) from err
+            return read()  # the store answers: perhaps it has answered too late
+
+    return prepare_from(read_or_stop, name, look)
 
 
 @lru_cache(maxsize=1)

@@ -87,4 +87,5 @@ def _value(packet: str, name: str) -> str:
         packet,
     )
     text = next((group for group in found.groups() if group is not None), "") if found else ""
-    return " ".join(unescape(text).split())[:MAX_TEXT]
+    words = " ".join(unescape(text).split())
+    return "".join(filter(str.isprintable, words))[:MAX_TEXT]  # XML allows no control characters

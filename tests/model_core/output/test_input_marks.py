@@ -14,6 +14,7 @@ from model_core.output.input_marks import (
     PACKET_START,
     InputMarks,
     read_marks,
+    xmp_after,
 )
 from model_core.output.provenance import COMPOSITE, GENERATED, SOURCE_TYPES, xmp_packet
 
@@ -56,6 +57,19 @@ def test_the_mark_is_read_in_every_spelling(data, marks):
 def test_our_own_mark_is_read_back(form):
     data = encode_image(PIXELS, form, 95, xmp_packet(COMPOSITE, "1.2 (generator)"))
     assert read_marks(data) == InputMarks(COMPOSITE, "wplus", "1.2 (generator)")
+
+
+def test_a_photo_changed_twice_after_another_system_names_this_one_once():
+    first = xmp_packet(GENERATED, "1.2 (generator)", ("Dreams", "3"))
+    marks = read_marks(first)
+    assert marks == InputMarks(GENERATED, "Dreams; wplus", "3; 1.2 (generator)")
+    _, second = xmp_after(COMPOSITE, "1.3 (generator)", marks)
+    assert read_marks(second) == InputMarks(GENERATED, "Dreams; wplus", "3; 1.3 (generator)")
+
+
+def test_names_lose_control_characters():
+    body = ATTRIBUTES.replace("Dreams &amp; Co", "Dr\x01ea&#8;ms\n Co")
+    assert read_marks(photo(body)).system == "Dreams Co"
 
 
 def spellings(name):

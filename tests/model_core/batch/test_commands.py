@@ -3,6 +3,7 @@
 import pytest
 
 from model_core.batch import colorize, edit, morph
+from model_core.batch.__main__ import main
 
 
 @pytest.fixture
@@ -59,6 +60,14 @@ def test_a_folder_without_photos_is_refused(capsys, tmp_path):
         1,
         f"error: source must be a folder of photos, got {tmp_path}\n",
     )
+
+
+@pytest.mark.parametrize("places", [["s3://b/photos", "-o", "out"], ["in", "-o", "s3://b/out"]])
+def test_a_bucket_needs_ray(places, capsys, tmp_path):
+    assert main(places, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "must be a path without --ray, got s3://b/" in said
+    assert "add --ray local" in said
 
 
 @pytest.mark.usefixtures("photo")

@@ -63,7 +63,7 @@ from service.serving.turns import Turns
 from service.settings import Settings
 from service.wire import problems
 from service.wire.images import harden
-from service.wire.signing import load_signer
+from service.wire.signing import TIMESTAMPS_AT_ONCE, load_signer
 
 STOP_S = 5.0  # for each part; a child process may take longer
 STATIC = Path(__file__).parent / "static"
@@ -173,6 +173,7 @@ def _runtime(settings: Settings, predictor: PredictorLoader, embedded: Embedded 
         latents=latents,
         jobs=JobSystem(settings, telemetry, gate, client, embedded),
         workers=anyio.CapacityLimiter(settings.worker_threads),
+        signing=anyio.CapacityLimiter(TIMESTAMPS_AT_ONCE),
         animations=Turns(settings.max_animations, "morphs of many frames"),
         whole_photos=Turns(settings.max_whole_photos, "whole photos"),
         version=version("wplus"),

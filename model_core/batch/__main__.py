@@ -23,6 +23,7 @@ from model_core.batch.embedding import CodeFormat, Wanted, embed_photos
 from model_core.batch.output_folder import SKIPPED
 from model_core.batch.preparation import Which
 from model_core.batch.workers import PhotoWorkers
+from model_core.errors import InvalidInputError
 from model_core.weights.cache import cache_folder
 
 
@@ -34,6 +35,11 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     def embed() -> str:
         if options.ray is not None:
             return _embed_on_cluster(options, wanted)
+        for name, address in (("DIR", options.source), ("OUT", options.target)):
+            if "://" in address:
+                raise InvalidInputError(
+                    f"{name} must be a path without --ray, got {address}: add --ray local"
+                )
         source, target = Path(options.source), Path(options.target)
         options.device = options.device or "cpu"
         with PhotoWorkers(options.workers, find_models(cache)) as workers:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_core.batch.codes import about_results
+from model_core.batch.codes import about_results, check_device
 from model_core.batch.listing import Progress
 from model_core.batch.output_folder import OutputFolder, remove_partial, save
 from model_core.batch.pictures import (
@@ -57,6 +57,8 @@ def change_photos(
 
     Raises:
         InvalidInputError: If the target was started with other settings.
+        DeviceLostError, SourceLostError: If the device or the photos can no longer be reached;
+            what is finished stays.
         OSError: If a file cannot be written.
     """
     settings = about_results(predictor) | change.settings | _settings(wanted)
@@ -100,6 +102,7 @@ def _render(
     try:
         return render_changed(photo, predictor, change, wanted)
     except RuntimeError as err:  # torch's, also when a GPU's memory is full
+        check_device(predictor)
         _log.exception("%s cannot be changed", photo.name)
         return f"it cannot be changed: {err}"
 

@@ -129,6 +129,10 @@ def embed_on_cluster(
     photos = [(place, printable(name)) for place, name in source.photos(target)]
     if not photos:
         raise InvalidInputError(f"source must be a folder of photos, got {source.address}")
+    if source.is_same(target):  # images of one run would be photos of the next
+        raise InvalidInputError(
+            f"OUT must be another folder than the photos', got {target.address}"
+        )
     room = _room(workers)
     expected = describe(networks)
     settings = settings_of(expected.about, wanted, expected.second_glance)

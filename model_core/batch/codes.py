@@ -2,11 +2,32 @@
 
 from typing import Any
 
+import torch
+
+from model_core.errors import WplusError
 from model_core.latents.latent import Detail, Latent
 from model_core.predictor import Predictor
 from model_core.shapes import Codes, Faces
 
 FACES_AT_ONCE = 4
+
+
+class DeviceLostError(WplusError):
+    """The device no longer answers, so no further photo can be processed."""
+
+
+def check_device(predictor: Predictor) -> None:
+    """Check after a failure that the device still works, so that the failure is this photo's alone.
+
+    Raises:
+        DeviceLostError: If it does not.
+    """
+    try:
+        torch.zeros(1, device=predictor.device).add_(1).item()
+    except RuntimeError as err:
+        raise DeviceLostError(
+            f"device {predictor.device} no longer answers; run the same command again to continue"
+        ) from err
 
 
 def faces_at_once(predictor: Predictor) -> int:

@@ -23,8 +23,9 @@ from model_core.weights.cache import cache_folder
 def main(arguments: Sequence[str], cache: Path) -> int:
     """Edit from the command line and return the exit code."""
     parser = _parser()
-    source = parser.parse_known_args(arguments)[0].source
-    if is_film(source):
+    known, others = parser.parse_known_args(arguments)
+    # In `--face 1 FILM` this parser, which knows no --face, takes the 1 for the source.
+    if any(is_film(Path(each)) for each in (known.source, *others)):
         # By its name: films build on this package.
         films = importlib.import_module("model_core.films.__main__")
         return int(films.main(arguments, cache))
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of("model_core.batch.edit", __doc__)
+    parser.allow_abbrev = False  # a film's --face is no --faces
     parser.add_argument(
         "--direction",
         dest="directions",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from model_core.batch.codes import about_results, faces_at_once, latents_of
+from model_core.batch.codes import about_results, check_device, faces_at_once, latents_of
 from model_core.batch.listing import Progress, list_photos
 from model_core.batch.output_folder import check_name, printable, save
 from model_core.batch.pipeline import in_two_steps
@@ -112,6 +112,8 @@ def embed_photos(
     Raises:
         InvalidInputError: If the folder has no photos, the shards are too small, or the target was
             started with other settings.
+        DeviceLostError, SourceLostError: If the device or the photos can no longer be reached;
+            what is finished stays.
     """
     if wanted.shard_photos < 1:
         raise InvalidInputError(f"shard must be 1 or more, got {wanted.shard_photos}")
@@ -196,7 +198,7 @@ def _embed(photo: PreparedPhoto, predictor: Predictor, wanted: Wanted) -> list[_
             for first in range(0, len(photo.faces), count)
         ]
     except RuntimeError as err:  # torch's, also when a GPU's memory is full
-        return _failure(photo, err)
+        return _failure(photo, predictor, err)
 
 
 def _embed_some(
@@ -242,11 +244,12 @@ def _finish(
         except WplusError as err:
             reason = str(err)
         except RuntimeError as err:
-            reason = _failure(photo, err)
+            reason = _failure(photo, predictor, err)
     return [{"file": photo.name, "faces": 0, "reason": reason}]
 
 
-def _failure(photo: PreparedPhoto, err: RuntimeError) -> str:
+def _failure(photo: PreparedPhoto, predictor: Predictor, err: RuntimeError) -> str:
+    check_device(predictor)
     _log.error("%s cannot be embedded", photo.name, exc_info=err)
     return f"it cannot be embedded: {err}"
 

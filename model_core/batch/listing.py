@@ -18,9 +18,11 @@ def list_photos(source: Path, target: Path) -> list[tuple[Path, str]]:
         target: Folder inside it to leave out.
 
     Raises:
-        InvalidInputError: If there are none.
+        InvalidInputError: If there are none, or the target is the folder itself.
     """
     photos = find_photos(source, target)
     if not photos:
         raise InvalidInputError(f"source must be a folder of photos, got {source}")
+    if source.resolve() == target.resolve():  # images of one run would be photos of the next
+        raise InvalidInputError(f"OUT must be another folder than the photos', got {target}")
     return [(photo, photo.relative_to(source).as_posix()) for photo in photos]

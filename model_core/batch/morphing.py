@@ -102,7 +102,8 @@ def morph_photos(
     suffix = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}[morph.form]
     places = [target / FRAMES / f"{index:04d}{suffix}" for index in range(morph.steps)]
     with OutputFolder(target, settings):
-        remove_partial(target)
+        remove_partial(target / FRAMES)
+        remove_partial(target, below=False)  # OUT may hold folders that others are writing
         missing = [index for index, place in enumerate(places) if not place.exists()]
         progress(len(places) - len(missing), len(places))
         if missing:

@@ -85,9 +85,9 @@ def skipped_lines(reasons: Mapping[str, str]) -> str:
     return "".join(f"{printable(name)}\t{printable(why)}\n" for name, why in reasons.items())
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what a killed run left half-written in a folder and its subfolders."""
-    for file in folder.rglob(f".*{PARTIAL}"):
+def remove_partial(folder: Path, below: bool = True) -> None:
+    """Remove what a killed run left half-written in a folder and, if `below`, its subfolders."""
+    for file in folder.glob(f"{'**/' if below else ''}.*{PARTIAL}"):
         file.unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """Read a photo file and crop its aligned faces; runs in separate processes, without torch."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,10 @@ _aligner: FaceAligner | None = None
 
 class UnreadableError(WplusError):
     """A photo's file is not one, or is too large."""
+
+
+class SourceLostError(WplusError):
+    """The folder of photos cannot be reached any more, so no further photo can be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +92,11 @@ def load_aligner(landmark_model: Path, second_glance: Path | None = None) -> Non
 
 
 def prepare(photo: Path, name: str, look: Look) -> PreparedPhoto:
-    """Read a photo and crop its faces; a fault becomes its `reason`."""
+    """Read a photo and crop its faces; a fault becomes its `reason`.
+
+    Raises:
+        SourceLostError: If the photo's folder is gone, as when a disk or share is disconnected.
+    """
 
     def read() -> bytes:
         if not photo.is_file():
@@ -95,7 +104,32 @@ def prepare(photo: Path, name: str, look: Look) -> PreparedPhoto:
         check_size(photo.stat().st_size)
         return photo.read_bytes()
 
-    return prepare_from(read, name, look)
+    def read_or_stop() -> bytes:
+        try:
+            return read()
+        except (OSError, UnreadableError):
+            _check_folder(photo.parent)
+            raise
+
+    return prepare_from(read_or_stop, name, look)
+
+
+def _check_folder(folder: Path) -> None:
+    """Check that a folder that had photos is still there, and not just its mount point.
+
+    Raises:
+        SourceLostError: If it is not.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            if next(entries, None) is not None:
+                return
+            problem = "it is empty"
+    except OSError as err:
+        problem = str(err)
+    raise SourceLostError(
+        f"{folder} cannot be read any more ({problem}); run the same command again to continue"
+    )
 
 
 def check_size(size_bytes: int) -> None:
@@ -109,11 +143,17 @@ def check_size(size_bytes: int) -> None:
 
 
 def prepare_from(read: Callable[[], bytes], name: str, look: Look) -> PreparedPhoto:
-    """Crop the faces of a photo whose bytes `read` returns; a fault becomes its `reason`."""
+    """Crop the faces of a photo whose bytes `read` returns; a fault becomes its `reason`.
+
+    Raises:
+        SourceLostError: If `read` raises it.
+    """
     if _aligner is None:
         raise RuntimeError("load_aligner must be called first")
     try:
         return _look_at(read(), name, look, _aligner)
+    except SourceLostError:
+        raise
     except (WplusError, OSError) as err:
         return PreparedPhoto(name, [], str(err))
     except Exception as err:  # one photo must not end a run that others are part of

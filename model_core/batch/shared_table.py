@@ -24,7 +24,7 @@ from model_core.batch.output_folder import (
     skipped_lines,
 )
 from model_core.batch.storage import Folder
-from model_core.batch.table import PART, TABLE
+from model_core.batch.table import TABLE, numbered, part_name
 from model_core.errors import WplusError
 
 RUN = ".run"
@@ -80,7 +80,7 @@ class SharedTable:
         A run whose shards are lost computes them anew in the order of their photos, so each gets
         the number that it would have had.
         """
-        taken = {int(name[len(PART) :].partition(".")[0]) for name in self._names()}
+        taken = self._names()
         return list(islice((number for number in count() if number not in taken), wanted))
 
     def list_skipped(self) -> int:
@@ -100,9 +100,8 @@ class SharedTable:
             raise other_settings(self._folder.address)
         self._folder.write(SETTINGS, text.encode())
 
-    def _names(self) -> list[str]:
-        names = self._folder.names(TABLE)
-        return [name for name in names if name.startswith(PART) and name.endswith(".parquet")]
+    def _names(self) -> dict[int, str]:
+        return numbered(self._folder.names(TABLE))
 
     def _read(self, columns: list[str]) -> Iterator[pa.Table]:
         def read(name: str) -> pa.Table:
@@ -110,7 +109,7 @@ class SharedTable:
             return pq.read_table(place, columns=columns, filesystem=self._folder.files)
 
         with ThreadPoolExecutor(READERS) as pool:
-            yield from pool.map(read, self._names())
+            yield from pool.map(read, self._names().values())
 
 
 def write_part(
@@ -135,4 +134,4 @@ def write_part(
     )
     if folder.read(RUN) != run.encode():
         raise SupersededError(f"another run has begun to write {folder.address}")
-    folder.write(f"{TABLE}/{PART}{number:05d}.parquet", file.getvalue())
+    folder.write(f"{TABLE}/{part_name(number)}", file.getvalue())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_core.batch.codes import latents_of
+from model_core.batch.codes import faces_at_once, latents_of
 from model_core.batch.output_folder import save
 from model_core.batch.pictures import FaceChange, Pictures, encode_changed, render_changed
 from model_core.batch.preparation import Look, PreparedPhoto
@@ -15,6 +15,7 @@ from model_core.errors import InvalidInputError
 from model_core.latents.latent import Latent
 from model_core.output.encoding import Format
 from model_core.predictor import Predictor
+from model_core.shapes import Faces
 
 FORMATS: dict[str, Format] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
@@ -33,8 +34,13 @@ def read_people(
         InvalidInputError: If a photo shows no face or cannot be read.
     """
     prepared = workers.prepare([(photo, str(photo)) for photo in photos], Look("largest"))
-    faces = np.stack([_require_face(photo).faces[0].image for photo in prepared])
-    return latents_of(predictor, faces, predictor.embed(faces))
+    crops = [_require_face(photo).faces[0].image for photo in prepared]
+    people: list[Latent] = []
+    count = faces_at_once(predictor)
+    for start in range(0, len(crops), count):
+        faces: Faces = np.stack(crops[start : start + count])
+        people += latents_of(predictor, faces, predictor.embed(faces))
+    return people
 
 
 def change_one(

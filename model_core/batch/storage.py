@@ -18,6 +18,7 @@ from model_core.atomic_file import PARTIAL, write_file
 from model_core.batch.preparation import (
     Look,
     PreparedPhoto,
+    SourceLostError,
     UnreadableError,
     check_size,
     prepare_from,
@@ -67,7 +68,8 @@ class Folder:
             with slashes. In the order of their names.
         """
         if self.local is not None:
-            found = find_photos(self.local, besides.local or self.local / PARTIAL)
+            on_disk = isinstance(besides.files, arrow_fs.LocalFileSystem)
+            found = find_photos(self.local, Path(besides.root) if on_disk else Path(os.devnull))
             return [(os.fspath(photo), photo.relative_to(self.local).as_posix()) for photo in found]
         same = self.files == besides.files
         inside = f"{besides.root}/" if same else None
@@ -81,6 +83,15 @@ class Folder:
                 continue
             photos.append((info.path, name))
         return sorted(photos, key=lambda photo: os.fsencode(photo[1]))
+
+    def is_same(self, other: "Folder") -> bool:
+        """Whether another address names this folder too."""
+        if isinstance(self.files, arrow_fs.LocalFileSystem):
+            return (
+                self.files == other.files
+                and Path(self.root).resolve() == Path(other.root).resolve()
+            )
+        return self.files == other.files and self.root == other.root
 
     def names(self, below: str) -> list[str]:
         """Return the names of the files in a subfolder, in order; none if it does not exist."""
@@ -128,10 +139,14 @@ def prepare_object(source: str, place: str, name: str, look: Look) -> PreparedPh
         place: Where it is, from `Folder.photos`.
         name: Its name.
         look: What to prepare.
+
+    Raises:
+        SourceLostError: If the store itself cannot be read, as when credentials have expired.
     """
+    folder = _opened(source)
 
     def read() -> bytes:
-        files = _opened(source).files
+        files = folder.files
         size_bytes = files.get_file_info(place).size
         if size_bytes is None:
             raise UnreadableError("it is not there any more")
@@ -139,7 +154,20 @@ def prepare_object(source: str, place: str, name: str, look: Look) -> PreparedPh
         with files.open_input_file(place) as file:
             return bytes(file.read())
 
-    return prepare_from(read, name, look)
+    def read_or_stop() -> bytes:
+        try:
+            return read()
+        except OSError:
+            try:
+                folder.files.get_file_info(folder.root)
+            except OSError as err:
+                raise SourceLostError(
+                    f"{source} cannot be read any more ({err}); run the same command again to "
+                    "continue"
+                ) from err
+            return read()  # the store answers: perhaps it has answered too late
+
+    return prepare_from(read_or_stop, name, look)
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,8 @@ table: Parquet readers accept the folder.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,18 @@ from model_core.batch.output_folder import printable as printable
 
 LANDMARKS = 68
 TABLE = "table"
-PART = "part-"
-_PATTERN = f"{PART}{'[0-9]' * 5}.parquet"
+_PART_NAME = re.compile(r"part-([0-9]{5,})\.parquet")
+
+
+def part_name(number: int) -> str:
+    """Return the name of a part's file."""
+    return f"part-{number:05d}.parquet"
+
+
+def numbered(names: Iterable[str]) -> dict[int, str]:
+    """Return the file names that are those of parts, by number, in order."""
+    found = (_PART_NAME.fullmatch(name) for name in names)
+    return dict(sorted((int(each[1]), each.string) for each in found if each))
 
 
 def schema(code_shape: tuple[int, int], about: Mapping[str, Any]) -> pa.Schema:
@@ -67,8 +78,7 @@ class Table:
         self._parts_folder, self._columns = folder / TABLE, columns
         self._output = OutputFolder(folder, settings)
         self._parts_folder.mkdir(exist_ok=True)
-        parts = self._parts_folder.glob(_PATTERN)
-        self._next = 1 + max((int(part.stem.removeprefix(PART)) for part in parts), default=-1)
+        self._next = 1 + max(self._names(), default=-1)
 
     def __enter__(self) -> "Table":
         return self
@@ -83,7 +93,7 @@ class Table:
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows as one file, which is on disk when this returns."""
         part = pa.Table.from_pylist([dict(row) for row in rows], self._columns)
-        target = self._parts_folder / f"{PART}{self._next:05d}.parquet"
+        target = self._parts_folder / part_name(self._next)
         with partial_file(target) as file:
             # Codes do not compress; the other columns are small.
             pq.write_table(part, file, compression="none")
@@ -98,6 +108,9 @@ class Table:
                 reasons[row["file"]] = row["reason"]
         return self._output.list_skipped(reasons)
 
+    def _names(self) -> dict[int, str]:
+        return numbered(file.name for file in self._parts_folder.iterdir())
+
     def _parts(self, columns: list[str]) -> Iterator[pa.Table]:
-        for file in sorted(self._parts_folder.glob(_PATTERN)):
-            yield pq.read_table(file, columns=columns)
+        for name in self._names().values():
+            yield pq.read_table(self._parts_folder / name, columns=columns)

@@ -79,10 +79,13 @@ def read_marks(photo: bytes) -> InputMarks | None:
 
 def _value(packet: str, name: str) -> str:
     """Return a property, written as an attribute, an element or a resource; empty without it."""
+    # An element matches wherever it is opened. If it had to be closed too, a packet that opens
+    # thousands and closes none would be searched to its end from each of them.
     found = re.search(
-        rf""":{name}\s*=\s*(?:"([^"<]*)"|'([^'<]*)')|:{name}\s*>([^<]*)<"""
+        rf""":{name}\s*=\s*(?:"([^"<]*)"|'([^'<]*)')|:{name}\s*>([^<]*)"""
         rf"""|:{name}\s+rdf:resource\s*=\s*["']([^"'<]*)["']""",
         packet,
     )
     text = next((group for group in found.groups() if group is not None), "") if found else ""
-    return " ".join(unescape(text).split())[:MAX_TEXT]
+    words = " ".join(unescape(text).split())
+    return "".join(filter(str.isprintable, words))[:MAX_TEXT]  # XML allows no control characters

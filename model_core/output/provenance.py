@@ -33,6 +33,8 @@ def xmp_packet(source_type: str, system_version: str, earlier: tuple[str, str] =
         earlier: AI system that changed the photo before, and its version; empty if unknown.
     """
     system, version = earlier
+    if system.endswith(f"; {SYSTEM}"):  # our name and version came last, and will again
+        system, version = system.removesuffix(f"; {SYSTEM}"), version.rpartition("; ")[0]
     if system in ("", SYSTEM):  # nothing to keep, or only our own name
         systems, versions = SYSTEM, system_version
     else:

@@ -37,6 +37,7 @@ class Runtime:
         latents: Keeps codes under ids.
         jobs: Refine jobs, if available.
         workers: Bounds the threads that decode, align and encode.
+        signing: Bounds the threads that encode instead, where signing waits for time stamps.
         animations: Bounds the requests that hold many frames.
         whole_photos: Bounds the requests that hold whole photos.
         version: Version of the service.
@@ -51,6 +52,7 @@ class Runtime:
     latents: LatentStore
     jobs: JobSystem
     workers: anyio.CapacityLimiter
+    signing: anyio.CapacityLimiter
     animations: Turns
     whole_photos: Turns
     version: str
@@ -96,6 +98,15 @@ class Runtime:
     async def in_worker(self, function: Callable[..., T], *args: object, **named: object) -> T:
         """Run blocking work on one of a limited number of worker threads."""
         return await run_sync(partial(function, *args, **named), limiter=self.workers)
+
+    async def in_signing_worker(self, function: Callable[[], T]) -> T:
+        """Run blocking work that encodes and signs.
+
+        If it waits for a time-stamp authority, it has threads of its own: a silent authority would
+        otherwise keep those that all other requests need.
+        """
+        waits = self.signer is not None and self.signer.waits
+        return await run_sync(function, limiter=self.signing if waits else self.workers)
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -55,14 +55,16 @@ class Result:
 
 
 async def json_response(
-    context: RequestContext[Options], make: Callable[[], BaseModel]
+    context: RequestContext[Options], make: Callable[[], BaseModel], *, signs: bool = False
 ) -> Response:
-    """Answer with the model that `make` builds on a worker thread."""
+    """Answer with the model that `make` builds on a worker thread; `signs` if it signs images."""
 
     def dump() -> bytes:
         return make().model_dump_json(exclude_none=True).encode()
 
-    return Response(await context.runtime.in_worker(dump), media_type=JSON)
+    runtime = context.runtime
+    run = runtime.in_signing_worker if signs else runtime.in_worker
+    return Response(await run(dump), media_type=JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Writer:
 
     async def write_json(self, make: Callable[[], BaseModel]) -> Response:
         """Answer with the model that `make` builds on a worker thread."""
-        return await json_response(self.context, make)
+        return await json_response(self.context, make, signs=self.wants_image(JSON))
 
     async def write_frame(self, pixels: Pixels, media: str) -> Response:
         """Answer a frame of a film, of which only a face has been edited."""
@@ -162,8 +164,9 @@ class Writer:
             with self.context.timings.measure("output"):
                 return encode()
 
-        content = await self.context.runtime.in_worker(timed)
-        if media.startswith("image/"):
+        is_image, runtime = media.startswith("image/"), self.context.runtime
+        content = await (runtime.in_signing_worker if is_image else runtime.in_worker)(timed)
+        if is_image:
             headers = headers | PROVENANCE_HEADER
         headers = headers | {"Server-Timing": self.context.timings.as_header()}
         return Response(content, headers=headers, media_type=media)

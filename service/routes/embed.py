@@ -121,8 +121,9 @@ async def _embed_many(
             if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise
             return PhotoResult(problem=describe_refusal(request.scope, err))
-        build = partial(Writer(own).answer, result, EmbedAnswer, about)
-        return PhotoResult(answer=await own.runtime.in_worker(build))
+        writer = Writer(own)
+        run = own.runtime.in_signing_worker if writer.wants_image(media) else own.runtime.in_worker
+        return PhotoResult(answer=await run(partial(writer.answer, result, EmbedAnswer, about)))
 
     results: list[PhotoResult] = []
     # Each holds a decoded photo, so few at a time.

@@ -81,6 +81,11 @@ class ContentSigner:
                 raise SigningError(f"{key} must be an EC, RSA or Ed25519 key, got another")
         self._try_out(certificate)
 
+    @property
+    def waits(self) -> bool:
+        """Whether signing asks a time-stamp authority, which may take seconds to answer."""
+        return self._timestamp_url is not None
+
     def sign(
         self,
         data: bytes,

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 from model_core.batch.workers import Models, PhotoWorkers
-from model_core.weights.cache import LANDMARKS, weight_path
+from model_core.predictor import Predictor
+from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, weight_path
+
+EAGER = ("--no-figures", "--no-detail", "--backend", "eager", "--dtype", "float32")
 
 
 @pytest.fixture(scope="package")
@@ -25,6 +28,19 @@ def photos(tmp_path_factory, predictor):
 @pytest.fixture(scope="package")
 def landmarks(cache):
     return weight_path(cache, LANDMARKS)
+
+
+@pytest.fixture(scope="package")
+def models(cache, landmarks):
+    """With which the commands find faces."""
+    second = weight_path(cache, SECOND_GLANCE)
+    return Models(landmarks, second if second.is_file() else None)
+
+
+@pytest.fixture(scope="package")
+def eager(cache, network_file):
+    """What `wplus embed` loads with EAGER: the same codes in every process, and quick to load."""
+    return Predictor.load(cache, network_file, backend="eager", dtype="float32")
 
 
 @pytest.fixture(scope="package")

@@ -18,13 +18,13 @@ import torch
 from PIL import Image
 
 from model_core.batch import cluster
-from model_core.batch.embedding import Wanted, embed_folder
+from model_core.batch.embedding import Wanted, embed_photos
 from model_core.batch.output_folder import SETTINGS, SKIPPED
 from model_core.batch.storage import Folder
 from model_core.batch.table import TABLE
+from model_core.batch.workers import PhotoWorkers
 from model_core.errors import InvalidInputError
-from model_core.predictor import Predictor
-from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, weight_path
+from tests.model_core.batch.conftest import EAGER
 
 ROOT = Path(__file__).parents[3]
 NONE = argparse.Namespace()  # networks that are never loaded
@@ -49,17 +49,15 @@ def photos(tmp_path_factory, predictor):
 
 
 @pytest.fixture(scope="module")
-def by_one_process(photos, tmp_path_factory, cache, network_file):
+def by_one_process(photos, tmp_path_factory, eager, models):
     """What `wplus embed` writes with one thread, as each worker has."""
     out = tmp_path_factory.mktemp("one") / "out"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        alone = Predictor.load(cache, network_file, backend="eager")
         wanted = Wanted(figures=False, shard_photos=2)
-        second = weight_path(cache, SECOND_GLANCE)
-        models = weight_path(cache, LANDMARKS), second if second.is_file() else None
-        embed_folder(photos, out, alone, models[0], wanted, 1, lambda *_: None, models[1])
+        with PhotoWorkers(1, models) as started:
+            embed_photos(photos, out, eager, started, wanted, lambda *_: None)
     finally:
         torch.set_num_threads(threads)
     return out
@@ -112,7 +110,7 @@ def test_the_table_with_a_worker_killed_equals_that_of_one_process(
         (out / TABLE / f"part-{number:05d}.parquet").unlink()
     kept = {part: part.stat().st_mtime_ns for part in (out / TABLE).iterdir()}
     command = [sys.executable, "-m", "wplus", "embed", photos, "-o", out.as_uri(), "--ray", "local"]
-    flags = ["--actors", "2", "--shard", "2", "--no-figures", "--no-detail", "--backend", "eager"]
+    flags = ["--actors", "2", "--shard", "2", *EAGER]
     environment = os.environ | {"WPLUS_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen(
         [*command, *flags],

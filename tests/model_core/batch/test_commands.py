@@ -3,6 +3,7 @@
 import pytest
 
 from model_core.batch import colorize, edit, morph
+from model_core.batch.__main__ import main
 
 
 @pytest.fixture
@@ -59,6 +60,32 @@ def test_a_folder_without_photos_is_refused(capsys, tmp_path):
         1,
         f"error: source must be a folder of photos, got {tmp_path}\n",
     )
+
+
+@pytest.mark.parametrize("places", [["s3://b/photos", "-o", "out"], ["in", "-o", "s3://b/out"]])
+def test_a_bucket_needs_ray(places, capsys, tmp_path):
+    assert main(places, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "must be a path without --ray, got s3://b/" in said
+    assert "add --ray local" in said
+
+
+@pytest.mark.usefixtures("photo")
+def test_a_folder_is_not_written_into_itself(capsys, tmp_path):
+    folder = tmp_path / tmp_path.name
+    folder.symlink_to(tmp_path)
+    assert edit.main([str(tmp_path), "-o", str(folder), "--direction", "age"], tmp_path) == 1
+    assert "OUT must be another folder than the photos'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_film_is_found_among_options_that_only_films_have(before, capsys, tmp_path):
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"no film")
+    flags = ["--direction", "age=1", "-o", str(tmp_path / "b.mp4"), "--face", "1"]
+    code = edit.main([*flags, str(film)] if before else [str(film), *flags], tmp_path)
+    assert code == 1
+    assert capsys.readouterr().err.startswith("error: a.mp4 is not a film")
 
 
 def test_colours_are_checked(photo, capsys, tmp_path):

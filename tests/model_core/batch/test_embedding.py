@@ -11,13 +11,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from torch import get_num_threads
 
 from model_core.alignment.ffhq import FaceAligner
-from model_core.batch import workers
-from model_core.batch.embedding import Wanted, embed_folder
+from model_core.batch import workers as photo_workers
+from model_core.batch.__main__ import main
+from model_core.batch.codes import DeviceLostError
+from model_core.batch.embedding import Wanted, embed_folder, embed_photos
 from model_core.batch.table import SKIPPED, TABLE
+from model_core.batch.workers import PhotoWorkers
 from model_core.errors import InvalidInputError
 from model_core.output.provenance import GENERATED
+from tests.model_core.batch.conftest import EAGER
 from tests.model_core.batch.deadly import deadly
 
 
@@ -118,10 +123,24 @@ def test_a_photo_that_fails_does_not_end_the_run(
     assert "out of memory" in reasons["c.jpg"]
 
 
+def test_a_device_that_is_lost_ends_the_run(photos, tmp_path, predictor, workers, monkeypatch):
+    """Otherwise all photos that are left would be in the table, as photos that fail."""
+
+    def fail(_faces):
+        raise RuntimeError("unspecified launch failure")
+
+    monkeypatch.setattr(predictor, "embed", fail)
+    monkeypatch.setattr(predictor, "device", "meta")  # its tensors have no values to return
+    wanted = Wanted(figures=False, shard_photos=1)
+    with pytest.raises(DeviceLostError, match="device meta no longer answers"):
+        embed_photos(photos, tmp_path / "out", predictor, workers, wanted, lambda *_: None)
+    assert not list((tmp_path / "out" / TABLE).iterdir())
+
+
 def test_a_photo_that_ends_its_process_is_found(
     photos, tmp_path, predictor, landmarks, monkeypatch
 ):
-    monkeypatch.setattr(workers, "prepare", deadly)
+    monkeypatch.setattr(photo_workers, "prepare", deadly)
     rows, said = embed(photos, tmp_path / "out", predictor, landmarks, Wanted(figures=False))
     assert [row["file"] for row in rows] == [
         "a.jpg", "below/b.png", "c.jpg", "grey.jpg", "zero.jpg"
@@ -131,24 +150,26 @@ def test_a_photo_that_ends_its_process_is_found(
     assert said[-1] == (5, 5, 2)
 
 
+def test_the_command_says_how_many_photos_are_embedded(
+    photos, tmp_path, cache, predictor, monkeypatch, capsys
+):
+    monkeypatch.setattr("model_core.batch.__main__.load_predictor", lambda *_: predictor)
+    flags = ["-o", str(tmp_path / "out"), "--no-figures", "--workers", "1"]
+    assert main([str(photos), *flags], cache) == 0
+    assert capsys.readouterr().out == "3 of 5 photos embedded; skipped.tsv lists the others\n"
+
+
 @pytest.mark.slow
-def test_a_run_that_is_killed_continues_to_the_same_table(photos, tmp_path, cache):
-    environment = os.environ | {"WPLUS_CACHE": str(cache)}
-
-    def start(out):
-        command = [sys.executable, "-m", "wplus", "embed", str(photos), "-o", str(out)]
-        flags = ["--shard", "1", "--no-figures", "--backend", "eager", "--dtype", "float32"]
-        return subprocess.Popen(
-            [*command, *flags],
-            env=environment,
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
+def test_a_run_that_is_killed_continues_to_the_same_table(photos, tmp_path, cache, eager, models):
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    process = start(broken)
+    command = [sys.executable, "-m", "wplus", "embed", str(photos), "-o", str(broken)]
+    process = subprocess.Popen(
+        [*command, "--shard", "1", *EAGER],
+        env=os.environ | {"WPLUS_CACHE": str(cache), "OMP_NUM_THREADS": str(get_num_threads())},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     end_s = time.monotonic() + 300
     while not list(broken.glob(f"{TABLE}/part-*.parquet")):
         assert time.monotonic() < end_s
@@ -156,11 +177,12 @@ def test_a_run_that_is_killed_continues_to_the_same_table(photos, tmp_path, cach
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    for out in (broken, whole):
-        process = start(out)
-        told, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-        assert "3 of 5 photos embedded" in told
+    kept = {part: part.stat().st_mtime_ns for part in (broken / TABLE).glob("*.parquet")}
+    wanted = Wanted(figures=False, shard_photos=1)
+    with PhotoWorkers(1, models) as started:
+        for out in (broken, whole):
+            assert embed_photos(photos, out, eager, started, wanted, lambda *_: None) == 2
+    assert all(part.stat().st_mtime_ns == was for part, was in kept.items())
     assert rows_of(broken) == rows_of(whole)
     assert [part.name for part in sorted((broken / TABLE).glob("*.parquet"))] == [
         part.name for part in sorted((whole / TABLE).glob("*.parquet"))

@@ -42,10 +42,16 @@ def test_the_ends_are_the_reconstructions_and_the_details_are_blended(
     kept = frames[0].stat().st_mtime_ns
     frames[1].unlink()
     (tmp_path / f"{ANIMATION}.webp").unlink()
+    half = [tmp_path / f".{ANIMATION}.webp.x1.partial", tmp_path / FRAMES / ".0001.png.x1.partial"]
+    others = tmp_path / "others" / ".a.jpg.x1.partial"
+    others.parent.mkdir()
+    for file in (*half, others):
+        file.write_bytes(whole[:100])
     assert run(pair, tmp_path, predictor, workers) == [(2, 3), (3, 3)]
     assert frames[1].read_bytes() == whole
     assert frames[0].stat().st_mtime_ns == kept
     assert (tmp_path / f"{ANIMATION}.webp").exists()
+    assert [file.exists() for file in (*half, others)] == [False, False, True]
     with pytest.raises(InvalidInputError, match="started with other settings"):
         run(pair[::-1], tmp_path, predictor, workers)
 

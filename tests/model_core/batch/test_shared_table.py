@@ -53,6 +53,19 @@ def test_it_continues_what_one_machine_began_and_the_other_way_round(folder, tmp
     assert folder.names(TABLE)[-1] == "part-00002.parquet"
 
 
+def test_numbers_of_more_digits_are_parts_and_other_names_are_not(folder, tmp_path):
+    with SharedTable(folder, SETTINGS) as table:
+        for number in (99_999, 100_000):
+            write_part(folder, table.run, number, [face(f"{number}.jpg")], COLUMNS)
+        (tmp_path / "out" / TABLE / "part-00000-copy.parquet").write_bytes(b"no table")
+        assert table.finished() == {"99999.jpg", "100000.jpg"}
+        assert table.free_numbers(1) == [0]
+    with Table(tmp_path / "out", COLUMNS, SETTINGS) as table:
+        assert table.finished() == {"99999.jpg", "100000.jpg"}
+        table.write([face("c.jpg")])
+    assert (tmp_path / "out" / TABLE / "part-100001.parquet").exists()
+
+
 def test_a_worker_of_an_earlier_run_writes_nothing(folder):
     with SharedTable(folder, SETTINGS) as first:
         pass

@@ -1,10 +1,12 @@
 """Folders on a disk and in an object store, for which Arrow's in-memory file system is used."""
 
+from types import SimpleNamespace
+
 import pytest
 from pyarrow import fs as arrow_fs
 
 from model_core.batch import storage
-from model_core.batch.preparation import Look, load_aligner
+from model_core.batch.preparation import Look, SourceLostError, load_aligner, prepare
 from model_core.batch.storage import Folder, prepare_object
 from model_core.errors import InvalidInputError
 from model_core.weights.cache import LANDMARKS, weight_path
@@ -61,6 +63,17 @@ def test_files_are_written_whole_and_replaced(store, disk, tmp_path):
     assert [file.name for file in (tmp_path / "table").iterdir()] == ["x"]  # no partial files
 
 
+def test_a_folder_is_left_out_and_recognised_by_either_address(tmp_path):
+    for name in ("a.jpg", "out/images/a.jpg.0.jpg"):
+        Folder.open(str(tmp_path)).write(name, b"x")
+    addresses = (str(tmp_path), tmp_path.as_uri())
+    for photos in map(Folder.open, addresses):
+        for out in map(Folder.open, (f"{address}/out" for address in addresses)):
+            assert [name for _, name in photos.photos(out)] == ["a.jpg"]
+            assert not photos.is_same(out)
+        assert all(photos.is_same(Folder.open(address)) for address in addresses)
+
+
 @pytest.mark.parametrize("address", ["nowhere://bucket/x", "s3:/bucket://x"])
 def test_unknown_addresses_are_refused(address):
     with pytest.raises(InvalidInputError, match="must be a path or a URI"):
@@ -80,3 +93,51 @@ def test_a_photo_of_a_store_that_cannot_be_read_is_its_reason(store, monkeypatch
     assert reason("gone.jpg") == "it is not there any more"
     monkeypatch.setattr("model_core.batch.preparation.MAX_BYTES", 5)
     assert "at most 5 bytes" in reason("a.jpg")
+
+
+class Failing:
+    """A store whose first requests fail; the root cannot be looked at either if `lost`."""
+
+    def __init__(self, files, times, lost=False):
+        self._files, self._times, self._lost = files, times, lost
+
+    def get_file_info(self, place):
+        if self._lost:
+            raise OSError("ExpiredToken")
+        return self._files.get_file_info(place)
+
+    def open_input_file(self, place):
+        self._times -= 1
+        if self._times >= 0:
+            raise OSError("timeout")
+        return self._files.open_input_file(place)
+
+
+def test_a_store_that_is_lost_ends_the_run_and_a_late_answer_does_not(store, monkeypatch, cache):
+    store.write("a.jpg", b"\xff\xd8\xff no photo")
+    load_aligner(weight_path(cache, LANDMARKS))
+
+    def reason(files):
+        folder = SimpleNamespace(files=files, root=store.root)
+        monkeypatch.setattr(storage, "_opened", lambda _: folder)
+        return prepare_object(store.address, store.place("a.jpg"), "a.jpg", Look()).reason
+
+    assert "timeout" not in reason(Failing(store.files, 1))
+    assert reason(Failing(store.files, 2)) == "timeout"
+    with pytest.raises(SourceLostError, match="cannot be read any more"):
+        reason(Failing(store.files, 1, lost=True))
+
+
+def test_a_disk_that_is_lost_ends_the_run_and_a_lost_photo_does_not(tmp_path, cache):
+    load_aligner(weight_path(cache, LANDMARKS))
+    folder = tmp_path / "photos"
+    photo = folder / "gone.jpg"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"x")
+    assert "not a regular file" in prepare(photo, "gone.jpg", Look()).reason
+    (folder / "a.jpg").unlink()  # what remains is the mount point
+    with pytest.raises(SourceLostError, match="it is empty"):
+        prepare(photo, "gone.jpg", Look())
+    folder.rmdir()
+    with pytest.raises(SourceLostError, match="No such file"):
+        prepare(photo, "gone.jpg", Look())

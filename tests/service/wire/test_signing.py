@@ -174,6 +174,22 @@ def test_a_silent_authority_holds_no_request_beyond_its_deadline(serve, tmp_path
     assert other.status_code == 200
 
 
+def test_a_silent_authority_does_not_keep_the_threads_of_others(serve, tmp_path, silent):
+    certificate, key = write_certificate(tmp_path)
+    settings = {"c2pa_certificate": certificate, "c2pa_key": key, "c2pa_timestamp_url": silent}
+    image = {"image": PHOTO}
+    with serve(FakePredictor(), deadline_s=3.0, **settings) as client:
+        calls = [
+            in_background(lambda wanted=wanted: client.post("/embed", data=wanted, files=image))
+            for wanted in ({"return": "image"}, {"return": "both"}) * 2
+        ]
+        time.sleep(0.7)  # all are at the authority
+        assert client.post("/embed", files=image).status_code == 200
+        assert all(thread.is_alive() for thread, _ in calls)
+        for thread, _ in calls:
+            thread.join()
+
+
 def test_few_signatures_wait_for_their_time_stamp_at_once(tmp_path, silent, monkeypatch):
     signer = ContentSigner(*write_certificate(tmp_path), silent, "1")
     begun = []

@@ -47,14 +47,16 @@ Timed = tuple[Fraction, int, Any]
 
 
 def check_target(film: Film, target: Path) -> None:
-    """Refuse a target that cannot hold the film's sound, before anything is computed.
+    """Refuse a target that cannot be written as asked, before anything is computed.
 
     Raises:
-        InvalidInputError: If it cannot, or its suffix is unknown.
+        InvalidInputError: If it cannot, its suffix is unknown, or it is the film itself.
     """
     suffix = target.suffix.lower()
     if suffix not in OUTPUTS:
         raise InvalidInputError(f"OUT must end in one of {', '.join(OUTPUTS)}, got {target.name}")
+    if target.exists() and target.samefile(film.path):
+        raise InvalidInputError(f"OUT must not be FILM itself, got {target}")
     for sound in film.sounds:
         name = sound.codec_context.name if sound.codec_context else "unknown"
         fits = suffix == ".mkv" or name.removesuffix("float") in _MP4_SOUNDS

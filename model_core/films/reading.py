@@ -79,6 +79,7 @@ class Film:
     """An open film; `open_film` makes it.
 
     Attributes:
+        path: Its file.
         time_base: Seconds per tick.
         seconds_expected: Duration by the header; None if it does not say.
         rate: Mean frames per second by the header; None if it does not say, or nonsense.
@@ -88,7 +89,7 @@ class Film:
     """
 
     def __init__(self, path: Path, container: Any, stream: Any, limits: FilmLimits):
-        self._path, self._limits = path, limits
+        self.path, self._limits = path, limits
         self.container, self.stream = container, stream
         self.sounds = list(container.streams.audio)
         self.time_base: Fraction = stream.time_base

@@ -26,6 +26,7 @@ def run(films, cache, name, *more, out="out.mp4"):
         ("text.mp4", "out.mp4", "text.mp4 is not a film that can be read"),
         ("in.mp4", "out.gif", "OUT must end in one of"),
         ("pcm.mov", "out.mp4", "whose sound is pcm_s16le"),
+        ("in.mp4", "in.mp4", "OUT must not be FILM itself"),
     ],
 )
 def test_faults_are_said_before_networks_are_loaded(films, tmp_path, capsys, name, out, said):

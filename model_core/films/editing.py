@@ -104,7 +104,7 @@ def edit_film(
         for stale in work.glob(f".*{PARTIAL}"):
             stale.unlink()
         frames = see_film(source, editor, folder, caller)
-        plan = plan_film(editor, folder, time_base)
+        plan = plan_film(editor, folder, time_base, caller)
         if len(plan.edited) >= COMPILE_FROM:
             editor.predictor.import_compiler()
             editor.predictor.start_compiling()

@@ -54,19 +54,21 @@ def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller)
     return count
 
 
-def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float) -> Plan:
+def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float, caller: Caller) -> Plan:
     """Choose the person to be edited and plan all frames.
 
     Raises:
         NoFaceError: If no frame shows a face.
         InvalidInputError: If fewer persons are seen than `face` asks for.
+        Stopped: If the caller wants no more.
     """
     times, changes = [], []
     for frame in _frames(work):
         times.append(frame.pts * time_base)
         changes.append(frame.change)
     cuts = find_jumps(np.array(changes), CUT_BYTES)
-    known = persons(link((i, frame, bool(cuts[i])) for i, frame in enumerate(_frames(work))))
+    tracks = link((i, frame, bool(cuts[i])) for i, frame in enumerate(_frames(work)))
+    known = persons(tracks, caller.check)
     if not known:
         raise NoFaceError(
             f"no face was found in the film's {len(times)} frames: it must look at the camera, be "

@@ -46,7 +46,10 @@ def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller)
             if part and count % PART_FRAMES == 0:
                 write_seen(work.observations(count // PART_FRAMES - 1), part)
                 part = []
-            caller.report("read", count, film.frames_expected)
+            if count > known * PART_FRAMES:
+                caller.report("read", count, film.frames_expected)
+            else:  # decoding what is known is no progress
+                caller.check()
         if part:
             write_seen(work.observations(count // PART_FRAMES), part)
         about = {"frames": count, "time_base": str(film.time_base)}

@@ -141,6 +141,27 @@ def test_a_stopped_run_continues_to_the_same_film(film, tmp_path, aligner, short
     assert not list(work.glob(".*.partial"))
 
 
+def test_reading_what_is_known_again_is_no_progress(film, tmp_path, aligner, short_parts):
+    def stop_at(phase, done):
+        told = []
+
+        def tell(now):
+            told.append((now.phase, now.done))
+
+        with pytest.raises(Stopped):
+            edit(
+                film,
+                tmp_path / "out.mp4",
+                editor(aligner),
+                progress=tell,
+                should_stop=lambda: (phase, done) in told,
+            )
+        return told
+
+    assert stop_at("read", 9)[0] == ("read", 1)
+    assert stop_at("read", 10) == [("read", 9), ("read", 10)]
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

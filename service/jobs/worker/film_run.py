@@ -67,8 +67,7 @@ class FilmRun:
         self._stop: Stop | None = None
         self._told: FilmProgress | None = None
         self._paces: deque[float] = deque(maxlen=PACE_FRAMES)
-        self._started_s = self._moved_s = time.monotonic()
-        self._frame_s = 0.0
+        self._started_s = self._moved_s = self._resumed_s = time.monotonic()
         self._first_s: float | None = None  # when the first frame of this turn was done
         self._eta_s: float | None = None
         self._refine_waits = False
@@ -106,7 +105,7 @@ class FilmRun:
 
     def _edit(self, files: FilmFiles) -> tuple[Path, FilmReport]:
         editor = self._editors.editor(self._claim.fields)
-        self._moved_s = time.monotonic()
+        self._moved_s = self._resumed_s = time.monotonic()
         if self._should_stop(files):  # loading the networks takes long
             raise Stopped("stopped before the first frame")
         files.inherit(editor)
@@ -160,7 +159,7 @@ class FilmRun:
         now_s = time.monotonic()
         if self._told is None or progress.phase != self._told.phase:
             self._paces.clear()
-        self._frame_s, self._moved_s = now_s - self._moved_s, now_s
+        self._moved_s = now_s
         self._paces.append(now_s)
         self._first_s = self._first_s or now_s
         self._told, self._eta_s = progress, self._estimate_s(progress)
@@ -172,8 +171,8 @@ class FilmRun:
         if self._stop is None and self._makes_way(files):
             self._stop = "making way"
         if self._stop is None:
-            self._held.step_aside(self._frame_s, self._stopping)
-            self._moved_s = time.monotonic()
+            self._held.step_aside(time.monotonic() - self._resumed_s, self._stopping)
+            self._resumed_s = self._moved_s = time.monotonic()
         return self._stop is not None
 
     def _makes_way(self, files: FilmFiles) -> bool:

@@ -93,7 +93,7 @@ class FilmRun:
             logger.exception("failed")
             rule = rule_of(type(err))
             self._fail(folder, rule.code if rule.status < 500 else "bad-job", str(err))
-        except (RuntimeError, OSError) as err:  # whatever torch and the disk raise
+        except Exception as err:  # whatever torch, the disk and FFmpeg raise about this film
             logger.exception("failed")
             if isinstance(err, OSError) and err.errno in FULL:
                 self._fail(folder, "disk-full", "The disk for films is full.")
@@ -137,12 +137,15 @@ class FilmRun:
             thread.join()
 
     def _beat(self, done: threading.Event) -> None:
-        """Renew the lease until the work is done, the job is lost, or nothing moves any more."""
-        wait_s = 0.0
+        """Renew the lease, while something moves, until the work is done or the job is lost."""
+        wait_s, is_silent = 0.0, False
         while not done.wait(wait_s):
-            if time.monotonic() - self._moved_s > SILENT_S:
-                logger.error("no frame for %g s: no more heartbeats", SILENT_S)
-                return
+            was_silent, is_silent = is_silent, time.monotonic() - self._moved_s > SILENT_S
+            if is_silent:
+                if not was_silent:
+                    logger.error("no frame for %g s: no heartbeats until there is one", SILENT_S)
+                wait_s = self._intervals.beat_s
+                continue
             try:
                 cancelled, _ = self._held.beat(self._progress())
                 self._refine_waits = self._leases.refine_jobs_wait()

@@ -18,6 +18,7 @@ from model_core.films import editing, seeing, segments
 from service.jobs import film_sweep
 from service.jobs import films as films_module
 from service.jobs.lease import Leases
+from service.jobs.worker import film_run
 from service.jobs.worker.held import Intervals
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
@@ -290,6 +291,29 @@ def test_a_film_without_a_face_fails_in_plain_words(client):
     assert "no face was found in the film's 12 frames" in job["error"]["detail"]
     assert files(client) == []
     refusal(client.get(job["urls"]["result"]), 409, "no-result")
+
+
+def test_a_silent_film_that_moves_again_is_heard_and_hears(client, monkeypatch):
+    monkeypatch.setattr(film_run, "SILENT_S", 0.05)
+    job_id = send(client, films.film(40)).json()["id"]
+    with working(client, delay_s=0.15):
+        wait_for(lambda: client.get(f"/jobs/{job_id}").json()["progress"]["phase"] == "edit")
+        client.delete(f"/jobs/{job_id}")
+        assert finished(client, job_id)["state"] == "cancelled"
+
+
+def test_what_nobody_expected_ends_the_job_and_not_the_worker(client, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("nobody expected this")
+
+    job_id = send(client).json()["id"]
+    with working(client):
+        with monkeypatch.context() as patch:
+            patch.setattr(film_run, "edit_film", fail)
+            job = finished(client, job_id)
+        assert (job["state"], job["error"]["type"]) == ("failed", "internal")
+        assert files(client) == []
+        assert finished(client, send(client).json()["id"])["state"] == "succeeded"
 
 
 def test_cancelled_and_deleted_films_leave_nothing(client):

@@ -106,7 +106,7 @@ class FilmFolder:
         for folder in folders_in(self.folder, JOB):
             if planned and folder.name in self._expected:
                 continue
-            size, source = _sizes(folder)
+            size, source = sum_sizes(folder)
             total += max(size, COPIES * source) if planned else size
         return total
 
@@ -133,7 +133,7 @@ def folders_in(folder: Path, names: re.Pattern[str]) -> list[Path]:
         return []
 
 
-def _sizes(folder: Path) -> tuple[int, int]:
+def sum_sizes(folder: Path) -> tuple[int, int]:
     """Return the bytes of everything in a job's folder, and of its source."""
     total = source = 0
     for file in folder.rglob("*"):

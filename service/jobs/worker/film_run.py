@@ -34,6 +34,7 @@ SILENT_S = 600.0
 PACE_FRAMES = 64
 LEAST_PACE_FRAMES = 9  # frames come in batches
 LEAST_WAIT_S = 0.01
+LOOK_FRAMES = 100  # written between two looks at the disk
 FULL = (errno.ENOSPC, errno.EDQUOT)
 Stop = Literal["cancelled", "stopping", "making way", "lost"]
 
@@ -117,7 +118,7 @@ class FilmRun:
             target,
             editor,
             work=files.work,
-            progress=self._on_frame,
+            progress=lambda progress: self._on_frame(progress, files),
             should_stop=lambda: self._should_stop(files),
         )
         self._editors.marker.mark(target)
@@ -158,7 +159,9 @@ class FilmRun:
                 self._stop = "cancelled" if cancelled else self._stop
             wait_s = max(self._held.next_beat_s - time.monotonic(), LEAST_WAIT_S)
 
-    def _on_frame(self, progress: FilmProgress) -> None:
+    def _on_frame(self, progress: FilmProgress, files: FilmFiles) -> None:
+        if progress.done % LOOK_FRAMES == 0:
+            files.check_room(self._editors.max_bytes)
         now_s = time.monotonic()
         if self._told is None or progress.phase != self._told.phase:
             self._paces.clear()

@@ -18,7 +18,8 @@ from model_core.films import editing, seeing, segments
 from service.jobs import film_sweep
 from service.jobs import films as films_module
 from service.jobs.lease import Leases
-from service.jobs.worker import film_run
+from service.jobs.worker import film_files, film_run
+from service.jobs.worker.film_editors import FilmEditors
 from service.jobs.worker.held import Intervals
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
@@ -300,6 +301,21 @@ def test_a_silent_film_that_moves_again_is_heard_and_hears(client, monkeypatch):
         wait_for(lambda: client.get(f"/jobs/{job_id}").json()["progress"]["phase"] == "edit")
         client.delete(f"/jobs/{job_id}")
         assert finished(client, job_id)["state"] == "cancelled"
+
+
+def test_a_film_that_grows_while_it_is_edited_is_stopped(client, monkeypatch):
+    job_id = send(client).json()["id"]
+    monkeypatch.setattr(film_run, "LOOK_FRAMES", 1)
+    monkeypatch.setattr(FilmEditors, "max_bytes", len(MP4) + 1)
+    with working(client):
+        job = finished(client, job_id)
+        assert (job["state"], job["error"]["type"]) == ("failed", "film-too-large")
+        assert "send it in shorter parts" in job["error"]["detail"]
+        job_id = send(client).json()["id"]
+        monkeypatch.setattr(film_files, "KEEP_FREE_BYTES", 10**18)
+        job = finished(client, job_id)
+        assert (job["state"], job["error"]["type"]) == ("failed", "disk-full")
+    assert files(client) == []
 
 
 def test_what_nobody_expected_ends_the_job_and_not_the_worker(client, monkeypatch):

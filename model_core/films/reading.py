@@ -204,8 +204,9 @@ def open_film(path: Path, limits: FilmLimits) -> Iterator[Film]:
     with path.open("rb"):
         pass  # an unreadable file is no damaged film
     try:
-        # An absolute path cannot be taken for the name of a protocol, such as concat:a|b.
-        container = av.open(str(path.absolute()), options=_OPTIONS)
+        # An absolute path cannot be taken for the name of a protocol, such as concat:a|b. Titles
+        # may be in any encoding.
+        container = av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
     except av.error.FFmpegError as err:
         raise UnsupportedFilmError(
             f"{path.name} is not a film that can be read ({FORMATS}), or its beginning or index "

@@ -133,6 +133,17 @@ def test_what_is_no_film_or_names_others_is_refused(tmp_path, film, name):
         read(path)
 
 
+def test_titles_may_be_in_any_encoding(tmp_path):
+    def name(stream):
+        stream.container.metadata["title"] = "Zzzz"
+
+    path = write_film(tmp_path / "a.avi", FRAMES[:2], codec="mpeg4", prepare=name)
+    data = path.read_bytes()
+    assert b"Zzzz" in data
+    path.write_bytes(data.replace(b"Zzzz", "Café".encode("latin-1")))
+    assert len(read(path)) == 2
+
+
 def test_names_that_look_like_protocols_are_files(tmp_path, film, monkeypatch):
     monkeypatch.chdir(tmp_path)
     from pathlib import Path

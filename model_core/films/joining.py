@@ -82,6 +82,9 @@ def join(
         target: The edited film.
         limits: Those of the film.
         on_frame: Called after each frame with the number of frames.
+
+    Raises:
+        BrokenFilmError: If the sound's times are out of order, or segments do not fit together.
     """
     av = load_av()
     form = OUTPUTS[target.suffix.lower()]
@@ -106,10 +109,17 @@ def join(
             ):
                 is_picture = number < 0
                 shift = round(begin_s / packet.time_base)
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                shown = packet.dts if packet.pts is None else packet.pts
+                packet.pts, packet.dts = shown - shift, packet.dts - shift
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 packet.stream = picture if is_picture else sounds[number]
-                out.mux(packet)
+                try:
+                    out.mux(packet)
+                except av.error.ArgumentError as err:  # times that do not rise
+                    raise BrokenFilmError(
+                        f"the film is damaged: its sound cannot be copied after {end_s:.1f} s, "
+                        "where its times are out of order"
+                    ) from err
                 if is_picture:
                     done, end_s = done + 1, float(end)
                     on_frame(done)

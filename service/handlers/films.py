@@ -113,7 +113,8 @@ async def check_film(path: Path) -> None:
     match found["problem"]:
         case "unsupported":
             raise UnsupportedFilmError(
-                f"film must be {FORMATS} with moving pictures in a usual codec, got another file"
+                f"film must be {FORMATS} with moving pictures in one of {', '.join(CODECS)}, got "
+                "another file"
             )
         case "broken":
             raise BrokenFilmError("the film is damaged: its first frame cannot be decoded")

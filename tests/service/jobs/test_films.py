@@ -197,6 +197,7 @@ def test_a_raw_body_makes_the_same_job_as_a_form(client):
         (b"not a film" * 100, {}, 422, "unsupported-film"),
         (PLAYLIST, {}, 422, "unsupported-film"),
         (MP4[: len(MP4) // 2], {}, 422, "unsupported-film"),
+        (films.film(2, form="avi", codec="ffvhuff", sound=None), {}, 422, "unsupported-film"),
         (films.film(2) + b"\0" * 60_000, {}, 413, "too-large"),
         (MP4, {"directions": "frown:1"}, 422, "invalid-request"),
         (MP4, {"directions": "smile:500"}, 422, "invalid-request"),

@@ -15,6 +15,7 @@ import uvicorn
 from PIL import Image
 
 from model_core.films import editing, seeing, segments
+from service.errors import JobsUnavailableError
 from service.jobs import film_sweep
 from service.jobs import films as films_module
 from service.jobs.lease import Leases
@@ -249,6 +250,22 @@ def test_there_is_room_for_so_many_films(serve_films):
         full = send(client)
         assert "Delete films" in refusal(full, 507, "films-full")
         assert len(files(client)) == 2
+
+
+def test_a_film_whose_answer_is_lost_is_kept_for_its_job(client, monkeypatch):
+    store, key = client.runtime.jobs.store, {"Idempotency-Key": "lost"}
+
+    async def lose(job, submit=store.submit):
+        await submit(job)
+        raise JobsUnavailableError("The Redis for jobs does not answer: timeout")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "submit", lose)
+        refusal(send(client, headers=key), 503, "jobs-unavailable")
+    job_id = send(client, headers=key).json()["id"]
+    assert len(files(client)) == 1
+    with working(client):
+        assert finished(client, job_id)["state"] == "succeeded"
 
 
 def test_a_disk_without_room_is_told(client, monkeypatch):

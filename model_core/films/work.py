@@ -46,7 +46,7 @@ class WorkFolder:
             self._lock.release()
             raise InvalidInputError(
                 f"{folder} was started with another film or other settings, listed in {SETTINGS}: "
-                "use those, or choose another folder"
+                "use those, or delete the folder to start over"
             )
         if not stored.exists():
             write_file(stored, text.encode())

@@ -102,7 +102,9 @@ class FilmFiles:
 
         The folder is renamed, so that a worker that has lost the job fails where it would write.
         """
-        earlier = sorted(self.folder.glob(f"{WORK}*"), key=_fence_of)
+        # A worker that has lost the job must not take the folder of whoever has it.
+        found = (each for each in self.folder.glob(f"{WORK}*") if _fence_of(each) < self.fence)
+        earlier = sorted(found, key=_fence_of)
         for stale in earlier[:-1]:
             shutil.rmtree(stale, ignore_errors=True)
         if not earlier:

@@ -1,6 +1,7 @@
 """Join segments and the film's sound, packet by packet, without encoding anything again."""
 
 import heapq
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,14 +58,34 @@ def check_target(film: Film, target: Path) -> None:
         raise InvalidInputError(f"OUT must end in one of {', '.join(OUTPUTS)}, got {target.name}")
     if target.exists() and target.samefile(film.path):
         raise InvalidInputError(f"OUT must not be FILM itself, got {target}")
-    for sound in film.sounds:
-        name = sound.codec_context.name if sound.codec_context else "unknown"
-        fits = suffix == ".mkv" or name.removesuffix("float") in _MP4_SOUNDS
-        if not (fits or (suffix == ".mov" and name.startswith(_PCM))):
-            raise InvalidInputError(
-                f"OUT must end in .mkv for a film whose sound is {name}, which {suffix} files "
-                f"cannot hold, got {target.name}"
-            )
+    if _holds(suffix, film.sounds):
+        return
+    names = ", ".join(sound.codec_context.name for sound in film.sounds)
+    better = next((each for each in (".mkv", ".mov") if _holds(each, film.sounds)), None)
+    if better is None:
+        raise InvalidInputError(
+            f"the film's sound must fit into {' or '.join(OUTPUTS)}, got {names}: convert it to AAC"
+        )
+    raise InvalidInputError(
+        f"OUT must end in {better} for a film whose sound is {names}, which {suffix} files cannot "
+        f"hold, got {target.name}"
+    )
+
+
+def _holds(suffix: str, sounds: Sequence[Any]) -> bool:
+    """Whether files with a suffix can hold sounds: by what plays widely, and by the muxer."""
+    for sound in sounds:
+        name = sound.codec_context.name
+        plays = suffix == ".mkv" or name.removesuffix("float") in _MP4_SOUNDS
+        if not (plays or (suffix == ".mov" and name.startswith(_PCM))):
+            return False
+    with load_av().open(io.BytesIO(), "w", format=OUTPUTS[suffix]) as scratch:
+        try:
+            for sound in sounds:
+                scratch.add_stream_from_template(sound)
+        except ValueError:
+            return False
+    return True
 
 
 def join(

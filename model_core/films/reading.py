@@ -227,6 +227,11 @@ def _picture(container: Any, limits: FilmLimits) -> Any:
             f"the film must have at most {limits.max_sounds} sounds, "
             f"got {len(container.streams.audio)}"
         )
+    if any(sound.codec_context is None for sound in container.streams.audio):
+        raise UnsupportedFilmError(
+            "the film's sound is in an unknown codec, which cannot be copied: convert it to AAC, "
+            "or remove it"
+        )
     covers = load_av().stream.Disposition.attached_pic
     streams = [each for each in container.streams.video if not each.disposition & covers]
     if not streams:

@@ -88,6 +88,7 @@ class FilmFiles:
 
         Raises:
             FilmRejectedError: If the film cannot be read.
+            InvalidInputError: If no result can hold its sound.
         """
         with open_film(self.source, limits) as film:
             *paths, last = (self.folder / f"film-{self.fence}{suffix}" for suffix in MEDIA)
@@ -95,6 +96,7 @@ class FilmFiles:
                 with suppress(InvalidInputError):
                     check_target(film, path)
                     return path
+            check_target(film, last)
         return last
 
     def inherit(self, editor: FilmEditor) -> None:

@@ -154,6 +154,16 @@ def test_names_that_look_like_protocols_are_files(tmp_path, film, monkeypatch):
         read(Path("http://localhost/film.mp4"))
 
 
+def test_unknown_sound_is_refused(tmp_path):
+    path = write_film(tmp_path / "a.avi", FRAMES[:2], codec="mpeg4", sound="pcm_s16le")
+    data = bytearray(path.read_bytes())
+    form = data.index(b"strf", data.index(b"auds")) + 8
+    data[form : form + 2] = b"\x99\x99"
+    path.write_bytes(data)
+    with pytest.raises(UnsupportedFilmError, match="unknown codec, which cannot be copied"):
+        read(path)
+
+
 def test_sound_alone_is_refused(tmp_path):
     with av.open(str(tmp_path / "a.mp4"), "w") as out:
         stream = out.add_stream("aac", rate=48000, layout="mono")

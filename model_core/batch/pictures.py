@@ -1,6 +1,6 @@
 """The pictures that a change of faces makes of a photo, rendered and then encoded.
 
-Rendering belongs on the thread of the device; the rest may run beside it.
+Rendering belongs on the thread of the device; the rest may run on another thread.
 """
 
 from collections.abc import Callable, Sequence

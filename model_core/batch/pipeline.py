@@ -1,4 +1,4 @@
-"""Two steps for each item, the second beside the first of the next ones."""
+"""Two steps for each item: the second runs while the next items take their first."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

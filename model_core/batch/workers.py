@@ -1,4 +1,4 @@
-"""Worker processes that read photos and find their faces, beside the process of the device.
+"""Worker processes that read photos and find their faces, while another one uses the device.
 
 Imports no torch: a worker imports this module when it starts.
 """

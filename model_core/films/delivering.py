@@ -32,7 +32,9 @@ def deliver(frame: FilmFrame, edited: Pixels | None, box: Box | None) -> Any:
     """
     keeps_bytes = frame.geometry.is_plain and frame.geometry.shown == even_size(frame)
     if keeps_bytes and (edited is None or box is None):
-        return frame.colour.as_yuv(frame.image)
+        # A copy of the bytes alone: nothing else of the source should reach the encoder.
+        own = frame.colour.as_yuv(frame.image).to_ndarray()
+        return load_av().VideoFrame.from_ndarray(own, format="yuv420p")
     pixels = frame.pixels() if edited is None else edited
     height, width = pixels.shape[:2]
     # The last row and column are repeated where a side is odd.

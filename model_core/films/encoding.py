@@ -18,7 +18,7 @@ from model_core.films.extra import load_av
 FORMAT = "nut"
 CODEC = "libx264"
 THREADS = 1
-"""A resumed run must give the same film, whatever the number of cores; networks take far longer."""
+"""The result should not depend on the number of cores; networks take far longer anyway."""
 
 _OPTIONS = {"preset": "fast", "crf": "16"}
 

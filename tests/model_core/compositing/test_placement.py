@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_core.alignment.ffhq import _cut
+from model_core.alignment.ffhq import crop_quad
 from model_core.compositing.placement import Placement, shrink, strips
 
 
@@ -29,7 +29,7 @@ def smooth_photo(width=400, height=300):
 def test_lifting_undoes_the_aligners_crop(degrees, px):
     photo = smooth_photo()
     place = Placement(turned_quad((200, 150), 90, degrees), 400, 300)
-    crop = shrink(_cut(photo, place.quad, px), place.work_px(px)).astype(np.float32)
+    crop = shrink(crop_quad(photo, place.quad, px), place.work_px(px)).astype(np.float32)
     inner = np.zeros((64, 64), np.float32)
     inner[8:-8, 8:-8] = 1
     box = place.box_of(inner)
@@ -45,7 +45,7 @@ def test_lifting_undoes_the_aligners_crop(degrees, px):
 def test_dropping_gives_the_aligners_crop(half):
     photo = smooth_photo()
     quad = turned_quad((200, 150), half, 15)
-    expected = _cut(photo, quad, 128)
+    expected = crop_quad(photo, quad, 128)
     dropped = Placement(quad, 400, 300).drop(photo, 128)
     assert np.abs(dropped.astype(int) - expected)[30:-30, 30:-30].max() <= 4
 

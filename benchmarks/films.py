@@ -28,6 +28,7 @@ from model_core.compositing.pasting import FACE
 from model_core.films.editing import FilmEditor, FilmProgress, edit_film
 from model_core.films.limits import FilmLimits
 from model_core.films.planning import Plan
+from model_core.films.progress import Caller
 from model_core.films.reading import open_film
 from model_core.films.seeing import plan_film
 from model_core.films.work import WorkFolder
@@ -38,6 +39,7 @@ from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK
 
 RATE = 25
 SIZE = (640, 480)
+NOBODY = Caller(progress=lambda _: None, should_stop=lambda: False)
 EDITS = {"smile": 1.5, "age": 10.0, "pose": 1.0}
 
 
@@ -71,7 +73,7 @@ def main() -> None:
                     case = f"{name}-{direction}-{'smoothed' if smoothed else 'plain'}"
                     target, work = folder / f"{case}.mp4", Path(scratch) / case
                     row = measure(source, target, editor, work)
-                    plan = plan or plan_film(editor, FinishedWork(work), 1 / RATE)
+                    plan = plan or plan_film(editor, FinishedWork(work), 1 / RATE, NOBODY)
                     about = {"film": name, "edit": direction, "smoothed": smoothed}
                     rows.append(about | row | compare(source, target, plan))
                     print(rows[-1], flush=True)

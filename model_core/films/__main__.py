@@ -6,7 +6,6 @@ resumes a stopped run: finished parts are in OUT.work until the film is complete
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from model_core.films.editing import FilmEditor, FilmProgress, FilmReport, edit_
 from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
+from model_core.films.work import remove_work
 from model_core.weights.cache import cache_folder
 
 PHASES = {"read": "finding faces", "edit": "editing", "join": "joining"}
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
                 progress=bar.show,
                 should_stop=lambda: False,
             )
-        shutil.rmtree(work, ignore_errors=True)
+        remove_work(work)
         return _told(report, options.target)
 
     return ended(edit)

@@ -30,9 +30,6 @@ from model_core.weights.files import file_digest
 
 __all__ = ["FilmEditor", "FilmProgress", "FilmReport", "edit_film"]
 
-VERSION = 1
-"""Of the parts in a work folder; another version starts over elsewhere."""
-
 COMPILE_FROM = 1000  # frames with the face; compilation keeps a core busy for minutes
 
 
@@ -99,12 +96,12 @@ def edit_film(
     with open_film(source, editor.limits) as film:
         check_target(film, target)
         time_base = float(film.time_base)
-    settings = editor.settings() | {"source": file_digest(source), "version": VERSION}
+    settings = editor.settings() | {"source": file_digest(source)}
     with WorkFolder(work, settings) as folder:
         for stale in work.glob(f".*{PARTIAL}"):
             stale.unlink()
         frames = see_film(source, editor, folder, caller)
-        plan = plan_film(editor, folder, time_base)
+        plan = plan_film(editor, folder, time_base, caller)
         if len(plan.edited) >= COMPILE_FROM:
             editor.predictor.import_compiler()
             editor.predictor.start_compiling()

@@ -6,11 +6,15 @@ from typing import Any, Literal
 
 from model_core.alignment.ffhq import FaceAligner
 from model_core.errors import InvalidInputError
+from model_core.films.extra import load_av
 from model_core.films.limits import FilmLimits
 from model_core.latents.directions.available import read_directions
 from model_core.latents.directions.combining import combined_step
 from model_core.latents.directions.library import Direction, Step
 from model_core.predictor import Predictor
+
+VERSION = 1
+"""Of what is kept in a work folder; parts of another version cannot be continued."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,4 +67,6 @@ class FilmEditor:
             "generator": self.predictor.generator_name,
             "fingerprint": self.predictor.fingerprint,
             "weights": dict(sorted(self.predictor.weight_digests.items())),
+            "version": VERSION,
+            "pyav": load_av().__version__,  # other encoders write segments that do not fit
         }

@@ -1,6 +1,7 @@
 """Join segments and the film's sound, packet by packet, without encoding anything again."""
 
 import heapq
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,22 +48,44 @@ Timed = tuple[Fraction, int, Any]
 
 
 def check_target(film: Film, target: Path) -> None:
-    """Refuse a target that cannot hold the film's sound, before anything is computed.
+    """Refuse a target that cannot be written as asked, before anything is computed.
 
     Raises:
-        InvalidInputError: If it cannot, or its suffix is unknown.
+        InvalidInputError: If it cannot, its suffix is unknown, or it is the film itself.
     """
     suffix = target.suffix.lower()
     if suffix not in OUTPUTS:
         raise InvalidInputError(f"OUT must end in one of {', '.join(OUTPUTS)}, got {target.name}")
-    for sound in film.sounds:
-        name = sound.codec_context.name if sound.codec_context else "unknown"
-        fits = suffix == ".mkv" or name.removesuffix("float") in _MP4_SOUNDS
-        if not (fits or (suffix == ".mov" and name.startswith(_PCM))):
-            raise InvalidInputError(
-                f"OUT must end in .mkv for a film whose sound is {name}, which {suffix} files "
-                f"cannot hold, got {target.name}"
-            )
+    if target.exists() and target.samefile(film.path):
+        raise InvalidInputError(f"OUT must not be FILM itself, got {target}")
+    if _holds(suffix, film.sounds):
+        return
+    names = ", ".join(sound.codec_context.name for sound in film.sounds)
+    better = next((each for each in (".mkv", ".mov") if _holds(each, film.sounds)), None)
+    if better is None:
+        raise InvalidInputError(
+            f"the film's sound must fit into {' or '.join(OUTPUTS)}, got {names}: convert it to AAC"
+        )
+    raise InvalidInputError(
+        f"OUT must end in {better} for a film whose sound is {names}, which {suffix} files cannot "
+        f"hold, got {target.name}"
+    )
+
+
+def _holds(suffix: str, sounds: Sequence[Any]) -> bool:
+    """Whether files with a suffix can hold sounds: by what plays widely, and by the muxer."""
+    for sound in sounds:
+        name = sound.codec_context.name
+        plays = suffix == ".mkv" or name.removesuffix("float") in _MP4_SOUNDS
+        if not (plays or (suffix == ".mov" and name.startswith(_PCM))):
+            return False
+    with load_av().open(io.BytesIO(), "w", format=OUTPUTS[suffix]) as scratch:
+        try:
+            for sound in sounds:
+                scratch.add_stream_from_template(sound)
+        except ValueError:
+            return False
+    return True
 
 
 def join(
@@ -80,6 +103,9 @@ def join(
         target: The edited film.
         limits: Those of the film.
         on_frame: Called after each frame with the number of frames.
+
+    Raises:
+        BrokenFilmError: If the sound's times are out of order, or segments do not fit together.
     """
     av = load_av()
     form = OUTPUTS[target.suffix.lower()]
@@ -104,10 +130,17 @@ def join(
             ):
                 is_picture = number < 0
                 shift = round(begin_s / packet.time_base)
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                shown = packet.dts if packet.pts is None else packet.pts
+                packet.pts, packet.dts = shown - shift, packet.dts - shift
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 packet.stream = picture if is_picture else sounds[number]
-                out.mux(packet)
+                try:
+                    out.mux(packet)
+                except av.error.ArgumentError as err:  # times that do not rise
+                    raise BrokenFilmError(
+                        f"the film is damaged: its sound cannot be copied after {end_s:.1f} s, "
+                        "where its times are out of order"
+                    ) from err
                 if is_picture:
                     done, end_s = done + 1, float(end)
                     on_frame(done)

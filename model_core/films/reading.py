@@ -79,6 +79,7 @@ class Film:
     """An open film; `open_film` makes it.
 
     Attributes:
+        path: Its file.
         time_base: Seconds per tick.
         seconds_expected: Duration by the header; None if it does not say.
         rate: Mean frames per second by the header; None if it does not say, or nonsense.
@@ -88,7 +89,7 @@ class Film:
     """
 
     def __init__(self, path: Path, container: Any, stream: Any, limits: FilmLimits):
-        self._path, self._limits = path, limits
+        self.path, self._limits = path, limits
         self.container, self.stream = container, stream
         self.sounds = list(container.streams.audio)
         self.time_base: Fraction = stream.time_base
@@ -203,8 +204,9 @@ def open_film(path: Path, limits: FilmLimits) -> Iterator[Film]:
     with path.open("rb"):
         pass  # an unreadable file is no damaged film
     try:
-        # An absolute path cannot be taken for the name of a protocol, such as concat:a|b.
-        container = av.open(str(path.absolute()), options=_OPTIONS)
+        # An absolute path cannot be taken for the name of a protocol, such as concat:a|b. Titles
+        # may be in any encoding.
+        container = av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
     except av.error.FFmpegError as err:
         raise UnsupportedFilmError(
             f"{path.name} is not a film that can be read ({FORMATS}), or its beginning or index "
@@ -224,6 +226,11 @@ def _picture(container: Any, limits: FilmLimits) -> Any:
         raise FilmTooLargeError(
             f"the film must have at most {limits.max_sounds} sounds, "
             f"got {len(container.streams.audio)}"
+        )
+    if any(sound.codec_context is None for sound in container.streams.audio):
+        raise UnsupportedFilmError(
+            "the film's sound is in an unknown codec, which cannot be copied: convert it to AAC, "
+            "or remove it"
         )
     covers = load_av().stream.Disposition.attached_pic
     streams = [each for each in container.streams.video if not each.disposition & covers]

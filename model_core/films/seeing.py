@@ -46,7 +46,10 @@ def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller)
             if part and count % PART_FRAMES == 0:
                 write_seen(work.observations(count // PART_FRAMES - 1), part)
                 part = []
-            caller.report("read", count, film.frames_expected)
+            if count > known * PART_FRAMES:
+                caller.report("read", count, film.frames_expected)
+            else:  # decoding what is known is no progress
+                caller.check()
         if part:
             write_seen(work.observations(count // PART_FRAMES), part)
         about = {"frames": count, "time_base": str(film.time_base)}
@@ -54,19 +57,21 @@ def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller)
     return count
 
 
-def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float) -> Plan:
+def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float, caller: Caller) -> Plan:
     """Choose the person to be edited and plan all frames.
 
     Raises:
         NoFaceError: If no frame shows a face.
         InvalidInputError: If fewer persons are seen than `face` asks for.
+        Stopped: If the caller wants no more.
     """
     times, changes = [], []
     for frame in _frames(work):
         times.append(frame.pts * time_base)
         changes.append(frame.change)
     cuts = find_jumps(np.array(changes), CUT_BYTES)
-    known = persons(link((i, frame, bool(cuts[i])) for i, frame in enumerate(_frames(work))))
+    tracks = link((i, frame, bool(cuts[i])) for i, frame in enumerate(_frames(work)))
+    known = persons(tracks, caller.check)
     if not known:
         raise NoFaceError(
             f"no face was found in the film's {len(times)} frames: it must look at the camera, be "

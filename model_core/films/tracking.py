@@ -5,7 +5,7 @@ cut.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,20 +112,52 @@ def link(frames: Iterable[tuple[int, SeenFrame, bool]]) -> list[Track]:
     return done + alive
 
 
-def persons(tracks: Iterable[Track]) -> list[list[Track]]:
-    """Group tracks by person; the person whose face fills most of the film comes first."""
+def persons(
+    tracks: Iterable[Track], check: Callable[[], object] = lambda: None
+) -> list[list[Track]]:
+    """Group tracks by person; the person whose face fills most of the film comes first.
+
+    Args:
+        tracks: All tracks.
+        check: Called for each; what it raises passes through.
+    """
     groups: list[list[Track]] = []
+    known = _People()
     for track in sorted(tracks, key=lambda each: each.area, reverse=True):
-        best = max(groups, key=lambda group: _likeness(group, track), default=None)
-        if best is not None and _likeness(best, track) >= SAME_PERSON_SIMILARITY:
-            best.append(track)
-        else:
-            groups.append([track])
+        check()
+        number = None if track.descriptor is None else known.find(track.descriptor)
+        if number is None:
+            number = len(groups)
+            groups.append([])
+        groups[number].append(track)
+        if track.descriptor is not None:
+            known.add(number, track.descriptor)
     return sorted(groups, key=lambda group: sum(each.area for each in group), reverse=True)
 
 
-def _likeness(group: list[Track], track: Track) -> float:
-    known = [each.descriptor for each in group if each.descriptor is not None]
-    if track.descriptor is None or not known:
-        return -1.0
-    return similarity(np.asarray(np.sum(known, axis=0), np.float32), track.descriptor)
+class _People:
+    """Sums of the descriptors of each person, in one array: a long film has thousands of tracks."""
+
+    def __init__(self) -> None:
+        self._sums: Float32[np.ndarray, "room features"] | None = None
+        self._norms: Float32[np.ndarray, " room"] = np.zeros(0, np.float32)
+
+    def find(self, descriptor: Descriptor) -> int | None:
+        """Return the number of the person most like this; None if it is nobody known."""
+        if self._sums is None:
+            return None
+        products = self._sums @ descriptor  # of persons without a descriptor it is 0
+        alike = products / (self._norms * np.linalg.norm(descriptor) + 1e-9)
+        best = int(np.argmax(alike))
+        return best if alike[best] >= SAME_PERSON_SIMILARITY else None
+
+    def add(self, number: int, descriptor: Descriptor) -> None:
+        """Add to a person's descriptors."""
+        if self._sums is None or number >= len(self._sums):
+            sums = np.zeros((2 * number + 8, len(descriptor)), np.float32)
+            norms = np.zeros(len(sums), np.float32)
+            if self._sums is not None:
+                sums[: len(self._sums)], norms[: len(self._norms)] = self._sums, self._norms
+            self._sums, self._norms = sums, norms
+        self._sums[number] += descriptor
+        self._norms[number] = np.linalg.norm(self._sums[number])

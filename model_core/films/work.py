@@ -1,16 +1,18 @@
 """The folder of a film's finished parts, which no other process writes until it is left."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from model_core.atomic_file import write_file
+from model_core.atomic_file import PARTIAL, write_file
 from model_core.errors import InvalidInputError
 
 SETTINGS = "settings.json"
 LOCK = ".lock"
+OURS = ("seen.json", "seen-*.npz", "blend.json", "segment-*", SETTINGS, LOCK, f".*{PARTIAL}")
 
 
 class WorkFolder:
@@ -21,25 +23,30 @@ class WorkFolder:
         settings: Everything the parts depend on; a folder started with others is refused.
 
     Raises:
-        InvalidInputError: If the folder was started with other settings, or another process uses
-            it.
+        InvalidInputError: If the folder was started with other settings, holds something else, or
+            another process uses it.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, object]):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder
+        stored = folder / SETTINGS
+        if not stored.exists() and any(_is_foreign(each) for each in folder.iterdir()):
+            raise InvalidInputError(
+                f"the folder of finished parts must be new or empty, got {folder}, which holds "
+                "other files"
+            )
         self._lock = FileLock(folder / LOCK)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise InvalidInputError(f"{folder} is being written by another process") from None
-        stored = folder / SETTINGS
         text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
         if stored.exists() and stored.read_text("utf-8") != text:
             self._lock.release()
             raise InvalidInputError(
                 f"{folder} was started with another film or other settings, listed in {SETTINGS}: "
-                "use those, or choose another folder"
+                "use those, or delete the folder to start over"
             )
         if not stored.exists():
             write_file(stored, text.encode())
@@ -71,3 +78,17 @@ class WorkFolder:
     def notes(self, number: int) -> Path:
         """Return the path of what was measured in an edited part; written before the part."""
         return self.path / f"segment-{number:05d}.json"
+
+
+def remove_work(folder: Path) -> None:
+    """Delete a folder of parts; files that are not ours stay, and the folder with them."""
+    for pattern in OURS:
+        for part in folder.glob(pattern):
+            part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else is in it
+        folder.rmdir()
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is not what a run that was killed at its start leaves."""
+    return path.name != LOCK and not path.name.endswith(PARTIAL)

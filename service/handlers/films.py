@@ -93,7 +93,7 @@ async def check_film(path: Path) -> None:
     command = (film_probe.__file__, path, ",".join(CONTAINERS), ",".join(CODECS), limits.max_px)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-I",
+        "-P",  # imports what this process would, and nothing of the script's folder
         *map(str, command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -113,7 +113,8 @@ async def check_film(path: Path) -> None:
     match found["problem"]:
         case "unsupported":
             raise UnsupportedFilmError(
-                f"film must be {FORMATS} with moving pictures in a usual codec, got another file"
+                f"film must be {FORMATS} with moving pictures in one of {', '.join(CODECS)}, got "
+                "another file"
             )
         case "broken":
             raise BrokenFilmError("the film is damaged: its first frame cannot be decoded")

@@ -12,6 +12,7 @@ functions block.
 import contextlib
 import re
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class FilmFolder:
         self._root, self.folder = root, root / f"queue-{queue}"
         self.max_film_bytes, self._max_bytes = max_film_bytes, max_bytes
         self._expected: dict[str, int] = {}
+        self._reserving = threading.Lock()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def of_job(self, job_id: str) -> Path:
@@ -69,14 +71,15 @@ class FilmFolder:
         """
         expected = self.max_film_bytes if announced is None else announced
         expected = min(expected, self.max_film_bytes)
-        used = self.used_bytes(planned=True) + COPIES * sum(self._expected.values())
-        if used + COPIES * expected > self._max_bytes:
-            raise FilmsFullError(
-                f"films must have at most {self._max_bytes} bytes in all, got {used} before this "
-                f"one, which needs {COPIES * expected}"
-            )
-        self.check_room(COPIES * expected)
-        self._expected[job_id] = expected
+        with self._reserving:  # each upload has a thread
+            used = self.used_bytes(planned=True) + COPIES * sum(self._expected.values())
+            if used + COPIES * expected > self._max_bytes:
+                raise FilmsFullError(
+                    f"films must have at most {self._max_bytes} bytes in all, got {used} before "
+                    f"this one, which needs {COPIES * expected}"
+                )
+            self.check_room(COPIES * expected)
+            self._expected[job_id] = expected
 
     def unreserve(self, job_id: str) -> None:
         """Stop reserving room for a film: it is on the disk, or has been given up."""
@@ -106,7 +109,7 @@ class FilmFolder:
         for folder in folders_in(self.folder, JOB):
             if planned and folder.name in self._expected:
                 continue
-            size, source = _sizes(folder)
+            size, source = sum_sizes(folder)
             total += max(size, COPIES * source) if planned else size
         return total
 
@@ -133,7 +136,7 @@ def folders_in(folder: Path, names: re.Pattern[str]) -> list[Path]:
         return []
 
 
-def _sizes(folder: Path) -> tuple[int, int]:
+def sum_sizes(folder: Path) -> tuple[int, int]:
     """Return the bytes of everything in a job's folder, and of its source."""
     total = source = 0
     for file in folder.rglob("*"):

@@ -26,13 +26,15 @@ def look(path: str, containers: str, codecs: str, max_px: str) -> dict[str, Any]
         "protocol_whitelist": "file",
     }
     try:
-        with av.open(path, options=options) as film:
+        with av.open(path, options=options, metadata_errors="replace") as film:
             covers = av.stream.Disposition.attached_pic
             pictures = [each for each in film.streams.video if not each.disposition & covers]
             if not pictures or pictures[0].codec_context is None:
                 return {"problem": "unsupported"}
             stream = pictures[0]
             context = stream.codec_context
+            if context.name not in codecs.split(","):  # the list bounds what looks for streams only
+                return {"problem": "unsupported"}
             context.options = {"max_pixels": max_px}
             about = {
                 "problem": None,

@@ -78,8 +78,12 @@ class Upload:
         return offset
 
     def keep(self) -> None:
-        """Leave the film to its job, which is in the queue."""
+        """Leave the film to its job, or to the sweep."""
         self._kept = True
+
+    def drop(self) -> None:
+        """Delete the film on closing after all: it has no job."""
+        self._kept = False
 
     def close(self) -> None:
         """Unlock the film; delete it unless it has a job."""

@@ -299,28 +299,32 @@ end
 function operations.reap(worker, lease_ms, cap, films)
   open_group()
   local failed = 0
-  local pending = redis.call('XPENDING', STREAM, GROUP, 'IDLE', lease_ms, '-', '+', MAX_SILENT)
-  for _, silent in ipairs(pending) do
-    local entry, deliveries = silent[1], silent[4]
-    local row = redis.call('XRANGE', STREAM, entry, entry)[1]
-    local id = row and row[2][2]
-    local state = id and redis.call('HGET', key(id), 'state')
-    if not state or TERMINAL[state] then
-      forget(entry)
-      dismiss(silent[2], worker)
-    elseif deliveries >= tonumber(cap) then
-      redis.call('HSET', key(id), 'error_type', 'crash-loop', 'error',
-        'The job crashed ' .. deliveries .. ' workers.')
-      close(id, 'failed', '')
-      forget(entry)
-      dismiss(silent[2], worker)
-      failed = failed + 1
-    elseif not is_left(id, films) then
-      redis.call('XCLAIM', STREAM, GROUP, worker, lease_ms, entry)
-      dismiss(silent[2], worker)
-      return {entry, id, failed}
+  local pending, from = {}, '-'
+  repeat
+    pending = redis.call('XPENDING', STREAM, GROUP, 'IDLE', lease_ms, from, '+', MAX_SILENT)
+    from = pending[1] and '(' .. pending[#pending][1]
+    for _, silent in ipairs(pending) do
+      local entry, deliveries = silent[1], silent[4]
+      local row = redis.call('XRANGE', STREAM, entry, entry)[1]
+      local id = row and row[2][2]
+      local state = id and redis.call('HGET', key(id), 'state')
+      if not state or TERMINAL[state] then
+        forget(entry)
+        dismiss(silent[2], worker)
+      elseif deliveries >= tonumber(cap) then
+        redis.call('HSET', key(id), 'error_type', 'crash-loop', 'error',
+          'The job crashed ' .. deliveries .. ' workers.')
+        close(id, 'failed', '')
+        forget(entry)
+        dismiss(silent[2], worker)
+        failed = failed + 1
+      elseif not is_left(id, films) then
+        redis.call('XCLAIM', STREAM, GROUP, worker, lease_ms, entry)
+        dismiss(silent[2], worker)
+        return {entry, id, failed}
+      end
     end
-  end
+  until #pending < MAX_SILENT  -- films that are left to others may come first
   return {'', '', failed}
 end
 

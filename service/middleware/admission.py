@@ -12,8 +12,8 @@ from service.wire.request_state import state_of
 class AdmissionMiddleware:
     """Hold a place at the gate while a request for work is served.
 
-    app: The inner application.
-        app: The application inside.
+    Args:
+        app: The inner application.
         gate: The gate; the last handler answers its errors.
     """
 

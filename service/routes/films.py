@@ -87,10 +87,17 @@ async def edit_film(request: Request, runtime: Shared, owner: Owner) -> Response
                 kind=FILM,
                 job_id=job_id,
             )
-            job_id, is_new = await store.submit(job)
+            # Without an answer the job may be queued all the same; if not, the sweep finds out.
+            upload.keep()
+            try:
+                job_id, is_new = await store.submit(job)
+            except (IdempotencyError, JobQueueFullError):
+                upload.drop()
+                raise
             if is_new:
-                upload.keep()
                 runtime.telemetry.films_submitted.inc()
+            else:
+                upload.drop()
     return await job_response(request, runtime, await store.get(job_id, owner), status=202)
 
 

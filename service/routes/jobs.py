@@ -187,7 +187,7 @@ async def result(job_id: JobId, request: Request, runtime: Shared, owner: Owner)
 
     A cancelled or failed job also has a result if it completed any steps. With output=photo the
     image is the job's photo with the face in it, if it was submitted with keep_photo. Of a film
-    that has been edited, it is the MP4 file, of which `Range` gives a part.
+    that has been edited, it is the file, of which `Range` gives a part.
     """
     store = runtime.jobs.store
     fields = await store.get(job_id, owner)

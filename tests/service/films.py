@@ -88,12 +88,12 @@ def shorten_parts(frames=10):
     segments.SEGMENT_FRAMES = editing.SEGMENT_FRAMES = seeing.PART_FRAMES = frames
 
 
-def film(frames=12, *, sound="aac", form="mp4", seed=0):
+def film(frames=12, *, sound="aac", form="mp4", seed=0, codec="libx264"):
     """A film of a brightening square on noise, with a tone."""
     out = io.BytesIO()
     background = np.random.default_rng(seed).integers(60, 90, (SIZE[1], SIZE[0], 3), np.uint8)
     with av.open(out, "w", format=form) as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
+        stream = container.add_stream(codec, rate=RATE, options={"preset": "ultrafast"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         tone = container.add_stream(sound, rate=16000) if sound else None

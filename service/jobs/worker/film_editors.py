@@ -71,6 +71,11 @@ class FilmEditors:
         return load_predictor(self._settings)
 
     @property
+    def max_bytes(self) -> int:
+        """Most bytes of a film's files while it is edited."""
+        return self._settings.max_films_bytes
+
+    @property
     def marker(self) -> FilmMarker:
         """What marks edited films."""
         return FilmMarker(system_version(self.predictor.generator_name), self._signer)

@@ -1,19 +1,21 @@
 """The files of one claim of a film: its source, locked, and what earlier claims have finished."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_core.errors import InvalidInputError
+from model_core.errors import FilmTooLargeError, InvalidInputError
 from model_core.films.editor import FilmEditor
 from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
 from model_core.films.work import LOCK, SETTINGS
-from service.jobs.film_folder import MEDIA, SOURCE
+from service.jobs.film_folder import KEEP_FREE_BYTES, MEDIA, SOURCE, sum_sizes
 from service.jobs.film_sweep import in_use
 from service.jobs.worker.held import BadJobError
 
@@ -48,6 +50,22 @@ class FilmFiles:
         """Number of finished parts."""
         return sum(len(list(self.work.glob(pattern))) for pattern in PARTS)
 
+    def check_room(self, max_bytes: int) -> None:
+        """Refuse to fill the disk: edited frames may take many times the bytes of the film's own.
+
+        Raises:
+            OSError: If too little of the disk is free (ENOSPC).
+            FilmTooLargeError: If the film's files have more bytes than all films may.
+        """
+        if shutil.disk_usage(self.folder).free < KEEP_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
+        used = sum_sizes(self.folder)[0]
+        if used > max_bytes:
+            raise FilmTooLargeError(
+                f"the film's files must have at most {max_bytes} bytes while it is edited, got "
+                f"{used}: send it in shorter parts"
+            )
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep the sweep away while the block runs.
@@ -70,6 +88,7 @@ class FilmFiles:
 
         Raises:
             FilmRejectedError: If the film cannot be read.
+            InvalidInputError: If no result can hold its sound.
         """
         with open_film(self.source, limits) as film:
             *paths, last = (self.folder / f"film-{self.fence}{suffix}" for suffix in MEDIA)
@@ -77,6 +96,7 @@ class FilmFiles:
                 with suppress(InvalidInputError):
                     check_target(film, path)
                     return path
+            check_target(film, last)
         return last
 
     def inherit(self, editor: FilmEditor) -> None:
@@ -84,7 +104,9 @@ class FilmFiles:
 
         The folder is renamed, so that a worker that has lost the job fails where it would write.
         """
-        earlier = sorted(self.folder.glob(f"{WORK}*"), key=_fence_of)
+        # A worker that has lost the job must not take the folder of whoever has it.
+        found = (each for each in self.folder.glob(f"{WORK}*") if _fence_of(each) < self.fence)
+        earlier = sorted(found, key=_fence_of)
         for stale in earlier[:-1]:
             shutil.rmtree(stale, ignore_errors=True)
         if not earlier:

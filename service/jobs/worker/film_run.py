@@ -34,6 +34,7 @@ SILENT_S = 600.0
 PACE_FRAMES = 64
 LEAST_PACE_FRAMES = 9  # frames come in batches
 LEAST_WAIT_S = 0.01
+LOOK_FRAMES = 100  # written between two looks at the disk
 FULL = (errno.ENOSPC, errno.EDQUOT)
 Stop = Literal["cancelled", "stopping", "making way", "lost"]
 
@@ -67,8 +68,7 @@ class FilmRun:
         self._stop: Stop | None = None
         self._told: FilmProgress | None = None
         self._paces: deque[float] = deque(maxlen=PACE_FRAMES)
-        self._started_s = self._moved_s = time.monotonic()
-        self._frame_s = 0.0
+        self._started_s = self._moved_s = self._resumed_s = time.monotonic()
         self._first_s: float | None = None  # when the first frame of this turn was done
         self._eta_s: float | None = None
         self._refine_waits = False
@@ -94,7 +94,7 @@ class FilmRun:
             logger.exception("failed")
             rule = rule_of(type(err))
             self._fail(folder, rule.code if rule.status < 500 else "bad-job", str(err))
-        except (RuntimeError, OSError) as err:  # whatever torch and the disk raise
+        except Exception as err:  # whatever torch, the disk and FFmpeg raise about this film
             logger.exception("failed")
             if isinstance(err, OSError) and err.errno in FULL:
                 self._fail(folder, "disk-full", "The disk for films is full.")
@@ -106,7 +106,7 @@ class FilmRun:
 
     def _edit(self, files: FilmFiles) -> tuple[Path, FilmReport]:
         editor = self._editors.editor(self._claim.fields)
-        self._moved_s = time.monotonic()
+        self._moved_s = self._resumed_s = time.monotonic()
         if self._should_stop(files):  # loading the networks takes long
             raise Stopped("stopped before the first frame")
         files.inherit(editor)
@@ -118,7 +118,7 @@ class FilmRun:
             target,
             editor,
             work=files.work,
-            progress=self._on_frame,
+            progress=lambda progress: self._on_frame(progress, files),
             should_stop=lambda: self._should_stop(files),
         )
         self._editors.marker.mark(target)
@@ -138,12 +138,15 @@ class FilmRun:
             thread.join()
 
     def _beat(self, done: threading.Event) -> None:
-        """Renew the lease until the work is done, the job is lost, or nothing moves any more."""
-        wait_s = 0.0
+        """Renew the lease, while something moves, until the work is done or the job is lost."""
+        wait_s, is_silent = 0.0, False
         while not done.wait(wait_s):
-            if time.monotonic() - self._moved_s > SILENT_S:
-                logger.error("no frame for %g s: no more heartbeats", SILENT_S)
-                return
+            was_silent, is_silent = is_silent, time.monotonic() - self._moved_s > SILENT_S
+            if is_silent:
+                if not was_silent:
+                    logger.error("no frame for %g s: no heartbeats until there is one", SILENT_S)
+                wait_s = self._intervals.beat_s
+                continue
             try:
                 cancelled, _ = self._held.beat(self._progress())
                 self._refine_waits = self._leases.refine_jobs_wait()
@@ -156,11 +159,13 @@ class FilmRun:
                 self._stop = "cancelled" if cancelled else self._stop
             wait_s = max(self._held.next_beat_s - time.monotonic(), LEAST_WAIT_S)
 
-    def _on_frame(self, progress: FilmProgress) -> None:
+    def _on_frame(self, progress: FilmProgress, files: FilmFiles) -> None:
+        if progress.done % LOOK_FRAMES == 0:
+            files.check_room(self._editors.max_bytes)
         now_s = time.monotonic()
         if self._told is None or progress.phase != self._told.phase:
             self._paces.clear()
-        self._frame_s, self._moved_s = now_s - self._moved_s, now_s
+        self._moved_s = now_s
         self._paces.append(now_s)
         self._first_s = self._first_s or now_s
         self._told, self._eta_s = progress, self._estimate_s(progress)
@@ -172,8 +177,8 @@ class FilmRun:
         if self._stop is None and self._makes_way(files):
             self._stop = "making way"
         if self._stop is None:
-            self._held.step_aside(self._frame_s, self._stopping)
-            self._moved_s = time.monotonic()
+            self._held.step_aside(time.monotonic() - self._resumed_s, self._stopping)
+            self._resumed_s = self._moved_s = time.monotonic()
         return self._stop is not None
 
     def _makes_way(self, files: FilmFiles) -> bool:

@@ -14,6 +14,7 @@ from model_core.errors import InvalidInputError, NoFaceError, Stopped
 from model_core.films import seeing, segments
 from model_core.films.editing import FilmEditor, edit_film
 from model_core.films.limits import FilmLimits
+from model_core.films.work import remove_work
 from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, weight_path
 from tests.model_core.films.studio import (
     StandInPredictor,
@@ -149,6 +150,27 @@ def test_a_stopped_run_continues_to_the_same_film(film, tmp_path, aligner, short
     assert not list(work.glob(".*.partial"))
 
 
+def test_reading_what_is_known_again_is_no_progress(film, tmp_path, aligner, short_parts):
+    def stop_at(phase, done):
+        told = []
+
+        def tell(now):
+            told.append((now.phase, now.done))
+
+        with pytest.raises(Stopped):
+            edit(
+                film,
+                tmp_path / "out.mp4",
+                editor(aligner),
+                progress=tell,
+                should_stop=lambda: (phase, done) in told,
+            )
+        return told
+
+    assert stop_at("read", 9)[0] == ("read", 1)
+    assert stop_at("read", 10) == [("read", 9), ("read", 10)]
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -206,6 +228,23 @@ def test_a_work_folder_belongs_to_one_film_and_one_edit(film, tmp_path, aligner)
     other = write_film(tmp_path / "other.mp4", moving(2))
     with pytest.raises(InvalidInputError, match="another film"):
         edit(other, tmp_path / "b.mp4", editor(aligner), work)
+
+
+def test_a_folder_with_other_files_is_no_work_folder(film, tmp_path, aligner):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InvalidInputError, match="must be new or empty"):
+        edit(film, tmp_path / "out.mp4", editor(aligner), tmp_path)
+
+
+def test_removing_a_work_folder_leaves_what_is_not_ours(film, tmp_path, aligner):
+    edit(film, tmp_path / "out.mp4", editor(aligner), tmp_path / "work")
+    (tmp_path / "work" / "thesis.tex").write_text("mine")
+    remove_work(tmp_path / "work")
+    assert [each.name for each in (tmp_path / "work").iterdir()] == ["thesis.tex"]
+    (tmp_path / "work" / "thesis.tex").unlink()
+    edit(film, tmp_path / "out.mp4", editor(aligner), tmp_path / "work")
+    remove_work(tmp_path / "work")
+    assert not (tmp_path / "work").exists()
 
 
 def test_what_cannot_be_done_is_refused_before_anything_is_read(film, tmp_path, aligner):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from model_core.errors import BrokenFilmError
+from model_core.films import joining
 from model_core.films.colour import Colour
 from model_core.films.encoding import Picture, write_segment
 from model_core.films.joining import MARK, join
@@ -52,6 +53,20 @@ def test_films_that_begin_late_are_moved_to_the_start(tmp_path):
     joined([part], source, tmp_path / "out.mp4")
     moved = [stamp for stamp, _ in read_packets(tmp_path / "out.mp4", "video")]
     assert moved == [(pts - late[0]) * TICKS for pts in late]
+
+
+def test_sound_out_of_order_is_told(tmp_path, monkeypatch):
+    def shuffled(film, read=joining._sounds):
+        packets = list(read(film))
+        packets[4:6] = packets[5:3:-1]
+        return packets
+
+    monkeypatch.setattr(joining, "_sounds", shuffled)
+    source = write_film(tmp_path / "in.mp4", [empty_frame(64)] * 9, sound="aac")
+    part = segment(tmp_path / "0.nut", [512 * i for i in range(9)])
+    with pytest.raises(BrokenFilmError, match=r"sound cannot be copied after 0\.\d s"):
+        joined([part], source, tmp_path / "out.mp4")
+    assert {each.name for each in tmp_path.iterdir()} == {"in.mp4", "0.nut"}
 
 
 def test_segments_of_different_encodings_are_not_joined(tmp_path):

@@ -10,6 +10,8 @@ from tests.model_core.films.studio import empty_frame, moving, write_film
 def films(tmp_path):
     write_film(tmp_path / "in.mp4", moving(2), sound="aac")
     write_film(tmp_path / "pcm.mov", moving(2), sound="pcm_s16le")
+    write_film(tmp_path / "alaw.mov", moving(2), sound="pcm_alaw")
+    write_film(tmp_path / "adpcm.avi", moving(2), codec="mpeg4", sound="adpcm_ms")
     (tmp_path / "text.mp4").write_text("hello")
     return tmp_path
 
@@ -26,6 +28,9 @@ def run(films, cache, name, *more, out="out.mp4"):
         ("text.mp4", "out.mp4", "text.mp4 is not a film that can be read"),
         ("in.mp4", "out.gif", "OUT must end in one of"),
         ("pcm.mov", "out.mp4", "whose sound is pcm_s16le"),
+        ("alaw.mov", "out.mkv", "OUT must end in .mov for a film whose sound is pcm_alaw"),
+        ("adpcm.avi", "out.mkv", "got adpcm_ms: convert it to AAC"),
+        ("in.mp4", "in.mp4", "OUT must not be FILM itself"),
     ],
 )
 def test_faults_are_said_before_networks_are_loaded(films, tmp_path, capsys, name, out, said):

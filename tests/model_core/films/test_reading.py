@@ -133,6 +133,17 @@ def test_what_is_no_film_or_names_others_is_refused(tmp_path, film, name):
         read(path)
 
 
+def test_titles_may_be_in_any_encoding(tmp_path):
+    def name(stream):
+        stream.container.metadata["title"] = "Zzzz"
+
+    path = write_film(tmp_path / "a.avi", FRAMES[:2], codec="mpeg4", prepare=name)
+    data = path.read_bytes()
+    assert b"Zzzz" in data
+    path.write_bytes(data.replace(b"Zzzz", "Café".encode("latin-1")))
+    assert len(read(path)) == 2
+
+
 def test_names_that_look_like_protocols_are_files(tmp_path, film, monkeypatch):
     monkeypatch.chdir(tmp_path)
     from pathlib import Path
@@ -141,6 +152,16 @@ def test_names_that_look_like_protocols_are_files(tmp_path, film, monkeypatch):
     assert len(read(Path("concat:a|b.mp4"))) == 12
     with pytest.raises(UnsupportedFilmError, match="must be a file"):
         read(Path("http://localhost/film.mp4"))
+
+
+def test_unknown_sound_is_refused(tmp_path):
+    path = write_film(tmp_path / "a.avi", FRAMES[:2], codec="mpeg4", sound="pcm_s16le")
+    data = bytearray(path.read_bytes())
+    form = data.index(b"strf", data.index(b"auds")) + 8
+    data[form : form + 2] = b"\x99\x99"
+    path.write_bytes(data)
+    with pytest.raises(UnsupportedFilmError, match="unknown codec, which cannot be copied"):
+        read(path)
 
 
 def test_sound_alone_is_refused(tmp_path):

@@ -72,6 +72,18 @@ def test_who_fills_most_of_the_film_comes_first():
     assert persons(link(film(*large, *long)))[0][0].descriptor @ WHO[1] > 0
 
 
+def test_grouping_can_be_stopped():
+    tracks = link(film([seen_face(50, 0), seen_face(150, 1)]))
+    asked = []
+    assert len(persons(tracks, lambda: asked.append(1))) == 2
+    assert len(asked) == 2
+
+
+def test_who_has_no_descriptor_is_nobody_known():
+    tracks = link(film([seen_face(50), seen_face(150, 1)], [], *[[]] * 9, [seen_face(50)]))
+    assert sorted(map(len, persons(tracks))) == [1, 1, 1]
+
+
 def test_a_track_is_split_where_the_face_jumps():
     places = [50 + 0.2 * i for i in range(6)] + [58 + 0.2 * i for i in range(6)]
     (track,) = link(film(*[[seen_face(x, 0)] for x in places]))

@@ -15,9 +15,12 @@ import uvicorn
 from PIL import Image
 
 from model_core.films import editing, seeing, segments
+from service.errors import JobsUnavailableError
 from service.jobs import film_sweep
 from service.jobs import films as films_module
 from service.jobs.lease import Leases
+from service.jobs.worker import film_files, film_run
+from service.jobs.worker.film_editors import FilmEditors
 from service.jobs.worker.held import Intervals
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
@@ -195,6 +198,7 @@ def test_a_raw_body_makes_the_same_job_as_a_form(client):
         (b"not a film" * 100, {}, 422, "unsupported-film"),
         (PLAYLIST, {}, 422, "unsupported-film"),
         (MP4[: len(MP4) // 2], {}, 422, "unsupported-film"),
+        (films.film(2, form="avi", codec="ffvhuff", sound=None), {}, 422, "unsupported-film"),
         (films.film(2) + b"\0" * 60_000, {}, 413, "too-large"),
         (MP4, {"directions": "frown:1"}, 422, "invalid-request"),
         (MP4, {"directions": "smile:500"}, 422, "invalid-request"),
@@ -248,6 +252,22 @@ def test_there_is_room_for_so_many_films(serve_films):
         assert len(files(client)) == 2
 
 
+def test_a_film_whose_answer_is_lost_is_kept_for_its_job(client, monkeypatch):
+    store, key = client.runtime.jobs.store, {"Idempotency-Key": "lost"}
+
+    async def lose(job, submit=store.submit):
+        await submit(job)
+        raise JobsUnavailableError("The Redis for jobs does not answer: timeout")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "submit", lose)
+        refusal(send(client, headers=key), 503, "jobs-unavailable")
+    job_id = send(client, headers=key).json()["id"]
+    assert len(files(client)) == 1
+    with working(client):
+        assert finished(client, job_id)["state"] == "succeeded"
+
+
 def test_a_disk_without_room_is_told(client, monkeypatch):
     monkeypatch.setattr("service.jobs.film_folder.KEEP_FREE_BYTES", 10**18)
     refusal(send(client), 507, "films-full")
@@ -290,6 +310,44 @@ def test_a_film_without_a_face_fails_in_plain_words(client):
     assert "no face was found in the film's 12 frames" in job["error"]["detail"]
     assert files(client) == []
     refusal(client.get(job["urls"]["result"]), 409, "no-result")
+
+
+def test_a_silent_film_that_moves_again_is_heard_and_hears(client, monkeypatch):
+    monkeypatch.setattr(film_run, "SILENT_S", 0.05)
+    job_id = send(client, films.film(40)).json()["id"]
+    with working(client, delay_s=0.15):
+        wait_for(lambda: client.get(f"/jobs/{job_id}").json()["progress"]["phase"] == "edit")
+        client.delete(f"/jobs/{job_id}")
+        assert finished(client, job_id)["state"] == "cancelled"
+
+
+def test_a_film_that_grows_while_it_is_edited_is_stopped(client, monkeypatch):
+    job_id = send(client).json()["id"]
+    monkeypatch.setattr(film_run, "LOOK_FRAMES", 1)
+    monkeypatch.setattr(FilmEditors, "max_bytes", len(MP4) + 1)
+    with working(client):
+        job = finished(client, job_id)
+        assert (job["state"], job["error"]["type"]) == ("failed", "film-too-large")
+        assert "send it in shorter parts" in job["error"]["detail"]
+        job_id = send(client).json()["id"]
+        monkeypatch.setattr(film_files, "KEEP_FREE_BYTES", 10**18)
+        job = finished(client, job_id)
+        assert (job["state"], job["error"]["type"]) == ("failed", "disk-full")
+    assert files(client) == []
+
+
+def test_what_nobody_expected_ends_the_job_and_not_the_worker(client, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("nobody expected this")
+
+    job_id = send(client).json()["id"]
+    with working(client):
+        with monkeypatch.context() as patch:
+            patch.setattr(film_run, "edit_film", fail)
+            job = finished(client, job_id)
+        assert (job["state"], job["error"]["type"]) == ("failed", "internal")
+        assert files(client) == []
+        assert finished(client, send(client).json()["id"])["state"] == "succeeded"
 
 
 def test_cancelled_and_deleted_films_leave_nothing(client):

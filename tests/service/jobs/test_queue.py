@@ -1,12 +1,13 @@
 """The script: what every change of a job does, and refuses to do."""
 
+import dataclasses
 import time
 
 import pytest
 
 from service.errors import IdempotencyError, JobQueueFullError, UnknownJobError
 from service.jobs.lease import CRASH_CAP, Leases
-from service.redis_keys import GROUP, STREAM, job_key
+from service.redis_keys import FILM, GROUP, STREAM, job_key
 from tests.service.jobs.conftest import submission
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +196,19 @@ async def test_hand_backs_are_taken_at_once_and_never_count_as_crashes(store, va
     (entry,) = valkey.client.xpending_range(STREAM, GROUP, "-", "+", 10)
     assert entry["times_delivered"] == 0
     assert Leases(valkey.connect(), lease_s=30).take().claim.fields["attempts"] == "7"
+
+
+async def test_an_abandoned_job_is_found_behind_many_films(store, leases):
+    film = {"input": None, "kind": FILM}
+    store._max_queued[FILM] = 200
+    for _ in range(120):
+        await store.submit(dataclasses.replace(submission(), **film))
+    lost, crashed, other = await submit(store), leases(), leases()
+    while (claim := crashed.take().claim) is None:
+        pass
+    assert claim.job_id == lost
+    time.sleep(LEASE_S)
+    assert other.take().claim.job_id == lost
 
 
 async def test_a_job_that_crashes_workers_fails_and_the_next_one_runs(store, leases, valkey):

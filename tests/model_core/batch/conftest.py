@@ -11,7 +11,7 @@ from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, weight_path
 EAGER = ("--no-figures", "--no-detail", "--backend", "eager", "--dtype", "float32")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory, predictor):
     """Two faces, both on one photo, a photo of none, and a file that is damaged."""
     folder = tmp_path_factory.mktemp("photos")
@@ -25,25 +25,25 @@ def photos(tmp_path_factory, predictor):
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def landmarks(cache):
     return weight_path(cache, LANDMARKS)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def models(cache, landmarks):
     """With which the commands find faces."""
     second = weight_path(cache, SECOND_GLANCE)
     return Models(landmarks, second if second.is_file() else None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def eager(cache, network_file):
     """What `wplus embed` loads with EAGER: the same codes in every process, and quick to load."""
     return Predictor.load(cache, network_file, backend="eager", dtype="float32")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # a package here ends with the session
 def workers(landmarks):
     """One worker that has started."""
     with PhotoWorkers(1, Models(landmarks)) as workers:

@@ -8,7 +8,6 @@ same command resumes a stopped run. GET /directions of the service lists directi
 
 import argparse
 import importlib
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from model_core.batch.changes import along_directions
 from model_core.batch.command import parser_of
+from model_core.batch.direction_options import add_direction_options, read_strengths
 from model_core.batch.picture_command import add_picture_options, is_film, run_pictures
 from model_core.weights.cache import cache_folder
 
@@ -30,11 +30,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
         films = importlib.import_module("model_core.films.__main__")
         return int(films.main(arguments, cache))
     options = parser.parse_args(arguments)
-    names = [name for name, _ in options.directions]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        parser.error(f"--direction must name each direction once, got {twice[0]} twice")
-    asked = dict(options.directions)
+    asked = read_strengths(parser, options)
     return run_pictures(
         options,
         cache,
@@ -45,39 +41,9 @@ def main(arguments: Sequence[str], cache: Path) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of("model_core.batch.edit", __doc__)
     parser.allow_abbrev = False  # a film's --face is no --faces
-    parser.add_argument(
-        "--direction",
-        dest="directions",
-        metavar="NAME=STRENGTH",
-        type=read_direction,
-        action="append",
-        required=True,
-        help="how far to move along a direction, in its unit; NAME alone takes its default; may be "
-        "given several times",
-    )
-    parser.add_argument(
-        "--unsafe", action="store_true", help="allow strengths at which faces may break"
-    )
+    add_direction_options(parser)
     add_picture_options(parser)
     return parser
-
-
-def read_direction(text: str) -> tuple[str, float | None]:
-    """Read NAME=STRENGTH, or NAME.
-
-    Raises:
-        ArgumentTypeError: If it is neither.
-    """
-    name, equals, number = text.partition("=")
-    if name and not equals:
-        return name, None
-    try:
-        strength = float(number)
-    except ValueError:
-        strength = math.nan
-    if not name or not math.isfinite(strength):
-        raise argparse.ArgumentTypeError(f"must be NAME=NUMBER such as smile=1.5, got {text}")
-    return name, strength
 
 
 if __name__ == "__main__":

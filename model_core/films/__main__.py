@@ -20,7 +20,7 @@ from model_core.batch.command import (
     load_predictor,
     parser_of,
 )
-from model_core.batch.edit import read_direction
+from model_core.batch.direction_options import add_direction_options, read_strengths
 from model_core.films.editing import FilmEditor, FilmProgress, FilmReport, edit_film
 from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
@@ -98,7 +98,7 @@ def _load(cache: Path, options: argparse.Namespace, limits: FilmLimits) -> FilmE
     return FilmEditor(
         load_predictor(cache, options),
         FaceAligner(models.landmarks, models.second_glance),
-        dict(options.directions),
+        options.directions,
         options.blend,
         options.face,
         options.unsafe,
@@ -112,17 +112,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     limits, flag = FilmLimits(), argparse.BooleanOptionalAction
     parser.add_argument("source", metavar="FILM", type=Path)
     parser.add_argument("-o", "--out", dest="target", metavar="OUT", type=Path, required=True)
-    parser.add_argument(
-        "--direction",
-        dest="directions",
-        metavar="NAME=STRENGTH",
-        type=read_direction,
-        action="append",
-        required=True,
-        help="how far to move along a direction, in its unit; NAME alone takes its default; may be "
-        "given several times",
-    )
-    parser.add_argument("--unsafe", action="store_true", help="allow strengths beyond safe ranges")
+    add_direction_options(parser)
     parser.add_argument("--blend", choices=("auto", "transfer", "render"), default="auto")
     parser.add_argument(
         "--face", type=int, default=0, help="person to edit: 0 fills most of the film (default)"
@@ -135,7 +125,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-frames", type=int, default=limits.max_frames)
     parser.add_argument("--max-seconds", type=float, default=limits.max_seconds)
     add_network_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.directions = read_strengths(parser, options)
+    return options
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _LIMITED, _FULL = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """How a film's bytes stand for colours.
+    """How a film's bytes encode colours.
 
     Attributes:
         matrix: From RGB to brightness and colour differences.

@@ -1,4 +1,4 @@
-"""Keep what was seen in a part of a film in a file."""
+"""Store the faces seen in a part of a film in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -97,7 +97,7 @@ class Observer:
             index: Its number, which decides whether all of it is looked at.
             pts: When it is shown.
             pixels: The frame.
-            last: What was seen before; None for the first frame.
+            last: The frame before; None for the first one.
         """
         grey = brightness(pixels)
         small = cv2.resize(np.asarray(grey), THUMBNAIL, interpolation=cv2.INTER_AREA)

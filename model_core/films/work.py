@@ -68,7 +68,7 @@ class WorkFolder:
         return self.path / "blend.json"
 
     def observations(self, number: int) -> Path:
-        """Return the path of what was seen in a part of the film."""
+        """Return the path of the faces seen in a part of the film."""
         return self.path / f"seen-{number:05d}.npz"
 
     def segment(self, number: int) -> Path:

@@ -4,6 +4,7 @@ import pytest
 
 from model_core.batch import colorize, edit, morph
 from model_core.batch.__main__ import main
+from model_core.batch.direction_options import read_direction
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def test_directions_are_read_or_refused(photo, flags, said, capsys, tmp_path):
 
 
 def test_directions_come_with_a_number_or_without():
-    assert edit.read_direction("age=-7.5") == ("age", -7.5)
-    assert edit.read_direction("age") == ("age", None)
+    assert read_direction("age=-7.5") == ("age", -7.5)
+    assert read_direction("age") == ("age", None)
 
 
 @pytest.mark.parametrize(

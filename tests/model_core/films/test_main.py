@@ -46,6 +46,12 @@ def test_directions_are_names_with_strengths(films, tmp_path, capsys, direction)
     assert "must be" in capsys.readouterr().err
 
 
+def test_a_direction_given_twice_is_refused(films, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(films, tmp_path, "in.mp4", "--direction", "smile=1", "--direction", "smile=2")
+    assert "got smile twice" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_film_is_edited_and_its_work_removed(films, cache, capsys):
     fast = ("--backend", "openvino", "--direction", "smile=1.5", "--blend", "transfer")

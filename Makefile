@@ -32,7 +32,7 @@ help:
 	@echo "make setup   only install the packages"
 	@echo "make train   train the embedding network (ARGS='--preset pretrain --photos DIR')"
 	@echo "make eval    measure the network (ARGS='--photos DIR --out DIR')"
-	@echo "make bench   measure speed, load, growth and memory: 75 minutes (QUICK=1: 20, to see it run)"
+	@echo "make bench   measure speed, load, growth and memory: about two hours (QUICK=1: half an hour, to see it run)"
 	@echo "make weights fetch and convert the pretrained weights"
 	@echo "make wheels  build the wheels of wplus, weights included, and of its client into dist/"
 	@echo "make clean   remove the virtual environment and what was built"
@@ -88,7 +88,7 @@ client: $(VENV)/.installed-dev
 	@$(RUN) scripts/sync_client.py
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
-	@$(PIP) --quiet --editable '.[bench]'
+	@$(PIP) --quiet --editable '.[bench]' --editable ./wplus_client
 	@touch $@
 
 train: $(VENV)/.installed-dev weights
@@ -115,6 +115,10 @@ bench: $(VENV)/.installed-bench weights
 	@$(RUN) benchmarks/embed_during_job.py $(if $(QUICK),--rounds 1 --seconds 5 --clients 1)
 	@$(RUN) benchmarks/growth.py $(if $(QUICK),--rounds 2 --jobs 10 100)
 	@$(RUN) benchmarks/memory.py $(if $(QUICK),--requests 40 --checkpoints 4)
+	@$(RUN) benchmarks/folder.py $(if $(QUICK),--count 4 --rounds 1)
+	@$(RUN) benchmarks/films.py --frames $(if $(QUICK),4,14) --edits smile pose
+	@$(RUN) benchmarks/scale.py --rounds 1 $(if $(QUICK),--photos 8 --empty 10)
+	@$(RUN) benchmarks/training_nodes.py --rounds 1 --steps $(if $(QUICK),2,5)
 
 clean:
 	rm -rf $(VENV) build dist wplus_client/build *.egg-info wplus_client/*.egg-info

@@ -98,7 +98,7 @@ def batches(url: str) -> tuple[float, float]:
 
 
 def refine(service: Service, photo: bytes, steps: int) -> Row:
-    """Run one job with previews off and time its steps, from the first one on."""
+    """Run one job and time its steps, from the first one on."""
     with Client(service.url, timeout_s=120) as client:
         job = client.refine(photo, steps=steps)
         first_s, first = None, 0

@@ -5,7 +5,7 @@ it was.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -18,7 +18,7 @@ from model_core.films.joining import check_target, join
 from model_core.films.planning import Plan
 from model_core.films.progress import Caller, FilmProgress
 from model_core.films.reading import open_film
-from model_core.films.seeing import plan_film, see_film
+from model_core.films.seeing import frame_times, plan_film, see_film
 from model_core.films.segments import (
     SEGMENT_FRAMES,
     SegmentEditor,
@@ -105,9 +105,10 @@ def edit_film(
         if len(plan.edited) >= COMPILE_FROM:
             editor.predictor.import_compiler()
             editor.predictor.start_compiling()
-        blend = _blend(source, editor, plan, folder, caller)
+        known = frame_times(folder)
+        blend = _blend(source, editor, plan, folder, known, caller)
         with open_film(source, editor.limits) as film:
-            SegmentEditor(editor, plan, blend, folder).edit(film, caller)
+            SegmentEditor(editor, plan, blend, folder, known).edit(film, caller)
         segments = [folder.segment(n) for n in range(-(-frames // SEGMENT_FRAMES))]
         joined = join(
             segments,
@@ -127,13 +128,20 @@ def edit_film(
         )
 
 
-def _blend(source: Path, editor: FilmEditor, plan: Plan, work: WorkFolder, caller: Caller) -> Blend:
+def _blend(
+    source: Path,
+    editor: FilmEditor,
+    plan: Plan,
+    work: WorkFolder,
+    known: Sequence[int],
+    caller: Caller,
+) -> Blend:
     """Return how to paste: what was asked for, or what was chosen once for the film."""
     if editor.blend != "auto":
         return editor.blend
     if not work.blend.exists():
         with open_film(source, editor.limits) as film:
-            chosen = choose_blend(film, editor, plan, caller)
+            chosen = choose_blend(film, editor, plan, known, caller)
         write_file(work.blend, json.dumps(chosen).encode())
     blend: Blend = json.loads(work.blend.read_text())
     return blend

@@ -53,3 +53,10 @@ def read_seen(source: Path) -> list[SeenFrame]:
         pts, change = int(data["pts"][i]), float(data["change"][i])
         frames.append(SeenFrame(pts, change, faces, thumbnail if is_last else None))
     return frames
+
+
+def read_times(source: Path) -> list[int]:
+    """Read only when frames are shown, in the film's time base."""
+    with np.load(source, allow_pickle=False) as columns:
+        times: list[int] = columns["pts"].tolist()
+    return times

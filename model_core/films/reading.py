@@ -4,18 +4,26 @@ Only local files in known containers are opened: no playlists, which name other 
 protocols, no devices. Nothing of the file chooses options of the decoder.
 """
 
-from collections.abc import Iterator
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from model_core.errors import BrokenFilmError, FilmTooLargeError, UnsupportedFilmError
+from model_core.errors import (
+    BrokenFilmError,
+    FilmRejectedError,
+    FilmTooLargeError,
+    UnsupportedFilmError,
+)
 from model_core.films.colour import Colour, read_colour
 from model_core.films.extra import load_av
 from model_core.films.geometry import Geometry, read_geometry
 from model_core.films.limits import FilmLimits
+from model_core.films.seeking import INDEX_OF_ALL, SeekError, may_seek, seek
 from model_core.shapes import Pixels
 
 CONTAINERS = ("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpegts")
@@ -34,9 +42,6 @@ SOUND_CODECS = (
 """Likewise for sound, of which only the beginning is decoded, to learn its rate."""
 
 FORMATS = "MP4, MOV, MKV, WebM, AVI or MPEG-TS"
-INDEXED = "mp4"
-"""Part of FFmpeg's name of the family that has an index of all frames: MP4, MOV."""
-
 FASTEST = 480
 """Frames per second."""
 
@@ -48,6 +53,9 @@ _OPTIONS = {
     "protocol_whitelist": "file",
     "codec_whitelist": ",".join(CODECS + SOUND_CODECS),
 }
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,26 +116,104 @@ class Film:
 
     @property
     def _is_indexed(self) -> bool:
-        return INDEXED in self.container.format.name
+        return INDEX_OF_ALL in self.container.format.name
 
-    def frames(self) -> Iterator[FilmFrame]:
-        """Decode all frames in the order in which they are shown.
+    def frames(
+        self,
+        first: int = 0,
+        known: Sequence[int] = (),
+        on_skipped: Callable[[], object] = lambda: None,
+    ) -> Iterator[FilmFrame]:
+        """Decode frames in the order in which they are shown, once per opening.
+
+        With the times of the frames that have been read before, decoding begins at the last key
+        frame that helps. Where the film cannot be entered there, or what is decoded contradicts
+        what is known, it begins at the start: the frames are the same either way.
+
+        Args:
+            first: Number of the first frame that is wanted.
+            known: `pts` of the film's first frames; empty decodes from the start.
+            on_skipped: Called for each frame that is decoded but not wanted.
 
         Raises:
             BrokenFilmError: If the film is damaged or ends early.
             FilmTooLargeError: If it turns out to be longer than its header says.
             UnsupportedFilmError: If its frames change their size, or cannot be shown.
         """
-        geometry: Geometry | None = None
-        colour: Colour | None = None
+        if first > 0 and may_seek(self.container, known):
+            done = first
+            try:
+                for frame in self._frames_from_key(first, known):
+                    if frame.index < first:
+                        on_skipped()
+                        continue
+                    yield frame
+                    done = frame.index + 1
+                return
+            except SeekError as err:
+                logger.info("%s is decoded from its start: %s", self.path.name, err)
+            with open_film(self.path, self._limits) as again:
+                yield from again.frames(done, on_skipped=on_skipped)
+            return
+        for frame in self._numbered(self._images(self.container.demux())):
+            if frame.index < first:
+                on_skipped()
+            else:
+                yield frame
+
+    def _frames_from_key(self, first: int, known: Sequence[int]) -> Iterator[FilmFrame]:
+        """Decode from the last key frame at or before a frame.
+
+        Raises:
+            SeekError: If that cannot be done, or the frames are not those that are known.
+        """
         index = 0
-        first: int | None = None
-        last: int | None = None
-        for image in self._images():
-            if geometry is None or colour is None:
+        try:
+            with open_film(self.path, self._limits) as start:
+                head = next(start.frames())  # the whole film is shown as its first frame is
+            if head.pts != known[0]:
+                raise SeekError("the first frame is another one")
+            key = seek(self.container, self.stream, known, first)
+            images = self._images(key.packets, key.index, key.packets_before)
+            # A key frame may be followed by frames that are shown before it, and need others.
+            images = itertools.dropwhile(lambda image: _stamp(image) < key.pts, images)
+            for frame in self._numbered(images, head, key.index, known):
+                index = frame.index
+                if index == key.index and not frame.image.key_frame:
+                    raise SeekError(f"frame {index} is no key frame, as the container says")
+                if index < len(known) and frame.pts != known[index]:
+                    raise SeekError(f"frame {index} is another one")
+                yield frame
+        except FilmRejectedError as err:
+            if index < first:  # decoding from the start finds out what is wrong, or nothing
+                raise SeekError(str(err)) from err
+            raise
+        if index + 1 < len(known):
+            raise SeekError("frames are missing")
+
+    def _numbered(
+        self,
+        images: Iterable[Any],
+        head: FilmFrame | None = None,
+        index: int = 0,
+        known: Sequence[int] = (),
+    ) -> Iterator[FilmFrame]:
+        """Number and check frames.
+
+        Args:
+            images: As decoded.
+            head: The film's first frame; None if the first image is.
+            index: Number of the first image.
+            known: `pts` of the frames before it, at least.
+        """
+        last = known[index - 1] if index else None
+        for image in images:
+            if head is None:
                 aspect = self.stream.sample_aspect_ratio
                 geometry, colour = read_geometry(image, aspect), read_colour(image)
                 self._check_size(*geometry.shown)
+                head = FilmFrame(0, _stamp(image), 0, image, geometry, colour)
+            geometry, colour = head.geometry, head.colour
             if (image.width, image.height) != geometry.stored:
                 raise UnsupportedFilmError(
                     f"the film's frames change their size after {index} frames, from "
@@ -135,24 +221,27 @@ class Film:
                 )
             if index >= self._limits.max_frames:
                 raise _too_long(f"{self._limits.max_frames} frames")
-            stamp = image.pts if image.pts is not None else image.dts
-            if stamp is None:
-                raise UnsupportedFilmError("the film's frames have no timestamps")
+            stamp = _stamp(image)
             pts = stamp if last is None else max(stamp, last + 1)
-            first = pts if first is None else first
-            if (pts - first) * self.time_base > self._limits.max_seconds:
+            if (pts - head.pts) * self.time_base > self._limits.max_seconds:
                 raise _too_long(f"{self._limits.max_seconds:g} seconds")
             yield FilmFrame(index, pts, image.duration or 0, image, geometry, colour)
             index, last = index + 1, pts
         if index == 0:
             raise BrokenFilmError("the film is damaged: no frame can be read")
 
-    def _images(self) -> Iterator[Any]:
-        """Decode, and say how far that went when it fails."""
+    def _images(self, demuxed: Iterable[Any], done: int = 0, packets: int = 0) -> Iterator[Any]:
+        """Decode, and say how far that went when it fails.
+
+        Args:
+            demuxed: Packets of all streams.
+            done: Number of frames before them.
+            packets: Number of the picture's packets before them.
+        """
         av = load_av()
-        packets, done, end_s = 0, 0, 0.0
+        end_s = 0.0
         try:
-            for packet in self.container.demux():
+            for packet in demuxed:
                 if packet.dts is not None:
                     stop = (packet.pts or packet.dts) + (packet.duration or 0)
                     end_s = max(end_s, float(stop * packet.time_base))
@@ -257,6 +346,14 @@ def _picture(container: Any, limits: FilmLimits) -> Any:
     context.options = {"max_pixels": str(limits.max_px)}
     context.thread_type = "AUTO"
     return stream
+
+
+def _stamp(image: Any) -> int:
+    """Return when an image is shown, in the film's time base."""
+    stamp = image.pts if image.pts is not None else image.dts
+    if stamp is None:
+        raise UnsupportedFilmError("the film's frames have no timestamps")
+    return int(stamp)
 
 
 def _too_long(rule: str) -> FilmTooLargeError:

@@ -11,7 +11,7 @@ from model_core.atomic_file import write_file
 from model_core.errors import InvalidInputError, NoFaceError
 from model_core.films.cuts import find_jumps
 from model_core.films.editor import FilmEditor
-from model_core.films.observations import read_seen, write_seen
+from model_core.films.observations import read_seen, read_times, write_seen
 from model_core.films.observing import CUT_BYTES, Observer, SeenFrame
 from model_core.films.planning import Plan, make_plan
 from model_core.films.progress import Caller
@@ -32,24 +32,21 @@ def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller)
     """
     if work.seen.exists():
         return int(json.loads(work.seen.read_text())["frames"])
-    known = next(n for n in itertools.count() if not work.observations(n).exists())
-    last = read_seen(work.observations(known - 1))[-1] if known else None
+    parts = list(_parts(work))
+    last = read_seen(parts[-1])[-1] if parts else None
     observer = Observer(editor.predictor, editor.aligner)
     part: list[SeenFrame] = []
-    count = 0
+    known = frame_times(work)
+    count = len(known)
     with open_film(source, editor.limits) as film:
-        for frame in film.frames():
-            if frame.index >= known * PART_FRAMES:
-                last = observer.see(frame.index, frame.pts, frame.pixels(), last)
-                part.append(last)
+        for frame in film.frames(count, known, caller.check):
+            last = observer.see(frame.index, frame.pts, frame.pixels(), last)
+            part.append(last)
             count = frame.index + 1
-            if part and count % PART_FRAMES == 0:
+            if count % PART_FRAMES == 0:
                 write_seen(work.observations(count // PART_FRAMES - 1), part)
                 part = []
-            if count > known * PART_FRAMES:
-                caller.report("read", count, film.frames_expected)
-            else:  # decoding what is known is no progress
-                caller.check()
+            caller.report("read", count, film.frames_expected)
         if part:
             write_seen(work.observations(count // PART_FRAMES), part)
         about = {"frames": count, "time_base": str(film.time_base)}
@@ -87,9 +84,16 @@ def plan_film(editor: FilmEditor, work: WorkFolder, time_base: float, caller: Ca
     return make_plan(known[editor.face], np.array(times), cuts, smoother)
 
 
+def frame_times(work: WorkFolder) -> list[int]:
+    """Return when the frames that have been seen are shown, in the film's time base."""
+    return [pts for part in _parts(work) for pts in read_times(part)]
+
+
 def _frames(work: WorkFolder) -> Iterator[SeenFrame]:
-    for number in itertools.count():
-        part = work.observations(number)
-        if not part.exists():
-            return
+    for part in _parts(work):
         yield from read_seen(part)
+
+
+def _parts(work: WorkFolder) -> Iterator[Path]:
+    parts = (work.observations(number) for number in itertools.count())
+    return itertools.takewhile(Path.exists, parts)

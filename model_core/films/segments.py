@@ -7,7 +7,7 @@ read. Memory does not grow with the film.
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,18 @@ class SegmentEditor:
         plan: What becomes of each frame.
         blend: How faces are pasted.
         work: Where segments are written.
+        known: When frames are shown, in the film's time base.
     """
 
-    def __init__(self, editor: FilmEditor, plan: Plan, blend: Blend, work: WorkFolder):
+    def __init__(
+        self,
+        editor: FilmEditor,
+        plan: Plan,
+        blend: Blend,
+        work: WorkFolder,
+        known: Sequence[int],
+    ):
+        self._known = known
         self._editor, self._plan, self._blend, self._work = editor, plan, blend, work
         self._retoucher = Retoucher(editor.predictor, editor.step())
         self._smoother = CODES if editor.smoothed else NONE
@@ -94,7 +103,9 @@ class SegmentEditor:
         """Yield the frames of missing segments with what to encode, and the edited face."""
         waiting: deque[_Waiting] = deque()
         last = len(self._plan.run) - 1
-        for frame in film.frames():
+        # Codes of the frames before a segment smooth its first ones.
+        first = max(0, int(self._missing.argmax()) * SEGMENT_FRAMES - MOST_FRAMES)
+        for frame in film.frames(first, self._known, caller.check):
             caller.check()
             waited = self._read(frame)
             if self._missing[frame.index // SEGMENT_FRAMES]:
@@ -158,8 +169,17 @@ class SegmentEditor:
         return FaceInFrame(pixels, quad, crop, ws, float(plan.strength[index]))
 
 
-def choose_blend(film: Film, editor: FilmEditor, plan: Plan, caller: Caller) -> Blend:
+def choose_blend(
+    film: Film, editor: FilmEditor, plan: Plan, known: Sequence[int], caller: Caller
+) -> Blend:
     """Choose how to paste from a few frames, evenly spread.
+
+    Args:
+        film: The film.
+        editor: What to edit, and with what.
+        plan: What becomes of each frame.
+        known: When frames are shown, in the film's time base.
+        caller: Whoever waits.
 
     Raises:
         Stopped: If the caller wants no more.
@@ -167,7 +187,7 @@ def choose_blend(film: Film, editor: FilmEditor, plan: Plan, caller: Caller) -> 
     edited = plan.edited
     picks = set(edited[np.linspace(0, len(edited) - 1, 7).astype(int)[1:-1:2]].tolist())
     faces = []
-    for frame in film.frames():
+    for frame in film.frames(min(picks), known, caller.check):
         caller.check()
         if frame.index in picks:
             pixels, quad = frame.pixels(), plan.quads[frame.index]

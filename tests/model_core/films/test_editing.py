@@ -171,6 +171,33 @@ def test_reading_what_is_known_again_is_no_progress(film, tmp_path, aligner, sho
     assert stop_at("read", 10) == [("read", 9), ("read", 10)]
 
 
+def test_a_continued_run_decodes_from_a_key_frame_only(tmp_path, aligner, short_parts):
+    options = {"x264-params": "keyint=6:min-keyint=6:scenecut=0:bframes=2"}
+    source = write_film(tmp_path / "in.mp4", moving(30), options=options)
+    begun = []
+
+    def run(phase, done):
+        """Run until a frame is done; return the number of frames decoded before the first."""
+        told, asked = [], []
+
+        def should_stop():
+            asked.append(len(told))
+            return bool(told) and (told[-1].phase, told[-1].done) == (phase, done)
+
+        out, work = tmp_path / "out.mp4", tmp_path / "work"
+        with pytest.raises(Stopped):
+            edit(source, out, editor(aligner), work, told.append, should_stop)
+        begun.append((told[0].phase, told[0].done))
+        return asked.count(0)
+
+    run("read", 23)
+    assert run("read", 28) == 2  # frames 18 and 19; 20 are known
+    run("edit", 28)
+    # 12 frames of 25 are left out: the rest smooths the first, after one that is read ahead.
+    assert run("edit", 29) < 20
+    assert begun == [("read", 1), ("read", 21), ("read", 29), ("edit", 26)]
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

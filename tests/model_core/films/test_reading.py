@@ -8,7 +8,13 @@ import pytest
 from model_core.errors import BrokenFilmError, FilmTooLargeError, UnsupportedFilmError
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
-from tests.model_core.films.studio import empty_frame, read_frames, unlike, write_film
+from tests.model_core.films.studio import (
+    empty_frame,
+    face_frame,
+    read_frames,
+    unlike,
+    write_film,
+)
 
 FRAMES = [np.roll(empty_frame(64), 3 * i, axis=1) for i in range(12)]
 LIMITS = FilmLimits()
@@ -248,3 +254,121 @@ def test_a_film_that_hides_its_length_is_stopped_at_the_limit(tmp_path):
         assert len(list(itertools.islice(frames, 5))) == 5
         with pytest.raises(FilmTooLargeError, match="at most 5 frames"):
             next(frames)
+
+
+LONG = [np.roll(face_frame(0.5 * i, 0.3 * i, 64), 2 * i, axis=1) for i in range(60)]
+X264 = {"preset": "fast", "crf": "20"}
+
+
+def x264(**settings):
+    """Key frames every 20 frames, and others whose order of decoding is another."""
+    given = {"keyint": 20, "min-keyint": 20, "bframes": 3, "scenecut": 0, "b-adapt": 0} | settings
+    return X264 | {"x264-params": ":".join(f"{name}={value}" for name, value in given.items())}
+
+
+def read_from(path, first, known=None, limits=LIMITS):
+    """Return the frames from one on, and how many were decoded before it."""
+    skipped = []
+    known = [frame.pts for frame in read(path)] if known is None else known
+    with open_film(path, limits) as film:
+        frames = list(film.frames(first, known, lambda: skipped.append(1)))
+    return frames, len(skipped)
+
+
+def assert_same_frames(frames, others):
+    assert [(a.index, a.pts, a.duration) for a in frames] == [
+        (b.index, b.pts, b.duration) for b in others
+    ]
+    for a, b in zip(frames, others, strict=True):
+        assert np.array_equal(a.pixels(), b.pixels())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", x264()),
+        ("a.mkv", "libx264", x264()),
+        ("open.mp4", "libx264", x264(**{"open-gop": 1})),
+        ("open.mkv", "libx264", x264(**{"open-gop": 1})),
+        ("a.mov", "mpeg4", {"g": "20", "bf": "2", "sc_threshold": "1000000000"}),
+        ("a.webm", "libvpx-vp9", {"g": "20", "deadline": "realtime"}),
+    ],
+)
+def test_frames_from_the_middle_are_those_from_the_start(tmp_path, name, codec, options):
+    path = write_film(tmp_path / name, LONG, codec=codec, options=options, rotation=90)
+    whole = read(path)
+    assert [frame.index for frame in whole] == list(range(60))
+    for first in (1, 19, 20, 21, 22, 45, 59, 60):
+        frames, skipped = read_from(path, first)
+        assert_same_frames(frames, whole[first:])
+        assert skipped <= 22  # those since the last key frame but for a few
+    known = [frame.pts for frame in whole[:30]]  # as of a first reading that was stopped
+    frames, skipped = read_from(path, 30, known)
+    assert_same_frames(frames, whole[30:])
+    assert skipped <= 13
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "pts"),
+    [
+        ("refresh.mp4", "libx264", x264(**{"intra-refresh": 1}), None),  # no whole key frames
+        ("a.ts", "libx264", x264(), None),
+        ("a.avi", "mpeg4", {"g": "20", "bf": "2"}, None),
+        ("close.mp4", "libx264", x264(), [512 * i for i in range(59)] + [58 * 512 + 1]),
+    ],
+)
+def test_films_that_cannot_be_entered_exactly_are_read_from_the_start(
+    tmp_path, name, codec, options, pts
+):
+    path = write_film(tmp_path / name, LONG, codec=codec, options=options, pts=pts)
+    frames, skipped = read_from(path, 50)
+    assert_same_frames(frames, read(path)[50:])
+    assert skipped == 50
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"), [("libx264", x264()), ("mpeg4", {"g": "20", "bf": "2"})]
+)
+def test_key_frames_that_are_none_are_not_trusted(tmp_path, codec, options):
+    path = write_film(tmp_path / "a.mp4", LONG, codec=codec, options=options)
+    whole, data = read(path), path.read_bytes()
+    assert b"stss" in data  # without this list every frame counts as a key frame
+    path.write_bytes(data.replace(b"stss", b"free"))
+    frames, skipped = read_from(path, 50)
+    assert_same_frames(frames, whole[50:])
+    assert skipped == 50
+
+
+def test_what_contradicts_an_earlier_reading_is_read_from_the_start(tmp_path):
+    path = write_film(tmp_path / "a.mp4", LONG, options=x264())
+    whole = read(path)
+    known = [frame.pts for frame in whole]
+    for wrong in (
+        [pts + 3 for pts in known],
+        [*known[:45], *(pts + 3 for pts in known[45:])],
+        [*known[:52], *(pts + 3 for pts in known[52:])],  # found out after the first frame
+        [*known, known[-1] + 512],
+        known[1:],
+    ):
+        frames, skipped = read_from(path, 50, wrong)
+        assert_same_frames(frames, whole[50:])
+        assert skipped >= 50
+
+
+def test_a_film_damaged_further_on_says_the_same_from_the_middle(tmp_path):
+    noise = [np.random.default_rng(i).integers(0, 255, (64, 64, 3), np.uint8) for i in range(40)]
+    path = write_film(tmp_path / "a.mp4", noise, options=x264(keyint=10, **{"min-keyint": 10}))
+    known = [frame.pts for frame in read(path)]
+    data = bytearray(path.read_bytes())
+    place, size = boxes(data)["mdat"]
+    start, stop = place + size * 3 // 4, place + size * 7 // 8
+    data[start:stop] = bytes(stop - start)
+    path.write_bytes(data)
+    said = []
+    for first in (0, 15, 25):
+        with pytest.raises(BrokenFilmError) as caught:
+            read_from(path, first, known[:26])
+        said.append(str(caught.value))
+    assert len(set(said)) == 1
+    with pytest.raises(FilmTooLargeError, match="at most 20 frames"):
+        read_from(path, 15, known[:16], FilmLimits(max_frames=20))

@@ -13,6 +13,7 @@ from typing import get_args
 
 from model_core.batch.command import (
     add_network_options,
+    add_workers_option,
     ended,
     find_models,
     load_predictor,
@@ -92,6 +93,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--shard", type=int, default=256, help="photos per Parquet file (256)")
     add_network_options(parser)
+    add_workers_option(parser)
     parser.set_defaults(device=None)
     cluster = parser.add_argument_group("on a cluster, with the extra scale")
     cluster.add_argument(

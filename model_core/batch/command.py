@@ -44,17 +44,21 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detail", action=flag, default=True, help="render with detail (default: yes)"
     )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", choices=get_args(Backend), default="auto")
+    parser.add_argument("--dtype", choices=get_args(DtypeName), default="auto")
+    parser.add_argument("--generator", default=DEFAULT_GENERATOR)
+    parser.add_argument("--network", type=Path, help="embedding network; default: the shipped one")
+
+
+def add_workers_option(parser: argparse.ArgumentParser) -> None:
+    """Add the number of processes that prepare photos."""
     parser.add_argument(
         "--workers",
         type=int,
         default=max(1, (os.cpu_count() or 2) - 1),
         help="processes that read photos and find faces",
     )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backend", choices=get_args(Backend), default="auto")
-    parser.add_argument("--dtype", choices=get_args(DtypeName), default="auto")
-    parser.add_argument("--generator", default=DEFAULT_GENERATOR)
-    parser.add_argument("--network", type=Path, help="embedding network; default: the shipped one")
 
 
 def load_predictor(cache: Path, options: argparse.Namespace) -> Predictor:

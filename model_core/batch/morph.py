@@ -15,6 +15,7 @@ from typing import get_args
 
 from model_core.batch.command import (
     add_network_options,
+    add_workers_option,
     ended,
     find_models,
     load_predictor,
@@ -93,6 +94,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="return to the first, so that the animation loops without a jump (default: yes)",
     )
     add_network_options(parser)
+    add_workers_option(parser)
     return parser.parse_args(arguments)
 
 

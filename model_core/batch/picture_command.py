@@ -10,6 +10,7 @@ from model_core.alignment.folder import SUFFIXES
 from model_core.batch.changing import IMAGES, change_photos
 from model_core.batch.command import (
     add_network_options,
+    add_workers_option,
     ended,
     find_models,
     load_predictor,
@@ -61,6 +62,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=get_args(Format), help="default: jpeg")
     parser.add_argument("--quality", type=int, default=95, help="of jpeg and webp (95)")
     add_network_options(parser)
+    add_workers_option(parser)
 
 
 def run_pictures(options: argparse.Namespace, cache: Path, make: MakeChange) -> int:

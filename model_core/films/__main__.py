@@ -28,6 +28,9 @@ from model_core.films.reading import open_film
 from model_core.films.work import remove_work
 from model_core.weights.cache import cache_folder
 
+FOR_PHOTOS = ("--output", "--faces", "--format", "--quality", "--workers")
+"""Options of the same command that mean nothing for a film."""
+
 PHASES = {"read": "finding faces", "edit": "editing", "join": "joining"}
 
 
@@ -125,7 +128,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-frames", type=int, default=limits.max_frames)
     parser.add_argument("--max-seconds", type=float, default=limits.max_seconds)
     add_network_options(parser)
-    options = parser.parse_args(arguments)
+    options, others = parser.parse_known_args(arguments)
+    for each in others:
+        name = each.partition("=")[0]
+        if name in FOR_PHOTOS:
+            parser.error(f"{name} must be omitted for a film: it is for photos")
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     options.directions = read_strengths(parser, options)
     return options
 

@@ -52,6 +52,21 @@ def test_a_direction_given_twice_is_refused(films, tmp_path, capsys):
     assert "got smile twice" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--workers=2", "--faces=largest", "--quality=90"])
+def test_options_for_photos_are_refused(films, tmp_path, capsys, option):
+    for given in ([option], option.split("=")):
+        with pytest.raises(SystemExit, match="2"):
+            run(films, tmp_path, "in.mp4", "--direction", "smile=1", *given)
+        name = option.partition("=")[0]
+        assert f"{name} must be omitted for a film: it is for photos" in capsys.readouterr().err
+
+
+def test_unknown_options_are_refused(films, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(films, tmp_path, "in.mp4", "--direction", "smile=1", "--speed", "9")
+    assert "unrecognized arguments: --speed 9" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_film_is_edited_and_its_work_removed(films, cache, capsys):
     fast = ("--backend", "openvino", "--direction", "smile=1.5", "--blend", "transfer")

@@ -1,5 +1,6 @@
 """The film that a job has made, as a download: in ranges, and given up where it stalls."""
 
+import os
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,7 @@ from service.wire.negotiation import negotiate
 from service.wire.problems import problem
 from service.wire.request_state import state_of
 
+DELETED = "The film has been deleted."
 STALL_S = 60.0  # for a client to take 64 kB
 
 
@@ -35,27 +37,31 @@ async def film_result(request: Request, runtime: Runtime, fields: Fields) -> Res
     films = runtime.jobs.films
     path = (await films.folder()).result(fields["id"], fields["result"])
     negotiate(request, (MEDIA[path.suffix],))
-    if not await run_sync(path.is_file):
-        raise NoResultError("The film has been deleted.")
-    return FilmResponse(path, f"wplus-{fields['id']}{path.suffix}", films.downloads)
+    try:
+        status = await run_sync(path.stat)
+    except FileNotFoundError:
+        raise NoResultError(DELETED) from None
+    return FilmResponse(path, f"wplus-{fields['id']}{path.suffix}", status, films.downloads)
 
 
 class FilmResponse(FileResponse):
-    """A film's file, or a range of it.
+    """A film's file, or a range of it; a `Range` that cannot be read is ignored.
 
     Args:
         path: The file.
         name: What a client may call it.
+        status: The file's.
         downloads: Places for downloads.
     """
 
-    def __init__(self, path: Path, name: str, downloads: Streams) -> None:
+    def __init__(self, path: Path, name: str, status: os.stat_result, downloads: Streams) -> None:
         super().__init__(
             path,
             media_type=MEDIA[path.suffix],
             filename=name,
             content_disposition_type="inline",
             headers=PROVENANCE_HEADER,
+            stat_result=status,
         )
         self._downloads = downloads
 
@@ -63,43 +69,61 @@ class FilmResponse(FileResponse):
         """Send it.
 
         Raises:
+            NoResultError: If it has just been deleted.
             ClientDisconnect: If the client takes nothing for a minute.
         """
-        refused: list[int] = []
-
-        async def send_soon(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= 400:
-                refused.append(message["status"])
-            if refused:  # plain text, which `_refuse` replaces
-                return
-            with anyio.move_on_after(STALL_S) as patience:
-                await send(message)
-            if patience.cancelled_caught:
-                raise ClientDisconnect
-
         state = state_of(scope)
         with self._downloads.enter():
             state.begin_download()
             inside = {**scope, "method": "HEAD"} if state.is_head else scope
-            await super().__call__(inside, receive, send_soon)
-        if refused:
-            await self._refuse(scope, refused[0])(scope, receive, send)
+            refused = await self._answer(inside, receive, send)
+            if refused == 400:  # another unit, or no range at all (RFC 9110, 14.2)
+                refused = await self._answer(_without_range(inside), receive, send)
+        if refused is not None:
+            await self._refuse(scope)(scope, receive, send)
 
-    def _refuse(self, scope: Scope, status: int) -> Response:
-        if status == 416:
-            size = self.headers["content-length"]
-            return problem(
-                scope,
-                416,
-                "range-not-satisfiable",
-                "The film does not have that range",
-                f"Range must lie within {size} bytes, got one that does not",
-                headers={"Content-Range": f"bytes */{size}"},
-            )
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int | None:
+        """Send the film, unless its range is refused; return the status of the refusal."""
+        start: Message | None = None
+        refused: int | None = None
+
+        async def send_soon(message: Message) -> None:
+            nonlocal start, refused
+            if message["type"] == "http.response.start":
+                # The file is opened only now, and may be gone.
+                start = message
+                refused = message["status"] if message["status"] >= 400 else None
+                return
+            if refused is not None:  # plain text, which `_refuse` replaces
+                return
+            with anyio.move_on_after(STALL_S) as patience:
+                if start is not None:
+                    await send(start)
+                    start = None
+                await send(message)
+            if patience.cancelled_caught:
+                raise ClientDisconnect
+
+        try:
+            await super().__call__(scope, receive, send_soon)
+        except FileNotFoundError:
+            if start is None:
+                raise
+            raise NoResultError(DELETED) from None
+        return refused
+
+    def _refuse(self, scope: Scope) -> Response:
+        size = self.headers["content-length"]
         return problem(
             scope,
-            status,
-            "bad-request",
-            "The request cannot be read",
-            "Range must be bytes=FIRST-LAST, got another form",
+            416,
+            "range-not-satisfiable",
+            "The film does not have that range",
+            f"Range must lie within {size} bytes, got one that does not",
+            headers={"Content-Range": f"bytes */{size}"},
         )
+
+
+def _without_range(scope: Scope) -> Scope:
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
+    return {**scope, "headers": headers}

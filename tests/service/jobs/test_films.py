@@ -16,6 +16,7 @@ from PIL import Image
 
 from model_core.films import editing, seeing, segments
 from service.errors import JobsUnavailableError
+from service.handlers import film_result
 from service.jobs import film_sweep
 from service.jobs import films as films_module
 from service.jobs.lease import Leases
@@ -350,7 +351,7 @@ def test_what_nobody_expected_ends_the_job_and_not_the_worker(client, monkeypatc
         assert finished(client, send(client).json()["id"])["state"] == "succeeded"
 
 
-def test_cancelled_and_deleted_films_leave_nothing(client):
+def test_cancelled_and_deleted_films_leave_nothing(client, tmp_path, monkeypatch):
     waiting, running, done = (send(client, films.film(24, seed=n)).json()["id"] for n in range(3))
     assert client.delete(f"/jobs/{waiting}").json()["state"] == "cancelled"
     with working(client, delay_s=0.1):
@@ -360,6 +361,16 @@ def test_cancelled_and_deleted_films_leave_nothing(client):
     with working(client):
         assert finished(client, done)["state"] == "succeeded"
     assert len(files(client)) == 1
+
+    class Late(film_result.FilmResponse):
+        async def __call__(self, *connection):
+            client.runtime.settings.films_folder.rename(tmp_path / "away")
+            await super().__call__(*connection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(film_result, "FilmResponse", Late)
+        assert "deleted" in refusal(client.get(f"/jobs/{done}/result"), 409, "no-result")
+    (tmp_path / "away").rename(client.runtime.settings.films_folder)
     client.delete(f"/jobs/{done}")
     assert files(client) == []
     assert "deleted" in refusal(client.get(f"/jobs/{done}/result"), 409, "no-result")

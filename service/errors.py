@@ -109,6 +109,10 @@ class FilmsOffError(WplusError):
     """This service takes no films."""
 
 
+class FilmElsewhereError(FilmsOffError):
+    """A film is not in the folder that this service knows."""
+
+
 class FilmsFullError(WplusError):
     """There is no room on disk for a film."""
 
@@ -210,6 +214,15 @@ TABLE: tuple[Rule, ...] = (
         "rejected",
         "This service takes no films: WPLUS_FILMS must be a folder that the service and its "
         "workers can write to.",
+    ),
+    Rule(
+        FilmElsewhereError,
+        501,
+        "films-off",
+        "This service takes no films",
+        "rejected",
+        "This service does not find the film: WPLUS_FILMS must be the folder that it is in, to "
+        "read or delete it. A job that was to be cancelled is cancelled all the same.",
     ),
     Rule(
         MissingExtraError,

@@ -230,7 +230,12 @@ class Settings(BaseSettings):
         """Folder of films; None if there are to be none."""
         if self.films == "off" or not self.jobs:
             return None
-        return self.cache / "films" if self.films is None else Path(self.films)
+        return self.films_in_cache if self.films is None else Path(self.films)
+
+    @property
+    def films_in_cache(self) -> Path:
+        """Folder of films where none is named."""
+        return self.cache / "films"
 
     @property
     def network_path(self) -> Path | None:

@@ -17,8 +17,9 @@ async def film_preview(runtime: Runtime, fields: Fields) -> Pixels:
 
     Raises:
         NoResultError: If no part is finished, or the film has been deleted.
+        FilmElsewhereError: If it is not known where it is.
     """
-    films = await runtime.jobs.films.folder()
+    films = await runtime.jobs.films.kept(fields["id"])
     folder = films.of_job(fields["id"])
     result = None if "result" not in fields else films.result(fields["id"], fields["result"])
     pixels = await runtime.in_worker(_first_frame, folder, result)

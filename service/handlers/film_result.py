@@ -28,6 +28,7 @@ async def film_result(request: Request, runtime: Runtime, fields: Fields) -> Res
 
     Raises:
         NoResultError: If there is none, or it has been deleted.
+        FilmElsewhereError: If it is not known where it is.
         NotAcceptableError: If its format is not acceptable.
     """
     if fields["state"] != "succeeded":
@@ -35,7 +36,7 @@ async def film_result(request: Request, runtime: Runtime, fields: Fields) -> Res
             f"job must have succeeded to have a film, got one that is {fields['state']}"
         )
     films = runtime.jobs.films
-    path = (await films.folder()).result(fields["id"], fields["result"])
+    path = (await films.kept(fields["id"])).result(fields["id"], fields["result"])
     negotiate(request, (MEDIA[path.suffix],))
     try:
         status = await run_sync(path.stat)

@@ -3,6 +3,7 @@
     <folder>/queue-<id>/<job>/source      the upload, until the job has ended
     <folder>/queue-<id>/<job>/work-N/     what claim N of the job has finished
     <folder>/queue-<id>/<job>/film-N.mp4  what claim N has made
+    <folder>/queue-<id>/alive             touched while a service serves the queue
 
 A lock on `source` is held while it arrives, until its job is in the queue, and while a worker reads
 it; the sweep takes nothing that is locked. The queue's id keeps the films of two queues apart. All
@@ -25,7 +26,7 @@ QUEUE = re.compile(r"queue-[0-9a-f]{16}")
 JOB = re.compile(r"[A-Za-z0-9_-]{22}")
 COPIES = 3  # of a film being edited: itself, its finished segments, its result
 KEEP_FREE_BYTES = 500_000_000
-FOREIGN_S = 7 * 86_400.0  # films of a queue that is gone
+ALIVE = "alive"
 
 
 class FilmFolder:
@@ -39,13 +40,14 @@ class FilmFolder:
 
     Attributes:
         queue: Id of the queue.
-        folder: Its folder.
+        root: The folder that queues share.
+        folder: That of the queue.
         max_film_bytes: Largest film.
     """
 
     def __init__(self, root: Path, queue: str, max_film_bytes: int, max_bytes: int) -> None:
         self.queue = queue
-        self._root, self.folder = root, root / f"queue-{queue}"
+        self.root, self.folder = root, queue_folder(root, queue)
         self.max_film_bytes, self._max_bytes = max_film_bytes, max_bytes
         self._expected: dict[str, int] = {}
         self._reserving = threading.Lock()
@@ -117,15 +119,14 @@ class FilmFolder:
         """Delete the files of a job."""
         shutil.rmtree(self.folder / job_id, ignore_errors=True)
 
-    def sweep_foreign(self) -> int:
-        """Delete films of queues that are gone, untouched for a week; return how many."""
-        count = 0
-        for queue in folders_in(self._root, QUEUE):
-            for folder in folders_in(queue, JOB) if queue != self.folder else ():
-                if age_s(folder) > FOREIGN_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    count += 1
-        return count
+    def show_alive(self) -> None:
+        """Tell services of other queues, which share the root, that this queue is not gone."""
+        (self.folder / ALIVE).touch(mode=0o600)
+
+
+def queue_folder(root: Path, queue: str) -> Path:
+    """Path of a queue's folder."""
+    return root / f"queue-{Path(queue).name}"
 
 
 def folders_in(folder: Path, names: re.Pattern[str]) -> list[Path]:

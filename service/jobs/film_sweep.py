@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from service.jobs.film_folder import JOB, SOURCE, age_s, folders_in
+from service.jobs.film_folder import ALIVE, JOB, QUEUE, SOURCE, FilmFolder, age_s, folders_in
 
 NEW_S = 60.0  # a folder younger than this may not have its lock yet
+FOREIGN_S = 7 * 86_400.0  # a queue that no service has served for so long is gone
 UNTOUCHED_S = 86_400.0  # where locks do not work, a source this old is nobody's
 
 State = tuple[str | None, str | None]
@@ -23,16 +24,21 @@ class IdleFolders:
 
     Their jobs may still need them: those that wait, and those whose results are kept.
 
+    Args:
+        folder: That of a queue.
+        min_age_s: Younger ones are left out.
+
     Attributes:
         job_ids: Their jobs.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, min_age_s: float | None = None) -> None:
+        min_age_s = NEW_S if min_age_s is None else min_age_s
         self._folder = folder
         self._locks: list[BinaryIO] = []
         self.job_ids: list[str] = []
         for each in folders_in(folder, JOB):
-            if age_s(each) >= NEW_S and self._is_idle(each / SOURCE):
+            if age_s(each) >= min_age_s and self._is_idle(each / SOURCE):
                 self.job_ids.append(each.name)
 
     def delete_unneeded(self, states: Mapping[str, State]) -> int:
@@ -66,6 +72,26 @@ class IdleFolders:
             return age_s(source) > UNTOUCHED_S
         self._locks.append(file)
         return True
+
+
+def sweep_foreign(films: FilmFolder) -> int:
+    """Delete films of queues that are gone; return how many.
+
+    A queue is gone if no service has shown that it serves it for a week. Films that were changed
+    in that week stay, as do those that an upload or a worker has locked: of services that show
+    nothing, as older ones.
+    """
+    count = 0
+    for queue in folders_in(films.root, QUEUE):
+        alive = queue / ALIVE
+        if queue == films.folder or (alive.exists() and age_s(alive) < FOREIGN_S):
+            continue
+        idle = IdleFolders(queue, FOREIGN_S)
+        try:
+            count += idle.delete_unneeded(dict.fromkeys(idle.job_ids, (None, None)))
+        finally:
+            idle.close()
+    return count
 
 
 @contextlib.contextmanager

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
 from anyio.to_thread import run_sync
 
 from model_core.errors import MissingExtraError
-from service.errors import FilmsOffError, JobsUnavailableError
+from service.errors import FilmElsewhereError, FilmsOffError, JobsUnavailableError
 from service.jobs.film_folder import FilmFolder
-from service.jobs.film_root import find_root
-from service.jobs.film_sweep import IdleFolders
+from service.jobs.film_root import find_kept, find_root
+from service.jobs.film_sweep import IdleFolders, sweep_foreign
 from service.jobs.sse import Streams
 from service.jobs.store import JobStore
 from service.observability.metrics import Telemetry
@@ -46,29 +47,54 @@ class Films:
             MissingExtraError: If the packages for films are not installed.
             JobsUnavailableError: If Redis does not answer.
         """
-        root = find_root(self._settings)
+        return await self._open(find_root(self._settings))
+
+    async def kept(self, job_id: str = "") -> FilmFolder:
+        """Open the folder of films that were taken before, even if no more are.
+
+        Args:
+            job_id: The job whose film is looked for; empty for any.
+
+        Raises:
+            FilmElsewhereError: If it is not known where they are, or it cannot be written to.
+            JobsUnavailableError: If Redis does not answer.
+        """
+        return await self._open(find_kept(self._settings, await self._queue(), job_id))
+
+    async def _open(self, root: Path) -> FilmFolder:
         if self._opened is None:
             limits = self._settings.max_film_bytes, self._settings.max_films_bytes
-            queue = await self._store.queue_id()
-            self._opened = await run_sync(FilmFolder, root, queue, *limits)
+            self._opened = await run_sync(FilmFolder, root, await self._queue(), *limits)
         return self._opened
 
+    async def _queue(self) -> str:
+        return await self._store.queue_id() if self._opened is None else self._opened.queue
+
     async def remove(self, job_id: str) -> None:
-        """Delete the files of a job."""
-        await run_sync((await self.folder()).remove, job_id)
+        """Delete the files of a job.
+
+        Raises:
+            FilmElsewhereError: If it is not known where they are.
+        """
+        await run_sync((await self.kept(job_id)).remove, job_id)
 
     async def keep(self) -> None:
-        """Sweep, and publish how much there is, every minute; runs until cancelled."""
+        """Sweep, and publish how much there is, every minute; runs until cancelled.
+
+        Films that were taken before expire even where no more are taken.
+        """
         told = ""
         while not is_cancelled():
             try:
-                await self.sweep()
-            except JobsUnavailableError:  # counted where it is raised
-                pass
+                find_root(self._settings)
             except (FilmsOffError, MissingExtraError) as err:
                 if str(err) != told:
                     told = str(err)
                     logger.info("no films: %s", told)
+            try:
+                await self.sweep()
+            except (JobsUnavailableError, FilmElsewhereError):  # counted where raised; none is kept
+                pass
             except OSError as err:
                 logger.warning("the folder of films cannot be swept: %s", err)
             if not is_cancelled():
@@ -76,14 +102,15 @@ class Films:
 
     async def sweep(self) -> None:
         """Delete what no job needs any more, and publish how much is left."""
-        films = await self.folder()
+        films = await self.kept()
+        await run_sync(films.show_alive)
         idle = await run_sync(IdleFolders, films.folder)
         try:
             states = await self._store.results_of(idle.job_ids)
             count = await run_sync(idle.delete_unneeded, states)
         finally:
             idle.close()
-        count += await run_sync(films.sweep_foreign)
+        count += await run_sync(sweep_foreign, films)
         self._telemetry.films_swept.inc(count)
         self._telemetry.films_bytes.set(await run_sync(films.used_bytes))
         if count:

@@ -14,6 +14,7 @@ from service.errors import (
     DeadlineExceededError,
     DrainingError,
     EngineDownError,
+    FilmElsewhereError,
     InvalidRequestError,
     JobsUnavailableError,
     NoResultError,
@@ -65,6 +66,7 @@ RENDER_ERRORS = (
     DrainingError,
     EngineDownError,
     DeadlineExceededError,
+    FilmElsewhereError,
 )
 Opts = TypeVar("Opts", bound=OutputOptions)
 JobId = Annotated[str, Path(description="Id of the job.")]
@@ -101,7 +103,7 @@ async def get_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner
     "/jobs/{job_id}",
     summary="Cancel job",
     response_model=EitherJob,
-    responses=responses(*LOOKUP_ERRORS),
+    responses=responses(*LOOKUP_ERRORS, FilmElsewhereError),
 )
 async def cancel_job(job_id: JobId, request: Request, runtime: Shared, owner: Owner) -> Response:
     """Cancel a job: at once if it is waiting, after its current step if it is running.

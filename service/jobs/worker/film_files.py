@@ -15,7 +15,7 @@ from model_core.films.joining import check_target
 from model_core.films.limits import FilmLimits
 from model_core.films.reading import open_film
 from model_core.films.work import LOCK, SETTINGS
-from service.jobs.film_folder import KEEP_FREE_BYTES, MEDIA, SOURCE, sum_sizes
+from service.jobs.film_folder import KEEP_FREE_BYTES, MEDIA, SOURCE, queue_folder, sum_sizes
 from service.jobs.film_sweep import in_use
 from service.jobs.worker.held import BadJobError
 
@@ -120,7 +120,7 @@ class FilmFiles:
 
 def job_folder(root: Path, queue: str, job_id: str) -> Path:
     """Find a job's folder, as the service names it."""
-    return root / f"queue-{Path(queue).name}" / job_id
+    return queue_folder(root, queue) / job_id
 
 
 def _fits(work: Path, settings: Mapping[str, object]) -> bool:

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from service.errors import FilmsFullError, TooLargeError
-from service.jobs.film_folder import FOREIGN_S, SOURCE, FilmFolder
-from service.jobs.film_sweep import NEW_S, IdleFolders, in_use
+from service.jobs.film_folder import ALIVE, SOURCE, FilmFolder
+from service.jobs.film_sweep import FOREIGN_S, NEW_S, IdleFolders, in_use, sweep_foreign
 from service.jobs.film_upload import Upload
 
 QUEUE, OTHER = "a" * 16, "b" * 16
@@ -98,9 +98,38 @@ def test_films_of_a_queue_that_is_gone_go_after_a_week_and_nothing_else(films, t
     holiday = tmp_path / "holiday" / JOB
     holiday.mkdir(parents=True)
     os.utime(holiday, (0, 0))
-    assert films.sweep_foreign() == 1
+    assert sweep_foreign(films) == 1
     assert not old.exists()
     assert all(folder.exists() for folder in (young, mine, holiday))
+
+
+def test_films_of_another_queue_that_is_served_are_left_to_its_service(films, tmp_path):
+    other = FilmFolder(tmp_path, OTHER, 1000, 9000)
+    kept = put(other, JOB, "film-1.mp4", age_s=FOREIGN_S + 60)
+    waiting = put(other, "k" * 22, age_s=FOREIGN_S + 60)
+    other.show_alive()
+    age(other.folder / ALIVE, FOREIGN_S - 60)
+    assert sweep_foreign(films) == 0
+    assert kept.exists()
+    assert waiting.exists()
+    age(other.folder / ALIVE, FOREIGN_S + 60)
+    other.show_alive()
+    assert sweep_foreign(films) == 0
+    age(other.folder / ALIVE, FOREIGN_S + 60)
+    assert sweep_foreign(films) == 2
+
+
+def test_films_of_another_queue_that_are_in_use_are_never_swept(films, tmp_path):
+    other = FilmFolder(tmp_path, OTHER, 1000, 9000)
+    folder = put(other, JOB, age_s=FOREIGN_S + 60)
+    with in_use(folder / SOURCE):
+        assert sweep_foreign(films) == 0
+    upload = Upload(other, "u" * 22, 100)
+    age(upload.path.parent, FOREIGN_S + 60)
+    assert sweep_foreign(films) == 1
+    assert upload.path.exists()
+    assert not folder.exists()
+    upload.close()
 
 
 def test_room_counts_what_is_arriving_and_what_will_be_made(films):

@@ -19,6 +19,7 @@ from service.errors import JobsUnavailableError
 from service.handlers import film_result
 from service.jobs import film_sweep
 from service.jobs import films as films_module
+from service.jobs.film_folder import ALIVE
 from service.jobs.lease import Leases
 from service.jobs.worker import film_files, film_run
 from service.jobs.worker.film_editors import FilmEditors
@@ -111,9 +112,11 @@ def send(client, data=MP4, headers=None, **fields):
 
 
 def files(client):
-    return sorted(
-        path for path in client.runtime.settings.films_folder.rglob("*") if path.is_file()
-    )
+    return files_in(client.runtime.settings.films_folder)
+
+
+def files_in(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ALIVE)
 
 
 def test_a_film_is_edited_and_answered_in_ranges(client):
@@ -284,6 +287,50 @@ def test_films_can_be_off(serve_films, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with serve_films() as client:
         assert "pip install 'wplus[film]'" in refusal(send(client), 501, "missing-extra")
+
+
+def test_films_taken_before_are_read_deleted_and_swept(serve_films, tmp_path, monkeypatch):
+    monkeypatch.setattr(film_sweep, "NEW_S", 0.0)
+    monkeypatch.setattr(films_module, "SWEEP_S", 0.1)
+    cache = tmp_path / "cache"
+    with serve_films(films=None, cache=cache) as client:
+        done = send(client).json()["id"]
+        with working(client):
+            finished(client, done)
+        waiting = send(client).json()["id"]
+        kept = client.get(f"/jobs/{done}/result").content
+        queue = client.runtime.jobs.films._opened.folder
+    with monkeypatch.context() as patch, serve_films(films=None, cache=cache) as client:
+        patch.setattr("importlib.util.find_spec", lambda _name: None)
+        refusal(send(client), 501, "missing-extra")
+        assert client.get(f"/jobs/{done}/result").content == kept
+    (queue / ("o" * 22)).mkdir()
+    with serve_films(films="off", cache=cache) as client:
+        refusal(send(client), 501, "films-off")
+        wait_for(lambda: not (queue / ("o" * 22)).exists())
+        assert len(files_in(cache)) == 2
+        assert client.get(f"/jobs/{done}").json()["state"] == "succeeded"
+        assert client.get(f"/jobs/{done}/preview").status_code == 200
+        assert client.get(f"/jobs/{done}/result").content == kept
+        for job_id, state in ((waiting, "cancelled"), (done, "succeeded")):
+            assert client.delete(f"/jobs/{job_id}").json()["state"] == state
+        assert files_in(cache) == []
+
+
+def test_films_in_a_folder_that_is_no_longer_named_are_not_said_to_be_deleted(serve_films):
+    with serve_films() as client:
+        job_id = send(client).json()["id"]
+        folder = client.runtime.settings.films_folder
+    with serve_films(films="off") as client:
+        assert client.get(f"/jobs/{job_id}").json()["state"] == "queued"
+        said = refusal(client.delete(f"/jobs/{job_id}"), 501, "films-off")
+        assert "WPLUS_FILMS must be the folder that it is in" in said
+        assert "is cancelled all the same" in said
+        assert client.get(f"/jobs/{job_id}").json()["state"] == "cancelled"
+        assert len(files_in(folder)) == 1
+    with serve_films() as client:
+        assert client.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+        assert files_in(folder) == []
 
 
 def test_a_film_is_its_owners(serve_films, tmp_path):

@@ -16,7 +16,8 @@
 -- A worker owns a job while two things hold: the stream's pending entry is in its name, and `fence`
 -- is the number that its claim was given. Every write checks both, because a stale worker's XCLAIM
 -- would steal the entry back and its XACK would be obeyed.
--- A delivery counts towards the crash cap until the worker finishes or hands the job back.
+-- A delivery counts towards the crash cap until the worker finishes or hands the job back, or until
+-- more of the job has been saved than ever: the job's field `saved` counts steps, or parts of a film.
 -- A waiting entry is never deleted from the stream, which would lose the group's lag: a cancelled
 -- job's entry stays until a worker skips it.
 -- A worker says which films it takes: `no`, `last` (not while jobs of no kind wait) or `yes`. One that
@@ -141,11 +142,18 @@ local function owned(id, fence, worker)
   return job[2], pending[1][4]
 end
 
+-- -> whether more has been saved than ever, which a job does not lose by crashing
 local function write(id, ckpt, fields)
+  local before = tonumber(redis.call('HGET', key(id), 'saved')) or 0
   redis.call('HSET', key(id), 'heartbeat', now(), unpack(fields))
   if ckpt ~= '' then
     redis.call('SET', key(id) .. ':ckpt', ckpt)
   end
+  local after = tonumber(redis.call('HGET', key(id), 'saved')) or 0
+  if after < before then  -- it starts over, with other weights
+    redis.call('HSET', key(id), 'saved', before)
+  end
+  return after > before
 end
 
 -- Remove a silent worker's name from the group, unless it holds another job.
@@ -254,8 +262,9 @@ function operations.beat(id, fence, worker, ckpt, ...)
   if not entry then
     return 'fenced'
   end
-  redis.call('XCLAIM', STREAM, GROUP, worker, 0, entry, 'JUSTID')
-  write(id, ckpt, {...})
+  local got_further = write(id, ckpt, {...})
+  local count = got_further and {'RETRYCOUNT', 1} or {}  -- forgets earlier crashes
+  redis.call('XCLAIM', STREAM, GROUP, worker, 0, entry, 'JUSTID', unpack(count))
   emit(id)
   return redis.call('HGET', key(id), 'state') == 'cancelling' and 'cancel' or 'go'
 end
@@ -279,9 +288,9 @@ function operations.release(id, fence, worker, ckpt, ...)
   if not entry then
     return 'fenced'
   end
+  local crashes = write(id, ckpt, {...}) and 0 or deliveries - 1
   redis.call('XCLAIM', STREAM, GROUP, worker, 0, entry, 'IDLE', HANDED_BACK_MS,
-    'RETRYCOUNT', deliveries - 1, 'JUSTID')
-  write(id, ckpt, {...})
+    'RETRYCOUNT', crashes, 'JUSTID')
   if redis.call('HGET', key(id), 'state') == 'cancelling' then
     close(id, 'cancelled', '')
     forget(entry)
@@ -313,7 +322,7 @@ function operations.reap(worker, lease_ms, cap, films)
         dismiss(silent[2], worker)
       elseif deliveries >= tonumber(cap) then
         redis.call('HSET', key(id), 'error_type', 'crash-loop', 'error',
-          'The job crashed ' .. deliveries .. ' workers.')
+          'The job crashed ' .. deliveries .. ' workers in a row without getting further.')
         close(id, 'failed', '')
         forget(entry)
         dismiss(silent[2], worker)

@@ -73,6 +73,7 @@ class FilmRun:
         self._eta_s: float | None = None
         self._refine_waits = False
         self._parts: int | None = None
+        self._files: FilmFiles | None = None
 
     def work(self) -> None:
         """Edit the film to its end, or as far as this worker may."""
@@ -84,7 +85,7 @@ class FilmRun:
     def _work(self) -> None:
         claim = self._claim
         folder = job_folder(self._editors.root, claim.fields["queue"], claim.job_id)
-        files = FilmFiles(folder, claim.fence)
+        files = self._files = FilmFiles(folder, claim.fence)
         try:
             with self._beating(), files.in_use():
                 target, report = self._edit(files)
@@ -205,9 +206,10 @@ class FilmRun:
 
     def _progress(self) -> dict[str, str | int | float]:
         told, eta_s = self._told, self._eta_s
-        if told is None:
+        if told is None or self._files is None:
             return {}
         return {
+            "saved": self._files.parts,
             "phase": told.phase,
             "done": told.done,
             "total": "" if told.total is None else told.total,

@@ -58,6 +58,7 @@ class Run:
         self._intervals, self._telemetry, self._stopping = intervals, telemetry, stopping
         self._held = Held(leases, claim, intervals.beat_s, telemetry)
         self._steps = int(claim.fields["steps"])
+        self._reached = int(claim.fields.get("step", 0))
         self._time_budget_s = float(claim.fields.get("time_budget_s", "inf"))
         self._target_lpips = float(claim.fields.get("target_lpips", "-inf"))
         self._rows: list[tuple[float, float, float, float]] = []
@@ -195,7 +196,7 @@ class Run:
         """Renew the lease; save the state if that is due."""
         now_s = time.monotonic()
         saved = self._packed_state() if now_s >= self._next_save_s else b""
-        cancelled, answered = self._held.beat(self._progress(), saved)
+        cancelled, answered = self._held.beat(self._progress(saved), saved)
         if saved and answered:
             self._next_save_s = now_s + self._intervals.save_s
         if cancelled:
@@ -210,12 +211,17 @@ class Run:
     def _ran_s(self) -> float:
         return self._ran_before_s + time.monotonic() - self._started_s
 
-    def _progress(self) -> dict[str, str | int | float]:
+    def _progress(self, saved: bytes = b"") -> dict[str, str | int | float]:
+        """Return what to publish.
+
+        Args:
+            saved: The state that is saved with it, if any.
+        """
         if not self._rows:
             return {}
         step, loss, psnr, lpips = self._rows[-1]
         eta_s, similarity = self._eta_s, self._similarity
-        return {
+        progress: dict[str, str | int | float] = {
             "lpips_net": self._refiner.lpips_name,
             "phase": "" if self._paced is None else self._paced[0],
             "step": int(step),
@@ -226,6 +232,10 @@ class Run:
             "eta_s": "" if eta_s is None else round(eta_s, 1),
             "ran_s": round(self._ran_s, 3),
         }
+        # What an earlier claim had reached when it crashed has not been got past yet.
+        if saved and step > self._reached:
+            progress["saved"] = int(step)
+        return progress
 
     def _curve(self) -> Curve:
         return np.asarray(self._rows, np.float32).reshape(-1, 4)
@@ -259,7 +269,8 @@ class Run:
         ).pack()
 
     def _release(self) -> None:
-        self._held.release(self._progress(), self._packed_state())
+        saved = self._packed_state()
+        self._held.release(self._progress(saved), saved)
         logger.info("handed back at step %d", self._state.step if self._state else 0)
 
     def _finish(self, state: str, error_type: str = "", error: str = "") -> None:

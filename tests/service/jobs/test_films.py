@@ -26,7 +26,7 @@ from service.jobs.worker.film_editors import FilmEditors
 from service.jobs.worker.held import Intervals
 from service.jobs.worker.loop import Worker
 from service.jobs.worker.metrics import WorkerTelemetry
-from service.redis_keys import connect
+from service.redis_keys import connect, job_key
 from tests.model_core.tiny import tiny_refiner
 from tests.service import films
 from tests.service.jobs.conftest import wait_for
@@ -460,7 +460,7 @@ def test_a_worker_without_films_leaves_them_to_others(client):
         assert finished(client, film)["state"] == "succeeded"
 
 
-def test_a_stopping_worker_hands_a_film_back_and_another_goes_on(client):
+def test_a_stopping_worker_hands_a_film_back_and_another_goes_on(client, valkey):
     job_id = send(client, films.film(36)).json()["id"]
     refusal(client.get(f"/jobs/{job_id}/preview"), 409, "no-result")
     with working(client, delay_s=0.02):
@@ -468,6 +468,8 @@ def test_a_stopping_worker_hands_a_film_back_and_another_goes_on(client):
     preview = client.get(f"/jobs/{job_id}/preview")
     assert (preview.status_code, preview.headers["content-type"]) == (200, "image/jpeg")
     assert client.get(f"/jobs/{job_id}").json()["state"] == "queued"
+    parts = [path for path in files(client) if path.suffix in (".nut", ".npz")]
+    assert int(valkey.client.hget(job_key(job_id), "saved")) == len(parts) > 4
     kept = {path.name: path.stat().st_mtime_ns for path in segments_of(client)}
     with working(client, delay_s=0.05):
         wait_for(lambda: len(segments_of(client)) > len(kept))

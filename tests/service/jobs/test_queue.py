@@ -1,5 +1,6 @@
 """The script: what every change of a job does, and refuses to do."""
 
+import asyncio
 import dataclasses
 import time
 
@@ -226,6 +227,49 @@ async def test_a_job_that_crashes_workers_fails_and_the_next_one_runs(store, lea
     assert lag(valkey) == 0
     workers = [row["name"].decode() for row in valkey.client.xinfo_consumers(STREAM, GROUP)]
     assert workers == [last.worker]
+
+
+async def crash(leases, job_id, *progress):
+    """Take a job, write progress, and fall silent; return the number of jobs given up."""
+    worker = leases()
+    take = worker.take()
+    if take.claim is not None:
+        assert take.claim.job_id == job_id
+        for saved in progress:
+            assert worker.beat(take.claim, {"saved": saved}) == "go"
+    await asyncio.sleep(2 * LEASE_S)
+    return take.failed
+
+
+async def test_crashes_with_progress_in_between_are_no_crash_loop(store, leases):
+    job_id = await submit(store)
+    for saved in (1, 2, 3, 4):
+        assert await crash(leases, job_id, saved) == 0
+    assert await state_of(store, job_id) == "running"
+    for saved in (4, 0):  # what had been saved before is no progress
+        assert await crash(leases, job_id, saved) == 0
+    assert await crash(leases, job_id) == 1
+    job = await store.get(job_id, "me")
+    assert (job["state"], job["error_type"], job["attempts"]) == ("failed", "crash-loop", "6")
+    assert job["error"] == "The job crashed 3 workers in a row without getting further."
+
+
+async def test_hand_backs_with_progress_forget_earlier_crashes(store, leases, valkey):
+    def hand_back(saved):
+        worker = leases()
+        claim = worker.take().claim
+        assert worker.release(claim, {"saved": saved}, b"checkpoint")
+        (entry,) = valkey.client.xpending_range(STREAM, GROUP, "-", "+", 10)
+        return entry["times_delivered"]
+
+    job_id = await submit(store)
+    for _ in range(CRASH_CAP - 1):
+        assert await crash(leases, job_id) == 0
+    assert hand_back(0) == CRASH_CAP - 1
+    assert hand_back(4) == 0
+    assert hand_back(4) == 0
+    assert await crash(leases, job_id) == 0
+    assert hand_back(3) == 1
 
 
 async def test_metrics_describe_the_queue(store, leases):

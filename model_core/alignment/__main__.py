@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from model_core.alignment.folder import align_folder
 from model_core.errors import WplusError
+from model_core.printable import one_line, printable
 from model_core.program import program_name
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
@@ -50,14 +51,8 @@ def main(arguments: Sequence[str], cache: Path) -> int:
 
 
 def _row(photo: Path, reason: str) -> str:
-    r"""Write a line of skipped.tsv; bytes of a name that are not UTF-8 are escaped, as in \xe9."""
-    return f"{_printable(str(photo))}\t{_printable(' '.join(reason.split()))}\n"
-
-
-def _printable(text: str) -> str:
-    """Escape tabs, line ends and anything that is not UTF-8."""
-    text = text.replace("\t", "\\t").replace("\n", "\\n")
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    """Write a line of skipped.tsv."""
+    return f"{printable(str(photo))}\t{one_line(reason)}\n"
 
 
 if __name__ == "__main__":

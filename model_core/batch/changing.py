@@ -21,6 +21,7 @@ from model_core.batch.preparation import PreparedPhoto
 from model_core.batch.workers import PhotoWorkers
 from model_core.errors import WplusError
 from model_core.predictor import Predictor
+from model_core.printable import printable
 
 IMAGES = "images"
 
@@ -84,7 +85,7 @@ def change_photos(
             ):
                 done += 1
                 if reason:
-                    reasons[photo.name] = reason
+                    reasons[printable(photo.name)] = reason
                 else:
                     faces += len(photo.faces)
                 progress(done, len(photos), faces)

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 from model_core.batch.cluster_worker import ShardEmbedder, Task, describe
 from model_core.batch.embedding import COMPILE_FROM, Row, Wanted, settings_of
 from model_core.batch.listing import Progress
-from model_core.batch.output_folder import printable
 from model_core.batch.shared_table import SharedTable
 from model_core.batch.storage import Folder
 from model_core.errors import InvalidInputError, WplusError
+from model_core.printable import printable
 
 CONNECT_S = 5
 RETRIES = 3  # of a shard whose actor was lost; a shard that ends every actor must end the run

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from model_core.batch.codes import about_results, check_device, faces_at_once, latents_of
 from model_core.batch.listing import Progress, list_photos
-from model_core.batch.output_folder import check_name, printable, save
+from model_core.batch.output_folder import check_name, save
 from model_core.batch.pipeline import in_two_steps
 from model_core.batch.preparation import Look, PreparedPhoto, Which
 from model_core.batch.table import Table, schema
@@ -21,6 +21,7 @@ from model_core.errors import InvalidInputError, WplusError
 from model_core.output.encoding import encode_image
 from model_core.output.provenance import GENERATED, system_version, xmp_packet
 from model_core.predictor import Predictor
+from model_core.printable import printable
 from model_core.shapes import Codes, Faces
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from model_core.atomic_file import PARTIAL, partial_file, publish, write_file
 from model_core.errors import InvalidInputError
+from model_core.printable import one_line
 
 SETTINGS = "settings.json"
 SKIPPED = "skipped.tsv"
@@ -55,7 +56,7 @@ class OutputFolder:
         self._lock.release()
 
     def list_skipped(self, reasons: Mapping[str, str]) -> int:
-        """Write the photos that were skipped, with the reasons; return their number."""
+        """Write the skipped photos' `printable` names and the reasons; return their number."""
         write_file(self._folder / SKIPPED, skipped_lines(reasons).encode())
         return len(reasons)
 
@@ -81,8 +82,8 @@ def other_settings(folder: Path | str) -> InvalidInputError:
 
 
 def skipped_lines(reasons: Mapping[str, str]) -> str:
-    """Return the contents of skipped.tsv: each photo that was skipped, and why."""
-    return "".join(f"{printable(name)}\t{printable(why)}\n" for name, why in reasons.items())
+    """Return the contents of skipped.tsv: each skipped photo by its `printable` name, and why."""
+    return "".join(f"{name}\t{one_line(why)}\n" for name, why in reasons.items())
 
 
 def remove_partial(folder: Path, below: bool = True) -> None:
@@ -122,9 +123,3 @@ def digest(file: Path) -> str:
     """Return the SHA-256 of a file, for the settings of runs that depend on it."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def printable(text: str) -> str:
-    """Return text for one line of a TSV; name bytes that are not UTF-8 are escaped."""
-    text = " ".join(text.split("\n")).replace("\t", "\\t")
-    return os.fsencode(text).decode("utf-8", "backslashreplace")

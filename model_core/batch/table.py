@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from model_core.atomic_file import partial_file, publish
 from model_core.batch.output_folder import SKIPPED as SKIPPED
 from model_core.batch.output_folder import OutputFolder
-from model_core.batch.output_folder import printable as printable
 
 LANDMARKS = 68
 TABLE = "table"

@@ -26,8 +26,8 @@ class TrainConfig:
 
     Attributes:
         trained: Which network to train: "embedding", or "detail" for the detail encoder of a
-            trained embedding network. Fields about codes, pairs, the iterator and the identity
-            encoder's training apply to "embedding" only.
+            trained embedding network. Fields about codes, the iterator and the identity encoder's
+            training apply to "embedding" only.
         steps: Number of optimiser steps.
         batch: Images per step, the same number from each shard.
         lr: Adam's learning rate after warm-up.
@@ -54,7 +54,8 @@ class TrainConfig:
             each dimension is divided by its spread over W.
         sensitivity_weight: Weight of the image MSE that a code error causes, to first order.
         sensitivity_samples: Number of gradients that estimate it.
-        generated_share: Fraction of a batch that is generated pairs; the rest are photographs.
+        generated_share: Fraction of a batch that is generated pairs; the rest are photographs. The
+            detail encoder sees of a pair the image alone, as if it were a photograph.
         pair_images: Whether the image losses also apply to generated pairs, which show more
             people than the photographs do.
         photo_weights: How often each folder of photographs is drawn from; empty: by its size.
@@ -166,6 +167,16 @@ class TrainConfig:
 
     def _check_supervision(self) -> None:
         """Check what depends on how photographs are supervised, and on what is trained with E."""
+        if self.generated_share and not self.pairs_per_shard:
+            raise InvalidInputError(
+                "generated_share must be 0 or give each shard a pair, got "
+                f"{self.generated_share} of {self.batch // self.shards} images: raise batch"
+            )
+        if self.trained == "detail" and not self.photos_per_shard:
+            raise InvalidInputError(
+                "generated_share must leave each shard a photograph when trained is detail, got "
+                f"{self.generated_share} of {self.batch // self.shards} images"
+            )
         if self.pair_images and not (self.pairs_per_shard and self._compares_images):
             raise InvalidInputError(
                 "pair_images must be false without pairs and a weight of their images "

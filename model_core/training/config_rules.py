@@ -31,7 +31,6 @@ OF_DETAILS = {
 }
 """Fields that only the detail encoder's training reads, with their value in other trainings."""
 WITH_DETAIL = {
-    "generated_share": 0.0,
     "supervision": "photo",
     "jitter": 0.0,
     "degrade_share": 0.0,

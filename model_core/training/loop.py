@@ -38,8 +38,6 @@ from model_core.training.losses.objective import Objective
 from model_core.training.run_loop import RunLoop
 from model_core.training.validation import Validator
 
-FIRST_PAIRS = 256
-
 
 @dataclass(frozen=True, slots=True)
 class PhotoShard:
@@ -134,18 +132,9 @@ class Training(RunLoop):
             modules |= {"generator": tuned, "averaged_generator": trained.averaged}
         super().__init__(config, folder, networks, modules, ranks)
         self._parallel = DistributedDataParallel(self.network) if ranks.size > 1 else self.network
-        if not ranks.is_main:
-            ranks.wait()  # until rank 0 has created the ring
-        self.producer = PairProducer(
-            config,
-            folder,
-            generator,
-            device,
-            precision.dtype,
-            ranks.is_main and config.pairs_per_shard > 0,
+        self.producer = PairProducer.of_run(
+            config, folder, generator, device, precision.dtype, ranks
         )
-        if ranks.is_main:
-            ranks.wait()
         self._shards = ranks.shards(config.shards)
 
     def step(self, step: int) -> dict[str, float]:
@@ -188,15 +177,9 @@ class Training(RunLoop):
         images: dict[str, UInt8[Tensor, "batch 3 size size"]] = {}
         codes = [torch.empty(0, *self.producer.ring.code_shape)]
         if config.pairs_per_shard:
-            pairs = config.pairs_per_shard * config.shards
-            newest = min(FIRST_PAIRS, config.window) + int(step * pairs / config.replay)
-            self.producer.wait_for(newest)
-            oldest = max(0, newest - config.window)
-            for k in self._shards:
-                random = seeded(config.seed, f"pairs-{k}", step)
-                drawn = self.producer.ring.draw(oldest, newest, config.pairs_per_shard, random)
-                images[f"pairs-{k}"] = drawn[0]
-                codes.append(drawn[1])
+            for k, (drawn, known) in self.producer.draw(step, self._shards).items():
+                images[f"pairs-{k}"] = drawn
+                codes.append(known)
         ws = torch.cat(codes).to(self.device)
         photos: dict[int, PhotoRows] = {}
         first = len(ws)  # photographs follow the pairs

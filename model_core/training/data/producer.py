@@ -3,12 +3,12 @@
 import multiprocessing
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from model_core.errors import WplusError
@@ -16,7 +16,9 @@ from model_core.generators.contract import Generator
 from model_core.generators.sampling import sample_each, seeded
 from model_core.training.config import TrainConfig
 from model_core.training.data.pairs import RENDER_CHUNK, PairRing, make_render
+from model_core.training.distributed import Ranks
 
+FIRST_PAIRS = 256
 LOOKAHEAD = 512
 POLL_S = 0.05
 
@@ -59,6 +61,25 @@ class PairProducer:
         self._wanted = context.Value("q", 0)
         self._process = context.Process(target=self._produce, daemon=True)
 
+    @classmethod
+    def of_run(
+        cls,
+        config: TrainConfig,
+        folder: Path,
+        generator: Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+        ranks: Ranks,
+    ) -> "PairProducer":
+        """Open the ring of a run of several processes, of which the first fills it."""
+        if not ranks.is_main:
+            ranks.wait()  # until rank 0 has created the ring
+        produces = ranks.is_main and config.pairs_per_shard > 0
+        producer = cls(config, folder, generator, device, dtype, produces)
+        if ranks.is_main:
+            ranks.wait()
+        return producer
+
     def __enter__(self) -> "PairProducer":
         """Start the child; it continues where the ring ends."""
         if self._produces:
@@ -86,6 +107,26 @@ class PairProducer:
             if self._produces and not self._process.is_alive():
                 raise WplusError(f"The pair producer died with exit code {self._process.exitcode}.")
             time.sleep(POLL_S)
+
+    def draw(
+        self, step: int, shards: Iterable[int]
+    ) -> dict[int, tuple[UInt8[Tensor, "pairs 3 size size"], Float[Tensor, "pairs num_ws w_dim"]]]:
+        """Draw a step's pairs for each shard, of which the config must want some.
+
+        Raises:
+            WplusError: If the child process died.
+        """
+        config = self._config
+        pairs = config.pairs_per_shard * config.shards
+        newest = min(FIRST_PAIRS, config.window) + int(step * pairs / config.replay)
+        self.wait_for(newest)
+        oldest = max(0, newest - config.window)
+        return {
+            k: self.ring.draw(
+                oldest, newest, config.pairs_per_shard, seeded(config.seed, f"pairs-{k}", step)
+            )
+            for k in shards
+        }
 
     def __getstate__(self) -> dict[str, object]:
         return {k: v for k, v in self.__dict__.items() if k not in ("ring", "_process")}

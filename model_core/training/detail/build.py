@@ -12,6 +12,7 @@ from model_core.networks.loading import (
 from model_core.training.assembly import Assembly
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.data.photos import Photos
+from model_core.training.data.producer import PairProducer
 from model_core.training.detail.loop import DetailTraining
 from model_core.training.detail.objective import DetailObjective
 from model_core.training.detail.path import (
@@ -66,6 +67,7 @@ class DetailAssembly(Assembly):
             path,
             self._detail_objective().to(device),
             streams,
+            self._producer(),
             DetailValidator(held_out, path, lpips),
             self._ranks,
             device,
@@ -91,6 +93,14 @@ class DetailAssembly(Assembly):
                 )
             encoder.load_state_dict(loaded.state_dict())
             path.units.adapt(encoder)
+
+    def _producer(self) -> PairProducer | None:
+        if not self._config.pairs_per_shard:
+            return None
+        dtype = self._precision.dtype
+        return PairProducer.of_run(
+            self._config, self._run, self.generator, self._device, dtype, self._ranks
+        )
 
     def _detail_objective(self) -> DetailObjective:
         return DetailObjective(self._config, self.perceptual, self._describer())

@@ -1,4 +1,8 @@
-"""The training loop of the detail encoder, on photographs; the other networks are frozen."""
+"""The training loop of the detail encoder; the other networks are frozen.
+
+It trains on photographs and, if asked for, on generated faces. With the embedding network frozen,
+the image of the code alone needs no loss: codes cannot grow lazy.
+"""
 
 import dataclasses
 import math
@@ -18,6 +22,7 @@ from model_core.shapes import Images
 from model_core.training.config import TrainConfig
 from model_core.training.data.augmentation import vary
 from model_core.training.data.photo_stream import PhotoStream
+from model_core.training.data.producer import PairProducer
 from model_core.training.detail.objective import DetailObjective
 from model_core.training.detail.path import DetailPath
 from model_core.training.detail.validation import DetailValidator
@@ -42,6 +47,7 @@ class DetailTraining(RunLoop):
         path: The frozen networks; on the device.
         objective: The losses; on the device.
         streams: Photographs by shard, for this process's shards.
+        producer: Generates faces; None if the config wants none.
         validator: Measures the averaged encoder.
         ranks: The processes of the run; all start with the same weights and units.
         device: Device to compute on.
@@ -55,13 +61,14 @@ class DetailTraining(RunLoop):
         path: DetailPath,
         objective: DetailObjective,
         streams: Mapping[int, PhotoStream],
+        producer: PairProducer | None,
         validator: DetailValidator,
         ranks: Ranks,
         device: torch.device,
     ):
         self.encoder = encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.path, self.objective, self.device = path, objective, device
-        self.streams, self.validator = streams, validator
+        self.streams, self.producer, self.validator = streams, producer, validator
         trained = TrainedNetwork(self.encoder, self.encoder.parameters(), config.lr)
         self.averaged = trained.averaged
         modules: dict[str, nn.Module] = {
@@ -73,7 +80,8 @@ class DetailTraining(RunLoop):
 
     @property
     def _sources(self) -> list[AbstractContextManager[object]]:
-        return [*self.streams.values()]
+        producer = [self.producer] if self.producer else []
+        return [*producer, *self.streams.values()]
 
     def step(self, step: int) -> dict[str, float]:
         """Do one optimiser step; its randomness depends only on seed and step."""
@@ -102,9 +110,12 @@ class DetailTraining(RunLoop):
         save_detail_encoder(path, published, fingerprint, about)
 
     def _draw(self, step: int) -> Images:
-        """Draw the step's photographs, shard by shard."""
+        """Draw the step's photographs and generated faces, shard by shard."""
         config = self.config
         drawn = []
+        if self.producer:
+            pairs = self.producer.draw(step, self.streams)
+            drawn += [to_float(img.to(self.device)) for img, _ in pairs.values()]
         for k, stream in self.streams.items():
             img = to_float(stream.draw(step, config.photos_per_shard).img.to(self.device))
             random = seeded(config.seed, f"vary-photos-{k}", step)

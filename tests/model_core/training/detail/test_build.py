@@ -93,6 +93,7 @@ def test_the_preset_trains_validates_and_exports_from_the_command_line(
     other = arguments(network, photos, tmp_path / "other", "--dtype", "float32")
     again = tmp_path / "again.safetensors"
     start = ["--start", str(export), "--export", str(again), "--lr", "0"]
+    start += ["--generated-share", "0.5", "--window", "8"]
     assert main([*other, *start], small_cache) == 0
     loaded, _ = load_detail_encoder(again, generator, fingerprint)
     for name, value in loaded.state_dict().items():

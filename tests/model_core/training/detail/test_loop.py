@@ -16,6 +16,7 @@ from model_core.images import to_float
 from model_core.networks.loading import load_detail_encoder
 from model_core.training.checkpoint import newest_checkpoint
 from model_core.training.detail.loop import compares_true_output
+from model_core.training.detail.objective import DetailObjective
 from model_core.training.distributed import Ranks
 from tests.model_core.tiny import FINGERPRINT
 from tests.model_core.training.detail import tiny
@@ -85,6 +86,26 @@ def test_a_step_lowers_the_loss_on_its_photos(photos, tmp_path):
     assert after["detail"] > 0
     for name in ("mse", "lpips"):
         assert after[name] < before[name], name
+
+
+@pytest.mark.slow
+def test_generated_faces_are_trained_on_as_photos_are(photos, tmp_path, monkeypatch):
+    compared = []
+    forward = DetailObjective.forward
+
+    def noted(self, detail, img, shown, large=None):
+        compared.append(shown)
+        return forward(self, detail, img, shown, large)
+
+    monkeypatch.setattr(DetailObjective, "forward", noted)
+    config = dataclasses.replace(tiny.CONFIG, generated_share=0.5, window=8)
+    training = tiny.make_training(config, tmp_path, photos, Ranks())
+    with training.producer as producer:
+        training.step(0)
+        made, _ = producer.ring.read(range(producer.ring.count))
+    ((generated, photo),) = compared
+    assert any(torch.equal(generated, to_float(one)) for one in made)
+    assert not any(torch.equal(photo, to_float(one)) for one in made)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from model_core.images import to_pixels, to_uint8
 from model_core.training.config import TrainConfig
 from model_core.training.data.photo_stream import PhotoStream
 from model_core.training.data.photos import Photos
+from model_core.training.data.producer import PairProducer
 from model_core.training.detail.loop import DetailTraining
 from model_core.training.detail.objective import DetailObjective
 from model_core.training.detail.path import DetailPath, FeatureUnits, detail_config
@@ -104,8 +105,11 @@ def make_training(config, folder, photos, ranks):
     lpips = PixelDistance()
     objective = DetailObjective(config, lpips, PersonDescriber(MeanColour()))
     validator = DetailValidator(photos.read_first(config.validation_photos), path, lpips)
+    producer = None
+    if config.pairs_per_shard:
+        producer = PairProducer.of_run(config, folder, generator, device, torch.float32, ranks)
     return DetailTraining(
-        config, folder, encoder, path, objective, streams, validator, ranks, device
+        config, folder, encoder, path, objective, streams, producer, validator, ranks, device
     )
 
 

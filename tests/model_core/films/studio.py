@@ -59,9 +59,10 @@ def write_film(
     mirrored=False,
     prepare=lambda stream: None,
     options=None,
+    container_options=None,
 ):
     """Encode frames, with a tone if the sound's codec is given."""
-    with av.open(str(target), "w", format=form) as out:
+    with av.open(str(target), "w", format=form, options=container_options) as out:
         crisp = {"crf": "8", "preset": "ultrafast"} if codec == "libx264" else {}
         stream = out.add_stream(codec, rate=RATE, options=crisp | (options or {}))
         stream.height, stream.width = frames[0].shape[:2]

@@ -355,6 +355,19 @@ def test_what_contradicts_an_earlier_reading_is_read_from_the_start(tmp_path):
         assert skipped >= 50
 
 
+def test_a_film_that_ends_early_says_the_same_from_the_middle(tmp_path):
+    path = write_film(
+        tmp_path / "a.mp4", LONG, options=x264(), container_options={"movflags": "faststart"}
+    )
+    known = [frame.pts for frame in read(path)][:31]
+    with av.open(str(path)) as film:
+        end = film.streams.video[0].index_entries[50].pos
+    path.write_bytes(path.read_bytes()[:end])  # between two frames
+    for first in (0, 30):
+        with pytest.raises(BrokenFilmError, match="it ends early after 50 frames"):
+            read_from(path, first, known)
+
+
 def test_a_film_damaged_further_on_says_the_same_from_the_middle(tmp_path):
     noise = [np.random.default_rng(i).integers(0, 255, (64, 64, 3), np.uint8) for i in range(40)]
     path = write_film(tmp_path / "a.mp4", noise, options=x264(keyint=10, **{"min-keyint": 10}))

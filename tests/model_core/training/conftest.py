@@ -1,6 +1,13 @@
 import pytest
 
+from model_core.training.data import producer
 from tests.model_core.training import tiny
+
+
+@pytest.fixture(autouse=True)
+def _few_pairs_ahead(monkeypatch):
+    """Generate few pairs that no step draws: they take a core that steps need."""
+    monkeypatch.setattr(producer, "LOOKAHEAD", 16)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from model_core.alignment.folder import align_folder
 from model_core.errors import WplusError
-from model_core.printable import one_line, printable
 from model_core.program import program_name
+from model_core.skipped import SKIPPED, printable, skipped_lines, summary
 from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
 
 INTERRUPTED = 130
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str], cache: Path) -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the crops, px")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    skipped: list[str] = []
+    reasons: dict[str, str] = {}
     with tqdm(unit="photo") as bar:
 
         def on_photo(photo: Path, reason: str) -> None:
             bar.update()
             if reason:
-                skipped.append(_row(photo.relative_to(options.source), reason))
+                reasons[printable(str(photo.relative_to(options.source)))] = reason
 
         try:
             model = verified_path(cache, LANDMARKS)
@@ -45,14 +45,9 @@ def main(arguments: Sequence[str], cache: Path) -> int:
             print("stopped; run the same command again to continue", file=sys.stderr)
             return INTERRUPTED
     options.target.mkdir(parents=True, exist_ok=True)
-    (options.target / "skipped.tsv").write_text("".join(skipped), "utf-8")
-    print(f"{bar.n - len(skipped)} of {bar.n} photos aligned; skipped.tsv lists the others")
+    (options.target / SKIPPED).write_text(skipped_lines(reasons), "utf-8")
+    print(summary(int(bar.n), len(reasons), "aligned"))
     return 0
-
-
-def _row(photo: Path, reason: str) -> str:
-    """Write a line of skipped.tsv."""
-    return f"{printable(str(photo))}\t{one_line(reason)}\n"
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from model_core.batch.command import (
     progress_bar,
 )
 from model_core.batch.embedding import CodeFormat, Wanted, embed_photos
-from model_core.batch.output_folder import SKIPPED
 from model_core.batch.preparation import Which
 from model_core.batch.workers import PhotoWorkers
 from model_core.errors import InvalidInputError
+from model_core.skipped import summary
 from model_core.weights.cache import cache_folder
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], cache: Path) -> int:
             predictor = load_predictor(cache, options)
             with progress_bar() as (progress, bar):
                 skipped = embed_photos(source, target, predictor, workers, wanted, progress)
-        return _summary(int(bar.n), skipped)
+        return summary(int(bar.n), skipped, "embedded")
 
     return ended(embed)
 
@@ -66,11 +66,7 @@ def _embed_on_cluster(options: argparse.Namespace, wanted: Wanted) -> str:
             gpus = float(options.device.startswith("cuda"))
         size = cluster.Workers(options.actor_cpus, gpus, options.actors)
         skipped = cluster.embed_on_cluster(source, target, options, wanted, size, progress)
-    return _summary(int(bar.n), skipped)
-
-
-def _summary(photos: int, skipped: int) -> str:
-    return f"{photos - skipped} of {photos} photos embedded; {SKIPPED} lists the others"
+    return summary(int(bar.n), skipped, "embedded")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -21,7 +21,7 @@ from model_core.batch.preparation import PreparedPhoto
 from model_core.batch.workers import PhotoWorkers
 from model_core.errors import WplusError
 from model_core.predictor import Predictor
-from model_core.printable import printable
+from model_core.skipped import printable
 
 IMAGES = "images"
 

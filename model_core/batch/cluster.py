@@ -23,7 +23,7 @@ from model_core.batch.listing import Progress
 from model_core.batch.shared_table import SharedTable
 from model_core.batch.storage import Folder
 from model_core.errors import InvalidInputError, WplusError
-from model_core.printable import printable
+from model_core.skipped import printable
 
 CONNECT_S = 5
 RETRIES = 3  # of a shard whose actor was lost; a shard that ends every actor must end the run

@@ -21,8 +21,8 @@ from model_core.errors import InvalidInputError, WplusError
 from model_core.output.encoding import encode_image
 from model_core.output.provenance import GENERATED, system_version, xmp_packet
 from model_core.predictor import Predictor
-from model_core.printable import printable
 from model_core.shapes import Codes, Faces
+from model_core.skipped import printable
 
 COMPILE_FROM = 1000  # photos; compilation keeps a core busy for minutes
 JPEG_QUALITY = 95

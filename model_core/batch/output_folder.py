@@ -11,10 +11,9 @@ from filelock import FileLock, Timeout
 
 from model_core.atomic_file import PARTIAL, partial_file, publish, write_file
 from model_core.errors import InvalidInputError
-from model_core.printable import one_line
+from model_core.skipped import SKIPPED, skipped_lines
 
 SETTINGS = "settings.json"
-SKIPPED = "skipped.tsv"
 LOCK = ".lock"
 LONGEST_NAME_BYTES = 230  # most file systems allow 255, of which a partial file takes some
 
@@ -79,11 +78,6 @@ def other_settings(folder: Path | str) -> InvalidInputError:
         f"{folder} was started with other settings, listed in {SETTINGS}: use those, or choose "
         "another folder"
     )
-
-
-def skipped_lines(reasons: Mapping[str, str]) -> str:
-    """Return the contents of skipped.tsv: each skipped photo by its `printable` name, and why."""
-    return "".join(f"{name}\t{one_line(why)}\n" for name, why in reasons.items())
 
 
 def remove_partial(folder: Path, below: bool = True) -> None:

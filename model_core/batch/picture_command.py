@@ -17,7 +17,6 @@ from model_core.batch.command import (
     progress_bar,
 )
 from model_core.batch.listing import list_photos
-from model_core.batch.output_folder import SKIPPED
 from model_core.batch.pictures import FaceChange, Output, Pictures
 from model_core.batch.preparation import Which
 from model_core.batch.single import FORMATS, change_one
@@ -26,6 +25,7 @@ from model_core.compositing.insertion import BlendChoice
 from model_core.errors import InvalidInputError
 from model_core.output.encoding import Format
 from model_core.predictor import Predictor
+from model_core.skipped import summary
 
 BLENDS: tuple[BlendChoice, ...] = ("auto", "transfer", "render")
 MakeChange = Callable[[Predictor, PhotoWorkers], FaceChange]
@@ -91,8 +91,7 @@ def run_pictures(options: argparse.Namespace, cache: Path, make: MakeChange) -> 
                 skipped = change_photos(
                     photos, target, predictor, workers, change, wanted, progress
                 )
-        done = bar.n - skipped
-        return f"{done} of {bar.n} photos are in {target / IMAGES}; {SKIPPED} lists the others"
+        return summary(int(bar.n), skipped, f"are in {target / IMAGES}")
 
     return ended(work)
 

@@ -17,15 +17,14 @@ import pyarrow.parquet as pq
 
 from model_core.batch.output_folder import (
     SETTINGS,
-    SKIPPED,
     OutputFolder,
     other_settings,
     settings_text,
-    skipped_lines,
 )
 from model_core.batch.storage import Folder
 from model_core.batch.table import TABLE, numbered, part_name
 from model_core.errors import WplusError
+from model_core.skipped import SKIPPED, skipped_lines
 
 RUN = ".run"
 READERS = 16  # an object store answers a request in tens of milliseconds, many at once

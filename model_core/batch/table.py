@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model_core.atomic_file import partial_file, publish
-from model_core.batch.output_folder import SKIPPED as SKIPPED
 from model_core.batch.output_folder import OutputFolder
 
 LANDMARKS = 68

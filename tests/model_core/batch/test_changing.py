@@ -17,13 +17,13 @@ from model_core.batch.changes import along_directions, to_colours
 from model_core.batch.changing import change_photos
 from model_core.batch.codes import latents_of
 from model_core.batch.listing import list_photos
-from model_core.batch.output_folder import SKIPPED
 from model_core.batch.pictures import FaceChange, Pictures
 from model_core.batch.single import change_one
 from model_core.compositing.insertion import insert
 from model_core.compositing.luminance import with_luminance
 from model_core.errors import InvalidInputError
 from model_core.output.provenance import COMPOSITE, xmp_packet
+from model_core.skipped import SKIPPED
 
 PNG = Pictures(form="png")
 FACES = ["a.jpg.0.png", "below/b.png.0.png", "c.jpg.0.png", "c.jpg.1.png"]

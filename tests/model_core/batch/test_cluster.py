@@ -19,11 +19,12 @@ from PIL import Image
 
 from model_core.batch import cluster
 from model_core.batch.embedding import Wanted, embed_photos
-from model_core.batch.output_folder import SETTINGS, SKIPPED
+from model_core.batch.output_folder import SETTINGS
 from model_core.batch.storage import Folder
 from model_core.batch.table import TABLE
 from model_core.batch.workers import PhotoWorkers
 from model_core.errors import InvalidInputError
+from model_core.skipped import SKIPPED
 from tests.model_core.batch.conftest import EAGER
 
 ROOT = Path(__file__).parents[3]

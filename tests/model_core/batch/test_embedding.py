@@ -18,10 +18,11 @@ from model_core.batch import workers as photo_workers
 from model_core.batch.__main__ import main
 from model_core.batch.codes import DeviceLostError
 from model_core.batch.embedding import Wanted, embed_folder, embed_photos
-from model_core.batch.table import SKIPPED, TABLE
+from model_core.batch.table import TABLE
 from model_core.batch.workers import PhotoWorkers
 from model_core.errors import InvalidInputError
 from model_core.output.provenance import GENERATED
+from model_core.skipped import SKIPPED
 from tests.model_core.batch.conftest import EAGER
 from tests.model_core.batch.deadly import deadly
 

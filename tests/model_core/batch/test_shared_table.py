@@ -1,11 +1,11 @@
 import pyarrow.parquet as pq
 import pytest
 
-from model_core.batch.output_folder import SKIPPED
 from model_core.batch.shared_table import SharedTable, SupersededError, write_part
 from model_core.batch.storage import Folder
 from model_core.batch.table import TABLE, Table, schema
 from model_core.errors import InvalidInputError
+from model_core.skipped import SKIPPED
 
 COLUMNS = schema((2, 3), {"fingerprint": "f" * 64})
 SETTINGS = {"faces": "all"}

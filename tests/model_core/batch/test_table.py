@@ -1,8 +1,9 @@
 import pyarrow.parquet as pq
 import pytest
 
-from model_core.batch.table import SKIPPED, TABLE, Table, schema
+from model_core.batch.table import TABLE, Table, schema
 from model_core.errors import InvalidInputError
+from model_core.skipped import SKIPPED
 
 ABOUT = {"fingerprint": "f" * 64}
 COLUMNS = schema((2, 3), ABOUT)

@@ -4,7 +4,6 @@ Only local files in known containers are opened: no playlists, which name other 
 protocols, no devices. Nothing of the file chooses options of the decoder.
 """
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from model_core.films.colour import Colour, read_colour
 from model_core.films.extra import load_av
 from model_core.films.geometry import Geometry, read_geometry
 from model_core.films.limits import FilmLimits
-from model_core.films.seeking import INDEX_OF_ALL, SeekError, may_seek, seek
+from model_core.films.seeking import INDEX_OF_ALL, KeyFrame, SeekError, may_seek, seek
 from model_core.shapes import Pixels
 
 CONTAINERS = ("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpegts")
@@ -174,10 +173,7 @@ class Film:
             if head.pts != known[0]:
                 raise SeekError("the first frame is another one")
             key = seek(self.container, self.stream, known, first)
-            images = self._images(key.packets, key.index, key.packets_before)
-            # A key frame may be followed by frames that are shown before it, and need others.
-            images = itertools.dropwhile(lambda image: _stamp(image) < key.pts, images)
-            for frame in self._numbered(images, head, key.index, known):
+            for frame in self._numbered(self._images(key.packets, key), head, key.index, known):
                 index = frame.index
                 if index == key.index and not frame.image.key_frame:
                     raise SeekError(f"frame {index} is no key frame, as the container says")
@@ -230,16 +226,18 @@ class Film:
         if index == 0:
             raise BrokenFilmError("the film is damaged: no frame can be read")
 
-    def _images(self, demuxed: Iterable[Any], done: int = 0, packets: int = 0) -> Iterator[Any]:
+    def _images(self, demuxed: Iterable[Any], key: KeyFrame | None = None) -> Iterator[Any]:
         """Decode, and say how far that went when it fails.
 
         Args:
             demuxed: Packets of all streams.
-            done: Number of frames before them.
-            packets: Number of the picture's packets before them.
+            key: Where the film has been entered; None at its start.
         """
         av = load_av()
         end_s = 0.0
+        done, packets = (key.index, key.packets_before) if key else (0, 0)
+        # A key frame may be followed by frames that are shown before it, and need others.
+        leading = key is not None
         try:
             for packet in demuxed:
                 if packet.dts is not None:
@@ -249,6 +247,9 @@ class Film:
                     continue
                 packets += packet.dts is not None
                 for image in packet.decode():
+                    leading = leading and key is not None and _stamp(image) < key.pts
+                    if leading:
+                        continue
                     if image.is_corrupt:
                         raise self._broken(done, "a frame is damaged")
                     yield image

@@ -46,7 +46,8 @@ def see_film(source: Path, editor: FilmEditor, work: WorkFolder, caller: Caller)
             if count % PART_FRAMES == 0:
                 write_seen(work.observations(count // PART_FRAMES - 1), part)
                 part = []
-            caller.report("read", count, film.frames_expected)
+            total = film.frames_expected  # an index may hold a part of the film only
+            caller.report("read", count, None if total is not None and total < count else total)
         if part:
             write_seen(work.observations(count // PART_FRAMES), part)
         about = {"frames": count, "time_base": str(film.time_base)}

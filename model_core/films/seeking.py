@@ -79,7 +79,7 @@ def seek(container: Any, stream: Any, known: Sequence[int], first: int) -> KeyFr
         # The container's index is in the order of decoding, in which key frames come earlier.
         aim = min(aim, packet.pts if packet.dts is None else packet.dts) - 1
     else:
-        raise SeekError("no key frame before it is found")
+        raise SeekError("no earlier key frame was found")
     index = bisect.bisect_left(known, packet.pts)
     if known[index] != packet.pts:
         raise SeekError("the key frame is unknown")

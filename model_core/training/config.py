@@ -54,8 +54,8 @@ class TrainConfig:
             each dimension is divided by its spread over W.
         sensitivity_weight: Weight of the image MSE that a code error causes, to first order.
         sensitivity_samples: Number of gradients that estimate it.
-        generated_share: Fraction of a batch that is generated pairs; the rest are photographs. The
-            detail encoder sees of a pair the image alone, as if it were a photograph.
+        generated_share: Fraction of a batch that is generated pairs; the rest are photographs. Of
+            a pair, the detail encoder uses only the image, as if it were a photograph.
         pair_images: Whether the image losses also apply to generated pairs, which show more
             people than the photographs do.
         photo_weights: How often each folder of photographs is drawn from; empty: by its size.
@@ -205,7 +205,8 @@ class TrainConfig:
 
     def _check_losses(self) -> None:
         """Check that every kind of example has a loss."""
-        if self.pairs_per_shard and not (self._compares_codes or self.pair_images):
+        on_codes = self.trained == "embedding" and not self.pair_images
+        if self.pairs_per_shard and on_codes and not self._compares_codes:
             raise InvalidInputError(
                 f"one of {', '.join(OF_CODES)} must be above 0, or pair_images true, when "
                 f"training on generated pairs, got generated_share {self.generated_share} "

@@ -31,6 +31,7 @@ OF_DETAILS = {
 }
 """Fields that only the detail encoder's training reads, with their value in other trainings."""
 WITH_DETAIL = {
+    "pair_images": False,
     "supervision": "photo",
     "jitter": 0.0,
     "degrade_share": 0.0,

@@ -19,7 +19,7 @@ async def film_preview(runtime: Runtime, fields: Fields) -> Pixels:
         NoResultError: If no part is finished, or the film has been deleted.
         FilmElsewhereError: If it is not known where it is.
     """
-    films = await runtime.jobs.films.kept(fields["id"])
+    films = await runtime.jobs.films.kept()
     folder = films.of_job(fields["id"])
     result = None if "result" not in fields else films.result(fields["id"], fields["result"])
     pixels = await runtime.in_worker(_first_frame, folder, result)

@@ -19,7 +19,9 @@ from service.wire.negotiation import negotiate
 from service.wire.problems import problem
 from service.wire.request_state import state_of
 
-DELETED = "The film has been deleted."
+GONE = (
+    "The film is not there any more: it has been deleted, or WPLUS_FILMS names another folder now."
+)
 STALL_S = 60.0  # for a client to take 64 kB
 
 
@@ -36,13 +38,13 @@ async def film_result(request: Request, runtime: Runtime, fields: Fields) -> Res
             f"job must have succeeded to have a film, got one that is {fields['state']}"
         )
     films = runtime.jobs.films
-    path = (await films.kept(fields["id"])).result(fields["id"], fields["result"])
+    path = (await films.kept()).result(fields["id"], fields["result"])
     negotiate(request, (MEDIA[path.suffix],))
     try:
-        status = await run_sync(path.stat)
+        stat = await run_sync(path.stat)
     except FileNotFoundError:
-        raise NoResultError(DELETED) from None
-    return FilmResponse(path, f"wplus-{fields['id']}{path.suffix}", status, films.downloads)
+        raise NoResultError(GONE) from None
+    return FilmResponse(path, f"wplus-{fields['id']}{path.suffix}", stat, films.downloads)
 
 
 class FilmResponse(FileResponse):
@@ -51,18 +53,18 @@ class FilmResponse(FileResponse):
     Args:
         path: The file.
         name: What a client may call it.
-        status: The file's.
+        stat: The file's.
         downloads: Places for downloads.
     """
 
-    def __init__(self, path: Path, name: str, status: os.stat_result, downloads: Streams) -> None:
+    def __init__(self, path: Path, name: str, stat: os.stat_result, downloads: Streams) -> None:
         super().__init__(
             path,
             media_type=MEDIA[path.suffix],
             filename=name,
             content_disposition_type="inline",
             headers=PROVENANCE_HEADER,
-            stat_result=status,
+            stat_result=stat,
         )
         self._downloads = downloads
 
@@ -110,7 +112,7 @@ class FilmResponse(FileResponse):
         except FileNotFoundError:
             if start is None:
                 raise
-            raise NoResultError(DELETED) from None
+            raise NoResultError(GONE) from None
         return refused
 
     def _refuse(self, scope: Scope) -> Response:

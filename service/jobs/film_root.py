@@ -28,15 +28,14 @@ def find_root(settings: Settings) -> Path:
     return root
 
 
-def find_kept(settings: Settings, queue: str, job_id: str = "") -> Path:
+def find_kept(settings: Settings, queue: str) -> Path:
     """Find the folder of films that were taken before, even if no more are.
 
-    Where the settings name none, films may be left in the one that is used by default.
+    Where the settings name none, a queue may have films in the one that is used by default.
 
     Args:
         settings: The service's settings.
         queue: Id of the queue.
-        job_id: The job whose film is looked for; empty for any.
 
     Raises:
         FilmElsewhereError: If it is not known where they are, or the folder cannot be written to.
@@ -44,9 +43,9 @@ def find_kept(settings: Settings, queue: str, job_id: str = "") -> Path:
     root = settings.films_folder
     if root is None:
         root = settings.films_in_cache
-        if not (queue_folder(root, queue) / job_id).is_dir():
+        if not queue_folder(root, queue).is_dir():
             raise FilmElsewhereError(
-                f"{PREFIX}FILMS must be the folder of the film, got off, and {root} has none such"
+                f"{PREFIX}FILMS must be the folder of the film, got off, and {root} has none"
             )
     try:
         return _usable(root)

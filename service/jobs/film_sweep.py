@@ -78,8 +78,8 @@ def sweep_foreign(films: FilmFolder) -> int:
     """Delete films of queues that are gone; return how many.
 
     A queue is gone if no service has shown that it serves it for a week. Films that were changed
-    in that week stay, as do those that an upload or a worker has locked: of services that show
-    nothing, as older ones.
+    in that week stay, as do those that an upload or a worker has locked: older services do not show
+    that they serve a queue.
     """
     count = 0
     for queue in folders_in(films.root, QUEUE):

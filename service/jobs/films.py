@@ -49,17 +49,14 @@ class Films:
         """
         return await self._open(find_root(self._settings))
 
-    async def kept(self, job_id: str = "") -> FilmFolder:
+    async def kept(self) -> FilmFolder:
         """Open the folder of films that were taken before, even if no more are.
-
-        Args:
-            job_id: The job whose film is looked for; empty for any.
 
         Raises:
             FilmElsewhereError: If it is not known where they are, or it cannot be written to.
             JobsUnavailableError: If Redis does not answer.
         """
-        return await self._open(find_kept(self._settings, await self._queue(), job_id))
+        return await self._open(find_kept(self._settings, await self._queue()))
 
     async def _open(self, root: Path) -> FilmFolder:
         if self._opened is None:
@@ -76,7 +73,7 @@ class Films:
         Raises:
             FilmElsewhereError: If it is not known where they are.
         """
-        await run_sync((await self.kept(job_id)).remove, job_id)
+        await run_sync((await self.kept()).remove, job_id)
 
     async def keep(self) -> None:
         """Sweep, and publish how much there is, every minute; runs until cancelled.

@@ -142,7 +142,7 @@ local function owned(id, fence, worker)
   return job[2], pending[1][4]
 end
 
--- -> whether more has been saved than ever, which a job does not lose by crashing
+-- -> whether more has been saved than ever
 local function write(id, ckpt, fields)
   local before = tonumber(redis.call('HGET', key(id), 'saved')) or 0
   redis.call('HSET', key(id), 'heartbeat', now(), unpack(fields))

@@ -1,7 +1,7 @@
 """The training loop of the detail encoder; the other networks are frozen.
 
-It trains on photographs and, if asked for, on generated faces. With the embedding network frozen,
-the image of the code alone needs no loss: codes cannot grow lazy.
+It trains on photographs and, if asked for, on generated faces. No loss applies to the image of the
+code alone, because the embedding network is frozen: it cannot leave its work to the detail.
 """
 
 import dataclasses

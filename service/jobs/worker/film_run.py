@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -208,13 +208,15 @@ class FilmRun:
         told, eta_s = self._told, self._eta_s
         if told is None or self._files is None:
             return {}
-        return {
-            "saved": self._files.parts,
+        progress: dict[str, str | int | float] = {
             "phase": told.phase,
             "done": told.done,
             "total": "" if told.total is None else told.total,
             "eta_s": "" if eta_s is None else round(eta_s, 1),
         }
+        with suppress(OSError):  # a disk that is away must not end heartbeats: the last value stays
+            progress["saved"] = self._files.parts
+        return progress
 
     def _end_stopped(self, folder: Path) -> None:
         if self._stop == "cancelled":

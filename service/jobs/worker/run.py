@@ -232,7 +232,7 @@ class Run:
             "eta_s": "" if eta_s is None else round(eta_s, 1),
             "ran_s": round(self._ran_s, 3),
         }
-        # What an earlier claim had reached when it crashed has not been got past yet.
+        # Steps that the previous claim had already reached are not progress.
         if saved and step > self._reached:
             progress["saved"] = int(step)
         return progress

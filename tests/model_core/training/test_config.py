@@ -52,6 +52,11 @@ def test_bad_options_are_named(overrides, message):
     [
         ("detail", {"trained": "both"}, "trained must be one of"),
         ("detail", {"generated_share": 1.0}, "generated_share must leave each shard a photograph"),
+        (
+            "detail",
+            {"generated_share": 0.5, "pair_images": True},
+            "pair_images must be False when trained is detail",
+        ),
         ("detail", {"generated_share": 0.1}, "generated_share must be 0 or give each shard a pair"),
         ("detail", {"supervision": "both"}, "supervision must be photo when trained is detail"),
         ("detail", {"jitter": 0.1}, "jitter must be 0.0 when trained is detail, got 0.1"),

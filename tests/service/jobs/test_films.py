@@ -1,6 +1,7 @@
 """POST /films, on a real Valkey and a real worker with stand-ins for the networks."""
 
 import asyncio
+import errno
 import hashlib
 import io
 import json
@@ -312,9 +313,10 @@ def test_films_taken_before_are_read_deleted_and_swept(serve_films, tmp_path, mo
         assert client.get(f"/jobs/{done}").json()["state"] == "succeeded"
         assert client.get(f"/jobs/{done}/preview").status_code == 200
         assert client.get(f"/jobs/{done}/result").content == kept
-        for job_id, state in ((waiting, "cancelled"), (done, "succeeded")):
+        for job_id, state in ((waiting, "cancelled"), (done, "succeeded")) * 2:
             assert client.delete(f"/jobs/{job_id}").json()["state"] == state
         assert files_in(cache) == []
+        assert "deleted" in refusal(client.get(f"/jobs/{done}/result"), 409, "no-result")
 
 
 def test_films_in_a_folder_that_is_no_longer_named_are_not_said_to_be_deleted(serve_films):
@@ -385,7 +387,13 @@ def test_a_film_that_grows_while_it_is_edited_is_stopped(client, monkeypatch):
 
 
 def test_what_nobody_expected_ends_the_job_and_not_the_worker(client, monkeypatch):
-    def fail(*_, **__):
+    def fail(*_, progress, **__):
+        progress(film_run.FilmProgress("read", 1, None))
+
+        def unreachable(_files):
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+        patch.setattr(film_run.FilmFiles, "parts", property(unreachable))
         raise ValueError("nobody expected this")
 
     job_id = send(client).json()["id"]

@@ -98,8 +98,7 @@ def test_generated_faces_are_trained_on_as_photos_are(photos, tmp_path, monkeypa
         return forward(self, detail, img, shown, large)
 
     monkeypatch.setattr(DetailObjective, "forward", noted)
-    config = dataclasses.replace(tiny.CONFIG, generated_share=0.5, window=8)
-    training = tiny.make_training(config, tmp_path, photos, Ranks())
+    training = tiny.make_training(tiny.WITH_PAIRS, tmp_path, photos, Ranks())
     with training.producer as producer:
         training.step(0)
         made, _ = producer.ring.read(range(producer.ring.count))
@@ -148,15 +147,16 @@ def test_everything_but_the_encoder_is_frozen(learned):
         assert torch.equal(value, fresh[name]), name
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(photos, tmp_path):
-    whole = tiny.make_training(tiny.CONFIG, tmp_path / "whole", photos, Ranks())
+@pytest.mark.parametrize("config", [tiny.CONFIG, tiny.WITH_PAIRS], ids=["photos", "pairs"])
+def test_a_resumed_run_equals_an_uninterrupted_one(photos, tmp_path, config):
+    whole = tiny.make_training(config, tmp_path / "whole", photos, Ranks())
     whole.run(report=str)
 
     parts = tmp_path / "parts"
-    first = tiny.make_training(tiny.CONFIG, parts, photos, Ranks())
+    first = tiny.make_training(config, parts, photos, Ranks())
     with pytest.raises(KeyboardInterrupt):  # one step after the checkpoint at 2: it is done again
         first.run(report=str, should_stop=interrupt_after(3))
-    second = tiny.make_training(tiny.CONFIG, parts, photos, Ranks())
+    second = tiny.make_training(config, parts, photos, Ranks())
     second.path.units.spread.fill_(1)  # it comes from the checkpoint
     second.run(report=str)
 

@@ -40,7 +40,8 @@ CONFIG = TrainConfig.load(
         "true_share": 1.0,
     },
 )
-ONE_STEP = dataclasses.replace(CONFIG, steps=1, shards=2, amp=False)
+WITH_PAIRS = dataclasses.replace(CONFIG, generated_share=0.5, window=8)
+ONE_STEP = dataclasses.replace(WITH_PAIRS, steps=1, batch=4, shards=2, amp=False)
 
 
 def make_generator():
@@ -95,6 +96,7 @@ def make_encoder(generator):
 
 def make_training(config, folder, photos, ranks):
     """A run in a folder, always from the same start."""
+    folder.mkdir(parents=True, exist_ok=True)
     generator = make_generator()
     path, encoder, device = make_path(generator), make_encoder(generator), torch.device("cpu")
     begin(encoder, path, photos.read_first(4))

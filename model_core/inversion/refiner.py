@@ -192,7 +192,7 @@ class Refiner:
 
     @property
     def detail_fingerprint(self) -> str | None:
-        """SHA-256 of the detail encoder's weights; None if there is none."""
+        """SHA-256 of the detail decoder's weights; None if there is none."""
         return self._detail.fingerprint if self._detail else None
 
     def detail_of(

@@ -35,7 +35,7 @@ class LatentRenderer:
         generator: Frozen, float32, on the CPU.
         execution: How everything runs.
         generator_name: Name of the generator.
-        detail: Encodes what codes leave out of photos, and the SHA-256 of its weights; None renders
+        detail: Encodes what codes leave out of photos, and the SHA-256 of its decoder; None renders
             codes alone.
     Raises:
         InvalidInputError: If the generator cannot be split for the detail encoder.
@@ -65,7 +65,7 @@ class LatentRenderer:
 
     @property
     def detail_digest(self) -> str | None:
-        """SHA-256 of the detail encoder's weights; None if there is none."""
+        """SHA-256 of the detail decoder's weights; None if there is none."""
         return self._detail.fingerprint if self._detail else None
 
     @property

@@ -1,6 +1,7 @@
 """Load ready networks: the default ones from the weights cache, ours from a file."""
 
 import copy
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,7 +159,8 @@ def load_detail_encoder(
     """Load a detail encoder, in float32 and frozen.
 
     Returns:
-        The encoder and the SHA-256 of its weights, which details name.
+        The encoder and the SHA-256 of its decoder's weights, which details name: encoders with
+        one decoder understand each other's details.
     Raises:
         CheckpointError: If the file is missing, damaged or of another kind.
         ModelMismatchError: If it was trained for another generator.
@@ -166,7 +168,9 @@ def load_detail_encoder(
     state, sidecar = _read_owned(path, "detail-encoder", fingerprint)
     config = _configured(lambda values: DetailEncoderConfig(**values), sidecar, path.name)
     encoder = DetailEncoder(config, generator.w_mean, generator.w_std)
-    return _frozen(encoder, _in_float32(state), path.name), str(sidecar["sha256"])
+    loaded = _frozen(encoder, _in_float32(state), path.name)
+    decoder = hashlib.sha256(state["decoder.weight"].contiguous().numpy().tobytes()).hexdigest()
+    return loaded, decoder
 
 
 def load_tuned_generator(path: Path, generator: Generator, fingerprint: str) -> Generator:

@@ -253,7 +253,8 @@ class Version(BaseModel):
     image_px: int | None = Field(default=None, description="Side of an image.", examples=[1024])
     detail: str | None = Field(
         default=None,
-        description="SHA-256 of the detail encoder's weights; null if the generator has none.",
+        description="SHA-256 of the detail decoder's weights, which details name; null if there "
+        "is none. `weights` has the encoder's.",
     )
     identity_judge: str | None = Field(
         default=None,

@@ -7,13 +7,20 @@ import torch
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.errors import CheckpointError, ModelMismatchError
 from model_core.networks.loading import (
+    load_detail_encoder,
     load_embedding_network,
     load_generator,
     load_tuned_generator,
     new_embedding_network,
 )
-from model_core.networks.saving import save_embedding_network, save_tuned_generator
+from model_core.networks.saving import (
+    save_detail_encoder,
+    save_embedding_network,
+    save_tuned_generator,
+)
 from model_core.weights.cache import verified_path
+from tests.model_core.tiny import FINGERPRINT
+from tests.model_core.training.detail.tiny import make_encoder, make_generator
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +39,21 @@ def saved(cache, generator, tmp_path):
 
 def load(path, cache, generator) -> EmbeddingNetwork:
     return load_embedding_network(path, cache, *generator)
+
+
+@torch.no_grad()
+def test_encoders_with_one_decoder_understand_each_others_details(tmp_path):
+    generator = make_generator()
+    digests = []
+    for changed in (None, "out", "decoder"):
+        encoder = make_encoder(generator)
+        torch.nn.init.ones_(encoder.decoder.weight)
+        if changed:
+            encoder.get_submodule(changed).weight.add_(0.5)
+        path = tmp_path / f"{changed}.safetensors"
+        save_detail_encoder(path, encoder, FINGERPRINT, {})
+        digests.append(load_detail_encoder(path, generator, FINGERPRINT)[1])
+    assert digests[0] == digests[1] != digests[2]
 
 
 @torch.no_grad()

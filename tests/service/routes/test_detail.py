@@ -145,5 +145,5 @@ def test_a_generator_without_detail_renders_codes_alone(serve):
         assert client.get("/version").json()["detail"] is None
 
 
-def test_version_names_the_detail_encoder(client):
+def test_version_names_the_detail_decoder(client):
     assert client.get("/version").json()["detail"] == "d" * 64

@@ -70,8 +70,11 @@ def test_no_photo_crashes_it(client):
             assert answer.headers["content-type"] == "application/problem+json"
 
     send()
-    before = resident_bytes()
-    send()
-    assert resident_bytes() - before < GROWTH_BYTES
+    growths = []
+    for _ in range(2):  # what leaks grows each time; what else lives in this process now and then
+        before = resident_bytes()
+        send()
+        growths.append(resident_bytes() - before)
+    assert min(growths) < GROWTH_BYTES
     assert {200, 415, 422} <= seen
     assert client.runtime.gate.inflight == 0

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.service import photos
 
 EXAMPLES = 400
-GROWTH_BYTES = 30_000_000
+GROWTH_BYTES = 10_000_000
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 CORPUS = [
@@ -57,24 +57,26 @@ def resident_bytes():
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_no_photo_crashes_it(client):
-    seen = set()
+    seen, sent = set(), []
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=HealthCheck)
-    @given(data=damaged())
     def send(data):
         headers = {"Content-Type": "image/jpeg", "Accept": "application/x-npy"}
-        answer = client.post("/embed", content=data, headers=headers)
+        answer = client.post("/embed?no_store=true", content=data, headers=headers)
         seen.add(answer.status_code)
         if answer.status_code != 200:
             assert answer.status_code in (400, 413, 415, 422), answer.text
             assert answer.headers["content-type"] == "application/problem+json"
 
-    send()
-    growths = []
-    for _ in range(2):  # what leaks grows each time; what else lives in this process now and then
-        before = resident_bytes()
-        send()
-        growths.append(resident_bytes() - before)
-    assert min(growths) < GROWTH_BYTES
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=HealthCheck)
+    @given(data=damaged())
+    def send_any(data):
+        sent.append(data)
+        send(data)
+
+    send_any()
+    before = resident_bytes()
+    for data in sent:  # again, without Hypothesis, whose own records grow
+        send(data)
+    assert resident_bytes() - before < GROWTH_BYTES
     assert {200, 415, 422} <= seen
     assert client.runtime.gate.inflight == 0

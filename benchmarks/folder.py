@@ -2,7 +2,8 @@
 
 Both embed the same photos on the same networks, interleaved: the folder with its figures against
 /embed as JSON, and without them against /embed with quality=false. Loading and compiling are not
-counted, the start of the processes that read photos is. Processor time, which neighbours on the
+counted, nor is the start of the processes that read photos, which the command starts before it
+loads the networks. Processor time, which neighbours on the
 machine disturb less than seconds, is that of all processes on both sides.
 
 Worker processes import this file, as they import the file of any command; like the real command, it
@@ -10,6 +11,7 @@ imports nothing heavy until it runs.
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import statistics
@@ -42,10 +44,11 @@ def compare(source: Path | None, count: int, rounds: int, workers: int, backend:
     """Time both ways and show the table."""
     import httpx2 as httpx
     from interleave import interleave
-    from running import Service
+    from running import Service, processor_s
     from tables import show
 
-    from model_core.batch.embedding import Wanted, embed_folder
+    from model_core.batch.embedding import Wanted, embed_photos
+    from model_core.batch.workers import Models, PhotoWorkers
     from model_core.predictor import Predictor
     from model_core.weights.cache import LANDMARKS, cache_folder, verified_path
     from model_core.weights.shipped import DETAIL_ENCODER, EMBEDDING_NETWORK
@@ -56,14 +59,16 @@ def compare(source: Path | None, count: int, rounds: int, workers: int, backend:
     with (
         tempfile.TemporaryDirectory(prefix="wplus-bench-") as scratch,
         Service(compile_s=None if backend == "auto" else 0, backend=backend) as service,
+        PhotoWorkers(workers, Models(landmarks)) as readers,
     ):
+        readers.start()
         folder = collect(source, Path(scratch) / "photos", count)
 
         def by_folder(figures: bool) -> None:
             out = Path(scratch) / "out"
             shutil.rmtree(out, ignore_errors=True)
             wanted = Wanted("largest", figures=figures)
-            embed_folder(folder, out, predictor, landmarks, wanted, workers, lambda *_: None)
+            embed_photos(folder, out, predictor, readers, wanted, lambda *_: None)
 
         def by_http(figures: bool) -> None:
             with httpx.Client(base_url=service.url, timeout=600) as http:
@@ -72,14 +77,18 @@ def compare(source: Path | None, count: int, rounds: int, workers: int, backend:
                     asked = {"quality": str(figures).lower()}
                     http.post("/embed", files=form, data=asked).raise_for_status()
 
-        processor_s: dict[str, list[float]] = {}
+        spent_s: dict[str, list[float]] = {}
+
+        def used_s() -> float:
+            children = [process.pid for process in multiprocessing.active_children()]
+            own = [processor_s(pid) for pid in (os.getpid(), *children) if pid is not None]
+            return sum(own) + service.cpu_s()
 
         def timed(name: str, run: Callable[[bool], None], figures: bool) -> Callable[[], None]:
             def timed_run() -> None:
-                before_s = sum(os.times()[:4]) + service.cpu_s()
+                before_s = used_s()
                 run(figures)
-                spent_s = sum(os.times()[:4]) + service.cpu_s() - before_s
-                processor_s.setdefault(name, []).append(spent_s)
+                spent_s.setdefault(name, []).append(used_s() - before_s)
 
             return timed_run
 
@@ -103,7 +112,7 @@ def compare(source: Path | None, count: int, rounds: int, workers: int, backend:
                 "photos a second": count / statistics.median(runs),
                 "relative to the loop": statistics.median(ratios),
                 # The first round warms up.
-                "processor s a photo": statistics.median(processor_s[name][1:]) / count,
+                "processor s a photo": statistics.median(spent_s[name][1:]) / count,
             }
         )
     show("folder", rows)

@@ -28,6 +28,14 @@ COMPILED = ("generator", "quality", "polisher", "embedding network", "first refi
 SETTLED = "is not compiled: here|compiled in|cannot be compiled"
 
 
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used, its children left out."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
+    ticks = int(fields[11]) + int(fields[12])  # utime and stime, the 14th and 15th
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 class Service:
     """`python -m service` with the default settings; entering waits until it runs at full speed.
 
@@ -111,10 +119,7 @@ class Service:
 
     def cpu_s(self) -> float:
         """Return the processor time that the service has used, its refine worker's left out."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
-        fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
-        ticks = int(fields[11]) + int(fields[12])  # utime and stime, the 14th and 15th
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return processor_s(self._process.pid)
 
     def resident_bytes(self) -> dict[str, int]:
         """Return the resident size of its processes."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -32,11 +33,12 @@ from service.wire.many import EmbedManyAnswer, PhotoResult
 from service.wire.negotiation import CODES, IMAGES, JSON, negotiate
 from service.wire.options import EmbedOptions
 from service.wire.problems import describe_refusal
-from service.wire.schemas import EmbedAnswer
+from service.wire.schemas import EmbedAnswer, QualityObject
 from service.wire.sources import PhotoSource, RefusedSource, Source
 
 OFFERS = (JSON, *IMAGES, *CODES)
 PHOTOS_AT_ONCE = 2
+T = TypeVar("T")
 router = APIRouter(tags=["embed"])
 
 
@@ -86,11 +88,16 @@ async def _answer(
 ) -> tuple[Result, dict[str, Any]]:
     """Embed a photo; also return the members that /embed adds to a JSON answer."""
     crop = await crop_face(context, source, counted=True)
-    latent, steps = await _code_of(context, crop, budget_s)
-    shown = context.options.quality or context.options.wanted != "code"
-    pixels = await render(context, latent) if shown else None
-    result = Result(latent, await Writer(context).keep(latent), pixels)
-    return result, await _describe(context, crop, pixels) | {"polish_steps": steps}
+
+    async def rebuild() -> tuple[Result, QualityObject | None, int]:
+        latent, steps = await _code_of(context, crop, budget_s)
+        shown = context.options.quality or context.options.wanted != "code"
+        pixels = await render(context, latent) if shown else None
+        result = Result(latent, await Writer(context).keep(latent), pixels)
+        return result, await _measure(context, crop, pixels), steps
+
+    faces, (result, quality, steps) = await _beside_count(context, crop, rebuild)
+    return result, faces | {"quality": quality, "polish_steps": steps}
 
 
 async def _embed_many(
@@ -178,7 +185,9 @@ async def _embed_whole(
 
     async def about(face: FaceCrop, pixels: SquarePixels) -> dict[str, Any]:
         # The first face is the last to be changed.
-        return await _describe(context, face, pixels) | {"polish_steps": counts[-1]}
+        measure = partial(_measure, context, face, pixels)
+        faces, quality = await _beside_count(context, face, measure)
+        return faces | {"quality": quality, "polish_steps": counts[-1]}
 
     is_json = media == JSON
     return await write_whole_photo(
@@ -193,18 +202,20 @@ async def _embed_whole(
     )
 
 
-async def _describe(
-    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels | None
-) -> dict[str, Any]:
-    """Describe the faces and measure the reconstruction, if that is wanted."""
-    quality = None
-    if context.options.quality and pixels is not None:
-        # The device and a worker thread work concurrently; neither waits for the other.
-        found, quality = await gather(
-            partial(describe_face, context, crop),
-            partial(compare, context, crop, pixels),
-        )
-    else:
-        found = await describe_face(context, crop)
+async def _beside_count(
+    context: RequestContext[EmbedOptions], crop: FaceCrop, work: Callable[[], Awaitable[T]]
+) -> tuple[dict[str, Any], T]:
+    """Do work on the device while a worker thread counts the faces, which takes about as long."""
+    calls: tuple[Callable[[], Awaitable[Any]], ...] = (partial(describe_face, context, crop), work)
+    found, done = await gather(*calls)
     face, faces = found or (None, None)
-    return {"face": face, "faces": faces, "quality": quality}
+    return {"face": face, "faces": faces}, done
+
+
+async def _measure(
+    context: RequestContext[EmbedOptions], crop: FaceCrop, pixels: Pixels | None
+) -> QualityObject | None:
+    """Measure the reconstruction, if there is one and that is wanted."""
+    if pixels is None or not context.options.quality:
+        return None
+    return await compare(context, crop, pixels)

@@ -19,16 +19,20 @@ HELD = 4
 PROMPTLY_S = 15  # for two idle cores; what waits for anything takes longer, or for ever
 
 
-def private_folders():
-    return {path for path in Path(tempfile.gettempdir()).glob("wplus-*") if path.is_dir()}
+@pytest.fixture
+def temporary(monkeypatch):
+    """The temporary folder of a service, in which nobody else leaves anything."""
+    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
-def assert_gone(pids, before):
+def assert_gone(pids, temporary):
     end = time.monotonic() + patience(10)
     while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert private_folders() <= before
+    assert not list(temporary.glob("wplus-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -41,27 +45,25 @@ def test_a_signal_while_modules_are_imported_ends_at_once(cache, number):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in /proc")
-def test_one_signal_while_loading_ends_with_all_that_was_started(cache, tmp_path):
+def test_one_signal_while_loading_ends_with_all_that_was_started(cache, tmp_path, temporary):
     (tmp_path / "weights").symlink_to(cache / "weights")
-    before = private_folders()
     service = Service(tmp_path, backend="eager")
     service.wait_for(lambda: "loading weights" in service.log)
     pids = descendants(service.process.pid)
     assert pids
     assert service.stop(signal.SIGINT) == 0
     assert "Traceback" not in service.log
-    assert_gone(pids, before)
+    assert_gone(pids, temporary)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in /proc")
 @pytest.mark.parametrize("phase", ["loading weights", "warming up"])
-def test_a_second_signal_ends_the_process_immediately(cache, tmp_path, phase):
+def test_a_second_signal_ends_the_process_immediately(cache, tmp_path, temporary, phase):
     (tmp_path / "weights").symlink_to(cache / "weights")
-    before = private_folders()
     service = Service(tmp_path, backend="eager")
     service.wait_for(lambda: phase in service.log)
     pids = descendants(service.process.pid)
-    assert len(private_folders() - before) == 1
+    assert len(list(temporary.glob("wplus-*"))) == 1
     # A Valkey that hangs holds the stop up: the second signal comes while that waits.
     (valkey,) = [pid for pid in pids if "valkey" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(valkey, signal.SIGSTOP)
@@ -74,7 +76,7 @@ def test_a_second_signal_ends_the_process_immediately(cache, tmp_path, phase):
     assert time.monotonic() - told < patience(PROMPTLY_S)
     assert service.log.rstrip().endswith("service: stopped")
     assert "Traceback" not in service.log
-    assert_gone(pids, before)
+    assert_gone(pids, temporary)
 
 
 def test_a_signal_finishes_running_requests_and_refuses_new_ones(service, client):

@@ -96,7 +96,7 @@ async def _answer(
         result = Result(latent, await Writer(context).keep(latent), pixels)
         return result, await _measure(context, crop, pixels), steps
 
-    faces, (result, quality, steps) = await _beside_count(context, crop, rebuild)
+    faces, (result, quality, steps) = await _while_counting(context, crop, rebuild)
     return result, faces | {"quality": quality, "polish_steps": steps}
 
 
@@ -186,7 +186,7 @@ async def _embed_whole(
     async def about(face: FaceCrop, pixels: SquarePixels) -> dict[str, Any]:
         # The first face is the last to be changed.
         measure = partial(_measure, context, face, pixels)
-        faces, quality = await _beside_count(context, face, measure)
+        faces, quality = await _while_counting(context, face, measure)
         return faces | {"quality": quality, "polish_steps": counts[-1]}
 
     is_json = media == JSON
@@ -202,10 +202,10 @@ async def _embed_whole(
     )
 
 
-async def _beside_count(
+async def _while_counting(
     context: RequestContext[EmbedOptions], crop: FaceCrop, work: Callable[[], Awaitable[T]]
 ) -> tuple[dict[str, Any], T]:
-    """Do work on the device while a worker thread counts the faces, which takes about as long."""
+    """Do work on the device; a worker thread counts the faces, which takes about as long."""
     calls: tuple[Callable[[], Awaitable[Any]], ...] = (partial(describe_face, context, crop), work)
     found, done = await gather(*calls)
     face, faces = found or (None, None)

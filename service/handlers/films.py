@@ -14,8 +14,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from model_core.errors import BrokenFilmError, FilmTooLargeError, UnsupportedFilmError
+from model_core.films.header import CODECS, CONTAINERS, FORMATS
 from model_core.films.limits import FilmLimits
-from model_core.films.reading import CODECS, CONTAINERS, FORMATS
 from service.errors import EmptyBodyError, UnsupportedMediaTypeError
 from service.handlers.body import check_coding, once, validate
 from service.handlers.context import missing

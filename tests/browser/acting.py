@@ -39,6 +39,23 @@ def tag(page):
     return page.locator("#after-tag")
 
 
+def wait_until_kept(page, title):
+    """Wait until a reload would bring this step back."""
+    page.wait_for_function(
+        """async (title) => {
+            const asked = (request) => new Promise((resolve) => {
+                request.onsuccess = () => resolve(request.result);
+            });
+            const database = await asked(indexedDB.open("wplus"));
+            const records = await asked(database.transaction("tabs").objectStore("tabs").getAll());
+            database.close();
+            return records.some(({ steps, at }) => steps[at].title === title);
+        }""",
+        arg=title,
+        timeout=1000 * patience(60),
+    )
+
+
 def notice(page):
     return page.locator("#notice")
 

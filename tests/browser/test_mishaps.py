@@ -19,6 +19,7 @@ from tests.browser.acting import (
     tag,
     wait_for,
     wait_for_face,
+    wait_until_kept,
     without_face,
 )
 from tests.browser.conftest import KEPT, assert_accessible
@@ -86,6 +87,7 @@ def test_work_survives_a_reload_and_ids_that_have_expired(page):
     wait_for_face(page)
     slide(page, "smile", 10)
     wait_for(tag(page), "Smile +1.0")
+    wait_until_kept(page, "Smile +1.0")
     page.reload()
     wait_for(tag(page), "Smile +1.0")
     assert page.locator("#slide-smile").input_value() == "1"

@@ -15,8 +15,8 @@ import * as state from "./state.js";
 import * as tabs from "./tabs.js";
 
 const $ = (selector) => document.querySelector(selector);
-const SAVE_MS = 600;
-let saving;
+let isSaving = false;
+let isBehind = false; // something has changed since the last save began
 
 function showRoom({ a }) {
   const entered = Boolean(a) && $("#studio").hidden;
@@ -25,15 +25,18 @@ function showRoom({ a }) {
   if (entered) window.scrollTo({ top: 0 });
 }
 
-function saveSoon() {
-  clearTimeout(saving);
-  saving = setTimeout(saveNow, SAVE_MS);
+// At once, because a browser may drop what a page that is left writes; one at a time, because it may be large.
+async function save() {
+  isBehind = true;
+  if (isSaving) return;
+  isSaving = true;
+  while (isBehind) await saveNow();
+  isSaving = false;
 }
 
-function saveNow() {
-  clearTimeout(saving);
-  saving = undefined;
-  if (state.now().a) keep.save(state.history()).catch(() => {}); // private windows may not allow it
+async function saveNow() {
+  isBehind = false;
+  if (state.now().a) await keep.save(state.history()).catch(() => {}); // private windows may not allow it
 }
 
 function goOn() {
@@ -56,8 +59,8 @@ async function start() {
   tabs.setUp();
   second.setUp();
   state.onChange(showRoom);
-  state.onChange(saveSoon);
-  window.addEventListener("pagehide", () => { if (saving !== undefined) saveNow(); });
+  state.onChange(save);
+  window.addEventListener("pagehide", () => { if (isBehind) saveNow(); });
   $("#use").onclick = goOn;
   $("#restart").onclick = startOver;
   const kept = await keep.load().catch(() => null);

@@ -113,7 +113,10 @@ def make_network(generator, disentangled=True):
         identity_dim=12,
         disentangled=disentangled,
     )
-    return EmbeddingNetwork(config, MeanColour(), generator.w_mean, generator.w_std)
+    network = EmbeddingNetwork(config, MeanColour(), generator.w_mean, generator.w_std)
+    for name in ("layer1", "layer2", "layer3", "layer4"):  # of ResNet-50: the first block of each
+        setattr(network.attribute, name, getattr(network.attribute, name)[:1])
+    return network
 
 
 def make_photos(folder):

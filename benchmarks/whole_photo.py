@@ -79,7 +79,7 @@ def main() -> None:
         outside += changed_outside(photo, result, pasted.get("box"))
         if (step := seam(photo, result)) is not None:
             seams.append(step)
-        face = aligner.choose(photo, 0)
+        face = aligner.search(photo).choose(0)
         crops = [aligner.align(image, face, 256).image for image in (photo, result)]
         similarity = float("nan")
         if compares is not None:

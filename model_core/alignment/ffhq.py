@@ -10,7 +10,6 @@ to about the sampling density that the requested size needs, and never sampled m
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageFilter
 
 from model_core.alignment.face_finder import FaceFinder, brightness, require_photo
+from model_core.alignment.face_search import FaceSearch
 from model_core.alignment.sightings import DetectedFace
-from model_core.errors import InvalidInputError, NoFaceError
+from model_core.errors import InvalidInputError
 
 __all__ = [
-    "NO_FACE",
     "AlignedFace",
     "DetectedFace",
     "FaceAligner",
@@ -35,10 +34,6 @@ __all__ = [
 MAX_SIZE_PX = 1024
 OVERSAMPLING = 2  # transform at up to this many times the size, up to WORK_PX
 WORK_PX = 1024
-NO_FACE = (
-    "no face was found: use a photo in which the face looks at the camera, both eyes are visible,"
-    " it is well lit, not covered, and larger than about 80 pixels"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,16 +75,16 @@ class FaceAligner:
         """
         self._finder = FaceFinder(landmark_model, second_glance)
 
-    def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
-        """Return all faces of an RGB photo, the largest first, at most 16.
+    def search(self, photo: UInt8[np.ndarray, "h w 3"]) -> FaceSearch:
+        """Begin to look for the faces in an RGB photo.
 
         Raises:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.
         """
-        return self._finder.find(photo)
+        return FaceSearch(self._finder, brightness(photo))
 
     def find_in(self, grey: Image.Image) -> list[DetectedFace]:
-        """Return what `find` returns, given only a photo's `brightness`."""
+        """Return all faces, the largest first, at most 16, given a photo's `brightness`."""
         return self._finder.find_in(grey)
 
     def glance(self, grey: Image.Image) -> list[DetectedFace]:
@@ -99,33 +94,6 @@ class FaceAligner:
     def follow(self, grey: Image.Image, face: DetectedFace) -> DetectedFace | None:
         """Find a face of a film's last frame in the next one, given its `brightness`."""
         return self._finder.follow(grey, face)
-
-    def choose(self, photo: UInt8[np.ndarray, "h w 3"], index: int) -> DetectedFace:
-        """Return the face with the given rank; for 0, the largest, a quick look is enough.
-
-        Raises:
-            NoFaceError: If the photo shows none.
-            InvalidInputError: If there are fewer faces, or as for `find`.
-        """
-        if index == 0:
-            largest = self._finder.find_largest(photo)
-            faces = [] if largest is None else [largest]
-        else:
-            faces = self.find(photo)
-        return _pick(faces, index)
-
-    def choose_several(
-        self, photo: UInt8[np.ndarray, "h w 3"], ranks: Sequence[int] | None
-    ) -> dict[int, DetectedFace]:
-        """Return the faces with the given ranks by rank, the largest first; None takes all.
-
-        Raises:
-            NoFaceError: If the photo shows none.
-            InvalidInputError: If there are fewer faces, or as for `find`.
-        """
-        faces = self.find(photo)
-        wanted = range(max(len(faces), 1)) if ranks is None else sorted(ranks)
-        return {rank: _pick(faces, rank) for rank in wanted}
 
     def align(
         self, photo: UInt8[np.ndarray, "h w 3"], face: DetectedFace, size: int = 256
@@ -148,17 +116,7 @@ class FaceAligner:
             NoFaceError: If the photo shows none.
             InvalidInputError: If there are fewer faces, or as for `align`.
         """
-        return self.align(photo, self.choose(photo, index), size)
-
-
-def _pick(faces: Sequence[DetectedFace], rank: int) -> DetectedFace:
-    if not faces:
-        raise NoFaceError(NO_FACE)
-    if not 0 <= rank < len(faces):
-        many = f"0 to {len(faces) - 1}, as {len(faces)} faces were found"
-        rule = many if len(faces) > 1 else "0, as 1 face was found"
-        raise InvalidInputError(f"face must be {rule}, got {rank}")
-    return faces[rank]
+        return self.align(photo, self.search(photo).choose(index), size)
 
 
 def ffhq_quad(landmarks: Float64[np.ndarray, "68 2"]) -> Float64[np.ndarray, "4 2"]:

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-from model_core.alignment.ffhq import NO_FACE, FaceAligner
+from model_core.alignment.face_search import NO_FACE
+from model_core.alignment.ffhq import FaceAligner
 from model_core.alignment.folder import LIMITS, MAX_BYTES
 from model_core.errors import WplusError
 from model_core.output.input_marks import InputMarks, read_marks
@@ -163,7 +164,8 @@ def prepare_from(read: Callable[[], bytes], name: str, look: Look) -> PreparedPh
 def _look_at(data: bytes, name: str, look: Look, aligner: FaceAligner) -> PreparedPhoto:
     photo = read_photo(data, replace(LIMITS, own_size=look.whole))
     pixels, scale = photo.pixels, photo.scale
-    found = aligner.find(pixels) if look.which == "all" else [aligner.choose(pixels, 0)]
+    search = aligner.search(pixels)
+    found = search.faces if look.which == "all" else [search.choose(0)]
     faces = []
     for face in found:
         aligned = aligner.align(pixels, face, FACE_PX)

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from model_core.alignment.ffhq import AlignedFace, DetectedFace, brightness
+from model_core.alignment.face_search import FaceSearch
+from model_core.alignment.ffhq import AlignedFace, DetectedFace
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
 from model_core.shapes import Pixels, SquarePixels
@@ -51,13 +52,13 @@ class Found:
         aligned: The face.
         index: Its rank by size, from 0.
         scale: Pixels of the file per pixel of the photo.
-        grey: The photo's brightness, to count faces in; None if the count is not needed.
+        search: The search for the photo's faces, to go on with; None if the count is not needed.
     """
 
     aligned: AlignedFace
     index: int
     scale: float
-    grey: Image.Image | None
+    search: FaceSearch | None
 
     @property
     def box(self) -> Box:
@@ -133,14 +134,14 @@ def _cut_out(
     if options.align == "none":
         with timings.measure("align"):
             return _as_aligned(photo.pixels, crop_px)
-    (face,) = _find(context, photo.pixels, options.rank).values()
+    search = aligner.search(photo.pixels)
+    (face,) = _find(context, search, options.rank).values()
     with timings.measure("align"):
         aligned = aligner.align(photo.pixels, face, FACE_PX)
         crop = None
         if crop_px is not None:
             crop = aligner.align(photo.pixels, face, crop_px).image
-    grey = brightness(photo.pixels) if counted else None
-    found = Found(aligned, options.rank, photo.scale, grey)
+    found = Found(aligned, options.rank, photo.scale, search if counted else None)
     return FaceCrop(aligned.image, crop, found)
 
 
@@ -155,31 +156,31 @@ def _open_whole(
         side = len(pixels)
         corners = np.array([(0, 0), (0, side), (side, side), (side, 0)]) - 0.5
         return WholePhoto(pixels, [_as_aligned(pixels, None)], [corners], [0])
+    search = context.loaded.aligner.search(pixels)
     if box is not None:
-        found = _nearest(_find(context, pixels, "all").values(), box)
+        found = _nearest(_find(context, search, "all").values(), box)
         chosen = {options.face if isinstance(options.face, int) else 0: found}
     else:
-        chosen = _find(context, pixels, options.face)
+        chosen = _find(context, search, options.face)
     faces: list[FaceCrop] = []
     with timings.measure("align"):
         for rank, face in chosen.items():
             aligned = context.loaded.aligner.align(pixels, face, FACE_PX)
-            grey = brightness(pixels) if counted and not faces else None
-            faces.append(FaceCrop(aligned.image, None, Found(aligned, rank, 1.0, grey)))
+            kept = search if counted and not faces else None
+            faces.append(FaceCrop(aligned.image, None, Found(aligned, rank, 1.0, kept)))
     quads = [face.found.aligned.quad for face in faces if face.found]
     return WholePhoto(pixels, faces, quads, list(chosen))
 
 
 def _find(
-    context: RequestContext[FaceOptions], pixels: Pixels, choice: FaceChoice
+    context: RequestContext[FaceOptions], search: FaceSearch, choice: FaceChoice
 ) -> dict[int, DetectedFace]:
     """Find the chosen faces, by rank."""
-    aligner = context.loaded.aligner
     try:
         with context.timings.measure("detect"):
             if isinstance(choice, int):
-                return {choice: aligner.choose(pixels, choice)}
-            return aligner.choose_several(pixels, None if choice == "all" else choice)
+                return {choice: search.choose(choice)}
+            return search.choose_several(None if choice == "all" else choice)
     except NoFaceError as err:
         raise NoFaceError(f"{err}; if the photo is already cropped, use align=none") from err
 
@@ -210,13 +211,13 @@ async def describe_face(
     Counting takes a closer look at the photo than finding the largest face did.
     """
     found = face.found
-    if found is None or found.grey is None:
+    if found is None or found.search is None:
         return None
-    grey = found.grey
+    search = found.search
 
     def find() -> list[DetectedFace]:
         with context.timings.measure("count"):
-            return context.loaded.aligner.find_in(grey)
+            return search.faces
 
     others = await context.runtime.in_worker(find)
     rows = [

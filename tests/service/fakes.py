@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model_core.errors import InvalidInputError, NoFaceError
+from model_core.alignment.face_search import FaceSearch
+from model_core.alignment.sightings import DetectedFace
 from model_core.inversion.polisher import Polished
 from model_core.latents.latent import Detail, Latent, blend
 from model_core.runtime.precision import FLOAT32
@@ -132,17 +133,21 @@ class FakePredictor:
 
 
 @dataclass(frozen=True)
-class FakeFace:
-    box: tuple
-    landmarks: np.ndarray
-    score: float
-
-
-@dataclass(frozen=True)
 class FakeAlignedFace:
     image: np.ndarray
-    face: FakeFace
+    face: DetectedFace
     quad: np.ndarray
+
+
+class FakeSearch(FaceSearch):
+    """A search that has been done."""
+
+    def __init__(self, faces):
+        self.faces = faces
+
+    @property
+    def largest(self):
+        return next(iter(self.faces), None)
 
 
 class FakeAligner:
@@ -152,21 +157,13 @@ class FakeAligner:
         if not photo.any():
             return []
         height, width, _ = photo.shape
-        return [FakeFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
+        return [DetectedFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
 
     def find_in(self, grey):
         return self.find(np.asarray(grey.convert("RGB")))
 
-    def choose_several(self, photo, ranks):
-        return {rank: self.choose(photo, rank) for rank in (ranks or [0])}
-
-    def choose(self, photo, index):
-        faces = self.find(photo)
-        if not faces:
-            raise NoFaceError("no face was found")
-        if index:
-            raise InvalidInputError(f"face must be 0, as 1 face was found, got {index}")
-        return faces[0]
+    def search(self, photo):
+        return FakeSearch(self.find(photo))
 
     def align(self, photo, face, size=256):
         mean = photo.mean((0, 1)).round().astype(np.uint8)

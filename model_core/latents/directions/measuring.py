@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from PIL import Image
 
-from model_core.alignment.face_finder import FaceFinder
+from model_core.alignment.face_finder import FaceFinder, brightness
+from model_core.alignment.face_search import FaceSearch
 from model_core.images import FACE_PX
 from model_core.latents.directions import attributes, pixels
 from model_core.latents.directions.estimators import Estimators
@@ -67,7 +68,7 @@ class Measurer:
         """Measure a face in an FFHQ crop of 256 px or more."""
         face = np.asarray(_resized(image, FACE_PX))
         large = np.asarray(_resized(image, DETECTED_PX))
-        found = self._finder.find_largest(large)
+        found = FaceSearch(self._finder, brightness(large)).largest
         if found is None:
             return NOTHING
         # Landmarks count from the first pixel's centre.

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageChops, ImageOps
 
 from model_core.alignment.face_finder import MAX_FACES, FaceFinder, brightness
+from model_core.alignment.face_search import FaceSearch
 from model_core.alignment.landmarks import LandmarkReader
 from model_core.errors import CheckpointError, InvalidInputError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
@@ -108,7 +109,7 @@ def test_all_faces_are_found_the_largest_first(finder, tiles):
     middles = [np.array(corner) + side / 2 for side, corner in tiles]
     for face in faces:
         assert min(np.linalg.norm(face.landmarks.mean(0) - m) for m in middles) < 100
-    largest = finder.find_largest(photo)
+    largest = FaceSearch(finder, brightness(photo)).largest
     assert np.array_equal(largest.landmarks, faces[0].landmarks)
 
 
@@ -118,7 +119,7 @@ def test_implausible_landmarks_are_rejected(finder, monkeypatch):
         LandmarkReader, "_predict", lambda *_: wrong + np.random.default_rng().normal(0, 9, 2)
     )
     assert finder.find(pixels(portrait())) == []
-    assert finder.find_largest(pixels(portrait())) is None
+    assert FaceSearch(finder, brightness(pixels(portrait()))).largest is None
 
 
 def test_faces_beyond_the_limit_are_omitted(finder):

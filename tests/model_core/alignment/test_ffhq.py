@@ -170,14 +170,15 @@ def test_several_faces_are_chosen_by_rank(aligner):
     photo = np.zeros((600, 1100, 3), np.uint8)
     photo[:512, :512] = pixels(portrait())
     photo[100:484, 600:984] = pixels(portrait().resize((384, 384)))
-    large, small = aligner.find(photo)
+    search = aligner.search(photo)
+    large, small = search.faces
     assert large.width > small.width
-    chosen = aligner.choose_several(photo, None)
+    chosen = search.choose_several(None)
     assert list(chosen) == [0, 1]
     assert np.array_equal(chosen[1].landmarks, small.landmarks)
-    assert list(aligner.choose_several(photo, (1,))) == [1]
-    assert list(aligner.choose_several(photo, (1, 0))) == [0, 1]
+    assert list(search.choose_several((1,))) == [1]
+    assert list(search.choose_several((1, 0))) == [0, 1]
     with pytest.raises(InvalidInputError, match="face must be 0 to 1, as 2 faces were found, got"):
-        aligner.choose_several(photo, (0, 2))
+        search.choose_several((0, 2))
     with pytest.raises(NoFaceError):
-        aligner.choose_several(np.zeros((100, 100, 3), np.uint8), None)
+        aligner.search(np.zeros((100, 100, 3), np.uint8)).choose_several(None)

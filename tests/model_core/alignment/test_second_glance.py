@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from model_core.alignment.face_finder import FaceFinder
+from model_core.alignment.face_finder import FaceFinder, brightness
+from model_core.alignment.face_search import FaceSearch
 from model_core.alignment.second_glance import SecondGlance
 from model_core.errors import CheckpointError
 from model_core.weights.cache import SECOND_GLANCE, weight_path
@@ -64,7 +65,7 @@ def test_faces_that_the_detector_misses_are_found(first, both, name):
     assert y == pytest.approx(103, abs=8)
     assert x == pytest.approx(224, abs=10)
     assert 0.6 < face.score <= 1
-    assert np.array_equal(both.find_largest(photo).landmarks, face.landmarks)
+    assert np.array_equal(FaceSearch(both, brightness(photo)).largest.landmarks, face.landmarks)
 
 
 def test_what_the_detector_finds_is_left_to_it(first, both):

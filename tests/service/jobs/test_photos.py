@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_core.alignment.sightings import DetectedFace
 from model_core.output.provenance import COMPOSITE
 from model_core.photos import reader
 from service.redis_keys import job_key
 from tests.model_core.output.test_encoding import SOURCE, mark_of
 from tests.service import photos
-from tests.service.fakes import FakeAligner, FakeFace
+from tests.service.fakes import FakeAligner
 from tests.service.jobs.test_routes import finished, refusal, working
 from tests.service.routes.test_whole_photo import (
     BOXES,
@@ -52,7 +53,7 @@ class SizeMatters(TwoFaces):
     def find(self, photo):
         scale = photo.shape[1] / SIZE[0]
         faces = [
-            FakeFace(tuple(side * scale for side in face.box), face.landmarks, face.score)
+            DetectedFace(tuple(side * scale for side in face.box), face.landmarks, face.score)
             for face in super().find(photo)
         ]
         return faces if scale == 1 else faces[::-1]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_core.errors import InvalidInputError, NoFaceError
+from model_core.alignment.sightings import DetectedFace
 from model_core.output.provenance import COMPOSITE
 from tests.model_core.output.test_encoding import SOURCE, mark_of
 from tests.service import photos
-from tests.service.fakes import FakeAligner, FakeFace, FakePredictor
+from tests.service.fakes import FakeAligner, FakePredictor
 
 PNG = {"Accept": "image/png"}
 SIZE = (640, 480)
@@ -25,19 +25,7 @@ class TwoFaces(FakeAligner):
     def find(self, photo):
         if not photo.any():
             return []
-        return [FakeFace(box, np.zeros((68, 2)), 1.5) for box in BOXES.values()]
-
-    def choose(self, photo, index):
-        return self.choose_several(photo, [index])[index]
-
-    def choose_several(self, photo, ranks):
-        faces = self.find(photo)
-        if not faces:
-            raise NoFaceError("no face was found")
-        wanted = range(len(faces)) if ranks is None else sorted(ranks)
-        if max(wanted) >= len(faces):
-            raise InvalidInputError(f"face must be 0 to 1, got {max(wanted)}")
-        return {rank: faces[rank] for rank in wanted}
+        return [DetectedFace(box, np.zeros((68, 2)), 1.5) for box in BOXES.values()]
 
     def align(self, photo, face, size=256):
         left, top, right, bottom = map(int, face.box)
@@ -236,8 +224,8 @@ def test_an_aligned_photo_is_a_whole_photo_too(client):
 
 def test_budgets_of_many_faces_end_before_the_deadline(serve):
     class Crowd(FakeAligner):
-        def choose_several(self, photo, ranks):
-            return dict.fromkeys(range(8), self.choose(photo, 0))
+        def find(self, photo):
+            return super().find(photo) * 8
 
     small = {"image": photos.plain((100, 100, 100), (96, 96), "PNG")}
     with serve(aligner=Crowd, deadline_s=4.0) as client:
@@ -257,7 +245,7 @@ def test_budgets_are_spent_on_each_face(client):
 @pytest.mark.parametrize(
     ("path", "call", "words"),
     [
-        ("/edit", {"face": "2", **LIGHT}, "face must be 0 to 1, got 2"),
+        ("/edit", {"face": "2", **LIGHT}, "face must be 0 to 1, as 2 faces were found, got 2"),
         ("/edit", {"face": "all", "output": "face", **LIGHT}, "unless output is photo"),
         ("/embed", {"blend": "transfer"}, "blend must be auto or render here"),
         ("/embed", {"size": "256"}, "size must be omitted when output is photo"),

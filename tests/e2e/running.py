@@ -49,7 +49,7 @@ ASTRONAUT = jpeg(skimage.data.astronaut())
 
 
 class Service:
-    """`python -m service` as a child process, its log kept."""
+    """`python -m service` as a child process, its log kept; leaving ends it if it still runs."""
 
     def __init__(self, cache, port=0, **settings):
         limits = {"deadline_s": patience(120), "shutdown_grace_s": int(patience(120))}
@@ -64,6 +64,12 @@ class Service:
         self.lines = []
         self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
         self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     @property
     def log(self):
@@ -91,6 +97,8 @@ class Service:
 
     def ended(self, seconds=None):
         """Wait for its end, answer the exit status."""
+        if self.process.stderr.closed:
+            return self.process.returncode
         try:
             status = self.process.wait(seconds or stop_s())
         except subprocess.TimeoutExpired:

@@ -180,8 +180,8 @@ def test_a_psp_encoder_embeds_for_its_generator(start, cache, tmp_path):
 @pytest.mark.parametrize("mine", [True, False])
 def test_a_network_of_another_generator_is_refused_with_the_reason(own, network, mine):
     settings = {"generator": "mine", "network": EMBEDDING_NETWORK}
-    service = Service(own, **(settings if mine else {"network": network}), jobs=False)
-    assert service.ended(start_s()) == 1
-    assert "belongs to the generator" in service.log
-    assert load_generator(own, "mine")[1][:12] in service.log
-    assert "Traceback" not in service.log
+    with Service(own, **(settings if mine else {"network": network}), jobs=False) as service:
+        assert service.ended(start_s()) == 1
+        assert "belongs to the generator" in service.log
+        assert load_generator(own, "mine")[1][:12] in service.log
+        assert "Traceback" not in service.log

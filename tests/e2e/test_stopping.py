@@ -37,46 +37,46 @@ def assert_gone(pids, temporary):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_modules_are_imported_ends_at_once(cache, number):
-    service = Service(cache)
-    service.wait_for(lambda: "starting" in service.log)
-    assert service.stop(number) == 0
-    assert service.log.rstrip().endswith("service: stopped")
-    assert "Traceback" not in service.log
+    with Service(cache) as service:
+        service.wait_for(lambda: "starting" in service.log)
+        assert service.stop(number) == 0
+        assert service.log.rstrip().endswith("service: stopped")
+        assert "Traceback" not in service.log
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in /proc")
 def test_one_signal_while_loading_ends_with_all_that_was_started(cache, tmp_path, temporary):
     (tmp_path / "weights").symlink_to(cache / "weights")
-    service = Service(tmp_path, backend="eager")
-    service.wait_for(lambda: "loading weights" in service.log)
-    pids = descendants(service.process.pid)
-    assert pids
-    assert service.stop(signal.SIGINT) == 0
-    assert "Traceback" not in service.log
-    assert_gone(pids, temporary)
+    with Service(tmp_path, backend="eager") as service:
+        service.wait_for(lambda: "loading weights" in service.log)
+        pids = descendants(service.process.pid)
+        assert pids
+        assert service.stop(signal.SIGINT) == 0
+        assert "Traceback" not in service.log
+        assert_gone(pids, temporary)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in /proc")
 @pytest.mark.parametrize("phase", ["loading weights", "warming up"])
 def test_a_second_signal_ends_the_process_immediately(cache, tmp_path, temporary, phase):
     (tmp_path / "weights").symlink_to(cache / "weights")
-    service = Service(tmp_path, backend="eager")
-    service.wait_for(lambda: phase in service.log)
-    pids = descendants(service.process.pid)
-    assert len(list(temporary.glob("wplus-*"))) == 1
-    # A Valkey that hangs holds the stop up: the second signal comes while that waits.
-    (valkey,) = [pid for pid in pids if "valkey" in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(valkey, signal.SIGSTOP)
-    service.process.send_signal(signal.SIGTERM)
-    service.wait_for(lambda: "Waiting for application shutdown" in service.log)
-    time.sleep(0.5)
-    told = time.monotonic()
-    service.process.send_signal(signal.SIGTERM)
-    assert service.ended() == 128 + signal.SIGTERM
-    assert time.monotonic() - told < patience(PROMPTLY_S)
-    assert service.log.rstrip().endswith("service: stopped")
-    assert "Traceback" not in service.log
-    assert_gone(pids, temporary)
+    with Service(tmp_path, backend="eager") as service:
+        service.wait_for(lambda: phase in service.log)
+        pids = descendants(service.process.pid)
+        assert len(list(temporary.glob("wplus-*"))) == 1
+        # A Valkey that hangs holds the stop up: the second signal comes while that waits.
+        (valkey,) = [pid for pid in pids if "valkey" in Path(f"/proc/{pid}/cmdline").read_text()]
+        os.kill(valkey, signal.SIGSTOP)
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for(lambda: "Waiting for application shutdown" in service.log)
+        time.sleep(0.5)
+        told = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.ended() == 128 + signal.SIGTERM
+        assert time.monotonic() - told < patience(PROMPTLY_S)
+        assert service.log.rstrip().endswith("service: stopped")
+        assert "Traceback" not in service.log
+        assert_gone(pids, temporary)
 
 
 def test_a_signal_finishes_running_requests_and_refuses_new_ones(service, client):

@@ -1,7 +1,6 @@
 """Detections of faces in views of a photo, and how far to trust them."""
 
 import math
-import threading
 from dataclasses import dataclass
 
 import dlib
@@ -82,7 +81,10 @@ class FaceDetector:
     """dlib's frontal face detector; one instance serves any number of threads."""
 
     def __init__(self) -> None:
-        self._thread = threading.local()
+        """Make the first detector, which takes a quarter of a second."""
+        # dlib's detectors must not be shared, and threads of a service come and go. So whoever
+        # looks takes one that nobody uses, or makes another.
+        self._idle = [dlib.get_frontal_face_detector()]
 
     def detect(self, view: View) -> list[Sighting]:
         """Return the squares in a view that score above WEAK_SCORE."""
@@ -93,14 +95,15 @@ class FaceDetector:
         self, grey: UInt8[np.ndarray, "h w"], least_score: float
     ) -> list[tuple[dlib.rectangle, float]]:
         """Return the squares in an image that score above a threshold, with their scores."""
-        boxes, scores, _ = self._detector().run(grey, 0, least_score)
+        try:
+            detector = self._idle.pop()
+        except IndexError:
+            detector = dlib.get_frontal_face_detector()
+        try:
+            boxes, scores, _ = detector.run(grey, 0, least_score)
+        finally:
+            self._idle.append(detector)
         return list(zip(boxes, scores, strict=True))
-
-    def _detector(self) -> dlib.fhog_object_detector:
-        """Return this thread's detector; dlib's detectors must not be shared."""
-        if not hasattr(self._thread, "detector"):
-            self._thread.detector = dlib.get_frontal_face_detector()
-        return self._thread.detector
 
 
 def by_size(sightings: list[Sighting]) -> list[Sighting]:

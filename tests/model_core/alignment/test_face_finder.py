@@ -1,3 +1,4 @@
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import jaxtyping
@@ -205,3 +206,13 @@ def test_a_glance_finds_large_faces(finder):
     (face,), (glanced,) = finder.find(photo), finder.glance(brightness(photo))
     assert eyes(glanced) == pytest.approx(eyes(face), abs=3)
     assert finder.glance(Image.new("L", (300, 300), 120)) == []
+
+
+def test_a_new_thread_uses_the_detector_of_one_that_has_ended(finder, monkeypatch):
+    finder.find(pixels(portrait()))
+    monkeypatch.delattr("dlib.get_frontal_face_detector")
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(finder.find(pixels(portrait()))))
+    thread.start()
+    thread.join()
+    assert len(found) == 1

@@ -58,13 +58,14 @@ class FirstLook:
 
     Attributes:
         seen: All detections.
-        largest: The largest face, if one is large and clear enough to need no closer look.
-        waiting: Smaller detections to read after it.
+        largest: The largest readable face; None if no face is large and clear enough to skip a
+            closer look, or none is readable.
+        unread: Trusted detections after it in size, not yet read.
     """
 
     seen: list[Sighting]
     largest: DetectedFace | None
-    waiting: list[Sighting]
+    unread: list[Sighting]
 
 
 class FaceFinder:
@@ -95,16 +96,16 @@ class FaceFinder:
     def first_look(self, grey: Image.Image) -> FirstLook:
         """Look at a small copy of a photo, given its `brightness`, for its largest face."""
         seen = self._detector.detect(scaled(grey, GLANCE_PX))
-        waiting = by_size(trusted(seen)) if suffices(seen, grey) else []
+        unread = by_size(trusted(seen))[:MAX_FACES] if suffices(seen, grey) else []
         largest = None
-        while waiting and largest is None:
-            largest = self._landmarks.read(grey, waiting.pop(0))
-        return FirstLook(seen, largest, waiting)
+        while unread and largest is None:
+            largest = self._landmarks.read(grey, unread.pop(0))
+        return FirstLook(seen, largest, unread)
 
     def find_further(self, grey: Image.Image, first: FirstLook) -> list[DetectedFace]:
         """Return all faces, the largest first, at most 16, after a first look at the photo."""
         faces = [first.largest] if first.largest else []
-        faces += self._faces(grey, first.waiting[: MAX_FACES - 1])
+        faces += self._faces(grey, first.unread)
         seen = self._look(grey, first.seen)
         clear = [s for s in seen if s.score > CLEAR_SCORE]
         others = [s for s in clear if not any(s.shows(face) for face in faces)]
@@ -116,7 +117,7 @@ class FaceFinder:
             found = [self._landmarks.read_glimpse(grey, each) for each in glimpses]
             faces = [face for face in found if face is not None]
             faces.sort(key=lambda face: face.width, reverse=True)
-        # The largest of the first look stays first, whatever a closer one measures.
+        # The first look's face stays first, even if a closer look measures another as larger.
         return faces[:1] + sorted(faces[1:MAX_FACES], key=lambda face: face.width, reverse=True)
 
     def glance(self, grey: Image.Image) -> list[DetectedFace]:

@@ -1,4 +1,4 @@
-"""The search for faces in one photo: look as closely as asked, and at nothing twice."""
+"""Search one photo for faces, only as closely as needed and without repeating work."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,11 +16,11 @@ NO_FACE = (
 
 
 class FaceSearch:
-    """Answers which faces a photo shows; for one thread at a time.
+    """The faces in a photo, searched for on demand; not for several threads at a time.
 
     Args:
         finder: Finds the faces.
-        grey: The photo's `brightness`, all that is kept of it.
+        grey: The photo's `brightness`; the photo itself is not kept.
     """
 
     def __init__(self, finder: FaceFinder, grey: Image.Image):

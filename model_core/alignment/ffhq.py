@@ -76,7 +76,7 @@ class FaceAligner:
         self._finder = FaceFinder(landmark_model, second_glance)
 
     def search(self, photo: UInt8[np.ndarray, "h w 3"]) -> FaceSearch:
-        """Begin to look for the faces in an RGB photo.
+        """Prepare a search for the faces in an RGB photo.
 
         Raises:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.

@@ -82,8 +82,8 @@ class FaceDetector:
 
     def __init__(self) -> None:
         """Make the first detector, which takes a quarter of a second."""
-        # dlib's detectors must not be shared, and threads of a service come and go. So whoever
-        # looks takes one that nobody uses, or makes another.
+        # dlib's detectors are not thread-safe and worker threads come and go, so each call borrows
+        # an idle one or makes another.
         self._idle = [dlib.get_frontal_face_detector()]
 
     def detect(self, view: View) -> list[Sighting]:

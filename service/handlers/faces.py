@@ -52,7 +52,7 @@ class Found:
         aligned: The face.
         index: Its rank by size, from 0.
         scale: Pixels of the file per pixel of the photo.
-        search: The search for the photo's faces, to go on with; None if the count is not needed.
+        search: The search that found it, to count the others; None if no count is needed.
     """
 
     aligned: AlignedFace

@@ -49,7 +49,7 @@ ASTRONAUT = jpeg(skimage.data.astronaut())
 
 
 class Service:
-    """`python -m service` as a child process, its log kept; leaving ends it if it still runs."""
+    """`python -m service` as a child process, its log kept; as a context manager it is stopped."""
 
     def __init__(self, cache, port=0, **settings):
         limits = {"deadline_s": patience(120), "shutdown_grace_s": int(patience(120))}
@@ -103,6 +103,7 @@ class Service:
             status = self.process.wait(seconds or stop_s())
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise
         self._reader.join()
         self.process.stderr.close()

@@ -4,6 +4,7 @@ import base64
 import io
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import httpx2 as httpx
 import numpy as np
@@ -60,20 +61,19 @@ def convert(folder, content, name):
 @pytest.fixture
 def start():
     """Start services by their settings, and stop them in the end."""
-    services = []
+    stack = ExitStack()
 
     def ready(folder, **settings):
-        service = Service(folder, backend="eager", **settings)
-        services.append(service)
+        service = stack.enter_context(Service(folder, backend="eager", **settings))
         service.wait_for(lambda: service.url)
-        service.client = httpx.Client(base_url=service.url, timeout=patience(60))
+        service.client = stack.enter_context(
+            httpx.Client(base_url=service.url, timeout=patience(60))
+        )
         service.wait_for(lambda: "service.app: ready" in service.log)
         return service
 
-    yield ready
-    for service in services:
-        service.client.close()
-        service.stop()
+    with stack:
+        yield ready
 
 
 def code_of(answer):

@@ -140,7 +140,7 @@ class FakeAlignedFace:
 
 
 class FakeSearch(FaceSearch):
-    """A search that has been done."""
+    """A search with given results."""
 
     def __init__(self, faces):
         self.faces = faces
@@ -158,9 +158,6 @@ class FakeAligner:
             return []
         height, width, _ = photo.shape
         return [DetectedFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
-
-    def find_in(self, grey):
-        return self.find(np.asarray(grey.convert("RGB")))
 
     def search(self, photo):
         return FakeSearch(self.find(photo))

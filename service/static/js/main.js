@@ -25,13 +25,16 @@ function showRoom({ a }) {
   if (entered) window.scrollTo({ top: 0 });
 }
 
-// At once, because a browser may drop what a page that is left writes; one at a time, because it may be large.
+// At once: a browser may drop what a page writes while it is being closed. One at a time: it may be large.
 async function save() {
   isBehind = true;
   if (isSaving) return;
   isSaving = true;
-  while (isBehind) await saveNow();
-  isSaving = false;
+  try {
+    while (isBehind) await saveNow();
+  } finally {
+    isSaving = false;
+  }
 }
 
 async function saveNow() {

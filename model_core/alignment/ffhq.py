@@ -75,13 +75,17 @@ class FaceAligner:
         """
         self._finder = FaceFinder(landmark_model, second_glance)
 
-    def search(self, photo: UInt8[np.ndarray, "h w 3"]) -> FaceSearch:
+    def search(self, photo: UInt8[np.ndarray, "h w 3"], all_faces: bool = False) -> FaceSearch:
         """Prepare a search for the faces in an RGB photo.
+
+        Args:
+            photo: The photo.
+            all_faces: Whether all will be wanted, so that the search for them may start at once.
 
         Raises:
             InvalidInputError: If the photo is not (height, width, 3) in uint8, or is empty.
         """
-        return FaceSearch(self._finder, brightness(photo))
+        return FaceSearch(self._finder, brightness(photo), all_faces)
 
     def find_in(self, grey: Image.Image) -> list[DetectedFace]:
         """Return all faces, the largest first, at most 16, given a photo's `brightness`."""

@@ -134,13 +134,12 @@ def _cut_out(
     if options.align == "none":
         with timings.measure("align"):
             return _as_aligned(photo.pixels, crop_px)
-    search = aligner.search(photo.pixels)
-    (face,) = _find(context, search, options.rank).values()
+    search, chosen = _find(context, photo.pixels, options.rank, counted)
     with timings.measure("align"):
-        aligned = aligner.align(photo.pixels, face, FACE_PX)
+        aligned = aligner.align(photo.pixels, chosen[options.rank], FACE_PX)
         crop = None
         if crop_px is not None:
-            crop = aligner.align(photo.pixels, face, crop_px).image
+            crop = aligner.align(photo.pixels, chosen[options.rank], crop_px).image
     found = Found(aligned, options.rank, photo.scale, search if counted else None)
     return FaceCrop(aligned.image, crop, found)
 
@@ -156,12 +155,10 @@ def _open_whole(
         side = len(pixels)
         corners = np.array([(0, 0), (0, side), (side, side), (side, 0)]) - 0.5
         return WholePhoto(pixels, [_as_aligned(pixels, None)], [corners], [0])
-    search = context.loaded.aligner.search(pixels)
+    search, chosen = _find(context, pixels, options.face if box is None else "all", counted)
     if box is not None:
-        found = _nearest(_find(context, search, "all").values(), box)
+        found = _nearest(chosen.values(), box)
         chosen = {options.face if isinstance(options.face, int) else 0: found}
-    else:
-        chosen = _find(context, search, options.face)
     faces: list[FaceCrop] = []
     with timings.measure("align"):
         for rank, face in chosen.items():
@@ -173,14 +170,15 @@ def _open_whole(
 
 
 def _find(
-    context: RequestContext[FaceOptions], search: FaceSearch, choice: FaceChoice
-) -> dict[int, DetectedFace]:
-    """Find the chosen faces, by rank."""
+    context: RequestContext[FaceOptions], photo: Pixels, choice: FaceChoice, counted: bool
+) -> tuple[FaceSearch, dict[int, DetectedFace]]:
+    """Find the chosen faces, by rank; also return the search, to count them all."""
     try:
         with context.timings.measure("detect"):
+            search = context.loaded.aligner.search(photo, all_faces=counted or choice != 0)
             if isinstance(choice, int):
-                return {choice: search.choose(choice)}
-            return search.choose_several(None if choice == "all" else choice)
+                return search, {choice: search.choose(choice)}
+            return search, search.choose_several(None if choice == "all" else choice)
     except NoFaceError as err:
         raise NoFaceError(f"{err}; if the photo is already cropped, use align=none") from err
 

@@ -159,7 +159,7 @@ class FakeAligner:
         height, width, _ = photo.shape
         return [DetectedFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
 
-    def search(self, photo):
+    def search(self, photo, all_faces=False):
         return FakeSearch(self.find(photo))
 
     def align(self, photo, face, size=256):

@@ -113,6 +113,8 @@ def test_all_faces_are_found_the_largest_first(finder, tiles):
         assert min(np.linalg.norm(face.landmarks.mean(0) - m) for m in middles) < 100
     largest = FaceSearch(finder, brightness(photo)).largest
     assert np.array_equal(largest.landmarks, faces[0].landmarks)
+    at_once = FaceSearch(finder, brightness(photo), all_faces=True).faces
+    assert [face.box for face in at_once] == [face.box for face in faces]
 
 
 def test_implausible_landmarks_are_rejected(finder, monkeypatch):
@@ -218,16 +220,21 @@ def test_a_new_thread_reuses_an_idle_detector(finder, monkeypatch):
     assert len(found) == 1
 
 
-def test_a_search_repeats_no_look(finder, monkeypatch):
+@pytest.mark.parametrize("all_faces", [False, True])
+def test_a_search_repeats_no_look(finder, monkeypatch, all_faces):
     looks, run = [], FaceDetector.run
     monkeypatch.setattr(
-        FaceDetector, "run", lambda self, *seen: looks.append(1) or run(self, *seen)
+        FaceDetector,
+        "run",
+        lambda self, *seen: looks.append(threading.current_thread()) or run(self, *seen),
     )
     grey = brightness(scene((2000, 1500), (900, (100, 500)), (500, (1400, 100))))
     assert len(FaceSearch(finder, grey).faces) == 2
     whole = len(looks)
     looks.clear()
-    search = FaceSearch(finder, grey)
+    search = FaceSearch(finder, grey, all_faces)
     assert search.choose(0) is search.faces[0]
     assert search.choose(1) is search.faces[1]
     assert len(looks) == whole
+    elsewhere = [thread for thread in looks if thread is not threading.current_thread()]
+    assert len(elsewhere) == all_faces

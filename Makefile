@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 HOST := $(or $(WPLUS_HOST),127.0.0.1)
 PORT ?= $(or $(WPLUS_PORT),8000)
 ARGS ?=
+PROCESSES ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt
@@ -24,7 +25,7 @@ export CHECK_ROOM
 
 help:
 	@echo "make serve   run the service on http://$(HOST):$(PORT) (HOST=, PORT=)"
-	@echo "make test    run the tests (ARGS='-k embed')"
+	@echo "make test    run the tests (ARGS='-k embed'), in two processes (PROCESSES=0: in one)"
 	@echo "make coverage  run them and show which lines and branches none reaches"
 	@echo "make check   format, lint, types, import rules, Dockerfiles and compose files"
 	@echo "make format  put the code into shape"
@@ -66,11 +67,14 @@ wheels: $(VENV)/bin/python
 serve: weights
 	@WPLUS_HOST=$(HOST) WPLUS_PORT=$(PORT) exec $(RUN) -m service
 
+# Tests of services mostly wait, others compute. Files keep their order: the last test of the shared service stops it.
+PYTEST := $(RUN) -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed-dev weights
-	@$(RUN) -m pytest --durations=20 $(ARGS)
+	@$(PYTEST) --durations=20 $(ARGS)
 
 coverage: $(VENV)/.installed-dev weights
-	@$(RUN) -m pytest --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+	@$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format --check

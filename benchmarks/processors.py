@@ -7,9 +7,7 @@ service's choice on this machine.
 """
 
 import argparse
-import os
 import statistics
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from emulation import add_emulate, emulate, titled
 from interleave import interleave
 from networks import WEIGHTS, load_networks
 from tables import show
@@ -49,13 +48,6 @@ from model_core.weights.shipped import DETAIL_ENCODER, image_head
 
 FACE_PX = 256
 STEPS, DETAIL_STEPS = 3, COMPARE_EVERY
-EMULATED = {
-    "avx2": {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "OV_CPU_MAX_ISA": "AVX2",  # together with oneDNN's, or OpenVINO finds no kernels
-    }
-}
 
 Variants = dict[str, Callable[[], object]]
 
@@ -78,13 +70,11 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--emulate", choices=EMULATED, help="limit the run to this instruction set")
+    add_emulate(parser)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
-    wanted = EMULATED.get(options.emulate, {})
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)  # noqa: S606
+    emulate(options.emulate)
     keep_freed_memory()
     chosen = choose_precision()
     print(f"{torch.backends.cpu.get_cpu_capability()}, {chosen.name}: {chosen.reason}")
@@ -114,7 +104,7 @@ def tell(
         }
         for name, took_s in median_s.items()
     ]
-    show(f"processors {network}{f' emulated {emulated}' if emulated else ''}", rows)
+    show(titled(f"processors {network}", emulated), rows)
 
 
 def generator_variants(cache: Path, precision: Precision) -> Variants:

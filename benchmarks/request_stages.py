@@ -1,4 +1,4 @@
-"""Measure each stage of a warm /embed: python benchmarks/request_stages.py [--photo FILE].
+"""Measure each stage of a warm /embed: python benchmarks/request_stages.py [--emulate avx2].
 
 Sends one photo repeatedly, one request at a time, alternating between the two kinds of answer.
 Prints the median of each stage as measured by the service, and of the total as seen by the client.
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from emulation import add_emulate, emulate, titled
 from photos import astronaut
 from running import Service
 from tables import show
@@ -28,7 +29,9 @@ def main() -> None:
         "--photo", type=Path, help="JPEG; default: scikit-image's astronaut, 1024 px"
     )
     parser.add_argument("--requests", type=int, default=30)
+    add_emulate(parser)
     options = parser.parse_args()
+    emulate(options.emulate)
     photo = options.photo.read_bytes() if options.photo else astronaut()
     with ExitStack() as stack:
         url = options.url
@@ -47,7 +50,7 @@ def main() -> None:
             [embed(url, photo, accept) for accept in ACCEPTS] for _ in range(options.requests + 3)
         ]
     for accept, runs in zip(ACCEPTS, zip(*pairs[3:], strict=True), strict=True):
-        show(f"stages of {accept.replace('/', ' ')}", rows(runs))
+        show(titled(f"stages of {accept.replace('/', ' ')}", options.emulate), rows(runs))
 
 
 def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:

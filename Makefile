@@ -67,7 +67,7 @@ wheels: $(VENV)/bin/python
 serve: weights
 	@WPLUS_HOST=$(HOST) WPLUS_PORT=$(PORT) exec $(RUN) -m service
 
-# Tests of services mostly wait, others compute. Files keep their order: the last test of the shared service stops it.
+# Tests of services mostly wait, others compute. In the order of their names the services, which take longest, come first.
 PYTEST := $(RUN) -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev weights

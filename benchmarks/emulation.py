@@ -19,7 +19,7 @@ def add_emulate(parser: ArgumentParser) -> None:
 
 
 def emulate(name: str | None) -> None:
-    """Start this program anew with the limits in its environment, unless they are there."""
+    """Restart this program with the limits in its environment, unless they are there."""
     wanted = EMULATED[name] if name else {}
     if any(os.environ.get(each) != value for each, value in wanted.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)  # noqa: S606

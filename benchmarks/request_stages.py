@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=30)
     add_emulate(parser)
     options = parser.parse_args()
+    if options.url and options.emulate:
+        parser.error("--emulate limits the service that is started, not one at --url")
     emulate(options.emulate)
     photo = options.photo.read_bytes() if options.photo else astronaut()
     with ExitStack() as stack:

@@ -16,7 +16,10 @@ ONE_AT_A_TIME = ("tests/browser/", "tests/e2e/", "tests/service/jobs/")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file in one process, and all tests of services in one."""
+    """Keep the tests of a file in one process, and all tests of services in one; --dist is ignored.
+
+    The last test of the shared service stops it, so their order must be that of collection.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):

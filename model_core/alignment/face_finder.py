@@ -16,7 +16,6 @@ next to upright ones.
 """
 
 import math
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,16 +72,24 @@ class FirstLook:
 class FaceFinder:
     """Finds faces; one instance serves any number of threads."""
 
-    def __init__(self, landmark_model: Path, second_glance: Path | None = None) -> None:
+    def __init__(
+        self, landmark_model: Path, second_glance: Path | None = None, at_once: int = 1
+    ) -> None:
         """Load dlib's 68-point predictor and, if its file is given, the second detector.
+
+        Args:
+            landmark_model: dlib's file.
+            second_glance: The second detector's file.
+            at_once: Looks at photos to be prepared for, and the most closer looks that
+                `start_closer_look` runs at a time.
 
         Raises:
             CheckpointError: If a file is missing or of another kind.
         """
         self._second = SecondGlance(second_glance) if second_glance else None
-        self._detector = FaceDetector()
+        self._detector = FaceDetector(at_once)
         self._landmarks = LandmarkReader(landmark_model, self._detector)
-        self._looks = ThreadPoolExecutor(os.cpu_count(), "closer-look")  # starts threads on demand
+        self._looks = ThreadPoolExecutor(at_once, "closer-look")  # starts threads on demand
 
     def find(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[DetectedFace]:
         """Return all faces of an RGB photo, the largest first, at most 16.
@@ -106,7 +113,7 @@ class FaceFinder:
         return FirstLook(seen, largest, unread)
 
     def start_closer_look(self, grey: Image.Image) -> Future[list[Sighting]]:
-        """Start the look that follows a successful first one in another thread."""
+        """Start the closer look for further faces in another thread."""
         return self._looks.submit(self._look_closer, grey)
 
     def find_further(
@@ -163,7 +170,7 @@ class FaceFinder:
         return [face for face in faces if face is not None]
 
     def _look_closer(self, photo: Image.Image) -> list[Sighting]:
-        """Look at a copy that is no larger than the photo, unless that is small."""
+        """Look at a copy 640 to 1280 px long, enlarged only if the photo is shorter than 640."""
         return self._detector.detect(scaled(photo, _closer_px(photo)))
 
     def _look(
@@ -177,10 +184,12 @@ class FaceFinder:
         # Next to a large face, faces smaller than the window at full resolution do not count.
         enlarge = not suffices(seen, photo)
         closer_px = CLOSER_PX if enlarge else _closer_px(photo)
-        if closer_px != _closer_px(photo):
-            closely = self._detector.detect(scaled(photo, closer_px))
-        else:
+        if closer_px == _closer_px(photo):
             closely = closer.result() if closer else self._look_closer(photo)
+        else:
+            if closer:
+                closer.cancel()
+            closely = self._detector.detect(scaled(photo, closer_px))
         seen = united(closely, seen)
         near = NEAR_SMALLEST * long_side / closer_px
         if long_side > closer_px and any(s.width < near for s in seen if s.score > CLEAR_SCORE):

@@ -21,8 +21,8 @@ class FaceSearch:
     Args:
         finder: Finds the faces.
         grey: The photo's `brightness`; the photo itself is not kept.
-        all_faces: Whether `faces` will be wanted. The closer look for them then starts at once, in
-            another thread, beside the first look.
+        all_faces: Whether `faces` will be wanted. The closer look for them then starts at once in
+            another thread, in parallel with the first look.
     """
 
     def __init__(self, finder: FaceFinder, grey: Image.Image, all_faces: bool = False):

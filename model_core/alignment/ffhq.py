@@ -67,13 +67,20 @@ class AlignedFace:
 class FaceAligner:
     """Finds and crops faces; one instance serves any number of threads."""
 
-    def __init__(self, landmark_model: Path, second_glance: Path | None = None) -> None:
+    def __init__(
+        self, landmark_model: Path, second_glance: Path | None = None, at_once: int = 1
+    ) -> None:
         """Load dlib's 68-point predictor and, if its file is given, the second detector.
+
+        Args:
+            landmark_model: dlib's file.
+            second_glance: The second detector's file.
+            at_once: Looks at photos to be prepared for: two for each search for all faces.
 
         Raises:
             CheckpointError: If a file is missing or of another kind.
         """
-        self._finder = FaceFinder(landmark_model, second_glance)
+        self._finder = FaceFinder(landmark_model, second_glance, at_once)
 
     def search(self, photo: UInt8[np.ndarray, "h w 3"], all_faces: bool = False) -> FaceSearch:
         """Prepare a search for the faces in an RGB photo.

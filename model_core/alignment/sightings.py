@@ -80,11 +80,11 @@ class Sighting:
 class FaceDetector:
     """dlib's frontal face detector; one instance serves any number of threads."""
 
-    def __init__(self) -> None:
-        """Make the first detector, which takes a quarter of a second."""
+    def __init__(self, at_once: int = 1) -> None:
+        """Make detectors for so many calls at once, which takes a quarter of a second for each."""
         # dlib's detectors are not thread-safe and worker threads come and go, so each call borrows
         # an idle one or makes another.
-        self._idle = [dlib.get_frontal_face_detector()]
+        self._idle = [dlib.get_frontal_face_detector() for _ in range(at_once)]
 
     def detect(self, view: View) -> list[Sighting]:
         """Return the squares in a view that score above WEAK_SCORE."""

@@ -161,7 +161,7 @@ def _sweep(cache: Path) -> None:
         stale += folder.glob(f".*{PARTIAL}")
     for path in stale:
         if path.is_dir():
-            # A killed pull's pip may still be writing there; the next pull finds what remains.
+            # A killed pull's pip may still be writing there; a later pull removes what remains.
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()

@@ -120,7 +120,10 @@ def _keep_only(folder: Path, name: str | None) -> bool:
         found = folder.exists()
         shutil.rmtree(folder, ignore_errors=True)
         return found
-    others = [each for each in folder.iterdir() if each.name != name]
+    try:
+        others = [each for each in folder.iterdir() if each.name != name]
+    except FileNotFoundError:  # someone has just deleted the job
+        return False
     for each in others:
         if each.is_dir():
             shutil.rmtree(each, ignore_errors=True)

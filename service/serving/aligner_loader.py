@@ -6,6 +6,8 @@ from model_core.alignment.ffhq import FaceAligner
 from model_core.weights.cache import LANDMARKS, SECOND_GLANCE, verified_path, weight_path
 from service.settings import Settings
 
+LOOKS_AT_ONCE = 2  # of one photo: for its largest face and for all others
+
 logger = logging.getLogger("service.serving.aligner_loader")
 
 
@@ -25,4 +27,4 @@ def load_aligner(settings: Settings) -> FaceAligner:
             settings.cache,
             SECOND_GLANCE,
         )
-    return FaceAligner(verified_path(settings.cache, LANDMARKS), second)
+    return FaceAligner(verified_path(settings.cache, LANDMARKS), second, LOOKS_AT_ONCE)

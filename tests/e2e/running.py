@@ -20,10 +20,14 @@ IMPORT_S = 5.0  # of the application, on two cores that nobody else wants
 
 @functools.cache
 def slowness():
-    """How many times slower than two idle cores this machine is now, at least 1; once measured."""
+    """How many times slower than two idle cores this machine is; once measured.
+
+    At least the number of processes that run tests, as the others may be at rest just now.
+    """
     started = time.monotonic()
     subprocess.run([sys.executable, "-c", "import service.app"], check=True)
-    return max(1.0, (time.monotonic() - started) / IMPORT_S)
+    processes = float(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    return max(processes, (time.monotonic() - started) / IMPORT_S)
 
 
 def patience(seconds):

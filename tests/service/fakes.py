@@ -160,6 +160,7 @@ class FakeAligner:
         return [DetectedFace((0.0, 0.0, float(width), float(height)), np.zeros((68, 2)), 1.5)]
 
     def search(self, photo, all_faces=False):
+        self.was_for_all = all_faces
         return FakeSearch(self.find(photo))
 
     def align(self, photo, face, size=256):

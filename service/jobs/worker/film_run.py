@@ -236,10 +236,12 @@ class FilmRun:
 
     def _succeed(self, folder: Path, target: Path, report: FilmReport) -> None:
         figures = {name: value for name, value in asdict(report).items() if name != "seconds"}
-        figures["size_bytes"] = target.stat().st_size
-        about = {"result": target.name, "report": json.dumps(figures)}
         try:
+            figures["size_bytes"] = target.stat().st_size
+            about = {"result": target.name, "report": json.dumps(figures)}
             self._finish("succeeded", self._progress() | about)
+        except FileNotFoundError as err:
+            raise LeaseLostError("another worker has finished the film") from err
         except LeaseLostError:
             target.unlink(missing_ok=True)
             raise

@@ -117,6 +117,27 @@ def test_all_faces_are_found_the_largest_first(finder, tiles):
     assert [face.box for face in at_once] == [face.box for face in faces]
 
 
+@pytest.mark.parametrize(
+    "tiles",
+    [[(240, (20, 40)), (240, (740, 300))], [(700, (20, 20)), (240, (740, 40))], []],
+    ids=["small", "large and small", "none"],
+)
+def test_all_faces_of_a_small_photo_are_the_same_if_looked_for_at_once(finder, tiles):
+    photo = scene((1000, 750), *tiles)
+    faces = finder.find(photo)
+    assert len(faces) == len(tiles)
+    at_once = FaceSearch(finder, brightness(photo), all_faces=True).faces
+    assert [(face.box, face.score) for face in at_once] == [(f.box, f.score) for f in faces]
+
+
+def test_the_look_for_all_faces_waits_for_nothing(finder, monkeypatch):
+    looked = threading.Event()
+    monkeypatch.setattr(FaceDetector, "run", lambda *_: looked.set() or [])
+    search = FaceSearch(finder, brightness(pixels(portrait())), all_faces=True)
+    assert looked.wait(60)
+    assert search.largest is None
+
+
 def test_implausible_landmarks_are_rejected(finder, monkeypatch):
     wrong = np.random.default_rng(0).uniform(60, 200, (68, 2))
     monkeypatch.setattr(

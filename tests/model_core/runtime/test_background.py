@@ -71,8 +71,9 @@ def test_a_slower_compiled_form_is_dropped_and_both_times_are_logged(caplog):
 
 def test_a_verdict_is_stored_and_the_loser_is_not_compiled_again(verdicts):
     first = CompileQueue(verdicts)
-    first.defer("lost", takes(0.01, "fallback"), lambda: takes(0.03, "compiled"), call)
-    first.defer("won", takes(0.01, "fallback"), lambda: compiled, call)
+    # Long enough that what else runs on the machine does not make the times look uneven.
+    first.defer("lost", takes(0.05, "fallback"), lambda: takes(0.15, "compiled"), call)
+    first.defer("won", takes(0.05, "fallback"), lambda: compiled, call)
     first.run()
     assert not verdicts.read("lost").compiled_wins
     assert verdicts.read("won").compiled_wins

@@ -1,13 +1,22 @@
 """The folder of films: what the sweep takes, and what it must not."""
 
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from service.errors import FilmsFullError, TooLargeError
 from service.jobs.film_folder import ALIVE, SOURCE, FilmFolder
-from service.jobs.film_sweep import FOREIGN_S, NEW_S, IdleFolders, in_use, sweep_foreign
+from service.jobs.film_sweep import (
+    FOREIGN_S,
+    NEW_S,
+    IdleFolders,
+    in_use,
+    keep_result,
+    sweep_foreign,
+)
 from service.jobs.film_upload import Upload
 
 QUEUE, OTHER = "a" * 16, "b" * 16
@@ -63,6 +72,18 @@ def test_of_an_ended_job_only_its_result_is_kept(films):
     age(folder)
     assert sweep(films, **{JOB: ("succeeded", "film-2.mp4")}) == 0
     sweep(films, **{JOB: ("failed", None)})
+    assert not folder.exists()
+
+
+def test_a_job_deleted_while_it_is_tidied_is_gone(films, monkeypatch):
+    folder = put(films, JOB, SOURCE, "film-1.mp4")
+
+    def delete_first(self):
+        shutil.rmtree(folder)
+        return True
+
+    monkeypatch.setattr(Path, "is_file", delete_first)
+    keep_result(folder, "film-1.mp4")
     assert not folder.exists()
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -466,6 +467,16 @@ def test_a_worker_without_films_leaves_them_to_others(client):
         assert client.get(f"/jobs/{film}").json()["state"] == "queued"
     with working(client):
         assert finished(client, film)["state"] == "succeeded"
+
+
+def test_a_preview_of_parts_that_are_just_being_deleted_has_no_result(client, monkeypatch):
+    job_id = send(client).json()["id"]
+
+    def gone(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "glob", gone)
+    refusal(client.get(f"/jobs/{job_id}/preview"), 409, "no-result")
 
 
 def test_a_stopping_worker_hands_a_film_back_and_another_goes_on(client, valkey):

@@ -33,6 +33,15 @@ def refusal(answer, status, code):
     return answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("accept", "face", "for_all"),
+    [("application/json", 0, True), ("image/jpeg", 0, False), ("image/jpeg", 1, True)],
+)
+def test_only_what_needs_all_faces_looks_for_them(client, accept, face, for_all):
+    send(client, headers={"Accept": accept}, face=face)
+    assert client.runtime.loaded.aligner.was_for_all == for_all
+
+
 def test_a_form_is_answered_by_json(client):
     answer = send(client)
     body = answer.json()

@@ -292,7 +292,6 @@ def test_films_can_be_off(serve_films, tmp_path, monkeypatch):
 
 
 def test_films_taken_before_are_read_deleted_and_swept(serve_films, tmp_path, monkeypatch):
-    monkeypatch.setattr(film_sweep, "NEW_S", 0.0)
     monkeypatch.setattr(films_module, "SWEEP_S", 0.1)
     cache = tmp_path / "cache"
     with serve_films(films=None, cache=cache) as client:
@@ -307,6 +306,7 @@ def test_films_taken_before_are_read_deleted_and_swept(serve_films, tmp_path, mo
         refusal(send(client), 501, "missing-extra")
         assert client.get(f"/jobs/{done}/result").content == kept
     (queue / ("o" * 22)).mkdir()
+    monkeypatch.setattr(film_sweep, "NEW_S", 0.0)  # not while uploads begin: it would take them
     with serve_films(films="off", cache=cache) as client:
         refusal(send(client), 501, "films-off")
         wait_for(lambda: not (queue / ("o" * 22)).exists())

@@ -502,10 +502,10 @@ def segments_of(client):
 
 
 def test_ended_films_are_swept_with_their_jobs(serve_films, monkeypatch):
-    monkeypatch.setattr(film_sweep, "NEW_S", 0.0)
     monkeypatch.setattr(films_module, "SWEEP_S", 0.1)
     with serve_films(job_ttl_s=2) as client:
         job_id = send(client).json()["id"]
+        monkeypatch.setattr(film_sweep, "NEW_S", 0.0)  # from now on: an upload may look abandoned
         queue = client.runtime.settings.films_folder.glob("queue-*").__next__()
         (queue / ("o" * 22)).mkdir()
         (queue / ("o" * 22) / "source").touch()  # of an upload whose service was killed

@@ -24,7 +24,9 @@ ACCEPTS = ("application/json", "image/jpeg")
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", help="URL of a running service; default: start one")
+    parser.add_argument(
+        "--url", nargs="+", help="running services, to be asked in turn; default: start one"
+    )
     parser.add_argument(
         "--photo", type=Path, help="JPEG; default: scikit-image's astronaut, 1024 px"
     )
@@ -36,23 +38,32 @@ def main() -> None:
     emulate(options.emulate)
     photo = options.photo.read_bytes() if options.photo else astronaut()
     with ExitStack() as stack:
-        url = options.url
-        if not url:
+        urls = options.url
+        if not urls:
             service = stack.enter_context(Service())
-            url = service.url
+            urls = [service.url]
             print(
                 f"ready after {service.ready_s:.1f} s, all compiled after {service.settled_s:.1f} s"
             )
-        with urllib.request.urlopen(f"{url}/version") as answer:  # noqa: S310
-            version = json.load(answer)
-            print(
-                f"generator on {version['backend']}, {version['dtype']}: {version['dtype_reason']}"
-            )
-        pairs = [
-            [embed(url, photo, accept) for accept in ACCEPTS] for _ in range(options.requests + 3)
+        for url in urls:
+            tell_version(url)
+        kinds = [(url, accept) for accept in ACCEPTS for url in urls]
+        rounds = [
+            [embed(url, photo, accept) for url, accept in kinds]
+            for _ in range(options.requests + 3)
         ]
-    for accept, runs in zip(ACCEPTS, zip(*pairs[3:], strict=True), strict=True):
-        show(titled(f"stages of {accept.replace('/', ' ')}", options.emulate), rows(runs))
+    for (url, accept), runs in zip(kinds, zip(*rounds[3:], strict=True), strict=True):
+        title = titled(f"stages of {accept.replace('/', ' ')}", options.emulate)
+        if len(urls) > 1:
+            title += f" from service {urls.index(url) + 1}"
+        show(title, rows(runs))
+
+
+def tell_version(url: str) -> None:
+    """Print what a service runs its generator on."""
+    with urllib.request.urlopen(f"{url}/version") as answer:  # noqa: S310
+        version = json.load(answer)
+    print(f"generator on {version['backend']}, {version['dtype']}: {version['dtype_reason']}")
 
 
 def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:

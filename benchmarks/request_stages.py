@@ -25,7 +25,10 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--url", nargs="+", help="running services, to be asked in turn; default: start one"
+        "--url",
+        nargs="+",
+        help="running services, to be asked in turn, each with options if any, such as "
+        "'http://127.0.0.1:8000?detail=false'; one twice shows the noise; default: start one",
     )
     parser.add_argument(
         "--photo", type=Path, help="JPEG; default: scikit-image's astronaut, 1024 px"
@@ -47,23 +50,23 @@ def main() -> None:
             )
         for url in urls:
             tell_version(url)
-        kinds = [(url, accept) for accept in ACCEPTS for url in urls]
+        kinds = [(number, accept) for accept in ACCEPTS for number in range(len(urls))]
         rounds = [
-            [embed(url, photo, accept) for url, accept in kinds]
+            [embed(urls[number], photo, accept) for number, accept in kinds]
             for _ in range(options.requests + 3)
         ]
-    for (url, accept), runs in zip(kinds, zip(*rounds[3:], strict=True), strict=True):
+    for (number, accept), runs in zip(kinds, zip(*rounds[3:], strict=True), strict=True):
         title = titled(f"stages of {accept.replace('/', ' ')}", options.emulate)
         if len(urls) > 1:
-            title += f" from service {urls.index(url) + 1}"
+            title += f" from service {number + 1}"
         show(title, rows(runs))
 
 
 def tell_version(url: str) -> None:
     """Print what a service runs its generator on."""
-    with urllib.request.urlopen(f"{url}/version") as answer:  # noqa: S310
-        version = json.load(answer)
-    print(f"generator on {version['backend']}, {version['dtype']}: {version['dtype_reason']}")
+    with urllib.request.urlopen(f"{url.partition('?')[0]}/version") as answer:  # noqa: S310
+        version = json.load(answer)  # early versions lack some of it
+    print(", ".join(str(version.get(key)) for key in ("backend", "dtype", "dtype_reason")))
 
 
 def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:
@@ -84,7 +87,8 @@ def rows(runs: Sequence[dict[str, float]]) -> list[dict[str, object]]:
 def embed(url: str, photo: bytes, accept: str) -> dict[str, float]:
     """Send one request; return milliseconds by stage, and the client's total."""
     headers = {"Content-Type": "image/jpeg", "Accept": accept}
-    request = urllib.request.Request(f"{url}/embed", photo, headers)  # noqa: S310
+    address, _, options = url.partition("?")
+    request = urllib.request.Request(f"{address}/embed?{options}", photo, headers)  # noqa: S310
     started = time.perf_counter()
     with urllib.request.urlopen(request) as answer:  # noqa: S310
         body, timing = answer.read(), answer.headers.get("Server-Timing", "")

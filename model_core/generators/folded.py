@@ -105,10 +105,8 @@ class FoldedMobileStyleGAN(nn.Module):
         """
         to_img = self.generator.to_img
         x = self.advance(features, ws, blocks, len(self.generator.blocks))
-        # (batch, height, width, channels) -> (batch, size, cell rows, size, cell columns, channels)
-        cells = x.permute(0, 2, 3, 1).unflatten(2, (size_px, -1)).unflatten(1, (size_px, -1))
         # Means of cells: (batch, channels, size, size).
-        x = cells.mean((2, 4)).permute(0, 3, 1, 2) * self._style(ws)
+        x = F.avg_pool2d(x, x.shape[-1] // size_px) * self._style(ws)
         # (12, ...) -> (pixels, colours, ...): the mean of the four pixels of a place.
         weight, bias = (part.unflatten(0, (4, -1)).mean(0) for part in to_img.parameters())
         return F.conv2d(x, weight, bias)

@@ -2,9 +2,8 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from model_core.generators.ops import LEAKY_SLOPE, normalize_second_moment
+from model_core.generators.ops import leaky_relu, normalize_second_moment
 
 MAPPING_GAIN = 2**0.5
 
@@ -23,5 +22,5 @@ class Mapping(nn.Module):
         """Map z ~ N(0, I) to W."""
         x = normalize_second_moment(z)
         for layer in self.layers:
-            x = F.leaky_relu(layer(x), LEAKY_SLOPE) * MAPPING_GAIN
+            x = leaky_relu(layer(x)) * MAPPING_GAIN
         return x

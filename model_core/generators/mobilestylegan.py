@@ -13,10 +13,9 @@ from itertools import repeat
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
-from model_core.generators.ops import LEAKY_SLOPE, inverse_haar
+from model_core.generators.ops import inverse_haar, leaky_relu
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class StyledConv(nn.Module):
     ) -> Float[Tensor, "batch out size size"]:
         """Apply the layer with the style read from w; noise None means the fixed noise."""
         x = self.conv(self.depthwise(x * self.affine(w)[:, :, None, None]))
-        return F.leaky_relu(x + (self.noise if noise is None else noise), LEAKY_SLOPE)
+        return leaky_relu(x + (self.noise if noise is None else noise))
 
 
 class Block(nn.Module):

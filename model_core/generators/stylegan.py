@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
-from model_core.generators.ops import LEAKY_SLOPE, binomial_kernel, filter_channels
+from model_core.generators.ops import binomial_kernel, filter_channels, leaky_relu
 
 NORM_EPS = 1e-8
 BLUR_TAPS = (1, 2, 1)
@@ -104,7 +104,7 @@ class Layer(nn.Module):
             x = F.conv2d(x, self.weight, padding=1)
         own = self.noise if noise is None else noise.to(x.dtype)
         x = x + self.noise_strength[:, None, None] * own + self.bias[:, None, None]
-        x = instance_norm(F.leaky_relu(x, LEAKY_SLOPE))
+        x = instance_norm(leaky_relu(x))
         # (batch, 2 * outputs) -> two of (batch, outputs, 1, 1)
         scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         out: Tensor = x * (scale + 1) + shift

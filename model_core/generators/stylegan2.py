@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model_core.generators.contract import Generator
 from model_core.generators.modulation import modulated_conv, upsample
-from model_core.generators.ops import LEAKY_SLOPE
+from model_core.generators.ops import leaky_relu
 
 ACTIVATION_GAIN = 2**0.5
 
@@ -71,7 +70,7 @@ class StyledConv(nn.Module):
         """Apply the layer with the style read from w; noise None means the layer's own."""
         x = modulated_conv(x, self.weight, self.affine(w), self.up)
         x = x + self.noise_strength * (self.noise if noise is None else noise.to(x.dtype))
-        x = F.leaky_relu(x + self.bias[:, None, None], LEAKY_SLOPE) * ACTIVATION_GAIN
+        x = leaky_relu(x + self.bias[:, None, None]) * ACTIVATION_GAIN
         return x.clamp(-self.clamp, self.clamp) if self.clamp else x
 
 

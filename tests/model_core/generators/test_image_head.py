@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model_core.generators import mobilestylegan
+from model_core.generators import ops
 from model_core.generators.folded import FoldedMobileStyleGAN
 from model_core.generators.image_head import HeadedGenerator, ImageHead, shrink_kernels
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
@@ -43,7 +43,7 @@ def test_a_headed_generator_can_be_split_after_any_block(generator):
 
 
 def test_a_head_is_exact_for_a_linear_generator(generator, monkeypatch):
-    monkeypatch.setattr(mobilestylegan, "LEAKY_SLOPE", 1.0)
+    monkeypatch.setattr(ops, "LEAKY_SLOPE", 1.0)
     centre = torch.eye(3)[1].outer(torch.eye(3)[1])
     for block in generator.blocks[2:]:
         for conv in (block.conv1, block.conv2):

@@ -36,8 +36,8 @@ class Verdict:
 class Verdicts:
     """Verdicts of one set of weights on one machine, a JSON file each.
 
-    Everything that a verdict depends on is in its file name: a new processor, version, number of
-    threads, precision or set of weights is measured again.
+    Everything that a verdict depends on is in its file name: with a new processor, version, number
+    of threads, precision, set of weights or source code of a network, forms are measured again.
 
     Args:
         folder: Where they are stored; None remembers nothing.
@@ -55,6 +55,7 @@ class Verdicts:
             "openvino": _version("openvino"),
             "dtype": dtype,
             "weights": dict(sorted(weights.items())),
+            "source": source_digest(),
         }
 
     def read(self, name: str) -> Verdict | None:
@@ -99,6 +100,15 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def source_digest() -> str:
+    """Return the SHA-256 of this package's source code, which the networks are part of."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def processor_name(device: str) -> str:

@@ -40,6 +40,10 @@ def test_a_verdict_is_read_back_with_its_subject(verdicts, tmp_path):
             patch.setattr(torch, "get_num_threads", lambda: 96),
             Verdicts(folder, "cpu", "float32", WEIGHTS),
         )[1],
+        lambda folder, patch: (
+            patch.setattr("model_core.runtime.verdicts.source_digest", lambda: "another"),
+            Verdicts(folder, "cpu", "float32", WEIGHTS),
+        )[1],
     ],
 )
 def test_a_verdict_holds_only_for_its_conditions(verdicts, tmp_path, monkeypatch, change):

@@ -9,12 +9,14 @@ LEAKY_SLOPE = 0.2
 
 
 def leaky_relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Scale negative values by LEAKY_SLOPE; compiled, without a mask, which changes a last bit.
+    """Scale negative values by LEAKY_SLOPE.
 
-    TorchInductor stores a mask for the gradient if nothing else needs the activations, and does so
-    slowly on CPUs: a step on the detail takes up to twice as long with masks.
+    Compiled code computes it from absolute values, which differs in the last bits and in the
+    gradient at 0. Of the usual form, TorchInductor stores a boolean mask for the gradient if
+    nothing else needs the activations, and does so slowly on CPUs.
     """
-    if not torch.compiler.is_compiling():
+    # Unlike is_compiling, which is true for all threads while one compiles.
+    if not torch.compiler.is_dynamo_compiling():
         return F.leaky_relu(x, LEAKY_SLOPE)
     return (1 + LEAKY_SLOPE) / 2 * x + (1 - LEAKY_SLOPE) / 2 * x.abs()
 

@@ -12,6 +12,8 @@ import torch
 
 from model_core.atomic_file import write_file
 
+PACKAGE = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -37,7 +39,7 @@ class Verdicts:
     """Verdicts of one set of weights on one machine, a JSON file each.
 
     Everything that a verdict depends on is in its file name: with a new processor, version, number
-    of threads, precision, set of weights or source code of a network, forms are measured again.
+    of threads, precision, set of weights or source code, forms are measured again.
 
     Args:
         folder: Where they are stored; None remembers nothing.
@@ -55,7 +57,7 @@ class Verdicts:
             "openvino": _version("openvino"),
             "dtype": dtype,
             "weights": dict(sorted(weights.items())),
-            "source": source_digest(),
+            "source": source_digest() if folder else "",
         }
 
     def read(self, name: str) -> Verdict | None:
@@ -102,12 +104,15 @@ def _version(package: str) -> str | None:
         return None
 
 
-def source_digest() -> str:
-    """Return the SHA-256 of this package's source code, which the networks are part of."""
-    package = Path(__file__).parents[1]
+def source_digest(package: Path = PACKAGE) -> str:
+    """Return a SHA-256 of the names and contents of all source files below a folder."""
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
-        digest.update(file.read_bytes())
+        try:
+            content = file.read_bytes()
+        except OSError:  # an editor's link, or a file that has just been deleted
+            continue
+        digest.update(f"{file.relative_to(package)} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 

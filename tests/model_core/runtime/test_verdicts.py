@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from model_core.runtime.verdicts import Verdict, Verdicts
+from model_core.runtime.verdicts import Verdict, Verdicts, source_digest
 
 WEIGHTS = {"generator.safetensors": "12ab"}
 
@@ -50,6 +50,22 @@ def test_a_verdict_holds_only_for_its_conditions(verdicts, tmp_path, monkeypatch
     verdicts.write("generator", Verdict(0.2, 0.1))
     other = change(tmp_path / "verdicts", monkeypatch)
     assert other.read("generator") is None
+
+
+def test_source_code_is_told_apart_by_content_and_name(tmp_path):
+    def digest(changed, content):
+        (tmp_path / changed).parent.mkdir(exist_ok=True)
+        (tmp_path / changed).write_text(content)
+        return source_digest(tmp_path)
+
+    digests = [digest("a.py", "1"), digest("a.py", "2"), digest("b/c.py", "3")]
+    (tmp_path / "a.py").rename(tmp_path / "d.py")
+    (tmp_path / "broken.py").symlink_to(tmp_path / "nowhere")
+    digests.append(source_digest(tmp_path))
+    assert len(set(digests)) == 4
+    (tmp_path / "broken.py").unlink()
+    assert source_digest(tmp_path) == digests[-1]
+    assert source_digest() != source_digest(tmp_path / "b")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"fallback_s": null, "compiled_s": 1}', "\x00"])

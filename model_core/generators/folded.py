@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model_core.errors import InvalidInputError
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.generators.ops import inverse_haar
 
@@ -102,11 +103,17 @@ class FoldedMobileStyleGAN(nn.Module):
             ws: Codes whose other rows render them.
             blocks: Number of these blocks.
             size_px: A divisor of half of the resolution.
+
+        Raises:
+            InvalidInputError: If it is none.
         """
         to_img = self.generator.to_img
         x = self.advance(features, ws, blocks, len(self.generator.blocks))
+        cell_px, rest = divmod(x.shape[-1], size_px)
+        if rest:
+            raise InvalidInputError(f"size_px must be a divisor of {x.shape[-1]}, got {size_px}")
         # Means of cells: (batch, channels, size, size).
-        x = F.avg_pool2d(x, x.shape[-1] // size_px) * self._style(ws)
+        x = F.avg_pool2d(x, cell_px) * self._style(ws)
         # (12, ...) -> (pixels, colours, ...): the mean of the four pixels of a place.
         weight, bias = (part.unflatten(0, (4, -1)).mean(0) for part in to_img.parameters())
         return F.conv2d(x, weight, bias)

@@ -11,9 +11,9 @@ LEAKY_SLOPE = 0.2
 def leaky_relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Scale negative values by LEAKY_SLOPE.
 
-    Compiled code computes it from absolute values, which differs in the last bits and in the
-    gradient at 0. Of the usual form, TorchInductor stores a boolean mask for the gradient if
-    nothing else needs the activations, and does so slowly on CPUs.
+    Compiled code uses absolute values, which changes the last bits and the gradient at 0: for
+    F.leaky_relu, TorchInductor stores a boolean mask if the gradient needs nothing else of the
+    activations, and storing it is slow on CPUs.
     """
     # Unlike is_compiling, which is true for all threads while one compiles.
     if not torch.compiler.is_dynamo_compiling():

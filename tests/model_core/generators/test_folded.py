@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from model_core.errors import InvalidInputError
 from model_core.generators.folded import FoldedMobileStyleGAN, folded_order
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.networks.loading import load_generator
@@ -52,6 +53,12 @@ def test_small_images_and_their_gradients_are_the_images_by_area(size_px):
     assert (gradient - expected).abs().max() < 1e-4 * expected.abs().max()
     with torch.no_grad():
         assert torch.allclose(folded.small_images(ws, size_px), img, atol=1e-5)
+
+
+def test_a_size_that_is_no_divisor_is_refused():
+    folded = FoldedMobileStyleGAN(MobileStyleGAN(MobileStyleGANConfig(8, 1, 4, (16, 8))).eval())
+    with pytest.raises(InvalidInputError, match="must be a divisor of 16, got 5"):
+        folded.small_images(torch.zeros(1, folded.generator.num_ws, 8), 5)
 
 
 def test_folded_features_differ_only_in_order():

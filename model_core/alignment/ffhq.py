@@ -21,6 +21,7 @@ from model_core.alignment.face_finder import FaceFinder, brightness, require_pho
 from model_core.alignment.face_search import FaceSearch
 from model_core.alignment.sightings import DetectedFace
 from model_core.errors import InvalidInputError
+from model_core.photos.resize import resize_square
 
 __all__ = [
     "AlignedFace",
@@ -176,7 +177,7 @@ def crop_quad(
     crop = patch.transform(
         (work, work), Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR
     )
-    return np.array(crop.resize((size, size), Image.Resampling.LANCZOS))
+    return resize_square(crop, size)
 
 
 def _extend(

@@ -11,6 +11,7 @@ from model_core.alignment.face_search import FaceSearch
 from model_core.alignment.ffhq import AlignedFace, DetectedFace
 from model_core.errors import ImageRejectedError, InvalidInputError, NoFaceError
 from model_core.images import FACE_PX
+from model_core.photos.resize import resize_square
 from model_core.shapes import Pixels, SquarePixels
 from service.errors import rule_of
 from service.handlers.context import RequestContext
@@ -229,13 +230,9 @@ def _as_aligned(pixels: SquarePixels, crop_px: int | None) -> FaceCrop:
     height, width, _ = pixels.shape
     if height != width:
         raise InvalidInputError(f"photo must be square when align is none, got {width}x{height}")
-    crop = None if crop_px is None else _resized(pixels, crop_px)
-    return FaceCrop(_resized(pixels, FACE_PX), crop, None)
-
-
-def _resized(pixels: SquarePixels, side_px: int) -> SquarePixels:
-    size = (side_px, side_px)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    image = Image.fromarray(pixels)
+    crop = None if crop_px is None else resize_square(image, crop_px)
+    return FaceCrop(resize_square(image, FACE_PX), crop, None)
 
 
 def _describe(found: Found, count: int) -> FaceObject:

@@ -18,8 +18,8 @@ CHIP_PX = 224
 CROP = (slice(44, 228), slice(36, 220))
 """Rows and columns of a 256 px FFHQ crop that form the chip."""
 
-PIXEL_MEAN_BGR = (103.939, 116.779, 123.68)
-"""Mean of the blue, green and red channel in [0, 255], which the network expects subtracted."""
+PIXEL_MEAN = (123.68, 116.779, 103.939)
+"""Mean of the red, green and blue channel in [0, 255], which the network expects subtracted."""
 
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, FEATURE_DIM)
 """Channels after each separable layer."""
@@ -47,8 +47,11 @@ class SamePaddedConv2d(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "n c_in h_in w_in"]) -> Float[Tensor, "n c h w"]:
         """Convolve; sides are divided by the stride, rounded up."""
-        pads = [pad for side in (x.shape[3], x.shape[2]) for pad in self._pads(int(side))]
-        return super().forward(F.pad(x, pads))
+        return super().forward(self.pad(x))
+
+    def pad(self, x: Float[Tensor, "n c_in h_in w_in"]) -> Float[Tensor, "n c_in h_out w_out"]:
+        """Add the zeros."""
+        return F.pad(x, [n for side in (x.shape[3], x.shape[2]) for n in self._pads(int(side))])
 
     def _pads(self, side: int) -> tuple[int, int]:
         """Return the zeros before and after a side."""
@@ -89,13 +92,15 @@ class FaceRes(nn.Module):
                 for i, (narrow, wide) in enumerate(zip(inputs, WIDTHS, strict=True))
             )
         )
-        mean = torch.tensor(PIXEL_MEAN_BGR).view(3, 1, 1)
+        mean = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
         self.register_buffer("pixel_mean", mean, persistent=False)
 
     def forward(self, chips: Float[Tensor, "n 3 224 224"]) -> Float[Tensor, "n 1024"]:
         """Describe face chips, RGB in [0, 255]."""
-        x = chips.flip(1) - self.pixel_mean  # BGR
-        x = self.layers(F.relu6(self.stem(x)))  # (n, 1024, 7, 7)
+        x = self.stem.pad(chips - self.pixel_mean)
+        # The kernel is for BGR. Flipping it, which backends do once, is the same as flipping x.
+        x = F.conv2d(x, self.stem.weight.flip(1), self.stem.bias, self.stem.stride)
+        x = self.layers(F.relu6(x))  # (n, 1024, 7, 7)
         descriptor: Tensor = x.mean(dim=(2, 3))
         return descriptor
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.data import astronaut
 
-from model_core.encoders.faceres import CHIP_PX, PIXEL_MEAN_BGR, FaceRes, FaceResHeads
+from model_core.encoders.faceres import CHIP_PX, PIXEL_MEAN, FaceRes, FaceResHeads
 from model_core.errors import CheckpointError
 from model_core.networks.loading import load_identity, load_judge
 from model_core.weights.cache import DEFAULT_JUDGE
@@ -25,7 +25,7 @@ def chips():
 
 def as_graph_input(chips):
     """Blue first, less the mean, channels last."""
-    return (chips.flip(1) - torch.tensor(PIXEL_MEAN_BGR).view(3, 1, 1)).permute(0, 2, 3, 1).numpy()
+    return (chips - torch.tensor(PIXEL_MEAN).view(3, 1, 1)).flip(1).permute(0, 2, 3, 1).numpy()
 
 
 def assert_parity(network, graph):

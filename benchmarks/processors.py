@@ -164,7 +164,7 @@ def quality_variants(cache: Path, precision: Precision) -> Variants:
     }
     variants: Variants = {}
     for backend, execution in executions.items():
-        compare = Comparison(lpips, judge and IdentityJudge(judge, execution), px, execution)
+        compare = Comparison(lpips, judge and IdentityJudge(judge, execution), execution)
         variants[f"{backend} {precision.name}"] = lambda c=compare: c(face, img)
     return variants
 

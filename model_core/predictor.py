@@ -92,7 +92,7 @@ class Predictor(LatentRenderer):
         lpips = lpips.to(device)
         self.identity_judge = DEFAULT_JUDGE if judge else None
         self._judge = IdentityJudge(judge, execution) if judge else None
-        self._compare = Comparison(lpips, self._judge, generator.img_resolution, execution)
+        self._compare = Comparison(lpips, self._judge, execution)
         self._polisher: Polisher | None = None
         if head:
             dtype = execution.precision.dtype

@@ -72,12 +72,12 @@ def ssim(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tens
             f"sides of a must be at least {_SSIM_WINDOW} px, got {(*a.shape[2:],)}"
         )
     x, y = a.float() + 1, b.float() + 1
-    means = _window_mean(torch.stack([x, y, x * x, y * y, x * y]))
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = means.unbind()
+    means = _window_mean(torch.stack([x, y, x * x + y * y, x * y]))
+    mean_x, mean_y, mean_squares, mean_xy = means.unbind()
     c1, c2 = (0.01 * PEAK_TO_PEAK) ** 2, (0.03 * PEAK_TO_PEAK) ** 2
     product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
     luminance = (2 * product + c1) / (squares + c1)
-    structure = (2 * (mean_xy - product) + c2) / (mean_xx + mean_yy - squares + c2)
+    structure = (2 * (mean_xy - product) + c2) / (mean_squares - squares + c2)
     return (luminance * structure).mean((1, 2, 3))
 
 

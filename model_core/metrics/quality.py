@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from model_core.images import FACE_PX
+from model_core.images import FACE_PX, area_average
 from model_core.metrics.identity import is_same_person
 from model_core.metrics.pixels import psnr, ssim
 from model_core.perceptual.stlpips import Perceptual
@@ -49,23 +48,23 @@ class Comparison:
     Args:
         lpips: The perceptual distance.
         judge: Compares identities; None leaves that out.
-        img_px: Side of the reconstructions.
         execution: How the networks run; on a CPU they are compiled where that proves faster.
     """
 
-    def __init__(
-        self, lpips: Perceptual, judge: IdentityJudge | None, img_px: int, execution: Execution
-    ):
+    def __init__(self, lpips: Perceptual, judge: IdentityJudge | None, execution: Execution):
         self._lpips_net, self._judge = lpips.name, judge
         figures = _Figures(lpips, execution.precision)
         self._figures: Run = figures
         if execution.on_cpu and execution.compiles and execution.backend != "openvino":
-            shapes = ((3, FACE_PX, FACE_PX), (3, img_px, img_px))
-            self._figures = defer_network(execution.queue, "quality", figures, figures, shapes)
+            shape = (3, FACE_PX, FACE_PX)
+            self._figures = defer_network(
+                execution.queue, "quality", figures, figures, (shape, shape)
+            )
 
     @torch.inference_mode()
     def __call__(self, faces: FaceImages, images: Images) -> list[Quality]:
         """Compare pair by pair, all in [-1, 1]."""
+        images = area_average(images, FACE_PX)
         rows = self._figures(faces, images).tolist()
         same: list[float | None] = [None] * len(rows)
         if self._judge is not None:
@@ -83,8 +82,7 @@ class _Figures(nn.Module):
         super().__init__()
         self.lpips, self.precision = lpips, precision
 
-    def forward(self, a: FaceImages, images: Images) -> Float[Tensor, "batch 3"]:
-        b = F.adaptive_avg_pool2d(images, FACE_PX)
+    def forward(self, a: FaceImages, b: FaceImages) -> Float[Tensor, "batch 3"]:
         both = torch.cat([a, b])  # two images in one batch take four fifths of the time
         with self.precision.autocast(a.device.type):
             maps = [each.chunk(2) for each in self.lpips.features(both)]

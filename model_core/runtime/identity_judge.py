@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.encoders.faceres import FaceRes
-from model_core.images import FACE_PX
+from model_core.images import FACE_PX, area_average
 from model_core.runtime.execution import Execution
-from model_core.runtime.openvino import run_by_openvino
+from model_core.runtime.openvino import run_items_by_openvino
 from model_core.runtime.precision import FLOAT32
 from model_core.shapes import FaceImages, Images
 
@@ -60,16 +60,13 @@ class IdentityJudge:
         Args:
             faces: Aligned faces in [-1, 1], of any size.
         """
-        faces = self._to_face_px(faces)
-        # They are described in pairs; a single one is paired with itself.
-        described = self._describe(torch.cat([faces, faces[-1:]]) if len(faces) % 2 else faces)
-        return F.normalize(described[: len(faces)])
+        return F.normalize(self._describe(self._to_face_px(faces)))
 
     def _to_face_px(self, img: Images) -> FaceImages:
         img = img.to(self._device).float()
         if img.shape[-1] < FACE_PX:
             return F.interpolate(img, (FACE_PX, FACE_PX), mode="bilinear", align_corners=False)
-        return F.adaptive_avg_pool2d(img, FACE_PX)
+        return area_average(img, FACE_PX)
 
 
 class _Describe(nn.Module):
@@ -84,10 +81,9 @@ class _Describe(nn.Module):
 
 
 def _convert(describe: _Describe) -> Describe:
-    """Have OpenVINO describe faces two at a time, because they come in pairs, if it can."""
+    """Have OpenVINO describe faces, if it can."""
     try:
-        run = run_by_openvino(describe, FLOAT32, torch.zeros(2, 3, FACE_PX, FACE_PX))
+        return run_items_by_openvino(describe, FLOAT32, torch.zeros(1, 3, FACE_PX, FACE_PX))
     except RuntimeError:
         _log.exception("OpenVINO cannot run the identity judge here: using plain torch")
         return describe
-    return lambda faces: torch.cat([run(pair) for pair in faces.split(2)])

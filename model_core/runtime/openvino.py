@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import openvino
 import torch
@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from model_core.runtime.precision import Precision
 
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+SIDE_BY_SIDE = 2
+"""Items that `run_items_by_openvino` computes at a time."""
 
 
 def run_by_openvino(
@@ -30,9 +34,57 @@ def run_by_openvino(
     Raises:
         RuntimeError: If OpenVINO cannot run it here.
     """
+    compiled = _convert(network, precision, example, streams=1)
+    turn = threading.Lock()  # its only request must not be used by two threads at a time
+
+    def run(*given: Tensor) -> Tensor:
+        with turn:
+            return torch.from_numpy(compiled([each.numpy() for each in given])[0].copy())
+
+    return run
+
+
+def run_items_by_openvino(
+    network: nn.Module, precision: Precision, example: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """Convert a network for batches of any size, whose items it takes two at a time.
+
+    Each of the two has half the threads and never waits for the other, so that two items take less
+    time than as one batch where layers are small. Otherwise as `run_by_openvino`.
+
+    Args:
+        network: Frozen, float32, on the CPU.
+        precision: Precision in which it computes.
+        example: A batch of one.
+    Raises:
+        RuntimeError: If OpenVINO cannot run it here.
+    """
+    compiled = _convert(network, precision, (example,), streams=SIDE_BY_SIDE)
+    requests = [compiled.create_infer_request() for _ in range(SIDE_BY_SIDE)]
+    turn = threading.Lock()
+
+    def run(batch: Tensor) -> Tensor:
+        found = []
+        with turn:
+            for items in batch.split(SIDE_BY_SIDE):
+                busy = requests[: len(items)]
+                for request, item in zip(busy, items.split(1), strict=True):
+                    request.start_async([item.numpy()])
+                for request in busy:
+                    request.wait()
+                    found.append(torch.from_numpy(request.get_output_tensor(0).data.copy()))
+        return torch.cat(found)
+
+    return run
+
+
+def _convert(
+    network: nn.Module, precision: Precision, example: Sequence[Tensor], streams: int
+) -> openvino.CompiledModel:
+    """Convert a network; `streams` requests at a time share the threads."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
-        traced = torch.jit.trace(network, example, check_trace=False)
+        traced = torch.jit.trace(network, tuple(example), check_trace=False)
     # openvino.convert_model would reset the root logger, queue telemetry and take three times as
     # long: these are the two of its steps that do the work.
     reader = FrontEndManager().load_by_framework("pytorch")
@@ -41,14 +93,8 @@ def run_by_openvino(
     model.reshape({i: tuple(each.shape) for i, each in enumerate(example)})
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision.name],
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
-    turn = threading.Lock()  # its only request must not be used by two threads at a time
-
-    def run(*given: Tensor) -> Tensor:
-        with turn:
-            return torch.from_numpy(compiled([each.numpy() for each in given])[0].copy())
-
-    return run
+    return openvino.Core().compile_model(model, "CPU", settings)

@@ -23,7 +23,7 @@ cache, pictures, figures = map(Path, sys.argv[1:])
 faces, images = (torch.from_numpy(stored) for stored in numpy.load(pictures).values())
 lpips = load_stlpips(cache)
 execution = Execution.choose()
-compare = Comparison(lpips, None, 512, execution)
+compare = Comparison(lpips, None, execution)
 row = lambda quality: (quality.psnr, quality.ssim, quality.lpips)
 before = [row(quality) for quality in compare(faces, images)]
 execution.queue.start()
@@ -57,7 +57,7 @@ def test_identity_needs_a_judge(cache, tmp_path):
     execution = Execution(backend="eager")
     judge = IdentityJudge(seeded_judge(tmp_path), execution)
     lpips = load_stlpips(cache)
-    judged, plain = (Comparison(lpips, j, 256, execution)(faces, faces) for j in (judge, None))
+    judged, plain = (Comparison(lpips, j, execution)(faces, faces) for j in (judge, None))
     for quality in judged:
         assert quality.identity_similarity == pytest.approx(1, abs=1e-4)
         assert quality.same_person is True

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from model_core.runtime.openvino import run_by_openvino
+from model_core.runtime.openvino import run_by_openvino, run_items_by_openvino
 from model_core.runtime.precision import FLOAT32
 
 
@@ -53,3 +53,27 @@ def test_any_thread_may_call_it(inputs):
     with ThreadPoolExecutor(4) as threads:
         found = [*threads.map(lambda _: run(*inputs), range(40))]
     assert all(torch.equal(each, expected) for each in found)
+
+
+class Doubled(torch.nn.Module):
+    """Twice its input, in one row for each item."""
+
+    def forward(self, x):
+        return (2 * x).flatten(1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_items_of_batches_of_any_size_keep_their_order(count):
+    run = run_items_by_openvino(Doubled(), FLOAT32, torch.zeros(1, 3, 8, 6))
+    batch = torch.rand(count, 3, 8, 6, generator=torch.Generator().manual_seed(2))
+    first = run(batch.contiguous(memory_format=torch.channels_last))
+    run(torch.zeros_like(batch))
+    assert torch.allclose(first, 2 * batch.flatten(1), atol=1e-6)
+
+
+def test_any_thread_may_run_items():
+    run = run_items_by_openvino(Doubled(), FLOAT32, torch.zeros(1, 3, 8, 6))
+    batches = torch.rand(40, 3, 3, 8, 6, generator=torch.Generator().manual_seed(3))
+    with ThreadPoolExecutor(4) as threads:
+        found = torch.stack([*threads.map(run, batches)])
+    assert torch.allclose(found, 2 * batches.flatten(2), atol=1e-6)

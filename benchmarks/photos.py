@@ -4,12 +4,19 @@ import io
 
 import httpx2 as httpx
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def astronaut(width: int = 1024, height: int = 1024) -> bytes:
     """Return a public-domain portrait as a JPEG."""
     return jpeg(Image.fromarray(skimage.data.astronaut()).resize((width, height)))
+
+
+def mirrored(photo: bytes) -> bytes:
+    """Return a photo's mirror image as a JPEG."""
+    return jpeg(
+        ImageOps.mirror(ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("RGB"))
+    )
 
 
 def drawn(url: str, seed: int) -> bytes:

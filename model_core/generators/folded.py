@@ -65,7 +65,7 @@ class FoldedMobileStyleGAN(nn.Module):
         x = self.advance(features, ws, blocks, len(self.generator.blocks))
         pixels = self.generator.to_img(x * self._style(ws))  # (batch, 12, height, width)
         # Channels last: row, column and colour of 2x2 pixels; a half is the upper or lower row.
-        return _lay_out(*pixels.permute(0, 2, 3, 1).chunk(2, dim=3))
+        return _lay_out(*_lines(pixels).chunk(2, dim=2), len(ws))
 
     def synthesis(
         self, ws: Float[Tensor, "batch num_ws w_dim"]
@@ -192,24 +192,33 @@ def _unite(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch bands height2 width2"]:
     """Merge low-pass, LH, HL and HH, a quarter of the channels each, at twice the size."""
-    ll, lh, hl, hh = x.permute(0, 2, 3, 1).chunk(4, dim=3)  # (batch, height, width, bands) each
+    ll, lh, hl, hh = _lines(x).chunk(4, dim=2)  # (lines, width, bands) each
     # Pairs of pixels, top and bottom row: left and right are their sum and difference. The half
     # at the end of the transform is in the styles.
     top, bottom = ll + lh, ll - lh
     total, difference = hl + hh, hl - hh
-    # (batch, height, width, 2 * bands): the left pixel's bands, then the right one's.
-    upper = torch.cat([top + total, top - total], dim=3)
-    lower = torch.cat([bottom + difference, bottom - difference], dim=3)
-    return _lay_out(upper, lower)
+    # (lines, width, 2 * bands): the left pixel's bands, then the right one's.
+    upper = torch.cat([top + total, top - total], dim=2)
+    lower = torch.cat([bottom + difference, bottom - difference], dim=2)
+    return _lay_out(upper, lower, len(x))
+
+
+def _lines(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "lines width channels"]:
+    """Stack the lines of all images, channels last.
+
+    Of tensors with four dimensions TorchInductor believes that the second are channels, and may lay
+    them out so that they are written one number at a time.
+    """
+    return x.permute(0, 2, 3, 1).flatten(0, 1)
 
 
 def _lay_out(
-    upper: Float[Tensor, "batch height width pair"],
-    lower: Float[Tensor, "batch height width pair"],
+    upper: Float[Tensor, "lines width pair"], lower: Float[Tensor, "lines width pair"], batch: int
 ) -> Float[Tensor, "batch bands height2 width2"]:
     """Lay out the four pixels of each place, given as pairs of neighbours in a row."""
-    batch, height, width, pair = upper.shape
-    # Upper and lower row of a line of places in sequence: (batch, height, 2 * width, pair).
+    lines, width, pair = upper.shape
+    # Upper and lower row of a line of places in sequence: (lines, 2 * width, pair).
     # In memory that is already (batch, 2 * height, 2 * width, bands), as a pair is two pixels.
-    rows = torch.cat([upper, lower], dim=2)
-    return rows.reshape(batch, 2 * height, 2 * width, pair // 2).permute(0, 3, 1, 2)
+    rows = torch.cat([upper, lower], dim=1)
+    img = rows.reshape(batch, 2 * lines // batch, 2 * width, pair // 2)
+    return img.permute(0, 3, 1, 2)

@@ -14,6 +14,15 @@ from model_core.runtime.execution import Execution
 Run = Callable[..., Tensor]
 
 
+def for_inference(x: Tensor) -> Tensor:
+    """Copy a tensor that was made outside inference mode; call inside it.
+
+    Compiled code is for one of the two kinds of tensor. Given the other, it is compiled again, in
+    the middle of a request and without packed weights.
+    """
+    return x if x.is_inference() else x.clone()
+
+
 def defer_network(
     queue: CompileQueue,
     name: str,
@@ -45,7 +54,7 @@ def defer_network(
 
         def one_by_one(*batches: Tensor) -> Tensor:
             laid_out = (batch.contiguous(memory_format=torch.channels_last) for batch in batches)
-            items = zip(*(batch.split(1) for batch in laid_out), strict=True)
+            items = zip(*(for_inference(batch).split(1) for batch in laid_out), strict=True)
             return torch.cat([compiled(*item) for item in items])
 
         with frozen_weights():
@@ -86,7 +95,7 @@ def defer_module(
         compiled: Any = compile_lazily(placed)
 
         def run(*batches: Tensor) -> Tensor:
-            placed_batches = [batch.to(execution.device) for batch in batches]
+            placed_batches = [for_inference(batch.to(execution.device)) for batch in batches]
             if not execution.on_cpu:
                 out: Tensor = compiled(*placed_batches)
                 return out

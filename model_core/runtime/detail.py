@@ -149,6 +149,8 @@ def _one_by_one(run: Run) -> Run:
     """Run the items of batches one by one, which costs no time on a CPU."""
 
     def each(*batches: Tensor) -> Tensor:
+        if len(batches[0]) == 1:
+            return run(*batches)
         items = zip(*(batch.split(1) for batch in batches), strict=True)
         return torch.cat([run(*item) for item in items])
 

@@ -14,6 +14,7 @@ from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.images import to_uint8
 from model_core.runtime.backends import Backend, compile_lazily, frozen_weights
 from model_core.runtime.background import BackgroundCompiled
+from model_core.runtime.compiled import for_inference
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 
@@ -127,7 +128,7 @@ def _compiled(generator: Generator, execution: Execution) -> Run:
     render = compile_lazily(_Render(network))
 
     def run(ws: Float[Tensor, "batch num_ws w_dim"]) -> UInt8[Tensor, "batch height width 3"]:
-        images: Tensor = render(ws.to(execution.device))
+        images: Tensor = render(for_inference(ws.to(execution.device)))
         return images.cpu()
 
     return run

@@ -63,7 +63,7 @@ class DetailEncoding:
         self.encoder = encoder
         self._ws = ws = generator.w_mean.float().repeat(1, generator.num_ws, 1)
         photo = torch.zeros(1, 3, *[config.features_px * CELL_PX] * 2)
-        self._blank = features = torch.zeros(1, config.features, *self.shape[1:])
+        self._blank = features = torch.zeros(1, *self.shape[1:], config.features)
         self._lower = self._runner("generator's lower blocks", _Lower(network, encoder), ws)
         self._encode = self._runner("detail encoder", _Encode(encoder), photo, features, ws)
         self._last: tuple[Tensor, Tensor] | None = None
@@ -77,12 +77,16 @@ class DetailEncoding:
             ws: Their codes.
         """
         ws = ws.float().contiguous()
-        details = self._encode(photos.contiguous(), self.features(ws), ws)
+        details = self._encode(photos.contiguous(), self._features(ws), ws)
         return details.half().cpu()
 
     @torch.inference_mode()
     def features(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
         """Compute the features that details correct, from codes, on the device."""
+        return self._features(ws).permute(0, 3, 1, 2)
+
+    def _features(self, ws: Codes) -> Float[Tensor, "batch px px features"]:
+        """Compute them channels last, as the networks hand them over: no network reorders them."""
         if self._last is None or not torch.equal(self._last[0], ws):
             self._last = (ws.clone(), self._lower(ws))
         return self._last[1]
@@ -142,7 +146,7 @@ class DetailRenderer(DetailEncoding):
     def __call__(self, ws: Codes, details: Details) -> UInt8[Tensor, "batch height width 3"]:
         """Render codes with details to RGB bytes on the CPU."""
         ws = ws.float().contiguous()
-        return self._upper(self.features(ws), details.float().contiguous(), ws).cpu()
+        return self._upper(self._features(ws), details.float().contiguous(), ws).cpu()
 
 
 def _one_by_one(run: Run) -> Run:
@@ -164,8 +168,9 @@ class _Lower(nn.Module):
         super().__init__()
         self.generator, self.blocks = generator, encoder.config.blocks
 
-    def forward(self, ws: Codes) -> Float[Tensor, "batch features px px"]:
-        return self.generator.features(_like(self, ws), self.blocks).float().contiguous()
+    def forward(self, ws: Codes) -> Float[Tensor, "batch px px features"]:
+        features = self.generator.features(_like(self, ws), self.blocks)
+        return features.permute(0, 2, 3, 1).float().contiguous()
 
 
 class _Encode(nn.Module):
@@ -175,8 +180,11 @@ class _Encode(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, photos: Images, features: Tensor, ws: Codes) -> Tensor:
-        out: Tensor = self.encoder(_like(self, photos), _like(self, features), _like(self, ws))
+    def forward(
+        self, photos: Images, features: Float[Tensor, "batch px px features"], ws: Codes
+    ) -> Float[Tensor, "batch bottleneck px px"]:
+        given = _like(self, features.permute(0, 3, 1, 2))
+        out: Tensor = self.encoder(_like(self, photos), given, _like(self, ws))
         return out.float().contiguous()
 
 
@@ -189,9 +197,12 @@ class _Upper(nn.Module):
         self.blocks = encoder.config.blocks
 
     def forward(
-        self, features: Tensor, details: Tensor, ws: Codes
+        self,
+        features: Float[Tensor, "batch px px features"],
+        details: Float[Tensor, "batch bottleneck px px"],
+        ws: Codes,
     ) -> UInt8[Tensor, "batch height width 3"]:
-        corrected = _like(self, features) + self.decoder(_like(self, details))
+        corrected = _like(self, features.permute(0, 3, 1, 2)) + self.decoder(_like(self, details))
         img = self.generator.tail(corrected, _like(self, ws), self.blocks).float()
         return to_uint8(img).permute(0, 2, 3, 1).contiguous()
 

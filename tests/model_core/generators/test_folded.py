@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,6 +10,24 @@ from model_core.errors import InvalidInputError
 from model_core.generators.folded import FoldedMobileStyleGAN, folded_order
 from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from model_core.networks.loading import load_generator
+from model_core.runtime.backends import can_compile
+
+COMPILED = """
+import torch
+from torch._inductor.utils import run_and_get_code
+from model_core.generators.folded import FoldedMobileStyleGAN
+from model_core.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+config = MobileStyleGANConfig(w_dim=16, mapping_layers=1, widths=(128, 128, 128, 128))
+network = FoldedMobileStyleGAN(MobileStyleGAN(config)).requires_grad_(False)
+network.to(memory_format=torch.channels_last)
+ws = torch.zeros(1, network.generator.num_ws, 16)
+features = network.features(ws, 1).contiguous()
+upper = torch.compile(lambda features, ws: network.tail(features, ws, 1))
+with torch.no_grad():
+    _, (code,) = run_and_get_code(upper, features, ws)
+assert "store" in code
+assert "tmpbuf" not in code, "something is written number by number"
+"""
 
 
 @torch.inference_mode()
@@ -91,3 +111,10 @@ def test_the_order_of_folded_features_is_known(blocks):
     plain = generator.features(ws, blocks)
     order = folded_order(plain.shape[1])
     assert torch.allclose(folded.features(ws, blocks), plain[:, order], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler here")
+def test_a_cut_generator_is_compiled_to_stores_of_whole_vectors():
+    # In a process of its own: the compiler cannot read functions whose shapes are checked.
+    subprocess.run([sys.executable, "-c", COMPILED], check=True, timeout=600)

@@ -4,7 +4,7 @@ import io
 
 import httpx2 as httpx
 import skimage.data
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops
 
 
 def astronaut(width: int = 1024, height: int = 1024) -> bytes:
@@ -12,11 +12,10 @@ def astronaut(width: int = 1024, height: int = 1024) -> bytes:
     return jpeg(Image.fromarray(skimage.data.astronaut()).resize((width, height)))
 
 
-def mirrored(photo: bytes) -> bytes:
-    """Return a photo's mirror image as a JPEG."""
-    return jpeg(
-        ImageOps.mirror(ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("RGB"))
-    )
+def shifted(photo: bytes, count: int = 31) -> list[bytes]:
+    """Return a photo as JPEGs, each a pixel further to the right; what leaves it enters again."""
+    image = Image.open(io.BytesIO(photo)).convert("RGB")
+    return [jpeg(ImageChops.offset(image, i, 0)) for i in range(count)]
 
 
 def drawn(url: str, seed: int) -> bytes:

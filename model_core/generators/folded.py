@@ -203,11 +203,13 @@ def _unite(
     return _lay_out(upper, lower, len(x))
 
 
-def _lines(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "lines width channels"]:
+def _lines(
+    x: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, "lines width channels"]:
     """Stack the lines of all images, channels last.
 
-    Of tensors with four dimensions TorchInductor believes that the second are channels, and may lay
-    them out so that they are written one number at a time.
+    TorchInductor takes the second of four dimensions for channels, and may lay out what is computed
+    from them so that it is written one number at a time.
     """
     return x.permute(0, 2, 3, 1).flatten(0, 1)
 

@@ -1,16 +1,17 @@
 """Time every network, precision and backend: python benchmarks/processors.py [--emulate avx2].
 
-Times, interleaved, the generator (also ONNX Runtime on the same graph), the embedding network, the
-quality metrics, polish steps, and refine steps on the code and on the detail. --emulate avx2
-limits PyTorch, oneDNN and OpenVINO to AVX2 by their environment variables. The table marks the
-service's choice on this machine.
+Times, interleaved, the generator (also ONNX Runtime on the same graph), the generator with the
+detail encoder, the embedding network, the quality metrics, polish steps, and refine steps on the
+code and on the detail. --emulate avx2 limits PyTorch, oneDNN and OpenVINO to AVX2 by their
+environment variables. The table marks the service's choice on this machine.
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from model_core.networks.loading import (
 from model_core.runtime.allocator import keep_freed_memory
 from model_core.runtime.backends import compile_lazily
 from model_core.runtime.background import CompileQueue
-from model_core.runtime.detail import DetailEncoding
+from model_core.runtime.detail import DetailEncoding, DetailRenderer
 from model_core.runtime.embedder import Embedder
 from model_core.runtime.execution import Execution
 from model_core.runtime.identity_judge import IdentityJudge
@@ -136,6 +137,31 @@ def by_onnxruntime(network: torch.nn.Module, ws: Tensor) -> Callable[[], object]
     return lambda: session.run(None, given)
 
 
+def detailed_variants(cache: Path, precision: Precision) -> Variants:
+    """Variants of encoding a detail and rendering its code with it; a service mixes them."""
+    generator, fingerprint = load_generator(cache)
+    loaded = load_detail_encoder(DETAIL_ENCODER, generator, fingerprint)
+    face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
+    mean = generator.w_mean.repeat(1, generator.num_ws, 1)
+    executions = {
+        "eager": Execution("cpu", "eager", precision),
+        "openvino": Execution("cpu", "openvino", precision),
+        "compile": Execution("cpu", "auto", precision, Compiling()),
+    }
+    variants: Variants = {}
+    for backend, execution in executions.items():
+        renderer = DetailRenderer(generator, *loaded, execution)
+        codes = itertools.cycle([mean, 0.9 * mean])  # the features of the last code are kept
+        variants[f"{backend} {precision.name}"] = lambda r=renderer, c=codes: detailed(r, face, c)
+    return variants
+
+
+def detailed(renderer: DetailRenderer, face: Tensor, codes: Iterator[Tensor]) -> Tensor:
+    """Render the next code with a face's detail."""
+    ws = next(codes)
+    return renderer(ws, renderer.encode(face, ws))
+
+
 def embedding_variants(cache: Path, precision: Precision) -> Variants:
     """Variants of embedding one face."""
     _, network, _ = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
@@ -227,6 +253,7 @@ def detail_variants(cache: Path, precision: Precision) -> Variants:
 
 NETWORKS = {
     "generator": generator_variants,
+    "image with its detail": detailed_variants,
     "embedding network": embedding_variants,
     "quality": quality_variants,
     f"{STEPS} polish steps": polish_variants,

@@ -4,11 +4,12 @@ Alternates blocks of requests with and without a running job. The worker shares 
 """
 
 import argparse
+import itertools
 import time
 
 import httpx2 as httpx
 from load import Tally, closed_loop, until
-from photos import astronaut
+from photos import astronaut, shifted
 from running import Service
 from tables import show
 
@@ -28,9 +29,10 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4])
     options = parser.parse_args()
     photo = astronaut()
+    photos = itertools.cycle(shifted(photo))  # a service keeps the features of the last code
 
     async def embed(http: httpx.AsyncClient) -> httpx.Response:
-        return await http.post("/embed", content=photo, headers=HEADERS)
+        return await http.post("/embed", content=next(photos), headers=HEADERS)
 
     rows: list[dict[str, object]] = []
     with Service() as service, Client(service.url, timeout_s=120) as client:

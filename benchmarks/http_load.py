@@ -6,14 +6,18 @@ processors with the service.
 """
 
 import argparse
+import itertools
+from collections.abc import Iterator
 
 import httpx2 as httpx
 from load import Ask, closed_loop, open_loop, until
-from photos import astronaut, drawn
+from photos import astronaut, drawn, shifted
 from running import Service
 from tables import show
 
 WARM_UP_S = 3.0
+
+Files = list[tuple[str, bytes]]
 
 
 def main() -> None:
@@ -44,19 +48,22 @@ def main() -> None:
 def calls(first: bytes, second: bytes) -> dict[str, Ask]:
     """Return the requests by name; each sends photos and receives images."""
 
-    def post(path: str, files: list[tuple[str, bytes]], accept: str, **options: int) -> Ask:
+    def post(path: str, files: Iterator[Files], accept: str, **options: int) -> Ask:
         headers = {"Accept": accept}
 
         async def ask(http: httpx.AsyncClient) -> httpx.Response:
-            return await http.post(path, files=files, data=options, headers=headers)
+            return await http.post(path, files=next(files), data=options, headers=headers)
 
         return ask
 
-    both = [("image", first), ("image", second)]
+    # A service keeps the features of the last code.
+    each = itertools.cycle([[("image", photo)] for photo in shifted(first)])
+    both = itertools.repeat([("image", first), ("image", second)])
+    pair = itertools.repeat([("gray", first), ("color", second)])
     return {
-        "embed": post("/embed", [("image", first)], "image/jpeg"),
+        "embed": post("/embed", each, "image/jpeg"),
         "morph of 5 steps": post("/morph", both, "application/json", steps=5),
-        "colorize": post("/colorize", [("gray", first), ("color", second)], "image/jpeg"),
+        "colorize": post("/colorize", pair, "image/jpeg"),
     }
 
 

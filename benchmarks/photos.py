@@ -4,7 +4,7 @@ import io
 
 import httpx2 as httpx
 import skimage.data
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 
 def astronaut(width: int = 1024, height: int = 1024) -> bytes:
@@ -13,9 +13,11 @@ def astronaut(width: int = 1024, height: int = 1024) -> bytes:
 
 
 def shifted(photo: bytes, count: int = 31) -> list[bytes]:
-    """Return a photo as JPEGs, each a pixel further to the right; what leaves it enters again."""
-    image = Image.open(io.BytesIO(photo)).convert("RGB")
-    return [jpeg(ImageChops.offset(image, i, 0)) for i in range(count)]
+    """Return a photo as JPEGs, each a pixel further to the right, wrapping around at the edge."""
+    image = Image.open(io.BytesIO(photo))
+    profile = image.info.get("icc_profile")
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    return [jpeg(ImageChops.offset(image, i, 0), profile) for i in range(count)]
 
 
 def drawn(url: str, seed: int) -> bytes:
@@ -35,8 +37,8 @@ def crowd(face: bytes, count: int, side: int = 4, cell_px: int = 512) -> bytes:
     return jpeg(photo)
 
 
-def jpeg(image: Image.Image) -> bytes:
-    """Encode a JPEG with a camera's typical settings."""
+def jpeg(image: Image.Image, profile: bytes | None = None) -> bytes:
+    """Encode a JPEG with a camera's typical settings, and a colour profile if there is one."""
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=95)
+    image.save(out, "JPEG", quality=95, icc_profile=profile)
     return out.getvalue()

@@ -138,7 +138,10 @@ def by_onnxruntime(network: torch.nn.Module, ws: Tensor) -> Callable[[], object]
 
 
 def detailed_variants(cache: Path, precision: Precision) -> Variants:
-    """Variants of encoding a detail and rendering its code with it; a service mixes them."""
+    """Variants of encoding a detail and rendering its code with it.
+
+    A service uses the faster form of each of the three networks involved.
+    """
     generator, fingerprint = load_generator(cache)
     loaded = load_detail_encoder(DETAIL_ENCODER, generator, fingerprint)
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
 """Measure each stage of a warm /embed: python benchmarks/request_stages.py [--emulate avx2].
 
-Sends one photo repeatedly, one request at a time, alternating between the two kinds of answer. The
-photo is shifted by a few pixels each time, because a service keeps the features of the last code.
+Sends one photo, shifted by another number of pixels in each request, as a service keeps the
+features of the last code; one request at a time, alternating between the two kinds of answer.
 Prints the median of each stage as measured by the service, and of the total as seen by the client.
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
         parser.error("--emulate limits the service that is started, not one at --url")
     emulate(options.emulate)
     photo = options.photo.read_bytes() if options.photo else astronaut()
-    photos = itertools.cycle(shifted(photo))
+    photos = itertools.cycle(shifted(photo))  # a prime number: all get every shift
     with ExitStack() as stack:
         urls = options.url
         if not urls:

@@ -27,16 +27,17 @@ def to_pixels(img: UInt8[Tensor, "3 height width"]) -> UInt8[np.ndarray, "height
 
 
 def area_average(
-    images: Float[Tensor, "n c height width"], side_px: int
+    images: Float[Tensor, "n c px px"], side_px: int
 ) -> Float[Tensor, "n c {side_px} {side_px}"]:
     """Average square images over areas, as `adaptive_avg_pool2d` does.
 
     If their side is a multiple of the new one this takes half as long on a CPU, for the layout
-    (height, width, channels) that images from bytes have.
+    (height, width, channels) that images from bytes have. Images of that side are returned as
+    they are, not copied.
     """
-    step, rest = divmod(images.shape[-1], side_px)
-    if step == 1 and not rest:
+    if images.shape[-1] == side_px:
         return images
+    step, rest = divmod(images.shape[-1], side_px)
     if rest or not step:
         return F.adaptive_avg_pool2d(images, side_px)
     rows = functools.reduce(torch.add, (images[:, :, i::step] for i in range(step)))

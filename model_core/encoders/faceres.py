@@ -49,8 +49,8 @@ class SamePaddedConv2d(nn.Conv2d):
         """Convolve; sides are divided by the stride, rounded up."""
         return super().forward(self.pad(x))
 
-    def pad(self, x: Float[Tensor, "n c_in h_in w_in"]) -> Float[Tensor, "n c_in h_out w_out"]:
-        """Add the zeros."""
+    def pad(self, x: Float[Tensor, "n c_in h_in w_in"]) -> Float[Tensor, "n c_in h_pad w_pad"]:
+        """Add the zeros that TensorFlow adds."""
         return F.pad(x, [n for side in (x.shape[3], x.shape[2]) for n in self._pads(int(side))])
 
     def _pads(self, side: int) -> tuple[int, int]:
@@ -98,7 +98,8 @@ class FaceRes(nn.Module):
     def forward(self, chips: Float[Tensor, "n 3 224 224"]) -> Float[Tensor, "n 1024"]:
         """Describe face chips, RGB in [0, 255]."""
         x = self.stem.pad(chips - self.pixel_mean)
-        # The kernel is for BGR. Flipping it, which backends do once, is the same as flipping x.
+        # The kernel expects BGR. It is flipped rather than the image: backends fold that into a
+        # constant, and OpenVINO reverses channels slowly.
         x = F.conv2d(x, self.stem.weight.flip(1), self.stem.bias, self.stem.stride)
         x = self.layers(F.relu6(x))  # (n, 1024, 7, 7)
         descriptor: Tensor = x.mean(dim=(2, 3))

@@ -65,7 +65,8 @@ class FoldedMobileStyleGAN(nn.Module):
         x = self.advance(features, ws, blocks, len(self.generator.blocks))
         pixels = self.generator.to_img(x * self._style(ws))  # (batch, 12, height, width)
         # Channels last: row, column and colour of 2x2 pixels; a half is the upper or lower row.
-        return _lay_out(*_lines(pixels).chunk(2, dim=2), len(ws))
+        upper, lower = _rows(pixels).chunk(2, dim=2)
+        return _lay_out(upper, lower, len(ws))
 
     def synthesis(
         self, ws: Float[Tensor, "batch num_ws w_dim"]
@@ -192,35 +193,35 @@ def _unite(
     x: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, "batch bands height2 width2"]:
     """Merge low-pass, LH, HL and HH, a quarter of the channels each, at twice the size."""
-    ll, lh, hl, hh = _lines(x).chunk(4, dim=2)  # (lines, width, bands) each
+    ll, lh, hl, hh = _rows(x).chunk(4, dim=2)  # (rows, width, bands) each
     # Pairs of pixels, top and bottom row: left and right are their sum and difference. The half
     # at the end of the transform is in the styles.
     top, bottom = ll + lh, ll - lh
     total, difference = hl + hh, hl - hh
-    # (lines, width, 2 * bands): the left pixel's bands, then the right one's.
+    # (rows, width, 2 * bands): the left pixel's bands, then the right one's.
     upper = torch.cat([top + total, top - total], dim=2)
     lower = torch.cat([bottom + difference, bottom - difference], dim=2)
     return _lay_out(upper, lower, len(x))
 
 
-def _lines(
+def _rows(
     x: Float[Tensor, "batch channels height width"],
-) -> Float[Tensor, "lines width channels"]:
-    """Stack the lines of all images, channels last.
+) -> Float[Tensor, "rows width channels"]:
+    """Stack the rows of all images, channels last.
 
-    TorchInductor takes the second of four dimensions for channels, and may lay out what is computed
-    from them so that it is written one number at a time.
+    TorchInductor treats the second of four dimensions as channels and may choose a layout for which
+    it stores one number at a time; three dimensions avoid that.
     """
     return x.permute(0, 2, 3, 1).flatten(0, 1)
 
 
 def _lay_out(
-    upper: Float[Tensor, "lines width pair"], lower: Float[Tensor, "lines width pair"], batch: int
+    upper: Float[Tensor, "rows width pair"], lower: Float[Tensor, "rows width pair"], batch: int
 ) -> Float[Tensor, "batch bands height2 width2"]:
     """Lay out the four pixels of each place, given as pairs of neighbours in a row."""
-    lines, width, pair = upper.shape
-    # Upper and lower row of a line of places in sequence: (lines, 2 * width, pair).
+    height, width, pair = upper.shape  # the height is that of all images
+    # Upper and lower row of a row of places in sequence: (rows, 2 * width, pair).
     # In memory that is already (batch, 2 * height, 2 * width, bands), as a pair is two pixels.
     rows = torch.cat([upper, lower], dim=1)
-    img = rows.reshape(batch, 2 * lines // batch, 2 * width, pair // 2)
+    img = rows.reshape(batch, 2 * height // batch, 2 * width, pair // 2)
     return img.permute(0, 3, 1, 2)

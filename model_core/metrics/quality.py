@@ -64,11 +64,13 @@ class Comparison:
     @torch.inference_mode()
     def __call__(self, faces: FaceImages, images: Images) -> list[Quality]:
         """Compare pair by pair, all in [-1, 1]."""
-        images = area_average(images, FACE_PX)
-        rows = self._figures(faces, images).tolist()
+        small = area_average(images, FACE_PX)
+        rows = self._figures(faces, small).tolist()
         same: list[float | None] = [None] * len(rows)
         if self._judge is not None:
-            same = self._judge(faces, images).tolist()
+            # The judge enlarges smaller images itself, without steps.
+            shown = small if images.shape[-1] > FACE_PX else images
+            same = self._judge(faces, shown).tolist()
         return [
             Quality(p, s, d, self._lpips_net, similarity)
             for (p, s, d), similarity in zip(rows, same, strict=True)

@@ -1,4 +1,4 @@
-"""Resize square images as Pillow does, by two cores where it pays."""
+"""Resize square images as Pillow does, on two cores where that is faster."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,12 +9,12 @@ from model_core.pixels import SquarePixels
 
 
 def resize_square(image: Image.Image, side_px: int) -> SquarePixels:
-    """Resize a square RGB image by Lanczos's filter.
+    """Resize a square RGB image with a Lanczos filter.
 
-    Pillow computes on one core and lets other threads run meanwhile. If the image shrinks to half
-    its size or less, another thread takes the lower rows. Every byte is as from one call: the
-    filter reads beyond the box that it is given. (For images that shrink less, Pillow would filter
-    the halves' rows before their columns, and round otherwise.)
+    Pillow computes on one core and releases the interpreter's lock meanwhile. If the image shrinks
+    to half its size or less, another thread takes the lower rows. The bytes are those of one call,
+    as the filter reads beyond the box that it is given (tested with Pillow 13). For smaller
+    reductions Pillow would resample the halves vertically first, which rounds differently.
     """
 
     def rows(count: int, top: float, bottom: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +14,24 @@ Run = Callable[..., Tensor]
 
 
 def for_inference(x: Tensor) -> Tensor:
-    """Copy a tensor that was made outside inference mode; call inside it.
+    """Return an inference tensor, a copy if it is none yet; call in inference mode.
 
-    Compiled code is for one of the two kinds of tensor. Given the other, it is compiled again, in
-    the middle of a request and without packed weights.
+    Code is compiled for one of the two kinds of tensor. Given the other, it would be compiled again
+    during a request, outside `frozen_weights`.
     """
     return x if x.is_inference() else x.clone()
+
+
+def one_by_one(run: Run) -> Run:
+    """Run the items of batches singly, which costs no time on a CPU."""
+
+    def each(*batches: Tensor) -> Tensor:
+        if all(len(batch) == 1 for batch in batches):
+            return run(*batches)
+        items = zip(*(batch.split(1) for batch in batches), strict=True)
+        return torch.cat([run(*item) for item in items])
+
+    return each
 
 
 def defer_network(
@@ -50,16 +61,15 @@ def defer_network(
         return form(*items)
 
     def make() -> Run:
-        compiled: Any = compile_lazily(network)
+        compiled = one_by_one(compile_lazily(network))
 
-        def one_by_one(*batches: Tensor) -> Tensor:
+        def run(*batches: Tensor) -> Tensor:
             laid_out = (batch.contiguous(memory_format=torch.channels_last) for batch in batches)
-            items = zip(*(for_inference(batch).split(1) for batch in laid_out), strict=True)
-            return torch.cat([compiled(*item) for item in items])
+            return compiled(*map(for_inference, laid_out))
 
         with frozen_weights():
-            call(one_by_one)
-        return one_by_one
+            call(run)
+        return run
 
     return queue.defer(name, fallback, make, call)
 
@@ -92,15 +102,12 @@ def defer_module(
         placed = copy.deepcopy(network).to(
             execution.device, dtype, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
-        compiled: Any = compile_lazily(placed)
+        compiled: Run = compile_lazily(placed)
+        if execution.on_cpu:
+            compiled = one_by_one(compiled)
 
         def run(*batches: Tensor) -> Tensor:
-            placed_batches = [for_inference(batch.to(execution.device)) for batch in batches]
-            if not execution.on_cpu:
-                out: Tensor = compiled(*placed_batches)
-                return out
-            items = zip(*(batch.split(1) for batch in placed_batches), strict=True)
-            return torch.cat([compiled(*item) for item in items])
+            return compiled(*(for_inference(batch.to(execution.device)) for batch in batches))
 
         with frozen_weights():
             call(run)

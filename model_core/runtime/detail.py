@@ -14,7 +14,7 @@ from model_core.generators.contract import Generator, SplitGenerator
 from model_core.generators.folded import FoldedMobileStyleGAN, folded_order
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.images import to_uint8
-from model_core.runtime.compiled import defer_module
+from model_core.runtime.compiled import defer_module, one_by_one
 from model_core.runtime.execution import Execution
 from model_core.shapes import Codes, Details, Images
 
@@ -86,7 +86,7 @@ class DetailEncoding:
         return self._features(ws).permute(0, 3, 1, 2)
 
     def _features(self, ws: Codes) -> Float[Tensor, "batch px px features"]:
-        """Compute them channels last, as the networks hand them over: no network reorders them."""
+        """Compute them channels last, as the networks pass them on."""
         if self._last is None or not torch.equal(self._last[0], ws):
             self._last = (ws.clone(), self._lower(ws))
         return self._last[1]
@@ -105,7 +105,7 @@ class DetailEncoding:
             from model_core.runtime.openvino import run_by_openvino  # evaluations go without it
 
             try:
-                return _one_by_one(run_by_openvino(network, execution.precision, *example))
+                return one_by_one(run_by_openvino(network, execution.precision, *example))
             except RuntimeError:
                 _log.exception("OpenVINO cannot render with detail here: using plain torch")
         plain = copy.deepcopy(network).to(execution.device, execution.precision.dtype)
@@ -114,7 +114,7 @@ class DetailEncoding:
             out: Tensor = plain(*(batch.to(execution.device) for batch in batches))
             return out
 
-        return _one_by_one(run) if execution.on_cpu else run
+        return one_by_one(run) if execution.on_cpu else run
 
 
 class DetailRenderer(DetailEncoding):
@@ -147,18 +147,6 @@ class DetailRenderer(DetailEncoding):
         """Render codes with details to RGB bytes on the CPU."""
         ws = ws.float().contiguous()
         return self._upper(self._features(ws), details.float().contiguous(), ws).cpu()
-
-
-def _one_by_one(run: Run) -> Run:
-    """Run the items of batches one by one, which costs no time on a CPU."""
-
-    def each(*batches: Tensor) -> Tensor:
-        if len(batches[0]) == 1:
-            return run(*batches)
-        items = zip(*(batch.split(1) for batch in batches), strict=True)
-        return torch.cat([run(*item) for item in items])
-
-    return each
 
 
 class _Lower(nn.Module):

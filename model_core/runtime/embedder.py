@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model_core.encoders.embedding_network import EmbeddingNetwork
 from model_core.images import FACE_PX
-from model_core.runtime.compiled import defer_network
+from model_core.runtime.compiled import defer_network, one_by_one
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 from model_core.runtime.precision import Precision
@@ -74,8 +74,5 @@ def _convert(network: EmbeddingNetwork, plain: Run, precision: Precision) -> Run
         _log.exception("OpenVINO cannot run the embedding network here: using plain torch")
         return plain
 
-    def one_by_one(identity: FaceImages, attribute: FaceImages) -> Codes:
-        pairs = zip(attribute.split(1), identity.split(1), strict=True)
-        return torch.cat([run(*pair) for pair in pairs])
-
-    return one_by_one
+    embed = one_by_one(run)
+    return lambda identity, attribute: embed(attribute, identity)

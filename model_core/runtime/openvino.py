@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import openvino
 import torch
@@ -15,7 +15,7 @@ from model_core.runtime.precision import Precision
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
-SIDE_BY_SIDE = 2
+STREAMS = 2
 """Items that `run_items_by_openvino` computes at a time."""
 
 
@@ -39,8 +39,8 @@ def run_by_openvino(
 
     def run(*given: Tensor) -> Tensor:
         with turn:
-            # The answer is a copy; what is given is read in place.
-            return torch.from_numpy(compiled([each.numpy() for each in given])[0])
+            found = compiled([each.numpy() for each in given], share_outputs=False)
+            return torch.from_numpy(found[0])
 
     return run
 
@@ -48,10 +48,11 @@ def run_by_openvino(
 def run_items_by_openvino(
     network: nn.Module, precision: Precision, example: Tensor
 ) -> Callable[[Tensor], Tensor]:
-    """Convert a network for batches of any size, whose items it takes two at a time.
+    """Convert a network that runs a batch's items two at a time, for batches of any size.
 
-    Each of the two has half the threads and never waits for the other, so that two items take less
-    time than as one batch where layers are small. Otherwise as `run_by_openvino`.
+    Each item gets half of the threads, also if there is only one. With small layers that is faster
+    than a batch of two, whose threads wait for each other after every layer. Otherwise as
+    `run_by_openvino`.
 
     Args:
         network: Frozen, float32, on the CPU.
@@ -60,14 +61,14 @@ def run_items_by_openvino(
     Raises:
         RuntimeError: If OpenVINO cannot run it here.
     """
-    compiled = _convert(network, precision, (example,), streams=SIDE_BY_SIDE)
-    requests = [compiled.create_infer_request() for _ in range(SIDE_BY_SIDE)]
+    compiled = _convert(network, precision, (example,), streams=STREAMS)
+    requests = [compiled.create_infer_request() for _ in range(STREAMS)]
     turn = threading.Lock()
 
     def run(batch: Tensor) -> Tensor:
         found = []
         with turn:
-            for items in batch.split(SIDE_BY_SIDE):
+            for items in batch.split(STREAMS):
                 busy = requests[: len(items)]
                 for request, item in zip(busy, items.split(1), strict=True):
                     request.start_async([item.numpy()])
@@ -80,22 +81,23 @@ def run_items_by_openvino(
 
 
 def _convert(
-    network: nn.Module, precision: Precision, example: Sequence[Tensor], streams: int
+    network: nn.Module, precision: Precision, example: tuple[Tensor, ...], streams: int
 ) -> openvino.CompiledModel:
-    """Convert a network; `streams` requests at a time share the threads."""
+    """Convert and compile a network for up to `streams` inferences at a time."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch deprecates torch.jit, which OpenVINO reads
-        traced = torch.jit.trace(network, tuple(example), check_trace=False)
+        traced = torch.jit.trace(network, example, check_trace=False)
     # openvino.convert_model would reset the root logger, queue telemetry and take three times as
     # long: these are the two of its steps that do the work.
     reader = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(traced, example_input=example)  # the reader holds it weakly
     model = reader.convert(reader.load(decoder))
     model.reshape({i: tuple(each.shape) for i, each in enumerate(example)})
-    settings = {
+    settings: dict[str, str | int] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision.name],
     }
+    if streams > 1:
+        settings["NUM_STREAMS"] = streams
     return openvino.Core().compile_model(model, "CPU", settings)

@@ -65,6 +65,17 @@ def test_identity_needs_a_judge(cache, tmp_path):
     assert [q.lpips for q in plain] == [q.lpips for q in judged]
 
 
+@pytest.mark.parametrize("size_px", [64, 256, 1024])
+def test_identity_is_that_of_the_images_as_they_are(cache, tmp_path, size_px):
+    random = torch.Generator().manual_seed(0)
+    faces = torch.rand(1, 3, 256, 256, generator=random) * 2 - 1
+    images = F.interpolate(torch.rand(1, 3, 16, 16, generator=random), (size_px, size_px))
+    execution = Execution(backend="eager")
+    judge = IdentityJudge(seeded_judge(tmp_path), execution)
+    (quality,) = Comparison(load_stlpips(cache), judge, execution)(faces, images)
+    assert quality.identity_similarity == pytest.approx(judge(faces, images).item(), abs=1e-6)
+
+
 @pytest.mark.parametrize(("similarity", "same"), [(0.541, True), (0.5409, False), (None, None)])
 def test_one_person_is_what_reaches_the_threshold(similarity, same):
     assert is_same_person(similarity) is same

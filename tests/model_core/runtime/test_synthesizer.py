@@ -86,7 +86,7 @@ if not won:
 torch._dynamo.config.error_on_recompile = True
 images = synthesizer(ws)
 with torch.inference_mode():
-    assert torch.equal(synthesizer(ws.clone()), images)  # codes of the embedding network are such
+    assert torch.equal(synthesizer(ws.clone()), images)  # like the embedding network's codes
 numpy.save(sys.argv[3], images.numpy())
 """
 

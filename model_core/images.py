@@ -13,7 +13,7 @@ from model_core.pixels import FACE_PX as FACE_PX
 
 def to_float(img: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Map bytes to [-1, 1]."""
-    return (img / 127.5).sub_(1)
+    return img.to(torch.float32, copy=True).div_(127.5).sub_(1)  # in one new buffer, not three
 
 
 def to_uint8(img: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:

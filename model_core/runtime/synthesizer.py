@@ -14,7 +14,7 @@ from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.images import to_uint8
 from model_core.runtime.backends import Backend, compile_lazily, frozen_weights
 from model_core.runtime.background import BackgroundCompiled
-from model_core.runtime.compiled import for_inference
+from model_core.runtime.compiled import for_inference, one_by_one
 from model_core.runtime.execution import Execution
 from model_core.runtime.openvino import run_by_openvino
 
@@ -78,7 +78,7 @@ class Synthesizer:
         """Render codes to RGB bytes on the CPU."""
         if not self._execution.on_cpu:
             return self._run(ws.float().contiguous())
-        return torch.cat([self._run(code[None].float().contiguous()) for code in ws])
+        return one_by_one(self._run)(ws.float().contiguous())
 
     def _auto(self, generator: Generator) -> Run:
         """Serve with what is ready, and defer what may be faster."""

@@ -137,6 +137,15 @@ def by_onnxruntime(network: torch.nn.Module, ws: Tensor) -> Callable[[], object]
     return lambda: session.run(None, given)
 
 
+def executions(precision: Precision) -> dict[str, Execution]:
+    """Ways to run a network that every backend can run, by backend."""
+    return {
+        "eager": Execution("cpu", "eager", precision),
+        "openvino": Execution("cpu", "openvino", precision),
+        "compile": Execution("cpu", "auto", precision, Compiling()),
+    }
+
+
 def detailed_variants(cache: Path, precision: Precision) -> Variants:
     """Variants of encoding a detail and rendering its code with it.
 
@@ -146,13 +155,8 @@ def detailed_variants(cache: Path, precision: Precision) -> Variants:
     loaded = load_detail_encoder(DETAIL_ENCODER, generator, fingerprint)
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
     mean = generator.w_mean.repeat(1, generator.num_ws, 1)
-    executions = {
-        "eager": Execution("cpu", "eager", precision),
-        "openvino": Execution("cpu", "openvino", precision),
-        "compile": Execution("cpu", "auto", precision, Compiling()),
-    }
     variants: Variants = {}
-    for backend, execution in executions.items():
+    for backend, execution in executions(precision).items():
         renderer = DetailRenderer(generator, *loaded, execution)
         codes = itertools.cycle([mean, 0.9 * mean])  # the features of the last code are kept
         variants[f"{backend} {precision.name}"] = lambda r=renderer, c=codes: detailed(r, face, c)
@@ -169,13 +173,8 @@ def embedding_variants(cache: Path, precision: Precision) -> Variants:
     """Variants of embedding one face."""
     _, network, _ = load_networks(cache, WEIGHTS / "image_head_128.safetensors")
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
-    executions = {
-        "eager": Execution("cpu", "eager", precision),
-        "openvino": Execution("cpu", "openvino", precision),
-        "compile": Execution("cpu", "auto", precision, Compiling()),
-    }
     variants: Variants = {}
-    for backend, execution in executions.items():
+    for backend, execution in executions(precision).items():
         embed = Embedder(network, execution)
         variants[f"{backend} {precision.name}"] = lambda e=embed: e(face, face)
     return variants

@@ -186,12 +186,9 @@ def quality_variants(cache: Path, precision: Precision) -> Variants:
     lpips, judge, px = load_stlpips(cache), load_judge(cache), generator.img_resolution
     face = torch.zeros(1, FACE_PX, FACE_PX, 3).permute(0, 3, 1, 2)
     img = torch.from_numpy(np.zeros((1, px, px, 3), np.float32)).permute(0, 3, 1, 2)
-    executions = {
-        "eager": Execution("cpu", "eager", precision),
-        "compile": Execution("cpu", "auto", precision, Compiling()),
-    }
     variants: Variants = {}
-    for backend, execution in executions.items():
+    for backend in ("eager", "compile"):
+        execution = executions(precision)[backend]
         compare = Comparison(lpips, judge and IdentityJudge(judge, execution), execution)
         variants[f"{backend} {precision.name}"] = lambda c=compare: c(face, img)
     return variants

@@ -68,7 +68,7 @@ class Comparison:
         rows = self._figures(faces, small).tolist()
         same: list[float | None] = [None] * len(rows)
         if self._judge is not None:
-            # The judge enlarges smaller images itself, without steps.
+            # The judge enlarges smaller images itself, by interpolation.
             shown = small if images.shape[-1] > FACE_PX else images
             same = self._judge(faces, shown).tolist()
         return [

@@ -14,7 +14,7 @@ Run = Callable[..., Tensor]
 
 
 def for_inference(x: Tensor) -> Tensor:
-    """Return an inference tensor, a copy if it is none yet; call in inference mode.
+    """Return an inference tensor, copying any other; call in inference mode.
 
     Code is compiled for one of the two kinds of tensor. Given the other, it would be compiled again
     during a request, outside `frozen_weights`.

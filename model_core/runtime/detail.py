@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -14,11 +13,9 @@ from model_core.generators.contract import Generator, SplitGenerator
 from model_core.generators.folded import FoldedMobileStyleGAN, folded_order
 from model_core.generators.mobilestylegan import MobileStyleGAN
 from model_core.images import to_uint8
-from model_core.runtime.compiled import defer_module, one_by_one
+from model_core.runtime.compiled import Run, defer_module, one_by_one
 from model_core.runtime.execution import Execution
 from model_core.shapes import Codes, Details, Images
-
-Run = Callable[..., Tensor]
 
 _log = logging.getLogger(__name__)
 
